@@ -1,0 +1,1 @@
+"""AI on whole-slide images: tiles in, heatmaps and triage flags out."""
