@@ -1,0 +1,68 @@
+"""What an outsider can supply.  Each has a test suite in ``wsi_ai.testing``."""
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.values import ModelCard, Predictions, SlideInfo, TileBatch, TilePlan
+
+
+class Slide(Protocol):
+    """An open slide.  ``read`` may be called from several threads at once."""
+
+    @property
+    def info(self) -> SlideInfo: ...
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """uint8 RGB shaped (height, width, 3): ``width`` x ``height`` pixels of ``level`` whose
+        corner is the level-0 pixel (x, y).  What lies outside the slide, or was never scanned, is
+        white.
+
+        Raises TileUnreadable where the stored pixels cannot be decoded; later reads elsewhere
+        still work.
+        """
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
+    ) -> None: ...
+
+
+class TileSource(Protocol):
+    """Reads a plan, from tile ``start`` on.  A batch's pixels are the caller's until it takes the
+    next batch; a batch holds whatever could be read of ``batch_size`` consecutive tiles."""
+
+    def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]: ...
+
+
+class Runtime(Protocol):
+    """Runs one model.  Lazy: it takes a batch only when it has room for one."""
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def description(self) -> str:
+        """Library, version, device and precision, e.g. ``onnxruntime 1.32.0/cpu/fp32``."""
+        ...
+
+    def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
+        """One ``Predictions`` a batch, in order.  Raises DeviceError."""
+        ...
+
+
+class Watcher(Protocol):
+    """Is told how far a slide has come.  Called from the thread that runs the slide."""
+
+    def planned(self, tiles: int, done: int) -> None:
+        """``done`` of the ``tiles`` were inferred by an earlier, unfinished run."""
+        ...
+
+    def inferred(self, done: int) -> None:
+        """So many tiles have passed in all, read or left out."""
+        ...

@@ -1,0 +1,51 @@
+"""Everything wsi_ai raises on purpose.
+
+* WsiAiError
+  * SlideError          the slide: this slide will not work, the next one may
+    * UnknownFormat       no reader opens it
+    * NoSpacing           its size on the glass is not known
+    * TileUnreadable      one tile could not be decoded
+  * ModelError          the model or its manifest: no slide will work
+  * PolicyError         the triage policy: no slide will work
+  * DeviceError         the accelerator or its library: retry elsewhere or later
+  * OutputError         results could not be written
+
+A message says what was found and what would do.  It names no slide and no case: whoever shows it
+knows which slide it was about, and a flag that carries it may leave the site.
+"""
+
+
+class WsiAiError(Exception):
+    """Base of the tree."""
+
+
+class SlideError(WsiAiError):
+    """This slide cannot be analysed; others may."""
+
+
+class UnknownFormat(SlideError):
+    """Not a slide that this reader opens."""
+
+
+class NoSpacing(SlideError):
+    """The file does not say how many micrometres a pixel is."""
+
+
+class TileUnreadable(SlideError):
+    """One tile could not be decoded."""
+
+
+class ModelError(WsiAiError):
+    """The model cannot be used as it is."""
+
+
+class PolicyError(WsiAiError):
+    """The triage policy cannot be used as it is."""
+
+
+class DeviceError(WsiAiError):
+    """The device, or the library that drives it, is not there or failed."""
+
+
+class OutputError(WsiAiError):
+    """A result could not be written."""

@@ -1,0 +1,225 @@
+"""The nouns of wsi_ai, in the order data meets them, up to the heatmap.  Read this first,
+then ``flags``."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.geometry import Size, Spacing, Step
+
+Mask = NDArray[np.bool_]
+"""A mask of the whole slide at any resolution: row i covers level-0 rows from
+``i * height / rows`` up to ``(i + 1) * height / rows``."""
+
+
+class Pixels(Protocol):
+    """A uint8 RGB array shaped (tiles, height, width, 3), on any device."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __dlpack__(self, *, stream: Any = ...) -> Any: ...
+    def __dlpack_device__(self) -> tuple[Any, int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SlideInfo:
+    """What is known of a slide before a pixel is read."""
+
+    slide_id: str
+    """Names the slide to the site's own people: it may be personal data, so never log it."""
+    size: Size
+    """Of level 0."""
+    spacing: Spacing | None
+    """``None`` where the file does not say."""
+    downsamples: tuple[float, ...]
+    """One per pyramid level, as stored; the first is 1.0."""
+    fingerprint: str
+    """SHA-256 of the file's content, in hex, so that a result names the bytes it came from."""
+    vendor: str = "unknown"
+
+    def known_spacing(self) -> Spacing:
+        """The spacing, for those who come after the gate that asks for one."""
+        if self.spacing is None:
+            raise ValueError("this slide has no spacing; its gate was passed by mistake")
+        return self.spacing
+
+
+@dataclass(frozen=True, slots=True)
+class TileSpec:
+    """What a model wants to see: square tiles of ``size_px`` at ``mpp`` micrometres per pixel."""
+
+    size_px: int
+    mpp: float
+    stride_px: int
+
+    def __post_init__(self) -> None:
+        if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:
+            raise ValueError(
+                "size_px, stride_px and mpp must be positive,"
+                f" got {self.size_px}, {self.stride_px} and {self.mpp}"
+            )
+
+    def scale(self, spacing: Spacing) -> Step:
+        """Level-0 pixels to one pixel of the tile."""
+        return Step(self.mpp / spacing.x_um, self.mpp / spacing.y_um)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TilePlan:
+    """Which tiles to read, in reading order."""
+
+    slide: SlideInfo
+    spec: TileSpec
+    level: int
+    """The pyramid level that is read; never coarser than the tiles."""
+    read_px: Size
+    """What to read at ``level`` for one tile; resized to ``spec.size_px`` after."""
+    cells: NDArray[np.int32]
+    """(tiles, 2) row and column in the grid."""
+    grid: tuple[int, int]
+    """Rows and columns."""
+    step: Step
+    """From one cell to the next."""
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def origin(self, tile: int) -> tuple[int, int]:
+        """x and y of a tile's corner, in level-0 pixels, rounded to the nearest."""
+        row, col = self.cells[tile]
+        return round(float(col) * self.step.x), round(float(row) * self.step.y)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileBatch:
+    """Tiles of one slide.  ``pixels`` may live on a device; ``index`` never does.
+
+    The pixels are yours until you take the next batch.
+    """
+
+    slide_id: str
+    index: NDArray[np.int64]
+    """Positions in the plan."""
+    pixels: Pixels
+
+    def __post_init__(self) -> None:
+        if len(self.index) != self.pixels.shape[0]:
+            raise ValueError(f"{len(self.index)} indices for {self.pixels.shape[0]} tiles")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """Scores for some tiles of one slide, always in host memory and yours to keep."""
+
+    slide_id: str
+    index: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    """(tiles, classes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """Exactly which model: the digest is that of its weights."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """From which score on a tile counts as positive, and why there."""
+
+    label: str
+    threshold: float
+    chosen_for: str
+    calibrated_on: str
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"the threshold must lie between 0 and 1, got {self.threshold}")
+
+
+class Layout(StrEnum):
+    NHWC = "nhwc"
+    NCHW = "nchw"
+
+
+class Activation(StrEnum):
+    """What is left to do to the network's output."""
+
+    NONE = "none"
+    SIGMOID = "sigmoid"
+    SOFTMAX = "softmax"
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """How uint8 RGB tiles become the network's input: ``(pixel / 255 - mean) / std``, or as they
+    are where the network takes uint8."""
+
+    layout: Layout
+    dtype: str
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """One model: what it is, what it wants to see, and what its scores mean."""
+
+    ref: ModelRef
+    tile: TileSpec
+    classes: tuple[str, ...]
+    point: OperatingPoint
+    mpp_tolerance: float = 0.1
+    """How much coarser than ``tile.mpp`` a slide may be, as a share of it."""
+    input: InputSpec = InputSpec(Layout.NHWC, "uint8")
+    activation: Activation = Activation.NONE
+    weights: Path = Path()
+    format: str = "onnx"
+    manifest_sha256: str = ""
+    intended_use: str = ""
+
+    @property
+    def positive_class(self) -> int:
+        """Where in the scores the class of the operating point stands."""
+        return self.classes.index(self.point.label)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heatmap:
+    """Scores back on the slide's grid: row r, column c covers level-0 pixels from c * step.x,
+    r * step.y on."""
+
+    slide: SlideInfo
+    model: ModelCard
+    scores: NDArray[np.float32]
+    """(classes, rows, cols); NaN where not assessed."""
+    step: Step
+    planned: int
+    """How many cells were meant to be assessed."""
+
+    @property
+    def assessed(self) -> Mask:
+        """(rows, cols): where every class has a score."""
+        seen: Mask = np.isfinite(self.scores).all(axis=0)
+        return seen
+
+    @property
+    def unseen(self) -> int:
+        """Planned cells without a score."""
+        return self.planned - int(self.assessed.sum())
+
+    @property
+    def coverage(self) -> float:
+        """Share of the planned cells that have a score; 0 where nothing was planned."""
+        return 1 - self.unseen / self.planned if self.planned else 0.0
+
+    @property
+    def cell_mm2(self) -> float:
+        return self.step.area_mm2(self.slide.known_spacing())
