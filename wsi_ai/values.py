@@ -207,7 +207,7 @@ class Heatmap:
     @property
     def assessed(self) -> Mask:
         """(rows, cols): where every class has a score."""
-        seen: Mask = np.isfinite(self.scores).all(axis=0)
+        seen: Mask = np.logical_and.reduce(np.isfinite(self.scores), axis=0)
         return seen
 
     @property
