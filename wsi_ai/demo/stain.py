@@ -15,9 +15,9 @@ GLASS_RGB = (245, 245, 244)
 # (doi:10.1109/ISBI.2009.5193250); eosin between theirs and Ruifrok and Johnston's 2001,
 # which is nearer to the pink of a scanner.
 HAEMATOXYLIN = (0.5626, 0.7201, 0.4062)
-EOSIN = (0.130, 0.780, 0.430)
+EOSIN = (0.125, 0.740, 0.460)
 BLOOD = (0.12, 0.74, 0.60)
-HAEMATOXYLIN_OD, EOSIN_OD = 2.2, 0.94  # at code 255 and at RED_CELL
+HAEMATOXYLIN_OD, EOSIN_OD = 2.2, 0.92  # at code 255 and at RED_CELL
 
 
 def stain_table(rng: np.random.Generator) -> NDArray[np.uint32]:

@@ -39,7 +39,7 @@ class Stroma:
             rng, PERIOD, vessels[:2], stamps.pick(rng, "spindle", np.asarray(vessels[2]))
         )
         at = np.stack(scatter(rng, PERIOD, 6.4 * px, 0.42))
-        turn: Floats = rng.uniform(0, np.pi, at.shape[1])
+        turn = rng.uniform(0, np.pi, (at.shape[1],))
         self.cells = Points.scattered(rng, PERIOD, at, stamps.pick(rng, "lymph", turn))
         self.surface = stamps.pick(rng, "gland", 0.2 * turn + 1.3)
         ragged = 26 * noise(rng, PERIOD, 90 * px, 3) + 7 * clefts + 5 * noise(rng, PERIOD, 4 * px)
