@@ -1,6 +1,5 @@
 """``wsi-ai``: commands for people.  A command's own imports happen when it is called."""
 
-import sys
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -21,11 +20,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
+    app()
 
 
 def _show_version(asked: bool) -> None:

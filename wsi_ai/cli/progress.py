@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -23,14 +23,8 @@ from wsi_ai.contracts import Watcher
 _EVERY_S = 10.0
 
 
-class SlideProgress(Watcher, Protocol):
-    """A Watcher that is also told when a slide is through."""
-
-    def finished(self) -> None: ...
-
-
 @contextmanager
-def progress_for(stream: TextIO, unit: str, of: int = 1) -> Iterator[SlideProgress]:
+def progress_for(stream: TextIO, unit: str, of: int = 1) -> Iterator[Watcher]:
     if not stream.isatty():
         yield Lines(stream, unit)
         return
@@ -79,9 +73,6 @@ class Bar:
     def passed(self, done: int) -> None:
         self._bar.update(self._task, completed=done)
 
-    def finished(self) -> None:
-        self._bar.update(self._task, visible=False)
-
 
 class Lines:
     """A line now and then, for logs."""
@@ -111,8 +102,6 @@ class Lines:
             f"{done}/{self._total} {self._unit}, {rate:.0f} {self._unit}/s,"
             f" {left_s // 60}:{left_s % 60:02d} left"
         )
-
-    def finished(self) -> None: ...
 
     def _say(self, text: str) -> None:
         print(f"{self._slide}: {text}", file=self._stream, flush=True)

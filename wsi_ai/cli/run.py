@@ -9,7 +9,7 @@ from wsi_ai.cli.progress import progress_for
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
 
-_OK, _SOME_NOT_ASSESSED, _USAGE = 0, 1, 2
+_OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
 def run(slides: list[Path], model: Path, out: Path, options: RunOptions, verbose: bool) -> int:
@@ -20,12 +20,14 @@ def run(slides: list[Path], model: Path, out: Path, options: RunOptions, verbose
     try:
         with progress_for(sys.stderr, "tiles", len(slides)) as progress:
             for outcome in run_slides(slides, model, out, options, progress):
-                progress.finished()
                 print(_told(outcome), flush=True)
                 counts[outcome.level] += 1
     except WsiAiError as error:
         print(f"wsi-ai: {error}", file=sys.stderr)
         return _USAGE
+    except KeyboardInterrupt:
+        print("wsi-ai: stopped; the same command goes on from here", file=sys.stderr)
+        return _INTERRUPTED
     print(_summary(counts))
     return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
 
