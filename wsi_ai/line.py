@@ -21,6 +21,7 @@ def through_stages(
     with ExitStack() as open_pools:
         pools = [open_pools.enter_context(ThreadPoolExecutor(1)) for _ in stages]
         under_way: deque[Future[T]] = deque()
+        through = False
         try:
             for item in items:
                 under_way.append(_send(item, stages, pools))
@@ -28,8 +29,9 @@ def through_stages(
                     yield under_way.popleft().result()
             while under_way:
                 yield under_way.popleft().result()
+            through = True
         finally:
-            if under_way:
+            if not through:
                 stop()
 
 
