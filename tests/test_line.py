@@ -13,7 +13,7 @@ def never() -> None:
 
 
 def test_items_pass_all_stages_and_come_back_in_order() -> None:
-    stages = (lambda x: x + [1], lambda x: x + [2], lambda x: x + [3])
+    stages = (lambda x: [*x, 1], lambda x: [*x, 2], lambda x: [*x, 3])
     out = list(through_stages([[n] for n in range(7)], stages, never))
     assert out == [[n, 1, 2, 3] for n in range(7)]
 
@@ -44,7 +44,7 @@ def test_no_more_items_are_under_way_than_there_are_stages() -> None:
             yield n
 
     line = through_stages(items(), (lambda n: n, lambda n: n, lambda n: n), never)
-    for n, got in zip(range(20), line, strict=False):
+    for n, got in enumerate(line):
         assert got == n
         assert len(taken) - n <= 3
 
