@@ -26,7 +26,7 @@ _EVERY_S = 10.0
 @contextmanager
 def progress_for(stream: TextIO, unit: str, of: int = 1) -> Iterator[Watcher]:
     if not stream.isatty():
-        yield Lines(stream, unit)
+        yield Lines(stream, unit, of)
         return
     bar = Progress(
         TextColumn("{task.description}"),
@@ -75,15 +75,15 @@ class Bar:
 
 
 class Lines:
-    """A line now and then, for logs."""
+    """A line now and then, for logs: so it numbers the slides and does not name them."""
 
-    def __init__(self, stream: TextIO, unit: str) -> None:
-        self._stream, self._unit = stream, unit
-        self._slide, self._total, self._resumed = "", 0, 0
+    def __init__(self, stream: TextIO, unit: str, of: int) -> None:
+        self._stream, self._unit, self._of = stream, unit, of
+        self._number, self._total, self._resumed = 0, 0, 0
         self._start = self._last = 0.0
 
     def started(self, slide: Path) -> None:
-        self._slide = slide.name
+        self._number += 1
 
     def planned(self, tiles: int, done: int) -> None:
         self._total, self._resumed = tiles, done
@@ -104,4 +104,4 @@ class Lines:
         )
 
     def _say(self, text: str) -> None:
-        print(f"{self._slide}: {text}", file=self._stream, flush=True)
+        print(f"slide {self._number}/{self._of}: {text}", file=self._stream, flush=True)

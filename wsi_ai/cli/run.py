@@ -47,4 +47,5 @@ def _told(outcome: Outcome) -> str:
 
 def _summary(counts: dict[Level, int]) -> str:
     told = ", ".join(f"{n} {level.value.replace('_', ' ')}" for level, n in counts.items())
-    return f"{sum(counts.values())} slides: {told}. {STATEMENT}"
+    total = sum(counts.values())
+    return f"{total} slide{'s' * (total != 1)}: {told}. {STATEMENT}"
