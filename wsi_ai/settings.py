@@ -1,5 +1,6 @@
-"""What a site sets: the triage policy, from TOML."""
+"""What a site sets: the triage policy, from TOML; and the only reader of the environment."""
 
+import os
 import tomllib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -41,3 +42,8 @@ def load_policy(path: Path | None) -> Policy:
     if "min" in table.get("coverage", {}):
         rule["min_coverage"] = table["coverage"]["min"]
     return Policy(AreaPolicy(**rule), QualityLimits(**table.get("quality", {})))
+
+
+def from_environment(name: str) -> str | None:
+    """Read when it is asked for, so that importing wsi_ai depends on nothing outside."""
+    return os.environ.get(name) or None
