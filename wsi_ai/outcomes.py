@@ -76,7 +76,7 @@ class Failures:
         told = provenance("none", question, datetime.now(UTC))
         try:
             with claimed(folder):
-                run = Run(told, question, asked, {}, failed=True)
+                run = Run(told, question, asked, None, failed=True)
                 body = write_results(folder, Assessment(flag), run)
         except OutputError as error:
             return Outcome(path, Level.NOT_ASSESSED, f"{reason}; and {error}", None, fresh=True)

@@ -86,7 +86,7 @@ class Pipeline:
         plan, journal = prepared.plan, prepared.journal
         resumed = min(journal.done, len(plan))
         watch.planned(len(plan), resumed)
-        batches = clock.waits("inference waited for tiles", prepared.batches)
+        batches = clock.waits("tiles", prepared.batches)
         predictions = journal.keep(self.runtime.predict(batches))
         heatmap = stitch(plan, self._told(watch, plan, predictions), self.runtime.card)
         clock.lap("inference")

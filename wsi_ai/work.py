@@ -5,6 +5,7 @@ Each step runs in a thread of its own, so that the device does not wait between 
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class SlideJob:
     path: Path
     held: ExitStack = field(default_factory=ExitStack)
     """The open slide, the claim on its place, the journal."""
-    clock: Stopwatch = field(default_factory=Stopwatch)
+    clock: Stopwatch = field(default_factory=lambda: Stopwatch(time.perf_counter()))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     info: SlideInfo | None = None
     folder: Path = field(default_factory=Path)
@@ -58,6 +59,7 @@ class SlideWork:
     force: bool
     watch: Watcher
     _stop: threading.Event = field(default_factory=threading.Event)
+    _epoch: float = field(default_factory=time.perf_counter)
 
     def prepare(self, job: SlideJob) -> SlideJob:
         """Open, look, plan, read ahead; or see that the answer is there already."""
@@ -100,7 +102,7 @@ class SlideWork:
             raise Stopped("the run was stopped")
 
     def _prepare(self, job: SlideJob) -> None:
-        job.started, job.clock = datetime.now(UTC), Stopwatch()
+        job.started, job.clock = datetime.now(UTC), Stopwatch(self._epoch)
         slide = job.held.enter_context(open_slide(job.path, self.spacing))
         job.info = slide.info
         job.folder = folder_for(self.out, slide.info, self.pipeline.runtime.card)
@@ -117,7 +119,7 @@ class SlideWork:
             job.assessment = made
 
     def _infer(self, job: SlideJob) -> None:
-        job.clock.lap("waited for inference")
+        job.clock.lap("queue")
         self.watch.started(job.path)
         if job.prepared is not None:
             watch = _Stoppable(self.watch, self._go_on)
@@ -128,7 +130,7 @@ class SlideWork:
             raise ValueError("a slide came to be published without an assessment")
         question = record.digest(job.asked)
         told = provenance(self.pipeline.runtime.description, question, job.started)
-        run = Run(told, question, job.asked, job.clock.seconds, failed=False)
+        run = Run(told, question, job.asked, job.clock, failed=False)
         flag = write_results(job.folder, job.assessment, run)
         hidden(job.folder, "journal").unlink(missing_ok=True)
         job.outcome = outcome_of(job.path, flag, job.folder, fresh=True)
