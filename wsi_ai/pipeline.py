@@ -12,7 +12,7 @@ from wsi_ai.qc import QualityLimits, check_quality
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.thumbnail import Thumbnail, take_thumbnail
 from wsi_ai.tissue import find_tissue
-from wsi_ai.triage import AreaPolicy, not_assessed, quality_gate, scope_gate, triage
+from wsi_ai.triage import TriagePolicy, not_assessed, quality_gate, scope_gate, triage
 from wsi_ai.values import Heatmap, Mask, Predictions, TileBatch, TilePlan
 
 
@@ -50,7 +50,7 @@ class Pipeline:
 
     source: TileSource
     runtime: Runtime
-    policy: AreaPolicy
+    policy: TriagePolicy
     limits: QualityLimits
 
     def prepare(
