@@ -1,0 +1,47 @@
+"""One slide of each sort, drawn once for all tests."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import openslide
+import pytest
+from shapely.geometry import shape
+from shapely.geometry.base import BaseGeometry
+
+from wsi_ai.demo import SampleSpec, write_sample_slide
+
+FULL = SampleSpec(size_px=2600, seed=4, tumour=True, pen=True, blur=True)  # 2600 = 16 * 162 + 8
+FREE = SampleSpec(size_px=2048, seed=5)
+
+
+@dataclass(frozen=True)
+class Sample:
+    path: Path
+    spec: SampleSpec
+    regions: dict[str, list[BaseGeometry]]
+
+    def open(self) -> openslide.OpenSlide:
+        return openslide.OpenSlide(self.path)
+
+
+def make(folder: Path, spec: SampleSpec, workers: int = 2) -> Sample:
+    path = folder / "sample.svs"
+    truth = json.loads(write_sample_slide(path, spec, workers=workers).read_text())
+    regions: dict[str, list[BaseGeometry]] = {}
+    for feature in truth["features"]:
+        name = feature["properties"]["classification"]["name"]
+        regions.setdefault(name, []).append(shape(feature["geometry"]))
+    return Sample(path, spec, regions)
+
+
+@pytest.fixture(scope="session")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """Tumour, pen, an area out of focus; a size that 16 does not divide."""
+    return make(tmp_path_factory.mktemp("full"), FULL)
+
+
+@pytest.fixture(scope="session")
+def free(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    """No tumour, no marks."""
+    return make(tmp_path_factory.mktemp("free"), FREE)
