@@ -25,7 +25,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class DrawnSlide:
-    """A slide as pixels; `nest`, `fat`, `mucosa` and `cells` say what is where, a quarter the size."""
+    """A slide as pixels; the maps of what is where are a quarter the size."""
 
     rgb: NDArray[np.uint8]
     nest: NDArray[np.bool_]
@@ -56,7 +56,7 @@ def draw_slide(spec: SampleSpec) -> DrawnSlide:
 
 
 def squares(image: NDArray[np.generic], side: int) -> NDArray[np.generic]:
-    """An image cut on a plain grid: [rows * columns, side, side, ...]; the remainder is left out."""
+    """An image cut on a plain grid: [rows * columns, side, side, ...], the remainder left out."""
     rows, columns = image.shape[0] // side, image.shape[1] // side
     full = image[: rows * side, : columns * side]
     cut = full.reshape(rows, side, columns, side, *image.shape[2:]).swapaxes(1, 2)

@@ -10,6 +10,7 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from wsi_ai.demo import SampleSpec, write_sample_slide
+from wsi_ai.demo.drawing import SampleDrawing
 
 FULL = SampleSpec(size_px=2600, seed=4, tumour=True, pen=True, blur=True)  # 2600 = 16 * 162 + 8
 FREE = SampleSpec(size_px=2048, seed=5)
@@ -20,19 +21,21 @@ class Sample:
     path: Path
     spec: SampleSpec
     regions: dict[str, list[BaseGeometry]]
+    progress: list[tuple[int, int]]
 
     def open(self) -> openslide.OpenSlide:
         return openslide.OpenSlide(self.path)
 
 
-def make(folder: Path, spec: SampleSpec, workers: int = 2) -> Sample:
-    path = folder / "sample.svs"
-    truth = json.loads(write_sample_slide(path, spec, workers=workers).read_text())
+def make(folder: Path, spec: SampleSpec) -> Sample:
+    path, rows = folder / "sample.svs", list[tuple[int, int]]()
+    truth_path = write_sample_slide(path, spec, progress=lambda *at: rows.append(at))
+    truth = json.loads(truth_path.read_text())
     regions: dict[str, list[BaseGeometry]] = {}
     for feature in truth["features"]:
         name = feature["properties"]["classification"]["name"]
         regions.setdefault(name, []).append(shape(feature["geometry"]))
-    return Sample(path, spec, regions)
+    return Sample(path, spec, regions, rows)
 
 
 @pytest.fixture(scope="session")
@@ -45,3 +48,15 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Sample:
 def free(tmp_path_factory: pytest.TempPathFactory) -> Sample:
     """No tumour, no marks."""
     return make(tmp_path_factory.mktemp("free"), FREE)
+
+
+@pytest.fixture(scope="session")
+def drawing() -> SampleDrawing:
+    """The drawing of `full`, by one worker."""
+    return SampleDrawing(FULL, workers=1)
+
+
+@pytest.fixture(scope="session")
+def free_drawing() -> SampleDrawing:
+    """The drawing of `free`, by one worker."""
+    return SampleDrawing(FREE, workers=1)

@@ -1,13 +1,17 @@
 """A sample slide is what a scanner would have written."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
-from tests.demo.conftest import FREE, Sample, make
+from tests.demo.conftest import FREE, Sample
 from wsi_ai.demo import SampleSpec, write_sample_slide
+from wsi_ai.demo.drawing import SampleDrawing
+from wsi_ai.demo.svs import write_svs
+from wsi_ai.demo.truth import truth_of
 
 
 def test_openslide_takes_it_for_an_aperio_slide_of_the_spacing_asked_for(full: Sample):
@@ -43,7 +47,8 @@ def test_every_level_shows_the_same_picture(full: Sample):
         whole = slide.read_region((0, 0), 0, (side, side)).convert("RGB").reduce(16)
         small = slide.read_region((0, 0), 2, slide.level_dimensions[2]).convert("RGB")
     a, b = (np.asarray(img, float)[:162, :162] for img in (whole, small))
-    assert np.abs(a - b).mean() < 3
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.99
+    assert abs((a - b).mean()) < 1
 
 
 def test_tiles_are_256_px_jpeg_with_colour_halved_across(full: Sample):
@@ -55,20 +60,18 @@ def test_tiles_are_256_px_jpeg_with_colour_halved_across(full: Sample):
         assert page.subsampling == (2, 1)
 
 
-def test_the_same_spec_gives_the_same_bytes_with_one_worker_and_with_two(
-    free: Sample, tmp_path: Path
+def test_the_bytes_do_not_depend_on_the_number_of_workers(
+    free: Sample, free_drawing: SampleDrawing, tmp_path: Path
 ):
-    again = make(tmp_path, FREE, workers=1)
-    assert again.path.read_bytes() == free.path.read_bytes()
-    truths = [s.path.with_suffix(".geojson").read_bytes() for s in (again, free)]
-    assert truths[0] == truths[1]
+    one = tmp_path / "one.svs"
+    write_svs(one, free_drawing, FREE, lambda done, total: None, workers=1)
+    assert one.read_bytes() == free.path.read_bytes()
+    truth = json.loads(free.path.with_suffix(".geojson").read_text())
+    assert truth == json.loads(json.dumps(truth_of(free_drawing.plan)))
 
 
-def test_progress_counts_rows_up_to_the_last(tmp_path: Path):
-    seen: list[tuple[int, int]] = []
-    spec = SampleSpec(size_px=1100, seed=9)
-    write_sample_slide(tmp_path / "s.svs", spec, progress=lambda *rows: seen.append(rows))
-    assert seen == [(512, 1100), (1024, 1100), (1100, 1100)]
+def test_progress_counts_rows_up_to_the_last(full: Sample):
+    assert full.progress == [(min(k, 2600), 2600) for k in range(512, 3073, 512)]
 
 
 class StopHere(Exception):

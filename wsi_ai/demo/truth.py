@@ -67,6 +67,7 @@ def _traceable(inside: F16, size_px: int) -> tuple[U8, float]:
     """
     factor = int(np.clip(LARGEST_TRACED // inside.shape[0], 1, 4))
     side, cells = inside.shape[0] * factor, inside.astype(np.float32)
+    side, cells = inside.shape[0] * factor, inside.astype(np.float32)
     big = np.asarray(cv2.resize(cells, (side, side), interpolation=cv2.INTER_LINEAR))
     at = (np.arange(big.shape[0]) + 0.5) * CELL_PX / factor - CELL_PX
     within = (at > 0) & (at < size_px)
