@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from wsi_ai.demo import SampleSpec, write_sample_slide
 from wsi_ai.demo.drawing import SampleDrawing
 
-FULL = SampleSpec(size_px=2600, seed=4, tumour=True, pen=True, blur=True)  # 2600 = 16 * 162 + 8
+FULL = SampleSpec(size_px=2603, seed=4, tumour=True, pen=True, blur=True)  # 16 * 163 - 5
 FREE = SampleSpec(size_px=2048, seed=5)
 
 

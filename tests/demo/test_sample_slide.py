@@ -71,7 +71,8 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(
 
 
 def test_progress_counts_rows_up_to_the_last(full: Sample):
-    assert full.progress == [(min(k, 2600), 2600) for k in range(512, 3073, 512)]
+    rows = range(512, 3073, 512)
+    assert full.progress == [(min(k, full.spec.size_px), full.spec.size_px) for k in rows]
 
 
 class StopHere(Exception):
