@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
 from tiles import SIDE_PX, DrawnSlide, Tiles, shares, squares
 
 KATHER = ("tumour", "stroma", "complex", "lympho", "debris", "mucosa", "adipose", "empty")

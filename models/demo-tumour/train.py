@@ -38,10 +38,10 @@ from wsi_ai.demo import SampleSpec
 
 HERE = Path(__file__).parent
 NAME = "demo-tumour"
-STEPS, BATCH, PEAK_RATE, SMOOTHING = 520, 48, 3e-3, 0.03
+STEPS, BATCH, PEAK_RATE, SMOOTHING = 520, 32, 3e-3, 0.03
 SENSITIVITY = 0.98
-TUMOUR_SLIDES = [SampleSpec(seed=s, tumour=True) for s in range(100, 110)]
-FREE_SLIDES = [SampleSpec(seed=s, pen=s % 2 == 0, blur=s % 3 == 0) for s in range(200, 206)]
+TUMOUR_SLIDES = [SampleSpec(seed=s, tumour=True) for s in range(100, 108)]
+FREE_SLIDES = [SampleSpec(seed=s, pen=s % 2 == 0, blur=s % 3 == 0) for s in range(200, 205)]
 HELD_OUT_TILES = [SampleSpec(seed=s, tumour=s < 904) for s in (900, 901, 902, 904, 905)]
 WHOLE_SLIDES = {
     **{f"tumour, seed {s}": SampleSpec(seed=s, tumour=True) for s in (910, 911, 912)},
@@ -148,7 +148,7 @@ def main() -> None:
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(2)
     began = time.monotonic()
-    tiles = collect(TUMOUR_SLIDES + FREE_SLIDES, 400)
+    tiles = collect(TUMOUR_SLIDES + FREE_SLIDES, 450)
     held_out = middle_of(collect(HELD_OUT_TILES, 150))
     drawn = time.monotonic()
     print(f"{len(tiles.tumour)} tiles, {tiles.tumour.sum()} tumour; {drawn - began:.0f} s")
