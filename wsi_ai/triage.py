@@ -59,6 +59,12 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
     )
 
 
+def is_met(heatmap: Heatmap, policy: TriagePolicy) -> bool:
+    """Is the rule met by what was seen so far?  Then it stays met."""
+    threshold = policy.threshold_for(heatmap.model)
+    return policy.rule.score(evidence_of(heatmap)) >= threshold
+
+
 def not_assessed(
     slide: SlideInfo, card: ModelCard, policy: TriagePolicy, reason: str, quality: Quality | None
 ) -> Flag:
