@@ -101,9 +101,3 @@ def _grid(slide: DrawnSlide, shift_px: int) -> tuple[NDArray[np.uint8], F32, F32
 
 def join(parts: list[Tiles]) -> Tiles:
     return Tiles(np.concatenate([t.rgb for t in parts]), np.concatenate([t.tumour for t in parts]))
-
-
-def middle_of(tiles: Tiles) -> Tiles:
-    """The 224 px that the network sees of 256 px tiles."""
-    lo = (CUT_PX - SIDE_PX) // 2
-    return Tiles(tiles.rgb[:, lo : lo + SIDE_PX, lo : lo + SIDE_PX], tiles.tumour)
