@@ -10,15 +10,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_ai.contracts import Watcher
+from wsi_ai.contracts import Post, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.geometry import Spacing
+from wsi_ai.identity import load_cases
 from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card, placeholder_card
 from wsi_ai.outcomes import Failures, Outcome
 from wsi_ai.pipeline import Pipeline
 from wsi_ai.reading import RegionTiles
 from wsi_ai.registry import open_runtime
+from wsi_ai.results import NoPost
 from wsi_ai.settings import load_policy
 from wsi_ai.work import SlideJob, SlideWork
 
@@ -35,6 +37,8 @@ class RunOptions:
     policy: Path | None = None
     force: bool = False
     """Run anew even where the same question was answered before."""
+    cases: Path | None = None
+    """Whose slides they are: .csv, .json or .toml."""
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
@@ -54,18 +58,22 @@ def run_slides(
     out: Path,
     options: RunOptions | None = None,
     watch: Watcher | None = None,
+    post: Post | None = None,
 ) -> Iterator[Outcome]:
     """Run one model over slides, in order; an outcome a slide, whatever happens to it.
 
     Results are folders below ``out``.  While a slide infers, the next one is opened and read ahead
     and the last one written, in threads; ``watch`` is called from the one that infers.
 
-    Raises PolicyError or OutputError before any slide where the policy or ``out`` is unusable.
+    Every flag, and an early one too, is put to ``post``; whether it is delivered is the post's
+    business.
+
+    Raises PolicyError or OutputError before any slide where policy, cases or ``out`` are unusable.
     Where the model or the device is, every slide gets its ``not_assessed`` flag first, then
     ModelError or DeviceError is raised.
     """
-    options = options or RunOptions()
-    policy = load_policy(options.policy)
+    options, post = options or RunOptions(), post or NoPost()
+    policy, cases = load_policy(options.policy), load_cases(options.cases)
     _check_writable(out)
     card = placeholder_card(model)
     try:
@@ -73,11 +81,21 @@ def run_slides(
         runtime = open_runtime(card, options.device)
     except (ModelError, DeviceError) as error:
         for slide in slides:
-            yield Failures(card, policy, out).record(slide, str(error))
+            whose = cases.identity_of(slide)
+            yield Failures(card, policy, out, post).record(slide, str(error), whose)
         raise
     source = RegionTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
-    pipeline = Pipeline(source, runtime, policy.rule, policy.quality)
-    work = SlideWork(pipeline, policy, out, options.spacing(), options.force, watch or Silent())
+    pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
+    work = SlideWork(
+        pipeline=pipeline,
+        policy=policy,
+        out=out,
+        spacing=options.spacing(),
+        force=options.force,
+        watch=watch or Silent(),
+        cases=cases,
+        post=post,
+    )
     stages = work.prepare, work.infer, work.publish
     for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):
         if job.outcome is not None:

@@ -5,9 +5,11 @@ Sources: a table (``--cases cases.csv`` or ``.json``), the DICOM header, a patte
 """
 
 import csv
+import dataclasses
 import json
 import re
 import tomllib
+import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,9 +17,11 @@ from typing import Any
 
 from wsi_ai import schemas
 from wsi_ai.errors import IdentityInDoubt, PolicyError
-from wsi_ai.flags import Identity
+from wsi_ai.flags import Flag, Identity
+from wsi_ai.values import ModelCard
 
 FIELDS = tuple(f.name for f in fields(Identity))
+_NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690b")
 _NEEDED = "trust", "accession", "slide_id"
 
 Claim = Mapping[str, str]
@@ -45,6 +49,13 @@ class Cases:
             said.append(_known(match.groupdict()))
         return said
 
+    def identity_of(self, path: Path) -> Identity | None:
+        """By these alone, for a slide that nothing else is known of; ``None`` also in doubt."""
+        try:
+            return agreed(self.claims(path))
+        except IdentityInDoubt:
+            return None
+
 
 def agreed(claims: Iterable[Claim]) -> Identity | None:
     """The identity that the claims make up together; ``None`` where too little is known.
@@ -70,13 +81,23 @@ def dicom_claim(header: Mapping[str, Any]) -> Claim:
     return _known({name: None if value is None else str(value) for name, value in named.items()})
 
 
-def scope_complaint(identity: Identity | None, scope: Mapping[str, str]) -> str | None:
-    """Why a model with this scope cannot judge this slide, or ``None``.  Where the stain is not
-    known it is taken to be the one that was ordered."""
-    stain, wanted = identity.stain if identity else None, scope.get("stain")
-    if stain is None or wanted is None or _plain(stain) == _plain(wanted):
+def stain_complaint(identity: Identity | None, card: ModelCard) -> str | None:
+    """Why this model cannot judge a slide so stained, or ``None``.  Where the stain is not known it
+    is taken to be the one that was asked for."""
+    stain = identity.stain if identity else None
+    if stain is None or card.stain is None or _plain(stain) == _plain(card.stain):
         return None
-    return f"the slide is not stained as the model needs it ({wanted})"
+    return f"the slide is not stained as the model needs it ({card.stain})"
+
+
+def identified(flag: Flag, identity: Identity | None) -> Flag:
+    """The flag with whose it is.  Then its id names the slide of the case, not the file: a new
+    scan of the same glass amends it."""
+    if identity is None:
+        return flag
+    question = [identity.trust, identity.accession, identity.slide_id, flag.model.ref.name]
+    name = uuid.uuid5(_NAMESPACE, json.dumps(question))
+    return dataclasses.replace(flag, flag_id=str(name), identity=identity)
 
 
 def load_cases(path: Path | None) -> Cases:
@@ -122,7 +143,7 @@ def _from_toml(path: Path, text: str) -> Cases:
         pattern = re.compile(table["file_name"]) if "file_name" in table else None
     except (tomllib.TOMLDecodeError, re.error) as error:
         raise PolicyError(f"{path} is not valid: {error}") from None
-    unknown = set(pattern.groupindex if pattern else ()) - {*FIELDS, "part"}
+    unknown = set(pattern.groupindex if pattern else ()) - set(FIELDS)
     if unknown:
         raise PolicyError(f"{path}: file_name: no such field: {', '.join(sorted(unknown))}")
     rows = load_cases(path.parent / table["table"]).rows if "table" in table else {}

@@ -107,4 +107,5 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
         format=table["weights"]["format"],
         manifest_sha256=digest,
         intended_use=table["card"]["intended_use"],
+        stain=table.get("scope", {}).get("stain"),
     )

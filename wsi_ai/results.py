@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.contracts import Post
 from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
@@ -13,6 +14,7 @@ from wsi_ai.exports.overlay import View, write_overlay
 from wsi_ai.heatmaps import write_heatmap
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
+from wsi_ai.stopwatch import Stopwatch
 
 _LONGEST_STEM = 120
 
@@ -25,9 +27,11 @@ class Run:
     question: str
     """SHA-256 of everything that the answer depends on."""
     asked: Mapping[str, Any]
-    seconds: Mapping[str, float]
+    clock: Stopwatch | None
     failed: bool
     """The slide, not the answer: it is tried again next time."""
+    early_s: float | None = None
+    """When the flag was raised, if that was before the slide was through."""
 
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
@@ -45,10 +49,22 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
     return flag if record["question"] == question and not record["failed"] else None
 
 
-def write_results(folder: Path, assessment: Assessment, run: Run) -> dict[str, Any]:
-    """Write all files as ``folder``, and return the flag as its file says it.
+class NoPost:
+    """Keeps no flag, for a run that posts none.  See ``contracts.Post``."""
 
-    Raises OutputError, and then leaves what was there before.
+    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+
+def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) -> dict[str, Any]:
+    """Write all files as ``folder``, and return the flag as its file says it: as ``post`` kept it.
+
+    The flag is kept once everything else is on the disk, and before ``folder`` appears: a crash in
+    between leaves a slide to be done again, whose flag says nothing new.  Raises OutputError, and
+    then leaves what was there before.
     """
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
@@ -60,8 +76,9 @@ def write_results(folder: Path, assessment: Assessment, run: Run) -> dict[str, A
             )
             write_overlay(aside / "overlay.png", view)
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
-        _write_json(aside / "flag.json", body)
         _write_json(aside / "run.json", _record(assessment, run))
+        body = post.put(body)
+        _write_json(aside / "flag.json", body)
     return body
 
 
@@ -91,10 +108,26 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
             "left_out": flag.planned - inferred,
             "resumed": assessment.resumed,
         },
-        "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
+        "timing": _timing(run.clock, run.early_s) if run.clock else None,
         "started": timestamp(provenance.started),
         "finished": timestamp(provenance.finished),
         "versions": versions(),
+    }
+
+
+def _timing(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
+    """Seconds since the run began, so that its slides can be laid beside each other."""
+    inference = sum(end - start for stage, start, end in clock.spans if stage == "inference")
+    waited = clock.waited.get("tiles", 0.0)
+    return {
+        "spans": [
+            {"stage": stage, "start_s": round(start, 3), "end_s": round(end, 3)}
+            for stage, start, end in clock.spans
+        ],
+        "to_flag_s": round((early_s or clock.now()) - clock.spans[0][1], 3),
+        "to_finish_s": round(clock.now() - clock.spans[0][1], 3),
+        "inference_waited_for_tiles_s": round(waited, 3),
+        "inference_busy_share": round(1 - waited / inference, 4) if inference else None,
     }
 
 

@@ -191,6 +191,8 @@ class ModelCard:
     format: str = "onnx"
     manifest_sha256: str = ""
     intended_use: str = ""
+    stain: str | None = None
+    """The only one that it may judge; ``None`` where the card does not say."""
 
     @property
     def positive_class(self) -> int:

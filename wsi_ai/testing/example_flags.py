@@ -9,7 +9,7 @@ from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.flags import Identity, Level
 from wsi_ai.messages import Message
 from wsi_ai.testing.stand_ins import MEAN_CARD, PaintedSlide
-from wsi_ai.triage import AreaPolicy, not_assessed
+from wsi_ai.triage import TriagePolicy, not_assessed
 
 IDENTITY = Identity("RXX", "S26-1234", "S26-1234-A1-1", "A1", "H&E", "net-2", "RXX-LIMS")
 _START = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -23,7 +23,7 @@ def example_body(
     identity: Identity | None = IDENTITY,
 ) -> dict[str, Any]:
     """A finished flag of revision 1, as the pipeline hands it to the outbox."""
-    seen = not_assessed(PaintedSlide().info, MEAN_CARD, AreaPolicy(), "an example", None)
+    seen = not_assessed(PaintedSlide().info, MEAN_CARD, TriagePolicy(), "an example", None)
     body = flag_json(dataclasses.replace(seen, flag_id=flag_id, identity=identity), _PROVENANCE)
     if level is Level.NOT_ASSESSED:
         return body
