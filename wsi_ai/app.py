@@ -24,7 +24,7 @@ from wsi_ai.results import NoPost
 from wsi_ai.settings import load_policy
 from wsi_ai.work import SlideJob, SlideWork
 
-__all__ = ["Outcome", "RunOptions", "Silent", "run_slides"]
+__all__ = ["Outcome", "RunOptions", "Silent", "make_folder", "run_slides"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def run_slides(
     """
     options, post = options or RunOptions(), post or NoPost()
     policy, cases = load_policy(options.policy), load_cases(options.cases)
-    _check_writable(out)
+    make_folder(out)
     card = placeholder_card(model)
     try:
         card = load_card(model)
@@ -102,7 +102,8 @@ def run_slides(
             yield job.outcome
 
 
-def _check_writable(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Where results go.  Raises OutputError where nothing can be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -19,7 +19,7 @@ from wsi_ai.errors import OutputError
 from wsi_ai.events import kind_of, message_of
 from wsi_ai.exports.flag import timestamp
 from wsi_ai.messages import Endpoint
-from wsi_ai.outbox import Outbox, open_database
+from wsi_ai.outbox import NO_SINK, Outbox, State, open_database
 from wsi_ai.registry import open_sink
 from wsi_ai.relay import Relay
 from wsi_ai.routes import load_endpoints
@@ -44,7 +44,12 @@ class Posting:
 
     def drain(self, seconds: float) -> int:
         """Give what is under way so long to arrive.  Returns how many still wait."""
-        return self.relay.drain(seconds)
+        return self.relay.wait_until_quiet(seconds)
+
+    def unsendable(self, since: float) -> int:
+        """How many flags put since then no sink takes: without an identity, or without a route."""
+        lines = self.relay.outbox.lines((State.SKIPPED, State.DEAD), since)
+        return sum(line.sink == NO_SINK for line in lines)
 
 
 @contextmanager

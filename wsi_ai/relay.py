@@ -13,7 +13,7 @@ from typing import Any
 from wsi_ai.contracts import Sink
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused
 from wsi_ai.messages import Receipt
-from wsi_ai.outbox import Claimed, Outbox
+from wsi_ai.outbox import Claimed, Mismatch, Outbox
 from wsi_ai.outbox.claims import Answer
 
 log = logging.getLogger(__name__)
@@ -106,12 +106,22 @@ class Relay:
                 self.wake()
         work.result()
 
-    def drain(self, seconds: float) -> int:
-        """Wait until nothing is due at once, at most so long.  Returns how many still wait."""
+    def wait_until_quiet(self, seconds: float) -> int:
+        """Wait until all that can be sent now was tried, at most so long.  Returns how many still
+        wait."""
         end = time.monotonic() + seconds
         while self.outbox.untried() and time.monotonic() < end:
             time.sleep(min(0.02, self.pace.idle_s))
         return self.outbox.waiting()
+
+    def reconcile(self) -> dict[str, list[Mismatch] | None]:
+        """By sink: what its receiver does not hold as it was sent; ``None`` where it cannot be
+        asked.  Raises DeliveryError."""
+        at, found = self._at(), dict[str, list[Mismatch] | None]()
+        for sink in self.sinks:
+            held, name = sink.held(at), sink.endpoint.name
+            found[name] = None if held is None else self.outbox.mismatches(name, held)
+        return found
 
     def _work(self, sink: Sink, stop: threading.Event) -> None:
         while not stop.is_set():
@@ -149,9 +159,12 @@ class Relay:
         if not sink.endpoint.takes(one.message.trust):
             return Refused("this sink no longer takes this trust's flags")
         try:
-            return sink.send(one.message, datetime.fromtimestamp(self.outbox.clock(), UTC))
+            return sink.send(one.message, self._at())
         except DeliveryError as error:
             return error
+
+    def _at(self) -> datetime:
+        return datetime.fromtimestamp(self.outbox.clock(), UTC)
 
 
 def _entry(sink: str, one: Claimed, answer: Receipt | DeliveryError) -> Entry:

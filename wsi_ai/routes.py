@@ -37,7 +37,7 @@ def _from_url(place: str, number: int) -> list[Endpoint]:
     """A bare URL takes the flags of every trust: whoever runs the slides named it for them."""
     trust, _, rest = place.partition("=")
     trusts, url = (None, place) if "://" in trust else (frozenset({trust}), rest)
-    bearer = _secret(f"env:{BEARER}") if from_environment(BEARER) else None
+    bearer = secret_at(f"env:{BEARER}") if from_environment(BEARER) else None
     authority = from_environment(AUTHORITY)
     keyless = url.startswith("file:")
     return [
@@ -45,7 +45,7 @@ def _from_url(place: str, number: int) -> list[Endpoint]:
             name=f"send-{number + 1}",
             url=url,
             trusts=trusts,
-            credentials=Credentials(() if keyless else (_secret(f"env:{KEY}"),), bearer),
+            credentials=Credentials(() if keyless else (secret_at(f"env:{KEY}"),), bearer),
             tls=Tls(Path(authority) if authority else None),
             allowed_hosts=_hosts(url),
         )
@@ -73,8 +73,8 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
         url=url,
         trusts=frozenset(row["trusts"]),
         credentials=Credentials(
-            tuple(_secret(place) for place in row.get("signing_keys", ())),
-            _secret(bearer) if bearer else None,
+            tuple(secret_at(place) for place in row.get("signing_keys", ())),
+            secret_at(bearer) if bearer else None,
         ),
         tls=Tls(
             _path(row, "ca_file"), _path(row, "client_cert_file"), _path(row, "client_key_file")
@@ -85,8 +85,11 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
     )
 
 
-def _secret(place: str) -> ReadSecret:
+def secret_at(place: str) -> ReadSecret:
+    """``file:PATH`` or ``env:NAME``; reading it raises SinkError where there is none."""
     kind, _, name = place.partition(":")
+    if kind not in ("file", "env"):
+        raise SinkError("a secret is named by file:PATH or env:NAME, and never given itself")
     return (lambda: _in_file(Path(name))) if kind == "file" else (lambda: _in_environment(name))
 
 

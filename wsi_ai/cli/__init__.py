@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from wsi_ai.cli import delivery
+
 app = typer.Typer(
     name="wsi-ai",
     no_args_is_help=True,
@@ -53,6 +55,16 @@ def run(
         Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
     ] = None,
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False,
+    cases: Annotated[
+        Path | None, typer.Option(help="Whose slides they are: .csv, .json or .toml.")
+    ] = None,
+    send: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOML|URL|TRUST=URL", help="Where flags go; several at once."),
+    ] = None,
+    outbox: Annotated[
+        str | None, typer.Option(metavar="DB", help="Where flags wait; by default OUT/outbox.db.")
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
 ) -> None:
     """Slides in; a heatmap, a picture and a flag each out.
@@ -61,8 +73,9 @@ def run(
     2 the command, the model or the policy is wrong.
     """
     command = import_module("wsi_ai.cli.run")
-    options = command.RunOptions(mpp, device, policy, force)
-    raise typer.Exit(command.run(slides, model, out, options, verbose))
+    options = command.RunOptions(mpp, device, policy, force, cases)
+    sending = command.Sending(send or [], outbox or str(out / "outbox.db"))
+    raise typer.Exit(command.run(slides, model, out, options, sending, verbose))
 
 
 @app.command()
@@ -79,3 +92,6 @@ def demo_slide(
     command = import_module("wsi_ai.cli.demo_slide")
     marks = {"tumour": tumour, "pen": pen, "blur": blur}
     raise typer.Exit(command.draw(out, size, seed, mpp, marks))
+
+
+delivery.add_to(app)

@@ -4,7 +4,7 @@ from wsi_ai.outbox.book import Line, Mismatch
 from wsi_ai.outbox.claims import Claimed
 from wsi_ai.outbox.outbox import Outbox
 from wsi_ai.outbox.schedule import Schedule
-from wsi_ai.outbox.states import State
+from wsi_ai.outbox.states import NO_SINK, State
 from wsi_ai.outbox.tables import open_database
 
-__all__ = ["Claimed", "Line", "Mismatch", "Outbox", "Schedule", "State", "open_database"]
+__all__ = ["NO_SINK", "Claimed", "Line", "Mismatch", "Outbox", "Schedule", "State", "open_database"]

@@ -64,12 +64,6 @@ def untried(connection: Connection) -> int:
     return connection.scalar(wanted) or 0
 
 
-def next_due(connection: Connection) -> float | None:
-    """When something may be due next; ``None`` where nothing waits."""
-    wanted = select(func.min(func.coalesce(delivery.c.lease_until, delivery.c.next_at)))
-    return connection.scalar(wanted.where(delivery.c.state.in_(OPEN)))
-
-
 def newest_events(connection: Connection) -> list[Any]:
     """The newest revision of each flag, as rows of ``event``."""
     newer = event.alias("newer")

@@ -91,10 +91,6 @@ class Outbox:
         with self._transaction() as connection:
             return book.untried(connection)
 
-    def next_due(self) -> float | None:
-        with self._transaction() as connection:
-            return book.next_due(connection)
-
     def flags(self) -> list[dict[str, Any]]:
         """The newest revision of every flag."""
         with self._transaction() as connection:
