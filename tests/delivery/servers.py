@@ -1,5 +1,7 @@
 """Real servers for tests: PostgreSQL, the reference receiver, and receivers that misbehave."""
 
+import contextlib
+import itertools
 import os
 import pwd
 import shutil
@@ -97,10 +99,11 @@ until = _until
 
 
 @contextmanager
-def serving(app: FastAPI, **tls: object) -> Iterator[str]:
-    """The app on a free port of this machine; its base URL."""
+def serving(app: FastAPI, port: int = 0, **tls: object) -> Iterator[str]:
+    """The app on this machine, on a free port where none is given; its base URL."""
     with socket.socket() as door:
-        door.bind((HOST, 0))
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((HOST, port))
         config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", **tls)  # type: ignore[arg-type]
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
@@ -118,29 +121,26 @@ Script = Callable[[socket.socket], None]
 def misbehaving(*scripts: Script) -> Iterator[str]:
     """A receiver that plays a script for each connection, the last one over and over."""
     with socket.create_server((HOST, 0)) as door:
-        closing = threading.Event()
 
         def play() -> None:
-            number = 0
-            while not closing.is_set():
+            for number in itertools.count():
                 try:
                     caller, _ = door.accept()
                 except OSError:
                     return
                 script = scripts[min(number, len(scripts) - 1)]
-                number += 1
-                with caller:
-                    try:
-                        script(caller)
-                    except OSError:
-                        continue
+                threading.Thread(target=_play, args=(script, caller), daemon=True).start()
 
         thread = threading.Thread(target=play, daemon=True)
         thread.start()
         yield f"http://{HOST}:{door.getsockname()[1]}"
-        closing.set()
         door.shutdown(socket.SHUT_RDWR)
         thread.join(10)
+
+
+def _play(script: Script, caller: socket.socket) -> None:
+    with caller, contextlib.suppress(OSError):
+        script(caller)
 
 
 def read_request(caller: socket.socket) -> bytes:

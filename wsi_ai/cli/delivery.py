@@ -13,7 +13,7 @@ Database = Annotated[
 ]
 AuditFile = Annotated[
     Path | None,
-    typer.Option("--audit", help="The audit's file; by default beside an SQLite outbox.")
+    typer.Option("--audit", help="The audit's file; by default beside an SQLite outbox."),
 ]
 Sinks = Annotated[
     list[str],

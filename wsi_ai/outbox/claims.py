@@ -118,8 +118,9 @@ class Settling:
         if isinstance(error, Refused) or self.schedule.is_over(self.now - claimed.created):
             return {"state": State.DEAD}
         if isinstance(error, TryAgain):
-            wait_s = self.schedule.wait_s(claimed.attempts, error.after_s, self.random)
-            return {"next_at": self.now + wait_s}
+            urgent, schedule = claimed.message.urgent, self.schedule
+            wait = schedule.urgent_wait_s if urgent else schedule.wait_s
+            return {"next_at": self.now + wait(claimed.attempts, error.after_s, self.random)}
         return {}
 
     def _note_endpoint(self, connection: Connection, sink: str, answers: Sequence[Answer]) -> None:
@@ -132,11 +133,13 @@ class Settling:
                 pause = math.inf if answer.code == GONE else self.schedule.pause_s
             elif isinstance(answer, TryAgain):
                 failures += 1
-            elif answer is not None:
+            elif isinstance(answer, Receipt):
                 failures = 0
-        beyond = failures - self.schedule.failures_in_a_row
-        if not pause and beyond >= 0:
-            pause = self.schedule.wait_s(beyond + 1, None, self.random)
+        limit = self.schedule.failures_in_a_row
+        if not pause and failures >= limit:
+            pause = self.random.uniform(0, self.schedule.down_s)
+        if before >= limit > failures:
+            _hurry(connection, sink, self.now)
         if pause or failures != before:
             _write_endpoint(connection, sink, self.now, (pause, failures, why))
 
@@ -148,6 +151,12 @@ def _write_endpoint(
     connection.execute(delete(endpoint).where(endpoint.c.sink == sink))
     row = {"sink": sink, "paused_until": now + pause_s, "changed": now}
     connection.execute(insert(endpoint).values(**row, failures=failures, why=why))
+
+
+def _hurry(connection: Connection, sink: str, now: float) -> None:
+    """The receiver is back: what waits for it has waited long enough."""
+    waits = delivery.c.sink == sink, delivery.c.state == State.PENDING
+    connection.execute(update(delivery).where(*waits).values(next_at=now, changed=now))
 
 
 def _failures(connection: Connection, sink: str) -> int:
