@@ -110,7 +110,7 @@ class Relay:
         """Wait until all that can be sent now was tried, at most so long.  Returns how many still
         wait."""
         end = time.monotonic() + seconds
-        while self.outbox.untried() and time.monotonic() < end:
+        while self.outbox.under_way() and time.monotonic() < end:
             time.sleep(min(0.02, self.pace.idle_s))
         return self.outbox.waiting()
 

@@ -27,6 +27,8 @@ from wsi_ai.testing import MemorySink, endpoint_for, example_body
 
 MINUTE_S, HOUR_S = 60.0, 3600.0
 TIMEOUT_S = 0.4
+ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For faults of the network, which no database makes different."""
 
 
 @contextmanager
@@ -91,6 +93,7 @@ def no_end(caller: socket.socket) -> None:
     caller.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 999999999\r\n\r\n" + b"x" * (1 << 20))
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "fault",
     [answer(500), answer(502), answer(503), answer(504), answer(429), answer(408), trickle,
@@ -118,6 +121,7 @@ def test_a_fault_that_passes_costs_no_flag_and_no_new_id(
     assert f"webhook-id: {line.event_id}".encode() in got[0]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_receiver_that_says_when_is_not_asked_before(
     outbox: Outbox, clock: FakeClock, status: int
@@ -155,6 +159,7 @@ def test_a_401_that_stays_pauses_the_endpoint_and_kills_no_flag(
         assert relay.step(sink) == 5
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("status", [400, 413, 415, 422])
 def test_a_flag_that_is_refused_waits_for_a_person_and_is_told(outbox: Outbox, status: int) -> None:
     told: list[str] = []
@@ -167,6 +172,7 @@ def test_a_flag_that_is_refused_waits_for_a_person_and_is_told(outbox: Outbox, s
     assert told == ["1 urgent flags are not delivered; see: wsi-ai outbox list"]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("status", [301, 302, 308, 403, 404, 405, 410])
 def test_an_address_that_is_wrong_kills_no_flag(outbox: Outbox, status: int) -> None:
     put_one(outbox)

@@ -63,7 +63,7 @@ class Fatal:
         self.sink.send(message, at)
         die()
 outbox = Outbox(open_database(database), time.time, Random(1))
-sink = Fatal(webhook(base))
+sink = Fatal(webhook(base, 0.4))
 Relay(outbox, [sink], FAST).step(sink)
 """
 )

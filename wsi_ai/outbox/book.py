@@ -56,14 +56,6 @@ def count(connection: Connection, states: Sequence[State]) -> int:
     return connection.scalar(wanted) or 0
 
 
-def untried(connection: Connection) -> int:
-    """How many deliveries wait for nothing but their turn."""
-    inflight = delivery.c.state == State.INFLIGHT
-    fresh = and_(delivery.c.attempts == 0, delivery.c.state == State.PENDING)
-    wanted = select(func.count()).select_from(delivery).where(or_(inflight, fresh))
-    return connection.scalar(wanted) or 0
-
-
 def newest_events(connection: Connection) -> list[Any]:
     """The newest revision of each flag, as rows of ``event``."""
     newer = event.alias("newer")

@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from wsi_ai.errors import DeliveryError, Paused, Refused, TryAgain
 from wsi_ai.messages import Message, Receipt
@@ -38,24 +50,14 @@ def claim(
     """Lease what is due at ``sink``: urgent flags first, and of a flag only the oldest revision
     that is not settled."""
     _end_leases(connection, sink, now)
-    older = delivery.alias("older")
-    waits = exists().where(
-        older.c.flag_id == delivery.c.flag_id,
-        older.c.sink == delivery.c.sink,
-        older.c.revision < delivery.c.revision,
-        older.c.state.in_(OPEN),
-    )
-    due = or_(delivery.c.next_at <= now, delivery.c.changed > now + SKEW_S)
     wanted = (
         select(event, delivery.c.attempts, delivery.c.created.label("since"))
         .join(delivery, delivery.c.event_id == event.c.event_id)
-        .where(delivery.c.sink == sink, delivery.c.state == State.PENDING, due, ~waits)
+        .where(delivery.c.sink == sink, _is_ready(now))
         .order_by(delivery.c.rank, delivery.c.next_at)
         .limit(most)
         .with_for_update(of=delivery, skip_locked=True)
     )
-    if is_paused(connection, sink, now):
-        return []
     rows = connection.execute(wanted).all()
     leased = {"b_sink": sink, "state": State.INFLIGHT, "lease_until": now + lease_s, "changed": now}
     _set(
@@ -66,11 +68,29 @@ def claim(
     return [Claimed(message_from(row), row.attempts + 1, row.since) for row in rows]
 
 
-def is_paused(connection: Connection, sink: str, now: float) -> bool:
-    pause = select(endpoint.c.paused_until).where(
-        endpoint.c.sink == sink, endpoint.c.paused_until > now, endpoint.c.changed <= now + SKEW_S
+def count_under_way(connection: Connection, now: float) -> int:
+    """How many deliveries are being made, or could be made now."""
+    inflight = delivery.c.state == State.INFLIGHT
+    wanted = select(func.count()).select_from(delivery).where(or_(inflight, _is_ready(now)))
+    return connection.scalar(wanted) or 0
+
+
+def _is_ready(now: float) -> ColumnElement[bool]:
+    """Due, at an endpoint that is not paused, and no older revision of the flag comes first."""
+    older = delivery.alias("older")
+    waits = exists().where(
+        older.c.flag_id == delivery.c.flag_id,
+        older.c.sink == delivery.c.sink,
+        older.c.revision < delivery.c.revision,
+        older.c.state.in_(OPEN),
     )
-    return connection.execute(pause).first() is not None
+    paused = exists().where(
+        endpoint.c.sink == delivery.c.sink,
+        endpoint.c.paused_until > now,
+        endpoint.c.changed <= now + SKEW_S,
+    )
+    due = or_(delivery.c.next_at <= now, delivery.c.changed > now + SKEW_S)
+    return and_(delivery.c.state == State.PENDING, due, ~paused, ~waits)
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,10 +86,10 @@ class Outbox:
         with self._transaction() as connection:
             return book.count(connection, OPEN)
 
-    def untried(self) -> int:
-        """How many deliveries wait for nothing but their turn."""
+    def under_way(self) -> int:
+        """How many deliveries are being made, or could be made now."""
         with self._transaction() as connection:
-            return book.untried(connection)
+            return claims.count_under_way(connection, self.clock())
 
     def flags(self) -> list[dict[str, Any]]:
         """The newest revision of every flag."""
