@@ -24,6 +24,9 @@ from wsi_ai.registry import open_sink
 from wsi_ai.relay import Relay
 from wsi_ai.routes import load_endpoints
 
+_CONNECTIONS = 2
+"""To each endpoint, so that the next flag is on its way while the receiver writes the last."""
+
 
 @dataclass(frozen=True, slots=True)
 class Posting:
@@ -70,7 +73,7 @@ def open_relay(
 ) -> Iterator[Posting]:
     """The same, with no thread of its own: the caller runs the relay."""
     endpoints = load_endpoints(places)
-    sinks = [open_sink(endpoint) for endpoint in endpoints]
+    sinks = [open_sink(endpoint) for endpoint in endpoints for _ in range(_CONNECTIONS)]
     try:
         with open_outbox(database, audit) as outbox:
             outbox.route_again(endpoints)

@@ -41,7 +41,7 @@ def unheard(entries: Sequence[Entry]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Delivers at least once, in order per flag and sink.
+    """Delivers at least once, in order per flag and endpoint; an endpoint may have several sinks.
 
     Killed at any moment, it has lost nothing: what it had claimed goes out again when the lease
     ends, under the same event id.
@@ -118,8 +118,8 @@ class Relay:
         """By sink: what its receiver does not hold as it was sent; ``None`` where it cannot be
         asked.  Raises DeliveryError."""
         at, found = self._at(), dict[str, list[Mismatch] | None]()
-        for sink in self.sinks:
-            held, name = sink.held(at), sink.endpoint.name
+        for name, sink in {sink.endpoint.name: sink for sink in self.sinks}.items():
+            held = sink.held(at)
             found[name] = None if held is None else self.outbox.mismatches(name, held)
         return found
 

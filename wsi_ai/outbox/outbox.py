@@ -16,7 +16,7 @@ from wsi_ai.outbox import book, claims, putting
 from wsi_ai.outbox.claims import Answer, Claimed, Settling
 from wsi_ai.outbox.schedule import Schedule
 from wsi_ai.outbox.states import OPEN, State
-from wsi_ai.outbox.tables import alone, translated
+from wsi_ai.outbox.tables import READING, alone, translated
 
 Flag = Mapping[str, Any]
 Clock = Callable[[], float]
@@ -78,33 +78,33 @@ class Outbox:
             settling.settle(connection, sink, answers)
 
     def lines(self, states: Sequence[State] = tuple(State), since: float = 0) -> list[book.Line]:
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return book.lines(connection, states, since)
 
     def waiting(self) -> int:
         """How many deliveries are still to be made."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return book.count(connection, OPEN)
 
     def under_way(self) -> int:
         """How many deliveries are being made, or could be made now."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return claims.count_under_way(connection, self.clock())
 
     def flags(self) -> list[dict[str, Any]]:
         """The newest revision of every flag."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             rows = [row.flag_id for row in book.newest_events(connection)]
             return [kept.flag for f in rows if (kept := putting.newest(connection, f))]
 
     def flag(self, flag_id: str) -> dict[str, Any] | None:
-        with self._transaction() as connection:
+        with self._reading() as connection:
             kept = putting.newest(connection, flag_id)
             return kept.flag if kept else None
 
     def body(self, event_id: str) -> bytes | None:
         """What is sent, to the byte."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return book.body_of(connection, event_id)
 
     def replay(self, event_id: str) -> int:
@@ -138,7 +138,7 @@ class Outbox:
 
     def mismatches(self, sink: str, held: Mapping[str, int]) -> list[book.Mismatch]:
         """What the sink's receiver should hold, and does not."""
-        with self._transaction() as connection:
+        with self._reading() as connection:
             return book.mismatches(connection, sink, held)
 
     def _put(
@@ -178,3 +178,9 @@ class Outbox:
     def _transaction(self) -> Iterator[Connection]:
         with translated(), self.engine.begin() as connection:
             yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Holds no one up."""
+        with translated(), self.engine.connect() as connection:
+            yield connection.execution_options(**READING)

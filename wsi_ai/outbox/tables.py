@@ -1,7 +1,7 @@
 """The outbox's tables, on SQLite or PostgreSQL."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from wsi_ai.errors import OutputError
 
 _BUSY_S = 30.0
+_READS = "wsi_ai_reads"
+READING: Mapping[str, Any] = {_READS: True}
+"""Options of a connection that only reads: on SQLite, it then waits for no writer."""
+
 _META = MetaData()
 
 event = Table(
@@ -137,4 +141,5 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 
 def _begin_at_once(connection: Connection) -> None:
     """Take SQLite's write lock at the start: to take it later can fail however long one waits."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    reads = connection.get_execution_options().get(_READS, False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
