@@ -76,21 +76,21 @@ class OutboxModel(RuleBasedStateMachine):
     @precondition(lambda self: self.claimed)
     @rule()
     def send_and_settle(self) -> None:
-        one = self._sent()
-        receipt = Receipt(one.message.flag_id, "here", "x", datetime.now(UTC))
-        self.outbox.settle("here", [(one, receipt)])
+        one, since = self.claimed.pop(0)
+        self.outbox.settle("here", [(one, self._sent(one, since))])
 
     @precondition(lambda self: self.claimed)
     @rule()
     def send_and_crash_before_the_mark(self) -> None:
-        self._sent()
+        self._sent(*self.claimed.pop(0))
 
-    def _sent(self) -> Claimed:
-        one, since = self.claimed.pop(0)
-        if self.clock() < since + LEASE_S:  # a relay does not send beyond its lease
-            told = one.message
-            self.arrived[told.flag_id].append((told.revision, told.event_id, told.body))
-        return one
+    def _sent(self, one: Claimed, since: float) -> Receipt | None:
+        """A relay does not send beyond its lease."""
+        if self.clock() >= since + LEASE_S:
+            return None
+        told = one.message
+        self.arrived[told.flag_id].append((told.revision, told.event_id, told.body))
+        return Receipt(told.flag_id, "here", "x", datetime.now(UTC))
 
     @precondition(lambda self: self.claimed)
     @rule(
