@@ -47,6 +47,13 @@ class SlideInfo:
             raise ValueError("this slide has no spacing; its gate was passed by mistake")
         return self.spacing
 
+    def level_for(self, scale: float) -> int:
+        """The coarsest level whose pixels are no larger than ``scale`` level-0 pixels.
+
+        A hundredth is forgiven: scanners store 4.0003 where they mean 4.
+        """
+        return max(i for i, d in enumerate(self.downsamples) if i == 0 or d <= scale * 1.01)
+
 
 class Codec(StrEnum):
     """How a stored tile is compressed."""

@@ -1,0 +1,5 @@
+"""Turn a plan into batches of pixels."""
+
+from wsi_ai.reading.regions import RegionTiles
+
+__all__ = ["RegionTiles"]

@@ -1,0 +1,87 @@
+"""Decide which tiles to read, and in which order.  Pure: no files, no pixels."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.geometry import Size, Step
+from wsi_ai.values import Mask, SlideInfo, TilePlan, TileSpec
+
+_BLOCK = 8
+"""Cells along a block's side: large enough to decode most stored tiles once, small enough that
+evidence comes from all over the tissue early."""
+
+
+def plan_tiles(slide: SlideInfo, tissue: Mask, spec: TileSpec) -> TilePlan:
+    """Lay the model's grid over the slide and keep every cell that touches tissue.
+
+    The scale comes from micrometres alone.  Cells are visited block by block, the blocks spread
+    over the slide (see ``spread_out``).  Raises ValueError where the slide has no spacing.
+    """
+    scale = spec.scale(slide.known_spacing())
+    step = Step(spec.stride_px * scale.x, spec.stride_px * scale.y)
+    grid = math.ceil(slide.size.height / step.y), math.ceil(slide.size.width / step.x)
+    level = slide.level_for(min(scale.x, scale.y))
+    down = slide.downsamples[level]
+    touched = _touched(
+        tissue,
+        row_edges=np.arange(grid[0] + 1) * step.y * tissue.shape[0] / slide.size.height,
+        col_edges=np.arange(grid[1] + 1) * step.x * tissue.shape[1] / slide.size.width,
+    )
+    return TilePlan(
+        slide=slide,
+        spec=spec,
+        level=level,
+        read_px=Size(_read_px(spec, scale.x / down), _read_px(spec, scale.y / down)),
+        cells=spread_out(np.argwhere(touched).astype(np.int32)),
+        grid=grid,
+        step=step,
+    )
+
+
+def spread_out(cells: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Order cells by blocks of 8 x 8, the blocks in two-dimensional van der Corput order.
+
+    Bits of the block's row and column are interleaved and reversed, so that every beginning of
+    the sequence covers the whole slide evenly.  Within a block, row by row.
+    """
+    row, col = cells[:, 0].astype(np.int64), cells[:, 1].astype(np.int64)
+    key = _reversed_bits(row // _BLOCK) * 2 + _reversed_bits(col // _BLOCK)
+    return cells[np.lexsort((col, row, key))]
+
+
+def _reversed_bits(number: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bit i of 16 goes to bit 2 * (15 - i), leaving the odd bits free for a second number."""
+    spread = np.zeros_like(number)
+    for bit in range(16):
+        spread |= (number >> bit & 1) << 2 * (15 - bit)
+    return spread
+
+
+def _read_px(spec: TileSpec, scale: float) -> int:
+    return max(1, round(spec.size_px * scale))
+
+
+def _touched(
+    mask: Mask, row_edges: NDArray[np.float64], col_edges: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Which cells hold at least one true mask pixel, from sums over rectangles."""
+    total = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    top, bottom = _cover(row_edges, mask.shape[0])
+    left, right = _cover(col_edges, mask.shape[1])
+    inside: NDArray[np.int64] = (
+        total[bottom][:, right]
+        - total[top][:, right]
+        - total[bottom][:, left]
+        + total[top][:, left]
+    )
+    touched: NDArray[np.bool_] = np.greater(inside, 0)
+    return touched
+
+
+def _cover(edges: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First and past-the-last mask index under each cell, rounded outwards."""
+    first = np.minimum(np.floor(edges[:-1]), size).astype(np.int64)
+    last = np.minimum(np.ceil(edges[1:]), size).astype(np.int64)
+    return first, last

@@ -1,0 +1,1 @@
+"""File → Slide.  One module per family of formats, each an entry point in ``wsi_ai.readers``."""

@@ -1,0 +1,134 @@
+"""Slides through OpenSlide: every format that it opens, read region by region."""
+
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import openslide
+from numpy.typing import NDArray
+
+from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.geometry import Size, Spacing
+from wsi_ai.readers.fingerprint import fingerprint
+from wsi_ai.values import SlideInfo
+
+_CACHE_BYTES = 64 << 20
+
+
+def open_slide(path: Path, spacing: Spacing | None = None) -> "OpenSlideSlide":
+    """Open a slide; ``spacing`` replaces what the file says.
+
+    Raises UnknownFormat where OpenSlide declines the file, SlideError where it is damaged.
+    """
+    digest = fingerprint(path)
+    if path.stat().st_size == 0:
+        raise SlideError("the file is empty; copy it again")
+    try:
+        handle = openslide.OpenSlide(path)
+    except openslide.OpenSlideUnsupportedFormatError:
+        raise UnknownFormat(_declined(path)) from None
+    except openslide.OpenSlideError as error:
+        raise SlideError(f"the file is damaged or cut short: {error}") from None
+    return OpenSlideSlide(path, handle, _info(path, handle, digest, spacing))
+
+
+class OpenSlideSlide:
+    """One OpenSlide handle a thread over one shared cache.
+
+    OpenSlide keeps a handle in error once a read has failed, for every thread that uses it.  So a
+    handle is a thread's own, and is dropped after a failure.
+    """
+
+    def __init__(self, path: Path, handle: openslide.OpenSlide, info: SlideInfo) -> None:
+        self.info = info
+        self._path = path
+        self._cache = openslide.OpenSlideCache(_CACHE_BYTES)
+        handle.set_cache(self._cache)
+        self._own = threading.local()
+        self._own.handle = handle
+        self._handles = {handle}
+        self._lock = threading.Lock()
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """See ``contracts.Slide.read``."""
+        handle = self._handle()
+        try:
+            image = handle.read_region((x, y), level, (width, height))
+        except openslide.OpenSlideError as error:
+            self._drop(handle)
+            raise TileUnreadable(str(error)) from None
+        return _on_white(np.asarray(image))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        with self._lock:
+            while self._handles:
+                self._handles.pop().close()
+
+    def _handle(self) -> openslide.OpenSlide:
+        handle: openslide.OpenSlide | None = getattr(self._own, "handle", None)
+        if handle is None:
+            try:
+                handle = openslide.OpenSlide(self._path)
+            except openslide.OpenSlideError as error:
+                raise TileUnreadable(f"the slide cannot be opened again: {error}") from None
+            handle.set_cache(self._cache)
+            self._own.handle = handle
+            with self._lock:
+                self._handles.add(handle)
+        return handle
+
+    def _drop(self, handle: openslide.OpenSlide) -> None:
+        self._own.handle = None
+        with self._lock:
+            self._handles.discard(handle)
+        handle.close()
+
+
+def _info(
+    path: Path, handle: openslide.OpenSlide, digest: str, spacing: Spacing | None
+) -> SlideInfo:
+    width, height = handle.dimensions
+    return SlideInfo(
+        slide_id=path.stem,
+        size=Size(width, height),
+        spacing=spacing or _spacing(handle),
+        downsamples=tuple(float(d) for d in handle.level_downsamples),
+        fingerprint=digest,
+        vendor=str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")),
+    )
+
+
+def _declined(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "a TIFF file, but damaged, cut short or not tiled; copy it again or convert it"
+    return "not a slide in a format that OpenSlide knows"
+
+
+def _spacing(handle: openslide.OpenSlide) -> Spacing | None:
+    """From the file's own words only: an objective power is no measurement."""
+    x = handle.properties.get(openslide.PROPERTY_NAME_MPP_X)
+    y = handle.properties.get(openslide.PROPERTY_NAME_MPP_Y)
+    if x is None or y is None:
+        return None
+    try:
+        return Spacing(float(x), float(y))
+    except ValueError:
+        return None
+
+
+def _on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    rgb = np.ascontiguousarray(rgba[..., :3])
+    alpha = rgba[..., 3:]
+    if alpha.min() == 255:
+        return rgb
+    blended = (rgb.astype(np.uint16) * alpha + 255 * (255 - alpha.astype(np.uint16)) + 127) // 255
+    return blended.astype(np.uint8)

@@ -1,0 +1,96 @@
+"""Tiles read one region at a time: works for every slide, and is the reference for faster ways."""
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.contracts import Slide
+from wsi_ai.errors import TileUnreadable
+from wsi_ai.values import TileBatch, TilePlan
+
+log = logging.getLogger(__name__)
+
+Tile = NDArray[np.uint8]
+_AHEAD = 3
+"""Batches that are read while earlier ones are in use."""
+_PIECE_PX = 2048
+"""What is read at once at most, so that a tile of a slide without a pyramid fits into memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionTiles:
+    """Reads ahead with a few threads, in order.  A tile that will not decode is left out."""
+
+    batch_size: int
+    threads: int
+
+    def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
+        """See ``contracts.TileSource``."""
+        waiting: deque[list[tuple[int, Future[Tile]]]] = deque()
+        with ThreadPoolExecutor(self.threads, "tiles") as pool:
+            try:
+                for first in range(start, len(plan), self.batch_size):
+                    chunk = range(first, min(first + self.batch_size, len(plan)))
+                    waiting.append([(i, pool.submit(read_tile, slide, plan, i)) for i in chunk])
+                    if len(waiting) > _AHEAD:
+                        yield _collect(plan, waiting.popleft())
+                while waiting:
+                    yield _collect(plan, waiting.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+
+def read_tile(slide: Slide, plan: TilePlan, tile: int) -> Tile:
+    """One tile, uint8 (size_px, size_px, 3).  Raises TileUnreadable."""
+    x, y = plan.origin(tile)
+    side, read = plan.spec.size_px, plan.read_px
+    if max(read.width, read.height) > _PIECE_PX:
+        return _read_in_pieces(slide, plan, x, y)
+    pixels = slide.read(plan.level, x, y, read.width, read.height)
+    return pixels if pixels.shape[:2] == (side, side) else _resize(pixels, side, side)
+
+
+def _read_in_pieces(slide: Slide, plan: TilePlan, x: int, y: int) -> Tile:
+    """The same, shrinking piece by piece."""
+    side, down = plan.spec.size_px, plan.slide.downsamples[plan.level]
+    scale_x, scale_y = plan.read_px.width / side, plan.read_px.height / side
+    pieces = max(2, -(-max(plan.read_px.width, plan.read_px.height) // _PIECE_PX))
+    cuts = [side * k // pieces for k in range(pieces + 1)]
+    tile = np.empty((side, side, 3), np.uint8)
+    for top, bottom in pairwise(cuts):
+        for left, right in pairwise(cuts):
+            piece = slide.read(
+                plan.level,
+                x + round(left * scale_x * down),
+                y + round(top * scale_y * down),
+                max(1, round((right - left) * scale_x)),
+                max(1, round((bottom - top) * scale_y)),
+            )
+            tile[top:bottom, left:right] = _resize(piece, right - left, bottom - top)
+    return tile
+
+
+def _resize(pixels: Tile, width: int, height: int) -> Tile:
+    shrinks = pixels.shape[1] >= width and pixels.shape[0] >= height
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
+
+
+def _collect(plan: TilePlan, chunk: list[tuple[int, Future[Tile]]]) -> TileBatch:
+    index, tiles = [], []
+    for i, future in chunk:
+        try:
+            tiles.append(future.result())
+            index.append(i)
+        except TileUnreadable as error:
+            log.warning("left out tile %d of %s: %s", i, plan.slide.fingerprint[:8], error)
+    side = plan.spec.size_px
+    pixels = np.stack(tiles) if tiles else np.empty((0, side, side, 3), np.uint8)
+    return TileBatch(plan.slide.slide_id, np.array(index, np.int64), pixels)
