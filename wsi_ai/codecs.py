@@ -74,7 +74,7 @@ def _plain(unpack: Callable[..., Any]) -> Callable[[bytes, Encoding], Image]:
 def _dicom_rle(data: bytes, encoding: Encoding) -> Image:
     """Planes one after the other, unlike every other codec here (DICOM PS3.5 annex G)."""
     planes = _plain(imagecodecs.dicomrle_decode)(data, encoding)
-    return planes.reshape(encoding.channels, -1).T
+    return np.ascontiguousarray(planes.reshape(encoding.channels, -1).T)
 
 
 def _raw(data: bytes, encoding: Encoding) -> Image:
@@ -107,7 +107,9 @@ def _to_rgb(image: Image, encoding: Encoding, out: Image) -> None:
     if encoding.ycc:
         pixels = _from_ycc(pixels)
     if encoding.channels == 4:
-        np.minimum(pixels[..., :3].astype(np.uint16) + 255 - pixels[..., 3:], 255, out, casting="unsafe")
+        np.minimum(
+            pixels[..., :3].astype(np.uint16) + 255 - pixels[..., 3:], 255, out, casting="unsafe"
+        )
     else:
         out[...] = pixels
 
@@ -117,7 +119,8 @@ def _from_ycc(ycc: Image) -> Image:
     y, cb, cr = (ycc[..., i].astype(np.float32) for i in range(3))
     cb, cr = cb - 128, cr - 128
     rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    rounded: Image = np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    return rounded
 
 
 def _jpeg2000_size(data: bytes) -> Size | None:

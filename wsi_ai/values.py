@@ -40,6 +40,8 @@ class SlideInfo:
     fingerprint: str
     """SHA-256 of the file's content, in hex, so that a result names the bytes it came from."""
     vendor: str = "unknown"
+    reader: str = "unknown"
+    """The entry point that opened it."""
 
     def known_spacing(self) -> Spacing:
         """The spacing, for those who come after the gate that asks for one."""

@@ -43,9 +43,7 @@ class DecodeOnce:
         self._pull = threading.Lock()
         self._chapters: dict[int, Chapter] = {}
 
-    def batches(
-        self, depth: int, threads: int, seams: int
-    ) -> Iterator[dict[int, TileUnreadable]]:
+    def batches(self, depth: int, threads: int, seams: int) -> Iterator[dict[int, TileUnreadable]]:
         """One turn a batch, in order: its tiles are in their places on the easel, which has room
         for ``depth`` batches, and stay there until the next turn.  Yields which tiles could not be
         read, and why.  At most ``seams`` stored tiles wait for a later batch.

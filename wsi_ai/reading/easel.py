@@ -32,10 +32,10 @@ class Easel(Protocol):
 
 
 class Slots:
-    """Straight in the batch buffers, uint8 shaped (tiles, size, size, 3), which are used in turn."""
+    """Straight in the batch buffers, uint8 shaped (tiles, size, size, 3) and used in turn."""
 
     def __init__(self, buffers: Sequence[Image], finish: Finish | None = None) -> None:
-        self._slots = [slot for buffer in buffers for slot in buffer]
+        self._slots: list[Image] = [slot for buffer in buffers for slot in buffer]
         self._finish = finish
 
     def place(self, tile: int) -> Image:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from wsi_ai.geometry import Size
 
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 Cut = tuple[slice, slice]
 """Where to, in a model's tile; where from, in a stored tile."""
 
@@ -90,7 +91,7 @@ def schedule(grid: StoredGrid, placement: Placement, batch_size: int, seams: int
     todo = np.lexsort((tile[first], batch[first]))  # a batch's tiles are finished one by one
     first, end = first[todo], end[todo]
     job_batch, job_stored = batch[first], stored[first]
-    taken, kept, peak = _hand_over(job_stored, job_batch, seams)
+    taken, kept, peak = _hand_over(job_stored, seams)
     row, col = np.divmod(job_stored, grid.across)
     columns = (job_batch, col, row, first, end, taken, kept)
     batches = -(-len(placement) // batch_size)
@@ -147,7 +148,7 @@ def _pieces(grid: StoredGrid, placement: Placement) -> tuple[Ints, Ints]:
     return np.concatenate(tiles), np.concatenate(stored)
 
 
-def _hand_over(stored: Ints, batch: Ints, most: int) -> tuple[NDArray[np.bool_], ...]:
+def _hand_over(stored: Ints, most: int) -> tuple[Flags, Flags, int]:
     """(taken, kept, peak) of jobs in order."""
     jobs = np.arange(len(stored))
     by_tile = np.lexsort((jobs, stored))
