@@ -133,8 +133,16 @@ class TilePlan:
 
     def origin(self, tile: int) -> tuple[int, int]:
         """x and y of a tile's corner, in level-0 pixels, rounded to the nearest."""
-        row, col = self.cells[tile]
-        return round(float(col) * self.step.x), round(float(row) * self.step.y)
+        x, y = self.corners(tile, tile + 1)
+        return int(x[0]), int(y[0])
+
+    def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """x and y of the corners of some consecutive tiles; see ``origin``."""
+        row, col = self.cells[start:stop].T.astype(np.float64)
+        return (
+            np.rint(col * self.step.x).astype(np.int64),
+            np.rint(row * self.step.y).astype(np.int64),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -95,12 +95,9 @@ def fetcher(level: EncodedLevel) -> Fetch:
 def placement(plan: TilePlan, start: int) -> Placement:
     """Where the tiles of a plan from ``start`` on lie on its level, to the nearest pixel."""
     down = plan.slide.downsamples[plan.level]
-    row, col = plan.cells[start:].T.astype(np.float64)
-    x, y = (
-        np.rint(np.rint(cell * step) / down)
-        for cell, step in ((col, plan.step.x), (row, plan.step.y))
-    )
-    return Placement(x.astype(np.int64), y.astype(np.int64), plan.read_px)
+    corners = plan.corners(start, len(plan))
+    x, y = (np.rint(along / down).astype(np.int64) for along in corners)
+    return Placement(x, y, plan.read_px)
 
 
 def _easel(buffers: list[Image], plan: TilePlan) -> Easel:
