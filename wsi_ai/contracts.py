@@ -1,6 +1,7 @@
 """What an outsider can supply.  Each has a test suite in ``wsi_ai.testing``."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, runtime_checkable
 
@@ -62,7 +63,8 @@ class EncodedSlide(Slide, Protocol):
 
 class TileSource(Protocol):
     """Reads a plan, from tile ``start`` on.  A batch's pixels are the caller's until it takes the
-    next batch; a batch holds whatever could be read of ``batch_size`` consecutive tiles."""
+    next batch.  Each batch holds what could be read of the next ``batch_size`` tiles of the plan:
+    where none could, it is empty."""
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]: ...
 
@@ -72,6 +74,11 @@ class Runtime(Protocol):
 
     @property
     def card(self) -> ModelCard: ...
+
+    @property
+    def batch_size(self) -> int:
+        """How many tiles it wants at once."""
+        ...
 
     @property
     def description(self) -> str:
@@ -86,10 +93,12 @@ class Runtime(Protocol):
 class Watcher(Protocol):
     """Is told how far a slide has come.  Called from the thread that runs the slide."""
 
+    def started(self, slide: Path) -> None: ...
+
     def planned(self, tiles: int, done: int) -> None:
         """``done`` of the ``tiles`` were inferred by an earlier, unfinished run."""
         ...
 
-    def inferred(self, done: int) -> None:
+    def passed(self, done: int) -> None:
         """So many tiles have passed in all, read or left out."""
         ...

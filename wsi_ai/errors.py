@@ -9,6 +9,7 @@
   * PolicyError         the triage policy: no slide will work
   * DeviceError         the accelerator or its library: retry elsewhere or later
   * OutputError         results could not be written
+    * Busy                another run is at work on the same slide
 
 A message says what was found and what would do.  It names no slide and no case: whoever shows it
 knows which slide it was about, and a flag that carries it may leave the site.
@@ -49,3 +50,7 @@ class DeviceError(WsiAiError):
 
 class OutputError(WsiAiError):
     """A result could not be written."""
+
+
+class Busy(OutputError):
+    """Another process is at work on the same slide with the same model."""

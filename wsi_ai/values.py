@@ -252,8 +252,8 @@ class Heatmap:
     scores: NDArray[np.float32]
     """(classes, rows, cols); NaN where not assessed."""
     step: Step
-    planned: int
-    """How many cells were meant to be assessed."""
+    planned: Mask
+    """(rows, cols): which cells were meant to be assessed."""
 
     @property
     def assessed(self) -> Mask:
@@ -262,14 +262,15 @@ class Heatmap:
         return seen
 
     @property
-    def unseen(self) -> int:
-        """Planned cells without a score."""
-        return self.planned - int(self.assessed.sum())
+    def missed(self) -> Mask:
+        """(rows, cols): planned cells without a score."""
+        return self.planned & ~self.assessed
 
     @property
     def coverage(self) -> float:
         """Share of the planned cells that have a score; 0 where nothing was planned."""
-        return 1 - self.unseen / self.planned if self.planned else 0.0
+        planned = int(self.planned.sum())
+        return 1 - int(self.missed.sum()) / planned if planned else 0.0
 
     @property
     def cell_mm2(self) -> float:

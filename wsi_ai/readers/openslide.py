@@ -102,6 +102,7 @@ def _info(
         downsamples=tuple(float(d) for d in handle.level_downsamples),
         fingerprint=digest,
         vendor=str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")),
+        reader="openslide",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import tifffile
 
 from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.geometry import Spacing
 from wsi_ai.readers.fingerprint import fingerprint
 from wsi_ai.readers.stored import StoredSlide
 from wsi_ai.readers.tiff_level import TiffLevel
@@ -30,9 +31,12 @@ _DAMAGE = (  # what tifffile raises on a damaged structure
 )
 
 
-def open_slide(path: Path) -> StoredSlide:
-    """Open a slide.  Raises UnknownFormat for what is not laid out as tiles in a known way,
-    SlideError for what is damaged."""
+def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
+    """Open a slide; ``spacing`` replaces what the file says.
+
+    Raises UnknownFormat for what is not laid out as tiles in a known way, SlideError for what is
+    damaged.
+    """
     digest = fingerprint(path)
     try:
         with tifffile.TiffFile(path) as tiff:
@@ -45,14 +49,14 @@ def open_slide(path: Path) -> StoredSlide:
         ) from None
     fd = os.open(path, os.O_RDONLY)
     levels = [TiffLevel(table, fd) for table in pyramid.levels]
-    return StoredSlide(_info(path, digest, pyramid), levels, lambda: os.close(fd))
+    return StoredSlide(_info(path, digest, pyramid, spacing), levels, lambda: os.close(fd))
 
 
-def _info(path: Path, digest: str, pyramid: Pyramid) -> SlideInfo:
+def _info(path: Path, digest: str, pyramid: Pyramid, spacing: Spacing | None) -> SlideInfo:
     return SlideInfo(
         slide_id=path.stem,
         size=pyramid.levels[0].size,
-        spacing=pyramid.spacing,
+        spacing=spacing or pyramid.spacing,
         downsamples=pyramid.downsamples,
         fingerprint=digest,
         vendor=pyramid.maker,

@@ -1,0 +1,86 @@
+"""``wsi-ai``: commands for people.  A command's own imports happen when it is called."""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="wsi-ai",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="AI on whole-slide images: tiles in, heatmaps and triage flags out."
+    "  Research use only. Not for primary diagnosis.",
+)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"wsi-ai {version('wsi-ai')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say it.")
+    ] = False,
+) -> None: ...
+
+
+@app.command()
+def run(
+    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
+    model: Annotated[Path, typer.Option(help="Folder with model.toml and weights.")],
+    out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
+    mpp: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=100, help="Micrometres per pixel, in place of what the slides say."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    policy: Annotated[
+        Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
+) -> None:
+    """Slides in; a heatmap, a picture and a flag each out.
+
+    Exit status: 0 every slide was assessed; 1 at least one was not, the others are complete;
+    2 the command, the model or the policy is wrong.
+    """
+    command = import_module("wsi_ai.cli.run")
+    options = command.RunOptions(mpp, device, policy, force)
+    raise typer.Exit(command.run(slides, model, out, options, verbose))
+
+
+@app.command()
+def demo_slide(
+    out: Annotated[Path, typer.Argument(metavar="OUT.svs", help="The slide to write.")],
+    size: Annotated[int, typer.Option(help="Width and height, pixels.")] = 8192,
+    seed: Annotated[int, typer.Option(help="Another seed, another slide.")] = 1,
+    tumour: Annotated[bool, typer.Option("--tumour", help="With a tumour.")] = False,
+    pen: Annotated[bool, typer.Option("--pen", help="With a pen stroke.")] = False,
+    blur: Annotated[bool, typer.Option("--blur", help="With an area out of focus.")] = False,
+    mpp: Annotated[float, typer.Option(help="Micrometres per pixel.")] = 0.5,
+) -> None:
+    """Draw a synthetic H&E slide, and the truth about it as GeoJSON beside it."""
+    command = import_module("wsi_ai.cli.demo_slide")
+    marks = {"tumour": tumour, "pen": pen, "blur": blur}
+    raise typer.Exit(command.draw(out, size, seed, mpp, marks))

@@ -1,0 +1,48 @@
+"""``wsi-ai run``."""
+
+import logging
+import sys
+from pathlib import Path
+
+from wsi_ai.app import Outcome, RunOptions, run_slides
+from wsi_ai.cli.progress import progress_for
+from wsi_ai.errors import WsiAiError
+from wsi_ai.flags import STATEMENT, Level
+
+_OK, _SOME_NOT_ASSESSED, _USAGE = 0, 1, 2
+
+
+def run(slides: list[Path], model: Path, out: Path, options: RunOptions, verbose: bool) -> int:
+    """Run, tell, and return the exit status."""
+    level = logging.DEBUG if verbose else logging.ERROR
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    counts = dict.fromkeys(Level, 0)
+    try:
+        with progress_for(sys.stderr, "tiles", len(slides)) as progress:
+            for outcome in run_slides(slides, model, out, options, progress):
+                progress.finished()
+                print(_told(outcome), flush=True)
+                counts[outcome.level] += 1
+    except WsiAiError as error:
+        print(f"wsi-ai: {error}", file=sys.stderr)
+        return _USAGE
+    print(_summary(counts))
+    return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
+
+
+def _told(outcome: Outcome) -> str:
+    word = outcome.level.value.replace("_", " ").upper()
+    lines = [f"{outcome.slide}: {word}: {outcome.reason}"]
+    if outcome.folder is None:
+        lines.append("  nothing was written")
+    elif outcome.fresh:
+        names = sorted(path.name for path in outcome.folder.iterdir())
+        lines.append(f"  {outcome.folder}/  {'  '.join(names)}")
+    else:
+        lines.append(f"  {outcome.folder}/  done before, nothing to do (--force runs it anew)")
+    return "\n".join(lines)
+
+
+def _summary(counts: dict[Level, int]) -> str:
+    told = ", ".join(f"{n} {level.value.replace('_', ' ')}" for level, n in counts.items())
+    return f"{sum(counts.values())} slides: {told}. {STATEMENT}"

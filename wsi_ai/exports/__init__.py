@@ -1,0 +1,1 @@
+"""Heatmap and flag → files for people and other programs."""

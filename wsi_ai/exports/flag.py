@@ -1,0 +1,176 @@
+"""The canonical flag as JSON: ``schemas/triage-flag-1.0.schema.json``.
+
+Every other wire format is made from this one.  Times are RFC 3339 in UTC with milliseconds.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import shapely
+
+from wsi_ai import schemas
+from wsi_ai.flags import STATEMENT, Finding, Flag, Level, Quality
+from wsi_ai.values import SlideInfo
+
+SCHEMA = "triage-flag-1.0"
+_MOST_REGIONS = 64
+_MOST_POINTS = 24
+_MOST_BYTES = 20_000  # what a receiver of webhooks can be counted on to take
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """How a flag came about."""
+
+    software: str
+    runtime: str
+    run_id: str
+    config_sha256: str
+    started: datetime
+    finished: datetime
+
+
+def flag_json(flag: Flag, provenance: Provenance) -> dict[str, Any]:
+    """The flag as a JSON object that satisfies the schema."""
+    body = _body(flag, provenance)
+    regions = body["evidence"]["regions"]
+    while regions and len(json.dumps(body)) > _MOST_BYTES:
+        regions.pop()
+        body["evidence"]["truncated"] = True
+    wrong = schemas.complaint(SCHEMA, body)
+    if wrong:
+        raise ValueError(f"the flag breaks its own schema: {wrong}")
+    return body
+
+
+def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
+    assessed = flag.level is not Level.NOT_ASSESSED
+    return {
+        "schema_version": "1.0",
+        "flag_id": flag.flag_id,
+        "revision": flag.revision,
+        "action": "raise" if assessed else "not_assessed",
+        "supersedes": None,
+        "retraction_reason": None,
+        "environment": "research",
+        "tenant": None,
+        "case": None,
+        "slide": _slide(flag.slide),
+        "result": _result(flag),
+        "evidence": _evidence(flag),
+        "qc": _quality(flag.quality, flag.coverage),
+        "model": {
+            "name": flag.model.ref.name,
+            "version": flag.model.ref.version,
+            "weights_sha256": flag.model.ref.sha256,
+            "manifest_sha256": flag.model.manifest_sha256,
+            "runtime": provenance.runtime,
+        },
+        "regulatory": {
+            "status": "research_use_only",
+            "intended_use": flag.model.intended_use,
+            "clinical_review_required": True,
+            "statement": STATEMENT,
+            "device_id": None,
+        },
+        "timestamps": {
+            "started": timestamp(provenance.started),
+            "finished": timestamp(provenance.finished),
+            "issued": timestamp(provenance.finished),
+        },
+        "provenance": {
+            "pipeline": provenance.software,
+            "run_id": provenance.run_id,
+            "config_sha256": provenance.config_sha256,
+        },
+    }
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _slide(slide: SlideInfo) -> dict[str, Any]:
+    return {
+        "slide_id": {"value": slide.slide_id, "issuer": None},
+        "image_sha256": slide.fingerprint,
+        "mpp": slide.spacing.mean_um if slide.spacing else None,
+        "width": slide.size.width,
+        "height": slide.size.height,
+    }
+
+
+def _result(flag: Flag) -> dict[str, Any]:
+    point = flag.model.point
+    return {
+        "level": flag.level.value,
+        "explanation": flag.reason,
+        "finding": {"code": point.label, "system": "https://wsi-ai.example/cs/finding"},
+        "score": flag.score,
+        "score_kind": "uncalibrated_score",
+        "threshold": {
+            "value": flag.threshold,
+            "operating_point": point.chosen_for,
+            "calibrated_on": point.calibrated_on,
+        },
+        "policy": flag.policy,
+    }
+
+
+def _evidence(flag: Flag) -> dict[str, Any]:
+    shown = flag.findings[:_MOST_REGIONS]
+    rings = [_simplified(finding) for finding in shown]
+    return {
+        "regions": [
+            {
+                "region_id": f"r{n}",
+                "shape": "polygon",
+                "coords": "level0_px",
+                "points": ring,
+                "score": finding.peak,
+                "area_mm2": round(finding.area_mm2, 6),
+            }
+            for n, (finding, ring) in enumerate(zip(shown, rings, strict=True), 1)
+        ],
+        "truncated": len(shown) < len(flag.findings)
+        or any(len(r) < len(f.outline) for f, r in zip(shown, rings, strict=True)),
+        "n_tiles": flag.planned,
+        "n_tiles_positive": flag.positive,
+    }
+
+
+def _simplified(finding: Finding) -> list[list[int]]:
+    """The outline with at most ``_MOST_POINTS`` corners, rounded to whole pixels."""
+    shape = shapely.Polygon(finding.outline)
+    tolerance = max(1.0, (shape.bounds[2] - shape.bounds[0]) / 256)
+    while len(shape.exterior.coords) - 1 > _MOST_POINTS:
+        shape = shapely.Polygon(finding.outline).simplify(tolerance)
+        tolerance *= 1.5
+    return [[round(x), round(y)] for x, y in shape.exterior.coords[:-1]]
+
+
+def _quality(quality: Quality | None, coverage: float) -> dict[str, Any]:
+    if quality is None:
+        return {
+            "status": "not_checked",
+            "checks": [],
+            "tissue_fraction": None,
+            "analysed_fraction": coverage,
+        }
+    return {
+        "status": quality.status.value,
+        "checks": [
+            {
+                "name": check.name,
+                "status": check.status.value,
+                "value": round(check.value, 6),
+                "limit": check.limit,
+                "meaning": check.meaning,
+            }
+            for check in quality.checks
+        ],
+        "tissue_fraction": round(quality.tissue_fraction, 6),
+        "analysed_fraction": round(coverage, 6),
+    }

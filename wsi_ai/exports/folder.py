@@ -1,0 +1,119 @@
+"""A folder of results appears whole or not at all."""
+
+import ctypes
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from wsi_ai.errors import Busy, OutputError
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@contextmanager
+def claimed(target: Path) -> Iterator[None]:
+    """Hold ``target``'s place alone, so that two runs cannot work on it at once; a killed run's
+    claim ends with it.  Raises Busy, or OutputError where the disk refuses."""
+    lock = hidden(target, "lock")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle = _lock(lock)
+    except BlockingIOError:
+        raise Busy("another run is at work on this slide") from None
+    except OSError as error:
+        raise OutputError(f"results cannot be written: {error.strerror}") from None
+    try:
+        _recover(target)
+        yield
+    finally:
+        lock.unlink()
+        os.close(handle)
+
+
+@contextmanager
+def fresh_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside ``target``, which takes its name and place when the block ends well.
+
+    A crash leaves ``target`` as it was or as it should be; what lies aside is cleared away the
+    next time.  One process at a time.  Raises OutputError where the disk refuses.
+    """
+    aside = hidden(target, "new")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        yield aside
+        _flush(aside)
+        _replace(aside, target)
+    except OSError as error:
+        raise OutputError(f"results cannot be written: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def hidden(target: Path, suffix: str) -> Path:
+    """Where what belongs to ``target`` lies while it is not finished."""
+    return target.with_name(f".{target.name}.{suffix}")
+
+
+def _lock(path: Path) -> int:
+    """Raises BlockingIOError where another process holds it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise
+        # The one before us may have unlinked the file that we opened: then ours locks nothing.
+        if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+            return handle
+        os.close(handle)
+
+
+def _recover(target: Path) -> None:
+    """Bring the old folder back where a crash came between the two renames of ``_replace``."""
+    old = hidden(target, "old")
+    if old.exists() and not target.exists():
+        old.rename(target)
+
+
+def _replace(new: Path, target: Path) -> None:
+    if not target.exists():
+        new.rename(target)
+    elif _exchange(new, target):
+        shutil.rmtree(new)
+    else:
+        old = hidden(target, "old")
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+        new.rename(target)
+        shutil.rmtree(old)
+    _sync(target.parent)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two folders in one step (renameat2(2)); false where system or disk cannot."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    if call is None:
+        return False
+    done = call(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE)
+    return bool(done == 0)
+
+
+def _flush(folder: Path) -> None:
+    """To the disk itself, so that a power cut cannot leave the name without the content."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            _sync(Path(place, name))
+        _sync(Path(place))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

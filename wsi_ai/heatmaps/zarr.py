@@ -1,0 +1,137 @@
+"""A heatmap as OME-Zarr 0.5 (https://ngff.openmicroscopy.org/0.5/): Zarr v3, sharded, multiscale.
+
+Coordinates are micrometres in the frame where the centre of level-0 pixel (0, 0) is the origin, as
+viewers place the slide itself.  So the first cell's centre lies half a cell, less half a pixel,
+from it.
+"""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.errors import ZarrUserWarning
+
+from wsi_ai.values import Heatmap
+
+_CHUNK, _SHARD = 256, 1024
+_SMALLEST_LEVEL = 64
+_COLOURS = ("D55E00", "0072B2", "009E73", "CC79A7", "E69F00", "56B4E9")  # Okabe and Ito 2008
+
+
+def write_heatmap(path: Path, heatmap: Heatmap) -> None:
+    """Write ``heatmap`` as a new group at ``path``.
+
+    Axes c, y, x; one channel per class, float32, NaN where not assessed; coarser levels are means
+    over what was assessed.  ``labels/assessed`` holds 1 where every class has a score.  Raises
+    OSError where the disk refuses.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        root = zarr.open_group(path, mode="w-", zarr_format=3)
+        levels = _pyramid(heatmap.scores)
+        _write_levels(root, levels, ("c", "y", "x"), np.nan)
+        root.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [_multiscale("scores", heatmap, len(levels), with_channels=True)],
+            "omero": _omero(heatmap),
+        }
+        masks = [np.asarray(np.isfinite(level).all(axis=0), np.uint8) for level in levels]
+        _write_assessed(root.create_group("labels"), heatmap, masks)
+
+
+def _write_assessed(labels: "zarr.Group", heatmap: Heatmap, masks: list[NDArray[np.uint8]]) -> None:
+    labels.attrs["ome"] = {"version": "0.5", "labels": ["assessed"]}
+    group = labels.create_group("assessed")
+    _write_levels(group, masks, ("y", "x"), 0)
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [_multiscale("assessed", heatmap, len(masks), with_channels=False)],
+        "image-label": {
+            "colors": [{"label-value": 1, "rgba": [0, 114, 178, 96]}],
+            "source": {"image": "../../"},
+        },
+    }
+
+
+def _pyramid(scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Halved until small; a cell is the mean of its assessed parts, NaN where there are none."""
+    levels = [scores]
+    while max(levels[-1].shape[1:]) > _SMALLEST_LEVEL:
+        levels.append(_halved(levels[-1]))
+    return levels
+
+
+def _halved(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    classes, rows, cols = scores.shape
+    even = np.pad(scores, ((0, 0), (0, rows % 2), (0, cols % 2)), constant_values=np.nan)
+    parts = even.reshape(classes, -(-rows // 2), 2, -(-cols // 2), 2)
+    seen = np.isfinite(parts)
+    count = seen.sum(axis=(2, 4))
+    total = np.where(seen, parts, 0).sum(axis=(2, 4), dtype=np.float64)
+    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return np.asarray(mean, np.float32)
+
+
+def _write_levels(
+    group: "zarr.Group", levels: Sequence[NDArray[Any]], axes: tuple[str, ...], fill: float
+) -> None:
+    for k, level in enumerate(levels):
+        leading = (1,) * (level.ndim - 2)
+        sides = [min(_CHUNK, side) for side in level.shape[-2:]]
+        shards = [
+            side * -(-min(_SHARD, whole) // side)
+            for side, whole in zip(sides, level.shape[-2:], strict=True)
+        ]
+        array = group.create_array(
+            str(k),
+            shape=level.shape,
+            dtype=level.dtype,
+            chunks=(*leading, *sides),
+            shards=(*leading, *shards),
+            fill_value=fill,
+            dimension_names=axes,
+        )
+        array[...] = level
+
+
+def _multiscale(name: str, heatmap: Heatmap, count: int, *, with_channels: bool) -> dict[str, Any]:
+    spacing = heatmap.slide.known_spacing()
+    pixel = (spacing.y_um, spacing.x_um)
+    cell = (heatmap.step.y * spacing.y_um, heatmap.step.x * spacing.x_um)
+    lead: tuple[float, ...] = (1.0,) if with_channels else ()
+    origin: tuple[float, ...] = (0.0,) if with_channels else ()
+    datasets = []
+    for k in range(count):
+        scale = [side * 2**k for side in cell]
+        middle = [(side - px) / 2 for side, px in zip(scale, pixel, strict=True)]
+        datasets.append(
+            {
+                "path": str(k),
+                "coordinateTransformations": [
+                    {"type": "scale", "scale": [*lead, *scale]},
+                    {"type": "translation", "translation": [*origin, *middle]},
+                ],
+            }
+        )
+    space = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in ("y", "x")]
+    channel = [{"name": "c", "type": "channel"}] if with_channels else []
+    return {"name": name, "axes": [*channel, *space], "datasets": datasets, "type": "mean"}
+
+
+def _omero(heatmap: Heatmap) -> dict[str, Any]:
+    return {
+        "channels": [
+            {
+                "label": name,
+                "color": _COLOURS[n % len(_COLOURS)],
+                "active": True,
+                "window": {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0},
+            }
+            for n, name in enumerate(heatmap.model.classes)
+        ],
+        "rdefs": {"model": "color"},
+    }

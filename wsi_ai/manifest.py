@@ -1,0 +1,110 @@
+"""model.toml → ModelCard.  The weights are checked against the card before anything runs."""
+
+import hashlib
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from wsi_ai import schemas
+from wsi_ai.errors import ModelError
+from wsi_ai.values import (
+    Activation,
+    InputSpec,
+    Layout,
+    ModelCard,
+    ModelRef,
+    OperatingPoint,
+    TileSpec,
+)
+
+
+def load_card(model: Path) -> ModelCard:
+    """Read the card of a model's folder, and verify the SHA-256 of its weights.
+
+    The fields are those of ``schemas/model-card-1.schema.json``.  Raises ModelError, which names
+    the file and the field and says what it should be.
+    """
+    manifest = model / "model.toml" if model.is_dir() else model
+    named = f"{manifest.parent.resolve().name}/{manifest.name}"  # a site's paths stay at the site
+    try:
+        content = manifest.read_bytes()
+        table = tomllib.loads(content.decode())
+    except OSError as error:
+        raise ModelError(f"no model card: {named}: {error.strerror}") from None
+    except ValueError as error:  # TOML or UTF-8
+        raise ModelError(f"{named} is not valid TOML: {error}") from None
+    wrong = schemas.complaint("model-card-1", table) or _contradiction(table)
+    if wrong:
+        raise ModelError(f"{named}: {wrong}")
+    weights = _weights(manifest.parent, table["weights"], named)
+    return _card(table, weights, hashlib.sha256(content).hexdigest())
+
+
+def placeholder_card(model: Path) -> ModelCard:
+    """Stands for a model that could not be loaded, in the flags that have to say so."""
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", model.resolve().name)[:64].lstrip("._-") or "unknown"
+    return ModelCard(
+        ref=ModelRef(name, "unusable", "0" * 64),
+        tile=TileSpec(1, 1.0, 1),
+        classes=("unknown",),
+        point=OperatingPoint("unknown", 0.5, "unknown", "unknown"),
+        manifest_sha256="0" * 64,
+        intended_use="unknown: the model could not be loaded",
+    )
+
+
+def _contradiction(table: dict[str, Any]) -> str | None:
+    """What each field allows, but not together."""
+    classes, label = table["output"]["classes"], table["operating_point"]["class"]
+    if label not in classes:
+        return f"operating_point.class: {label!r} is none of output.classes {classes}"
+    if table["output"]["activation"] == Activation.SOFTMAX and len(classes) == 1:
+        return "output.activation: softmax over a single class is always 1; use sigmoid"
+    if 0 in table["input"].get("std", ()):
+        return "input.std: must not be 0"
+    return None
+
+
+def _weights(folder: Path, table: dict[str, Any], named: str) -> Path:
+    path: Path = folder / table["path"]
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ModelError(f"{named}: weights.path: leads out of the model's folder")
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ModelError(f"{named}: weights.path: {path.name}: {error.strerror}") from None
+    if digest != table["sha256"]:
+        raise ModelError(
+            f"{path.name} is not the approved file: weights.sha256 in {named} is"
+            f" {table['sha256'][:12]}…, the file's is {digest[:12]}…; get the model again"
+        )
+    return path
+
+
+def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
+    image, output, point = table["input"], table["output"], table["operating_point"]
+    plain = InputSpec(Layout(image["layout"]), image["dtype"])
+    return ModelCard(
+        ref=ModelRef(table["name"], table["version"], table["weights"]["sha256"]),
+        tile=TileSpec(
+            image["size_px"], float(image["mpp"]), image.get("stride_px", image["size_px"])
+        ),
+        classes=tuple(output["classes"]),
+        point=OperatingPoint(
+            point["class"], point["threshold"], point["chosen_for"], point["calibrated_on"]
+        ),
+        mpp_tolerance=image.get("mpp_tolerance", 0.1),
+        input=InputSpec(
+            plain.layout,
+            plain.dtype,
+            tuple(image.get("mean", plain.mean)),
+            tuple(image.get("std", plain.std)),
+        ),
+        activation=Activation(output["activation"]),
+        weights=weights,
+        format=table["weights"]["format"],
+        manifest_sha256=digest,
+        intended_use=table["card"]["intended_use"],
+    )

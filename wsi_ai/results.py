@@ -1,0 +1,103 @@
+"""Everything that a slide leaves behind, in one folder that appears whole."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsi_ai.exports.flag import Provenance, flag_json, timestamp
+from wsi_ai.exports.folder import fresh_folder
+from wsi_ai.exports.geojson import findings_geojson
+from wsi_ai.exports.overlay import View, write_overlay
+from wsi_ai.heatmaps import write_heatmap
+from wsi_ai.pipeline import Assessment
+from wsi_ai.record import model_record, versions
+
+_LONGEST_STEM = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What run.json says beside the assessment."""
+
+    provenance: Provenance
+    question: str
+    """SHA-256 of everything that the answer depends on."""
+    asked: Mapping[str, Any]
+    seconds: Mapping[str, float]
+    failed: bool
+    """The slide, not the answer: it is tried again next time."""
+
+
+def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
+    """``OUT/<slide stem>-<fingerprint 8>/<model>``."""
+    return out / f"{slide_stem[:_LONGEST_STEM]}-{fingerprint[:8]}" / model
+
+
+def finished(folder: Path, question: str) -> dict[str, Any] | None:
+    """The flag that answers this very question already, or ``None``."""
+    try:
+        record = json.loads((folder / "run.json").read_text("utf-8"))
+        flag: dict[str, Any] = json.loads((folder / "flag.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return flag if record["question"] == question and not record["failed"] else None
+
+
+def write_results(folder: Path, assessment: Assessment, run: Run) -> dict[str, Any]:
+    """Write all files as ``folder``, and return the flag as its file says it.
+
+    Raises OutputError, and then leaves what was there before.
+    """
+    body = flag_json(assessment.flag, run.provenance)
+    with fresh_folder(folder) as aside:
+        if assessment.heatmap is not None:
+            write_heatmap(aside / "heatmap.ome.zarr", assessment.heatmap)
+        if assessment.thumbnail is not None and assessment.tissue is not None:
+            view = View(
+                assessment.thumbnail, assessment.tissue, assessment.heatmap, assessment.flag
+            )
+            write_overlay(aside / "overlay.png", view)
+            _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
+        _write_json(aside / "flag.json", body)
+        _write_json(aside / "run.json", _record(assessment, run))
+    return body
+
+
+def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
+    flag, provenance = assessment.flag, run.provenance
+    inferred = int(assessment.heatmap.assessed.sum()) if assessment.heatmap else 0
+    return {
+        "software": provenance.software,
+        "question": run.question,
+        "failed": run.failed,
+        "level": flag.level.value,
+        "reason": flag.reason,
+        "slide": {
+            "sha256": flag.slide.fingerprint,
+            "vendor": flag.slide.vendor,
+            "reader": flag.slide.reader,
+            "width": flag.slide.size.width,
+            "height": flag.slide.size.height,
+            "mpp_x": flag.slide.spacing.x_um if flag.slide.spacing else None,
+            "mpp_y": flag.slide.spacing.y_um if flag.slide.spacing else None,
+        },
+        "model": model_record(flag.model),
+        "runtime": provenance.runtime,
+        "asked": dict(run.asked),
+        "tiles": {
+            "planned": flag.planned,
+            "inferred": inferred,
+            "left_out": flag.planned - inferred,
+            "resumed": assessment.resumed,
+        },
+        "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
+        "started": timestamp(provenance.started),
+        "finished": timestamp(provenance.finished),
+        "versions": versions(),
+    }
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
