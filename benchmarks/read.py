@@ -30,10 +30,10 @@ from rounds import Ratios, alternate
 from wsi_ai.contracts import EncodedSlide
 from wsi_ai.geometry import Spacing
 from wsi_ai.planning import plan_tiles
+from wsi_ai.readers import tiff
 from wsi_ai.reading import HostTiles
 from wsi_ai.reading.host import fetcher, placement
 from wsi_ai.reading.schedule import StoredGrid, schedule
-from wsi_ai.readers import tiff
 from wsi_ai.values import SlideInfo, TilePlan, TileSpec
 
 
@@ -63,7 +63,7 @@ class Shifted(TilePlan):
     shift: tuple[int, int] = (0, 0)
 
     def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        x, y = super(Shifted, self).corners(start, stop)
+        x, y = super().corners(start, stop)
         return x + self.shift[0], y + self.shift[1]
 
 

@@ -21,7 +21,7 @@ class Chapter:
         self.schedule = schedule
         self.lost: dict[int, TileUnreadable] = {}
         """By position in the whole placement."""
-        self._start = start
+        self.start = start
         self._easel = easel
         self._x, self._y = part.x.tolist(), part.y.tolist()
         self._rows, self._cols = cuts(grid, part)
@@ -33,9 +33,9 @@ class Chapter:
     def whiten(self, batch: int) -> None:
         """What lies outside the slide is white.  To be called before a batch's first job."""
         for tile in self.schedule.ragged[batch]:
-            self._easel.place(self._start + tile)[...] = 255
+            self._easel.place(self.start + tile)[...] = 255
             if not self._left[tile]:
-                self._easel.finish(self._start + tile)
+                self._easel.finish(self.start + tile)
 
     def straight(self, job: Job) -> Image | None:
         """Where to decode the stored tile to, if it is just what one tile wants and nobody else."""
@@ -43,7 +43,7 @@ class Chapter:
             return None
         tile = self.schedule.piece_tile[job.first]
         (_, down), (_, along) = self._cuts(tile, job)
-        return self._easel.place(self._start + tile) if (down, along) == self._whole else None
+        return self._easel.place(self.start + tile) if (down, along) == self._whole else None
 
     def paint(self, job: Job, pixels: Image | None) -> None:
         """Copy the job's pieces out of ``pixels``; ``None`` where they went straight."""
@@ -51,18 +51,18 @@ class Chapter:
         if pixels is not None:
             for tile in tiles:
                 (to_y, from_y), (to_x, from_x) = self._cuts(tile, job)
-                self._easel.place(self._start + tile)[to_y, to_x] = pixels[from_y, from_x]
+                self._easel.place(self.start + tile)[to_y, to_x] = pixels[from_y, from_x]
         for tile in self._completed(tiles):
-            if self._start + tile in self.lost:
-                self._easel.drop(self._start + tile)
+            if self.start + tile in self.lost:
+                self._easel.drop(self.start + tile)
             else:
-                self._easel.finish(self._start + tile)
+                self._easel.finish(self.start + tile)
 
     def lose(self, job: Job, error: TileUnreadable) -> None:
         """The stored tile cannot be decoded, so no tile that needs it can be read."""
         with self._lock:
             for tile in self.schedule.piece_tile[job.first : job.end]:
-                self.lost[self._start + tile] = error
+                self.lost[self.start + tile] = error
         self.paint(job, None)
 
     def _cuts(self, tile: int, job: Job) -> tuple[Cut, Cut]:

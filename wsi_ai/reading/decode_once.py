@@ -107,24 +107,23 @@ class DecodeOnce:
 
     def _do(self, chapter: Chapter, job: Job, own: Image) -> Image:
         """Returns the buffer for the next job: ``own``, unless that was given away."""
-        place = (job.col, job.row)
         straight = chapter.straight(job)
-        pixels = self._pixels(job, own if straight is None else straight)
+        pixels = self._pixels(chapter, job, own if straight is None else straight)
         if isinstance(pixels, TileUnreadable):
             chapter.lose(job, pixels)
         else:
             chapter.paint(job, pixels if straight is None else None)
         if job.kept:
-            self._seams.give(place, pixels)
+            self._seams.give((chapter.start, job.number), pixels)
             return self._seams.spare() if pixels is own else own
         if job.taken and not isinstance(pixels, TileUnreadable):
             self._seams.recycle(pixels)
         return own
 
-    def _pixels(self, job: Job, buffer: Image) -> Image | TileUnreadable:
+    def _pixels(self, chapter: Chapter, job: Job, buffer: Image) -> Image | TileUnreadable:
         """Of the stored tile: in ``buffer``, or in the one that an earlier job hands over."""
         if job.taken:
-            return self._seams.take((job.col, job.row))
+            return self._seams.take((chapter.start, job.giver))
         try:
             self._fetch(job.col, job.row, buffer)
         except TileUnreadable as error:

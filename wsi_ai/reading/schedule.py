@@ -56,10 +56,16 @@ class Job(NamedTuple):
     row: int
     first: int
     end: int
-    taken: bool
-    """Its pixels wait from an earlier job; else decode it."""
+    number: int
+    """From 0, in this schedule."""
+    giver: int
+    """The job that hands the pixels over; negative where the tile is to be decoded."""
     kept: bool
-    """A later job takes its pixels over."""
+    """A later job takes the pixels over."""
+
+    @property
+    def taken(self) -> bool:
+        return self.giver >= 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,9 +97,9 @@ def schedule(grid: StoredGrid, placement: Placement, batch_size: int, seams: int
     todo = np.lexsort((tile[first], batch[first]))  # a batch's tiles are finished one by one
     first, end = first[todo], end[todo]
     job_batch, job_stored = batch[first], stored[first]
-    taken, kept, peak = _hand_over(job_stored, seams)
+    giver, kept, peak = _hand_over(job_stored, seams)
     row, col = np.divmod(job_stored, grid.across)
-    columns = (job_batch, col, row, first, end, taken, kept)
+    columns = (job_batch, col, row, first, end, np.arange(len(first)), giver, kept)
     batches = -(-len(placement) // batch_size)
     return Schedule(
         jobs=[Job(*job) for job in zip(*(c.tolist() for c in columns), strict=True)],
@@ -137,10 +143,11 @@ def _pieces(grid: StoredGrid, placement: Placement) -> tuple[Ints, Ints]:
     row0, col0 = placement.y // grid.tile.height, placement.x // grid.tile.width
     bottom = np.minimum(placement.y + placement.size.height, grid.size.height)
     right = np.minimum(placement.x + placement.size.width, grid.size.width)
+    on_slide = (placement.y < bottom) & (placement.x < right)
     for i in range((placement.size.height - 2) // grid.tile.height + 2):
         for j in range((placement.size.width - 2) // grid.tile.width + 2):
             row, col = row0 + i, col0 + j
-            inside = (row >= 0) & (row * grid.tile.height < bottom)
+            inside = on_slide & (row >= 0) & (row * grid.tile.height < bottom)
             inside &= (col >= 0) & (col * grid.tile.width < right)
             n = np.flatnonzero(inside)
             tiles.append(n)
@@ -148,18 +155,18 @@ def _pieces(grid: StoredGrid, placement: Placement) -> tuple[Ints, Ints]:
     return np.concatenate(tiles), np.concatenate(stored)
 
 
-def _hand_over(stored: Ints, most: int) -> tuple[Flags, Flags, int]:
-    """(taken, kept, peak) of jobs in order."""
+def _hand_over(stored: Ints, most: int) -> tuple[Ints, Flags, int]:
+    """(giver, kept, peak) of jobs in order; see ``Job``."""
     jobs = np.arange(len(stored))
     by_tile = np.lexsort((jobs, stored))
     again = np.flatnonzero(np.diff(stored[by_tile]) == 0)
     giver, taker = by_tile[again], by_tile[again + 1]
     horizon, peak = _horizon(giver, taker, len(stored), most)
     short = taker - giver <= horizon
-    taken, kept = np.zeros(len(stored), np.bool_), np.zeros(len(stored), np.bool_)
+    giver_of, kept = np.full(len(stored), -1), np.zeros(len(stored), np.bool_)
     kept[giver[short]] = True
-    taken[taker[short]] = True
-    return taken, kept, peak
+    giver_of[taker[short]] = giver[short]
+    return giver_of, kept, peak
 
 
 def _horizon(giver: Ints, taker: Ints, jobs: int, most: int) -> tuple[int, int]:

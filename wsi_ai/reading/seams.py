@@ -10,8 +10,8 @@ from wsi_ai.geometry import Size
 from wsi_ai.reading.progress import Stopped
 
 Image = NDArray[np.uint8]
-Place = tuple[int, int]
-"""Column and row of a stored tile."""
+Giver = tuple[int, int]
+"""A chapter and one of its jobs."""
 
 
 class Seams:
@@ -23,23 +23,23 @@ class Seams:
 
     def __init__(self, tile: Size) -> None:
         self._shape = (tile.height, tile.width, 3)
-        self._waiting: dict[Place, Image | TileUnreadable] = {}
+        self._waiting: dict[Giver, Image | TileUnreadable] = {}
         self._spare: list[Image] = []
         self._stopped = False
         self._changed = threading.Condition()
 
-    def give(self, place: Place, pixels: Image | TileUnreadable) -> None:
+    def give(self, giver: Giver, pixels: Image | TileUnreadable) -> None:
         with self._changed:
-            self._waiting[place] = pixels
+            self._waiting[giver] = pixels
             self._changed.notify_all()
 
-    def take(self, place: Place) -> Image | TileUnreadable:
+    def take(self, giver: Giver) -> Image | TileUnreadable:
         """Waits for whoever gives it.  Raises Stopped."""
         with self._changed:
-            self._changed.wait_for(lambda: self._stopped or place in self._waiting)
+            self._changed.wait_for(lambda: self._stopped or giver in self._waiting)
             if self._stopped:
                 raise Stopped
-            return self._waiting.pop(place)
+            return self._waiting.pop(giver)
 
     def spare(self) -> Image:
         """A buffer to decode into; its content is undefined."""
