@@ -107,9 +107,8 @@ def _to_rgb(image: Image, encoding: Encoding, out: Image) -> None:
     if encoding.ycc:
         pixels = _from_ycc(pixels)
     if encoding.channels == 4:
-        np.minimum(
-            pixels[..., :3].astype(np.uint16) + 255 - pixels[..., 3:], 255, out, casting="unsafe"
-        )
+        on_white = pixels[..., :3].astype(np.uint16) + 255 - pixels[..., 3:]
+        out[...] = np.minimum(on_white, 255)
     else:
         out[...] = pixels
 

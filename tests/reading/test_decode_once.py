@@ -16,8 +16,7 @@ from tests.reading.memory import MemoryLevel, memory_slide, noise
 from wsi_ai.contracts import Slide
 from wsi_ai.geometry import Size, Step
 from wsi_ai.planning import spread_out
-from wsi_ai.reading import HostTiles, RegionTiles
-from wsi_ai.reading import host
+from wsi_ai.reading import HostTiles, RegionTiles, host
 from wsi_ai.values import TileBatch, TilePlan, TileSpec
 
 Read = list[tuple[NDArray[np.int64], NDArray[np.uint8]]]
