@@ -73,7 +73,9 @@ def _plain(unpack: Callable[..., Any]) -> Callable[[bytes, Encoding], Image]:
 
 def _dicom_rle(data: bytes, encoding: Encoding) -> Image:
     """Planes one after the other, unlike every other codec here (DICOM PS3.5 annex G)."""
-    planes = _plain(imagecodecs.dicomrle_decode)(data, encoding)
+    planes = np.frombuffer(imagecodecs.dicomrle_decode(data, np.uint8), np.uint8)
+    if planes.size != encoding.tile.width * encoding.tile.height * encoding.channels:
+        raise TileUnreadable(f"a frame holds {planes.size} samples")
     return np.ascontiguousarray(planes.reshape(encoding.channels, -1).T)
 
 
