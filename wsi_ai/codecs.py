@@ -59,8 +59,8 @@ def _jpeg_ls(data: bytes, encoding: Encoding) -> Image:
 
 
 def _webp(data: bytes, encoding: Encoding) -> Image:
-    """WebP itself allows 16,383 px a side at most, which bounds what a lying header costs."""
-    return np.asarray(imagecodecs.webp_decode(data, hasalpha=encoding.channels == 4))
+    out = np.empty((encoding.tile.height, encoding.tile.width, encoding.channels), np.uint8)
+    return np.asarray(imagecodecs.webp_decode(data, hasalpha=encoding.channels == 4, out=out))
 
 
 def _plain(unpack: Callable[..., Any]) -> Callable[[bytes, Encoding], Image]:
