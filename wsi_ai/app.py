@@ -46,6 +46,8 @@ class RunOptions:
     policy: Path | None = None
     force: bool = False
     """Run anew even where the same question was answered before."""
+    reader: str | None = None
+    """The entry point to read with; ``None`` lets each slide's content choose."""
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
@@ -130,7 +132,7 @@ class _SlideRun:
         """The worker's outermost step: whatever goes wrong is this slide's own reason."""
         info: SlideInfo | None = None
         try:
-            with open_slide(path, self.options.spacing()) as slide:
+            with open_slide(path, self.options.spacing(), self.options.reader) as slide:
                 info = slide.info
                 return self._answer(path, slide)
         except Busy as error:
@@ -173,6 +175,7 @@ class _SlideRun:
         """Everything that the answer depends on."""
         return {
             "slide": slide.fingerprint,
+            "reader": slide.reader,
             "mpp": self.options.mpp,
             "model": record.model_record(self.pipeline.runtime.card),
             "policy": self.policy.as_dict(),

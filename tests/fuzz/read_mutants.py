@@ -89,7 +89,15 @@ def main() -> None:
             start = time.perf_counter()
             outcome = read_all(path)
             faulthandler.cancel_dump_traceback_later()
-        print(number, round(time.perf_counter() - start, 2), _peak_mib(), kind, "->", outcome, flush=True)
+        print(
+            number,
+            round(time.perf_counter() - start, 2),
+            _peak_mib(),
+            kind,
+            "->",
+            outcome,
+            flush=True,
+        )
 
 
 def _peak_mib() -> int:

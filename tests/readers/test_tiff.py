@@ -71,7 +71,7 @@ def test_lossless_codecs_give_back_what_was_stored(
     tissue: Image,
     compression: str | None,
     options: dict[str, object],
-    bigtiff: bool,
+    bigtiff: object,
 ) -> None:
     path = tmp_path / "slide.tif"
     tifffile.imwrite(
@@ -80,7 +80,7 @@ def test_lossless_codecs_give_back_what_was_stored(
         tile=(112, 96),
         photometric="rgb",
         compression=compression,
-        bigtiff=bigtiff,
+        bigtiff=bool(bigtiff),
         **options,  # type: ignore[arg-type]
     )
     np.testing.assert_array_equal(whole(path), tissue)
@@ -177,11 +177,14 @@ def test_an_ome_pyramid_in_subifds_is_read(tmp_path: Path, tissue: Image) -> Non
     np.testing.assert_array_equal(whole(path, 2), tissue[::4, ::4])
 
 
-PHILIPS = """<DataObject ObjectType="DPUfsImport"><Attribute Name="PIM_DP_SCANNED_IMAGES"><Array>
+_FINE, _COARSE = '"0.0005" "0.0004"', '"0.001" "0.0008"'
+_LEVEL = """<DataObject ObjectType="PixelDataRepresentation">
+<Attribute Name="DICOM_PIXEL_SPACING">{}</Attribute></DataObject>"""
+PHILIPS = f"""<DataObject ObjectType="DPUfsImport"><Attribute Name="PIM_DP_SCANNED_IMAGES"><Array>
 <DataObject ObjectType="DPScannedImage"><Attribute Name="PIM_DP_IMAGE_TYPE">WSI</Attribute>
 <Attribute Name="PIIM_PIXEL_DATA_REPRESENTATION_SEQUENCE"><Array>
-<DataObject ObjectType="PixelDataRepresentation"><Attribute Name="DICOM_PIXEL_SPACING">"0.0005" "0.0004"</Attribute></DataObject>
-<DataObject ObjectType="PixelDataRepresentation"><Attribute Name="DICOM_PIXEL_SPACING">"0.001" "0.0008"</Attribute></DataObject>
+{_LEVEL.format(_FINE)}
+{_LEVEL.format(_COARSE)}
 </Array></Attribute></DataObject></Array></Attribute></DataObject>"""
 
 
