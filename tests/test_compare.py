@@ -21,7 +21,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 FIXTURES = [
     ("slides/cmu-1-small-region.svs", None, "tiff"),
-    ("slides/tcga-cr-7395-01a-01-ts1.svs", 0.9, "tiff"),
+    ("slides/tcga-cr-7395-01a-01-ts1.svs", 1.0, "tiff"),
     ("slides/cmu1_generic_pyramid.tif", 0.7, "tiff"),
     ("dicom/wsi2dcm/jpeg.dcm", 0.5, "dicom"),
 ]
@@ -39,12 +39,11 @@ def test_the_readers_agree_on_pixels_and_flag(
     assert found.same_flag
 
 
-@pytest.mark.parametrize("name", ["tcga-cr-7395-01a-01-ts1.svs", "cmu1_generic_pyramid.tif"])
 def test_where_openslide_interpolates_the_flag_is_still_the_same(
-    shared_data: Path, model: Path, name: str
+    shared_data: Path, model: Path
 ) -> None:
     """On a level whose downsample is no whole number it cannot be asked for whole pixels."""
-    found = compare_readers(shared_data / "slides" / name, model, options=RunOptions(0.5))
+    found = compare_readers(shared_data / "slides" / "cmu1_generic_pyramid.tif", model)
     assert found.max_difference > 0
     assert found.psnr_db > 33
     assert found.same_flag

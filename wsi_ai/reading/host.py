@@ -105,4 +105,4 @@ def _easel(buffers: list[Image], plan: TilePlan) -> Easel:
     if plan.read_px == Size(side, side):
         return slots
     cv2.setNumThreads(1)  # the threads here are enough: OpenCV's own would fight with them
-    return Canvases(slots, plan.read_px, shrinker(plan.read_px, side))
+    return Canvases(slots, plan.read_px, shrinker(plan.read_px, Size(side, side)))

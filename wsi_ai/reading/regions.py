@@ -7,12 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import TileUnreadable
+from wsi_ai.geometry import Size
+from wsi_ai.reading.shrink import shrinker
 from wsi_ai.values import TileBatch, TilePlan
 
 log = logging.getLogger(__name__)
@@ -78,9 +79,9 @@ def _read_in_pieces(slide: Slide, plan: TilePlan, x: int, y: int) -> Tile:
 
 
 def _resize(pixels: Tile, width: int, height: int) -> Tile:
-    shrinks = pixels.shape[1] >= width and pixels.shape[0] >= height
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
+    out = np.empty((height, width, 3), np.uint8)
+    shrinker(Size(pixels.shape[1], pixels.shape[0]), Size(width, height))(pixels, out)
+    return out
 
 
 def _collect(plan: TilePlan, chunk: list[tuple[int, Future[Tile]]]) -> TileBatch:
