@@ -80,3 +80,10 @@ def test_content_chooses_the_reader_not_the_name(cmu: Path, tmp_path: Path) -> N
     path.symlink_to(cmu)
     with open_slide(path) as slide:
         assert slide.info.reader == "tiff"
+
+
+def test_readers_find_the_same_colour_profile(shared_data: Path) -> None:
+    path = shared_data / "slides" / "tcga-cr-7395-01a-01-ts1.svs"
+    with open_slide(path) as ours, open_slide(path, reader="openslide") as theirs:
+        assert ours.info.icc_profile
+        assert ours.info.icc_profile == theirs.info.icc_profile

@@ -1,7 +1,7 @@
 """The nouns of wsi_ai, in the order data meets them, up to the heatmap.  Read this first,
 then ``flags``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,6 +42,8 @@ class SlideInfo:
     vendor: str = "unknown"
     reader: str = "unknown"
     """The entry point that opened it."""
+    icc_profile: bytes | None = field(default=None, repr=False)
+    """Embedded by the scanner; the pixels are as they were before it is applied."""
 
     def known_spacing(self) -> Spacing:
         """The spacing, for those who come after the gate that asks for one."""
@@ -91,6 +93,15 @@ class Encoding:
             raise ValueError(f"a pixel has 1, 3 or 4 samples, got {self.channels}")
 
 
+class Colour(StrEnum):
+    """Which colours a model wants to see."""
+
+    RAW = "raw"
+    """As stored."""
+    SRGB = "srgb"
+    """After the slide's own profile, where it has one."""
+
+
 @dataclass(frozen=True, slots=True)
 class TileSpec:
     """What a model wants to see: square tiles of ``size_px`` at ``mpp`` micrometres per pixel."""
@@ -98,6 +109,7 @@ class TileSpec:
     size_px: int
     mpp: float
     stride_px: int
+    color: Colour = Colour.RAW
 
     def __post_init__(self) -> None:
         if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:

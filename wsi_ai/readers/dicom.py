@@ -136,6 +136,7 @@ def _open(name: str, levels: list[list[_Instance]], spacing: Spacing | None) -> 
         fingerprint=_fingerprint(levels),
         vendor="dicom",
         reader="dicom",
+        icc_profile=_profile(base),
     )
     with ExitStack() as files:
         opened = [_level(parts, files) for parts in levels]
@@ -187,6 +188,11 @@ def _spacing(header: Any) -> Spacing | None:
             down, along = (float(mm) * 1000 for mm in measures.PixelSpacing)
             return Spacing(along, down)
     return None
+
+
+def _profile(header: Any) -> bytes | None:
+    paths = header.get("OpticalPathSequence") or []
+    return next((bytes(p.ICCProfile) for p in paths if "ICCProfile" in p), None)
 
 
 def _fingerprint(levels: list[list[_Instance]]) -> str:

@@ -108,6 +108,7 @@ def _info(
         fingerprint=digest,
         vendor=str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")),
         reader="openslide",
+        icc_profile=_profile(handle),
     )
 
 
@@ -117,6 +118,11 @@ def _declined(path: Path) -> str:
     if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "a TIFF file, but damaged, cut short or not tiled; copy it again or convert it"
     return "not a slide in a format that OpenSlide knows"
+
+
+def _profile(handle: openslide.OpenSlide) -> bytes | None:
+    profile = handle.color_profile
+    return None if profile is None else bytes(profile.tobytes())
 
 
 def _spacing(handle: openslide.OpenSlide) -> Spacing | None:

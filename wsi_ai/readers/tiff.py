@@ -61,4 +61,5 @@ def _info(path: Path, digest: str, pyramid: Pyramid, spacing: Spacing | None) ->
         fingerprint=digest,
         vendor=pyramid.maker,
         reader="tiff",
+        icc_profile=pyramid.icc,
     )

@@ -86,7 +86,8 @@ def _philips(tiff: Any) -> Pyramid:
     downs = [(sx / x + sy / y) / 2 for sx, sy in spacings]
     sizes = [Size(max(1, int(base.width / d)), max(1, int(base.height / d))) for d in downs]
     tables = [tile_table(page, size, sparse=True) for page, size in zip(pages, sizes, strict=True)]
-    return Pyramid("philips", tuple(tables), tuple(downs), Spacing(x * 1e3, y * 1e3))
+    spacing = Spacing(x * 1e3, y * 1e3)
+    return Pyramid("philips", tuple(tables), tuple(downs), spacing, pages[0].iccprofile)
 
 
 def _pyramid(maker: str, pages: list[Any], spacing: Spacing | None) -> Pyramid:
@@ -96,7 +97,7 @@ def _pyramid(maker: str, pages: list[Any], spacing: Spacing | None) -> Pyramid:
     tables = tuple(tile_table(page, _size(page), sparse=False) for page in pages)
     base = tables[0].size
     downs = tuple((base.width / t.size.width + base.height / t.size.height) / 2 for t in tables)
-    return Pyramid(maker, tables, downs, spacing)
+    return Pyramid(maker, tables, downs, spacing, pages[0].iccprofile)
 
 
 def _pages(tiff: Any) -> Iterator[Any]:

@@ -1,18 +1,17 @@
 """Where a model's tiles take shape: straight in the batch, or on a canvas that is then shrunk."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size
+from wsi_ai.reading.colour import Finish
 from wsi_ai.reading.shrink import Shrink
 
 Image = NDArray[np.uint8]
-Finish = Callable[[Image], None]
-"""Changes a tile's final pixels in place."""
 
 
 class Easel(Protocol):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from wsi_ai.codecs import decoder
 from wsi_ai.contracts import EncodedLevel, EncodedSlide, Slide
 from wsi_ai.geometry import Size
+from wsi_ai.reading.colour import finisher
 from wsi_ai.reading.decode_once import DecodeOnce, Fetch
 from wsi_ai.reading.easel import Canvases, Easel, Slots
 from wsi_ai.reading.regions import RegionTiles
@@ -101,7 +102,7 @@ def placement(plan: TilePlan, start: int) -> Placement:
 
 
 def _easel(buffers: list[Image], plan: TilePlan) -> Easel:
-    slots, side = Slots(buffers), plan.spec.size_px
+    slots, side = Slots(buffers, finisher(plan)), plan.spec.size_px
     if plan.read_px == Size(side, side):
         return slots
     cv2.setNumThreads(1)  # the threads here are enough: OpenCV's own would fight with them

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.geometry import Size
+from wsi_ai.reading.colour import finisher
 from wsi_ai.reading.shrink import shrinker
 from wsi_ai.values import TileBatch, TilePlan
 
@@ -34,12 +35,20 @@ class RegionTiles:
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
+        finish = finisher(plan)
+
+        def read(tile: int) -> Tile:
+            pixels = read_tile(slide, plan, tile)
+            if finish:
+                finish(pixels)
+            return pixels
+
         waiting: deque[list[tuple[int, Future[Tile]]]] = deque()
         with ThreadPoolExecutor(self.threads, "tiles") as pool:
             try:
                 for first in range(start, len(plan), self.batch_size):
                     chunk = range(first, min(first + self.batch_size, len(plan)))
-                    waiting.append([(i, pool.submit(read_tile, slide, plan, i)) for i in chunk])
+                    waiting.append([(i, pool.submit(read, i)) for i in chunk])
                     if len(waiting) > _AHEAD:
                         yield _collect(plan, waiting.popleft())
                 while waiting:
