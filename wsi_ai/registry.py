@@ -7,6 +7,7 @@ A plug-in is a package with an entry point in one of the groups:
   ``open_runtime(card: ModelCard, device: str) -> Runtime``
 """
 
+import re
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from wsi_ai.geometry import Spacing
 from wsi_ai.values import ModelCard
 
 _EXTRAS = {"onnx": "cpu"}
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
 _ON_REQUEST = "tiffslide"
 
@@ -26,9 +28,12 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
     what the file says.
 
     The readers that hand out stored tiles are asked first, OpenSlide last; with ``reader``, only
-    that one.  Raises UnknownFormat where none takes it, SlideError where the one that does fails.
+    that one; for an address such as ``https://``, tiffslide.  Raises UnknownFormat where none
+    takes it, SlideError where the one that does fails.
     """
     declined = "no reader is installed"
+    if reader is None and _ADDRESS.match(str(path)):
+        reader = _ON_REQUEST
     for point in _readers(reader):
         try:
             slide: Slide = _load(point)(path, spacing)

@@ -8,7 +8,7 @@ import pytest
 from tests.reading.memory import MemoryLevel, memory_slide, noise
 from wsi_ai.contracts import Slide
 from wsi_ai.geometry import Size
-from wsi_ai.readers import openslide, tiff
+from wsi_ai.readers import openslide, tiff, tiffslide
 from wsi_ai.testing import PaintedSlide, SlideContract
 
 Open = Callable[[Path], Slide]
@@ -27,6 +27,13 @@ class TestOpenSlide(SlideContract):
     @pytest.fixture
     def slide(self, cmu: Path) -> Iterator[Slide]:
         with openslide.open_slide(cmu) as slide:
+            yield slide
+
+
+class TestTiffSlide(SlideContract):
+    @pytest.fixture
+    def slide(self, cmu: Path) -> Iterator[Slide]:
+        with tiffslide.open_slide(cmu) as slide:
             yield slide
 
 
