@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 WORKERS = 2
-BATCH = 64
+BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class _OpenSlideTiles:
             self.slide = openslide.OpenSlide(self.job.path)
         job, corner = self.job, tuple(self.job.corners[i].tolist())
         region = self.slide.read_region(corner, job.level, (job.read_px, job.read_px))
-        return job.shrunk(np.asarray(region.convert("RGB")))
+        return job.shrunk(np.array(region.convert("RGB")))
 
 
 def openslide_dataloader(job: Job) -> int:
@@ -121,6 +121,24 @@ def _in_threads(job: Job, read: Callable[[NDArray[np.int64]], int]) -> int:
 
     with ThreadPoolExecutor(WORKERS) as pool:
         return sum(pool.map(read, halves()))
+
+
+def wsidicom_threads(job: Job) -> int:
+    from wsidicom import WsiDicom
+
+    with WsiDicom.open(job.path) as slide:
+
+        def read(corners: NDArray[np.int64]) -> int:
+            for corner in corners.tolist():
+                slide.read_region(tuple(corner), job.level, (job.read_px, job.read_px))
+            return len(corners)
+
+        return _in_threads(job, read)
+
+
+def dicom_peers() -> dict[str, Callable[[Job], int]]:
+    there = importlib.util.find_spec("wsidicom")
+    return {"wsidicom": wsidicom_threads} if there else {}
 
 
 PEERS: dict[str, tuple[Callable[[Job], int], tuple[str, ...]]] = {

@@ -1,6 +1,6 @@
 """How fast slides are read, as a share of the codec's own limit, beside the peers.
 
-    python benchmarks/read.py BIG.svs [--jpeg2000 J2K.svs] [--dicom SLIDE.dcm] [--json]
+    python benchmarks/read.py BIG.svs [--jpeg2000 J2K.svs] [--dicom FOLDER] [--json]
 
 Each slide has a tissue mask beside it, SLIDE.mask16.npy; without one, all of it is read.  Figures
 are medians over rounds; see ``rounds``.  The limit: every stored tile that the plan needs, decoded
@@ -17,6 +17,7 @@ import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -24,13 +25,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from peers import BATCH, WORKERS, Job, installed
+from peers import BATCH, WORKERS, Job, dicom_peers, installed
 from rounds import Ratios, alternate
 
 from wsi_ai.contracts import EncodedSlide
 from wsi_ai.geometry import Spacing
 from wsi_ai.planning import plan_tiles
-from wsi_ai.readers import tiff
+from wsi_ai.readers import dicom, tiff
 from wsi_ai.reading import HostTiles
 from wsi_ai.reading.host import fetcher, placement
 from wsi_ai.reading.schedule import StoredGrid, schedule
@@ -54,6 +55,7 @@ PATTERNS = (
     Pattern("224 px, 2x um/px, not stored", 224, scale=2.0),
     Pattern("224 px, 1.87x um/px", 224, scale=1.87),
 )
+OWN_SCALE = PATTERNS[2]
 
 
 @dataclass(frozen=True)
@@ -120,17 +122,29 @@ def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
 
 
 def ours(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
-    """As the pipeline reads; the slide is open, as it is there after tissue was found."""
+    """As the pipeline reads: the slide is open, for tissue was found on it, and the runtime owns
+    the batch buffers."""
+    kept: list[NDArray[np.uint8]] = []
 
     def run() -> int:
-        return sum(len(batch.index) for batch in HostTiles(BATCH, WORKERS)(slide, plan, 0))
+        spare = iter(kept)
+
+        def allocate(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+            buffer = next(spare, None)
+            if buffer is None:
+                buffer = np.zeros(shape, np.uint8)
+                kept.append(buffer)
+            return buffer
+
+        source = HostTiles(BATCH, WORKERS, allocate)
+        return sum(len(batch.index) for batch in source(slide, plan, 0))
 
     return run
 
 
 def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str, Any]:
     """One pattern's line."""
-    with tiff.open_slide(path) as slide:
+    with open_stored(path) as slide:
         wanted = plan(slide.info, path, pattern, args.tiles)
         job = Job(
             str(path),
@@ -141,56 +155,50 @@ def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str,
             pattern.size_px,
         )
         readers = {"ours": ours(slide, wanted)}
-        for name, read in installed().items():
-            readers[name] = lambda read=read: read(job)
-        found = alternate(limit(slide, wanted), readers, args.rounds, 3 * args.rounds)
-    return {
-        "pattern": pattern.name,
-        "tiles": len(wanted),
-        **_ratios(found),
-        "peak_mib": peak_mib(path, pattern, args),
-    }
+        peers = dicom_peers() if path.is_dir() else installed()
+        readers |= {name: partial(read, job) for name, read in peers.items()}
+        found = alternate(limit(slide, wanted), readers, args.rounds, args.tries)
+    line = {"pattern": pattern.name, "tiles": len(wanted), **ratios(found)}
+    return {**line, "peak_mib": peak_mib(path, pattern, args)}
 
 
-def _ratios(found: dict[str, Ratios]) -> dict[str, Any]:
-    """Each peer's share of the limit, against ours: the limit stands between them in time."""
+def ratios(found: dict[str, Ratios]) -> dict[str, Any]:
+    """Each peer against ours, by way of the limit that was measured beside each."""
     own = found.pop("ours")
     against = {name: round(own.of_limit / peer.of_limit, 2) for name, peer in found.items()}
     best = min(against, key=against.__getitem__, default=None)
     return {
         "of_limit": round(own.of_limit, 3),
+        "of_limit_cpu": round(own.of_limit_cpu, 3),
         "vs_openslide": against.get("openslide"),
         "vs_cucim": against.get("cucim"),
         "vs_best_peer": against.get(best or ""),
         "best_peer": best,
         "vs": against,
-        "seconds": round(median(own.seconds), 3),
-        "rounds": len(own.seconds),
-        "loaded_rounds": own.loaded + sum(p.loaded for p in found.values()),
+        "seconds": round(median(t.wall for t in own.own), 3),
+        "rounds": len(own.own),
+        "loaded": sum(r.loaded for r in (own, *found.values())),
     }
 
 
 def peak_mib(path: Path, pattern: Pattern, args: argparse.Namespace) -> int:
     """Most memory that a process of its own takes for our reader."""
-    command = [
-        sys.executable,
-        __file__,
-        str(path),
-        "--only",
-        pattern.name,
-        "--tiles",
-        str(args.tiles),
-    ]
+    words = [str(path), "--only", pattern.name, "--tiles", str(args.tiles)]
+    command = [sys.executable, __file__, *words]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return int(done.stdout)
 
 
 def only(path: Path, pattern: Pattern, most: int) -> None:
     """Read with ours and print the peak."""
-    with tiff.open_slide(path) as slide:
+    with open_stored(path) as slide:
         ours(slide, plan(slide.info, path, pattern, most))()
     status = Path("/proc/self/status").read_text()
     print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+
+
+def open_stored(path: Path) -> EncodedSlide:
+    return dicom.open_slide(path) if path.is_dir() else tiff.open_slide(path)
 
 
 def machine() -> str:
@@ -218,15 +226,19 @@ def machine() -> str:
     )
 
 
+HEAD = f"{'':30} {'of limit':>8} {'in cpu s':>8} {'tiles/s':>8} {'openslide':>9} {'cucim':>6}"
+HEAD += f" {'best peer':>16} {'peak MiB':>8} {'loaded':>6}"
+
+
 def row(line: dict[str, Any]) -> str:
     def times(value: float | None) -> str:
         return "-" if value is None else f"{value:.2f}x"
 
     best = f"{times(line['vs_best_peer'])} {line['best_peer']}"
     return (
-        f"{line['pattern']:32} {line['of_limit']:8.2f} {line['tiles'] / line['seconds']:8.0f}"
-        f" {times(line['vs_openslide']):>9} {times(line['vs_cucim']):>6} {best:>16}"
-        f" {line['peak_mib']:8}   rounds {line['rounds']}, loaded {line['loaded_rounds']}"
+        f"{line['pattern']:30} {line['of_limit']:8.2f} {line['of_limit_cpu']:8.2f}"
+        f" {line['tiles'] / line['seconds']:8.0f} {times(line['vs_openslide']):>9}"
+        f" {times(line['vs_cucim']):>6} {best:>16} {line['peak_mib']:8} {line['loaded']:6}"
     )
 
 
@@ -241,22 +253,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("slide", type=Path)
     parser.add_argument("--jpeg2000", type=Path)
+    parser.add_argument("--dicom", type=Path, help="a folder")
     parser.add_argument("--tiles", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tries", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    todo = [(args.slide, p) for p in PATTERNS]
-    if args.jpeg2000:
-        todo.append((args.jpeg2000, replace(PATTERNS[2], name="JPEG 2000, 224 px")))
     if args.only:
-        only(args.slide, next((p for _, p in todo if p.name == args.only), PATTERNS[2]), args.tiles)
+        known = {p.name: p for p in PATTERNS}
+        only(args.slide, known.get(args.only, OWN_SCALE), args.tiles)
         return
+    todo = [(args.slide, pattern) for pattern in PATTERNS]
+    for path, name in ((args.jpeg2000, "JPEG 2000, 224 px"), (args.dicom, "DICOM JPEG, 224 px")):
+        todo += [(path, replace(OWN_SCALE, name=name))] if path else []
     if not args.json:
-        print(machine())
-        print(
-            f"{'':32} {'of limit':>8} {'tiles/s':>8} {'openslide':>9} {'cucim':>6} {'best peer':>16} {'peak MiB':>8}"
-        )
+        print(f"{machine()}\n{HEAD}", flush=True)
     for path, pattern in todo:
         line = measure(path, pattern, args)
         print(json.dumps(line) if args.json else row(line), flush=True)

@@ -10,19 +10,44 @@ _FOREIGN = 0.08
 """Processors that others may keep busy during a measurement."""
 
 
+@dataclass(frozen=True)
+class Timed:
+    """One measurement, in seconds."""
+
+    wall: float
+    cpu: float
+    """Of this process and of those that it started and that have ended."""
+    foreign: float
+    """Processors that others kept busy, on average."""
+
+
 @dataclass
 class Ratios:
-    """One reader's rounds: seconds, and the limit's seconds around each."""
+    """One reader's rounds, each with the mean of the limit's just before and after."""
 
-    seconds: list[float] = field(default_factory=list)
-    limit: list[float] = field(default_factory=list)
+    own: list[Timed] = field(default_factory=list)
+    limit: list[Timed] = field(default_factory=list)
     loaded: int = 0
-    """Rounds that were dropped because of foreign load."""
+    """Rounds during which others kept the machine busy."""
+
+    def add(self, before: Timed, own: Timed, after: Timed) -> None:
+        self.own.append(own)
+        self.limit.append(
+            Timed((before.wall + after.wall) / 2, (before.cpu + after.cpu) / 2, before.foreign)
+        )
 
     @property
     def of_limit(self) -> float:
-        pairs = zip(self.limit, self.seconds, strict=True)
-        return statistics.median(limit / own for limit, own in pairs)
+        return self._median(lambda timed: timed.wall)
+
+    @property
+    def of_limit_cpu(self) -> float:
+        """The same in processor time, which others' load distorts less."""
+        return self._median(lambda timed: timed.cpu)
+
+    def _median(self, of: Callable[[Timed], float]) -> float:
+        pairs = zip(self.limit, self.own, strict=True)
+        return statistics.median(of(limit) / of(own) for limit, own in pairs)
 
 
 def alternate(
@@ -36,34 +61,30 @@ def alternate(
     Where fewer rounds than wanted were quiet after ``tries``, the loaded ones fill up.
     """
     found = {name: Ratios() for name in readers}
-    spare: dict[str, list[tuple[float, float]]] = {name: [] for name in readers}
+    spare: dict[str, list[tuple[Timed, Timed, Timed]]] = {name: [] for name in readers}
     limit()
     for _ in range(tries):
-        todo = [name for name in readers if len(found[name].seconds) < rounds]
-        before = _timed(limit) if todo else (0.0, 0.0)
+        todo = [name for name in readers if len(found[name].own) < rounds]
+        before = _timed(limit) if todo else None
         for name in todo:
             own, after = _timed(readers[name]), _timed(limit)
-            pair = own[0], (before[0] + after[0]) / 2
-            if max(own[1], before[1], after[1]) < _FOREIGN:
-                found[name].seconds.append(pair[0])
-                found[name].limit.append(pair[1])
-            else:
-                found[name].loaded += 1
-                spare[name].append(pair)
+            if before and max(t.foreign for t in (before, own, after)) < _FOREIGN:
+                found[name].add(before, own, after)
+            elif before:
+                spare[name].append((before, own, after))
             before = after
     for name, ratios in found.items():
-        for own_s, limit_s in spare[name][: rounds - len(ratios.seconds)]:
-            ratios.seconds.append(own_s)
-            ratios.limit.append(limit_s)
+        ratios.loaded = len(spare[name])
+        for measured in spare[name][: rounds - len(ratios.own)]:
+            ratios.add(*measured)
     return found
 
 
-def _timed(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds, and how many processors were busy with something else."""
+def _timed(work: Callable[[], object]) -> Timed:
     busy, own, start = _busy_s(), _own_s(), time.perf_counter()
     work()
-    wall = time.perf_counter() - start
-    return wall, max(0.0, (_busy_s() - busy) - (_own_s() - own)) / wall
+    wall, cpu = time.perf_counter() - start, _own_s() - own
+    return Timed(wall, cpu, max(0.0, _busy_s() - busy - cpu) / wall)
 
 
 def _busy_s() -> float:
