@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.geometry import Size, Spacing
@@ -22,6 +23,8 @@ _WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _MOST_FILES = 1000
 _DAMAGE = (  # what pydicom raises on damaged headers
     ArithmeticError,
+    BytesLengthException,
+    InvalidDicomError,
     AttributeError,
     EOFError,
     LookupError,
