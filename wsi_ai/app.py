@@ -8,6 +8,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from wsi_ai.contracts import Watcher
@@ -17,8 +18,8 @@ from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card, placeholder_card
 from wsi_ai.outcomes import Failures, Outcome
 from wsi_ai.pipeline import Pipeline
-from wsi_ai.reading import RegionTiles
-from wsi_ai.registry import open_runtime
+from wsi_ai.reading import HostTiles
+from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.settings import load_policy
 from wsi_ai.work import SlideJob, SlideWork
 
@@ -35,6 +36,8 @@ class RunOptions:
     policy: Path | None = None
     force: bool = False
     """Run anew even where the same question was answered before."""
+    reader: str | None = None
+    """``None``: by the slide's content."""
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
@@ -75,9 +78,10 @@ def run_slides(
         for slide in slides:
             yield Failures(card, policy, out).record(slide, str(error))
         raise
-    source = RegionTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
+    source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
     pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
-    work = SlideWork(pipeline, policy, out, options.spacing(), options.force, watch or Silent())
+    opened = partial(open_slide, spacing=options.spacing(), reader=options.reader)
+    work = SlideWork(pipeline, policy, out, opened, options.force, watch or Silent())
     stages = work.prepare, work.infer, work.publish
     for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):
         if job.outcome is not None:
