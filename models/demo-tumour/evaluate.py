@@ -84,7 +84,9 @@ def slide_figures(slide: SlideScores, threshold: float) -> dict[str, Any]:
 
 def real_figures(score: Score, folder: Path, threshold: float) -> dict[str, Any]:
     """Kather's real tiles, mirrored out to the 224 px that the network sees."""
-    files = sorted(folder.glob("*_label_?.png"))
+    files = sorted(folder.rglob("*_label_?.png"))
+    if not files:
+        raise FileNotFoundError(f"no *_label_?.png in {folder}")
     lo, hi = (SIDE_PX - KATHER_PX) // 2, (SIDE_PX - KATHER_PX + 1) // 2
     rgb = []
     for file in files:
