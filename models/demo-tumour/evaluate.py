@@ -53,7 +53,7 @@ def score_slide(score: Score, slide: DrawnSlide) -> SlideScores:
 def lowest_threshold(tumour_free: list[SlideScores], most_tiles: int) -> float:
     """The lowest, in hundredths, with at most so many tiles at or above it on every slide."""
     ranked = [np.sort(slide.score)[::-1][most_tiles] for slide in tumour_free]
-    return float(np.floor(max(ranked) * 100) / 100 + 0.01)
+    return (int(np.floor(max(ranked) * 100)) + 1) / 100
 
 
 def tile_figures(slides: list[SlideScores], threshold: float) -> dict[str, Any]:
