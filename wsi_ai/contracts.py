@@ -72,6 +72,6 @@ class Watcher(Protocol):
         """``done`` of the ``tiles`` were inferred by an earlier, unfinished run."""
         ...
 
-    def inferred(self, done: int) -> None:
+    def passed(self, done: int) -> None:
         """So many tiles have passed in all, read or left out."""
         ...

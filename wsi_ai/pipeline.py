@@ -76,5 +76,5 @@ class Pipeline:
         self, watch: Watcher, plan: TilePlan, predictions: Iterable[Predictions]
     ) -> Iterator[Predictions]:
         for n, batch in enumerate(predictions, 1):
-            watch.inferred(min(n * self.runtime.batch_size, len(plan)))
+            watch.passed(min(n * self.runtime.batch_size, len(plan)))
             yield batch

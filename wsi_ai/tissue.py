@@ -26,8 +26,8 @@ def find_tissue(slide: SlideInfo, thumbnail: Thumbnail) -> Mask:
     limit = min(max(otsu, _CHROMA_FLOOR), _CHROMA_CEILING)
     found = ((chroma >= limit) | (smooth.max(axis=2) < _DARK)).astype(np.uint8)
     side = 2 * round(_CLOSE_UM / pixel.mean_um / 2) + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    closed = np.asarray(cv2.morphologyEx(found, cv2.MORPH_CLOSE, disc), np.uint8)
+    square = np.ones((side, side), np.uint8)
+    closed = np.asarray(cv2.morphologyEx(found, cv2.MORPH_CLOSE, square), np.uint8)
     mask = without_specks(closed, _SPECK_MM2 / (pixel.x_um * pixel.y_um / 1e6))
     return mask | thumbnail.unread
 

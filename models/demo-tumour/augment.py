@@ -63,6 +63,8 @@ class Augment:
     def _expose(self, img: Tensor) -> Tensor:
         n = len(img)
         light = img.clamp(0, 1) ** torch.exp(self._uniform(-0.2, 0.2, n, 1, 1, 1))
-        light = light * self._uniform(0.85, 1.05, n, 1, 1, 1) * self._uniform(0.95, 1.05, n, 3, 1, 1)
+        light = (
+            light * self._uniform(0.85, 1.05, n, 1, 1, 1) * self._uniform(0.95, 1.05, n, 3, 1, 1)
+        )
         noise = torch.randn(light.shape, generator=self._generator)
         return (light + self._uniform(0, 0.035, n, 1, 1, 1) * noise).clamp(0, 1)

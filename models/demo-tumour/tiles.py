@@ -92,9 +92,7 @@ def training_tiles(spec: SampleSpec, per_kind: int) -> Tiles:
 
 
 def join(parts: list[Tiles]) -> Tiles:
-    return Tiles(
-        np.concatenate([t.rgb for t in parts]), np.concatenate([t.tumour for t in parts])
-    )
+    return Tiles(np.concatenate([t.rgb for t in parts]), np.concatenate([t.tumour for t in parts]))
 
 
 def middle_of(tiles: Tiles) -> Tiles:

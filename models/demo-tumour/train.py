@@ -41,9 +41,7 @@ NAME = "demo-tumour"
 STEPS, BATCH, PEAK_RATE, SMOOTHING = 520, 48, 3e-3, 0.03
 SENSITIVITY = 0.98
 TUMOUR_SLIDES = [SampleSpec(seed=s, tumour=True) for s in range(100, 110)]
-FREE_SLIDES = [
-    SampleSpec(seed=s, pen=s % 2 == 0, blur=s % 3 == 0) for s in range(200, 206)
-]
+FREE_SLIDES = [SampleSpec(seed=s, pen=s % 2 == 0, blur=s % 3 == 0) for s in range(200, 206)]
 HELD_OUT_TILES = [SampleSpec(seed=s, tumour=s < 904) for s in (900, 901, 902, 904, 905)]
 WHOLE_SLIDES = {
     **{f"tumour, seed {s}": SampleSpec(seed=s, tumour=True) for s in (910, 911, 912)},
@@ -121,7 +119,7 @@ def keep_golden(tiles: Tiles, score: Score) -> dict[str, float]:
 
 
 def fill_card(path: Path, threshold: float, digest: str) -> None:
-    text = re.sub(r'(?m)^sha256 = .*$', f'sha256 = "{digest}"', path.read_text())
+    text = re.sub(r"(?m)^sha256 = .*$", f'sha256 = "{digest}"', path.read_text())
     path.write_text(re.sub(r"(?m)^threshold = .*$", f"threshold = {threshold:.2f}", text))
 
 

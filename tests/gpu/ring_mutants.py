@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ring_scenarios import Judge
+from tests.gpu.ring_scenarios import Judge
 
 from wsi_ai.gpu import ring
 

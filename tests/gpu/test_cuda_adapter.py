@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_torch import FakeTorch
-from ring_mutants import load
-from ring_scenarios import SHAPE, arena, tiles, wrong
+from tests.gpu.fake_torch import FakeTorch
+from tests.gpu.ring_mutants import load
+from tests.gpu.ring_scenarios import SHAPE, arena, tiles, wrong
 
 from wsi_ai.gpu.ring import Ring
 from wsi_ai.testing.simulated_device import SimulatedDevice

@@ -82,4 +82,5 @@ def demo_slide(
 ) -> None:
     """Draw a synthetic H&E slide, and the truth about it as GeoJSON beside it."""
     command = import_module("wsi_ai.cli.demo_slide")
-    raise typer.Exit(command.run(out, (size, seed, mpp, tumour, pen, blur)))
+    marks = {"tumour": tumour, "pen": pen, "blur": blur}
+    raise typer.Exit(command.draw(out, size, seed, mpp, marks))

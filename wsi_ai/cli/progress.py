@@ -30,16 +30,16 @@ class SlideProgress(Watcher, Protocol):
 
 
 @contextmanager
-def progress_for(stream: TextIO, slides: int) -> Iterator[SlideProgress]:
+def progress_for(stream: TextIO, unit: str, of: int = 1) -> Iterator[SlideProgress]:
     if not stream.isatty():
-        yield Lines(stream)
+        yield Lines(stream, unit)
         return
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("tiles"),
-        _Rate(),
+        TextColumn(unit),
+        _Rate(unit),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=Console(file=stream),
@@ -47,32 +47,36 @@ def progress_for(stream: TextIO, slides: int) -> Iterator[SlideProgress]:
         redirect_stdout=True,
     )
     with bar:
-        yield Bar(bar, slides)
+        yield Bar(bar, of)
 
 
 class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:.0f} tiles/s" if speed else "- tiles/s")
+        return Text(f"{speed:.0f} {self._unit}/s" if speed else "")
 
 
 class Bar:
     """One bar, for the slide at hand."""
 
-    def __init__(self, bar: Progress, slides: int) -> None:
-        self._bar, self._slides, self._number = bar, slides, 0
+    def __init__(self, bar: Progress, of: int) -> None:
+        self._bar, self._of, self._number = bar, of, 0
         self._task = bar.add_task("", total=None, visible=False)
 
     def started(self, slide: Path) -> None:
         self._number += 1
-        text = f"{self._number}/{self._slides} {slide.name}: looking"
+        text = f"{self._number}/{self._of} {slide.name}: looking"
         self._bar.reset(self._task, total=None, description=text, visible=True)
 
     def planned(self, tiles: int, done: int) -> None:
         text = self._bar.tasks[0].description.replace(": looking", "")
         self._bar.reset(self._task, total=tiles, completed=done, description=text)
 
-    def inferred(self, done: int) -> None:
+    def passed(self, done: int) -> None:
         self._bar.update(self._task, completed=done)
 
     def finished(self) -> None:
@@ -82,29 +86,30 @@ class Bar:
 class Lines:
     """A line now and then, for logs."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._slide, self._tiles, self._resumed = "", 0, 0
+    def __init__(self, stream: TextIO, unit: str) -> None:
+        self._stream, self._unit = stream, unit
+        self._slide, self._total, self._resumed = "", 0, 0
         self._start = self._last = 0.0
 
     def started(self, slide: Path) -> None:
         self._slide = slide.name
 
     def planned(self, tiles: int, done: int) -> None:
-        self._tiles, self._resumed = tiles, done
+        self._total, self._resumed = tiles, done
         self._start = self._last = time.monotonic()
         going_on = f", {done} done by an earlier run" if done else ""
-        self._say(f"{tiles} tiles{going_on}")
+        self._say(f"{tiles} {self._unit}{going_on}")
 
-    def inferred(self, done: int) -> None:
+    def passed(self, done: int) -> None:
         now = time.monotonic()
         if now - self._last < _EVERY_S:
             return
         self._last = now
         rate = (done - self._resumed) / (now - self._start)
-        left_s = round((self._tiles - done) / rate) if rate > 0 else 0
+        left_s = round((self._total - done) / rate) if rate > 0 else 0
         self._say(
-            f"{done}/{self._tiles} tiles, {rate:.0f} tiles/s, {left_s // 60}:{left_s % 60:02d} left"
+            f"{done}/{self._total} {self._unit}, {rate:.0f} {self._unit}/s,"
+            f" {left_s // 60}:{left_s % 60:02d} left"
         )
 
     def finished(self) -> None: ...

@@ -18,7 +18,7 @@ def run(slides: list[Path], model: Path, out: Path, options: RunOptions, verbose
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     counts = dict.fromkeys(Level, 0)
     try:
-        with progress_for(sys.stderr, len(slides)) as progress:
+        with progress_for(sys.stderr, "tiles", len(slides)) as progress:
             for outcome in run_slides(slides, model, out, options, progress):
                 progress.finished()
                 print(_told(outcome), flush=True)

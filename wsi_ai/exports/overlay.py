@@ -9,10 +9,11 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
+from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
 from wsi_ai.flags import STATEMENT, Flag, Level
 from wsi_ai.thumbnail import Thumbnail
@@ -76,31 +77,16 @@ def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
     layer = heatmap.scores[heatmap.model.positive_class]
     rgba = _COLOURS(np.nan_to_num(layer))
     rgba[..., 3] = np.where(heatmap.assessed, 0.12 + 0.48 * np.nan_to_num(layer), 0)
+    rgba[heatmap.missed] = to_rgba(_MISSED, 0.7)
     rows, cols = layer.shape
     extent = (0, cols * heatmap.step.x, rows * heatmap.step.y, 0)
     axes.imshow(rgba, extent=extent, interpolation="nearest")
-    for row, col in np.argwhere(heatmap.missed).tolist():
-        axes.add_patch(_cell(heatmap, row, col))
-
-
-def _cell(heatmap: Heatmap, row: int, col: int) -> Rectangle:
-    step = heatmap.step
-    return Rectangle(
-        (col * step.x, row * step.y),
-        step.x,
-        step.y,
-        fill=False,
-        hatch="xxxx",
-        edgecolor=_MISSED,
-        linewidth=0.3,
-    )
 
 
 def _draw_regions(axes: Axes, flag: Flag) -> None:
-    for finding in flag.findings:
-        for ring in (finding.outline, *finding.holes):
-            x, y = zip(*ring, ring[0], strict=True)
-            axes.plot(x, y, color=_REGION, linewidth=1.4)
+    rings = [ring for finding in flag.findings for ring in (finding.outline, *finding.holes)]
+    closed = [(*ring, ring[0]) for ring in rings]
+    axes.add_collection(LineCollection(closed, colors=_REGION, linewidths=1.4))
 
 
 def _draw_colour_bar(figure: Figure, flag: Flag) -> None:
@@ -131,9 +117,7 @@ def _draw_legend(axes: Axes, view: View) -> None:
         text = f"score ≥ {view.flag.threshold:.2f}"
         entries.append(Line2D([], [], color=_REGION, linewidth=1.4, label=text))
     if view.heatmap is not None and view.heatmap.missed.any():
-        entries.append(
-            Patch(fill=False, hatch="xxxx", edgecolor=_MISSED, label="could not be assessed")
-        )
+        entries.append(Patch(color=to_rgba(_MISSED, 0.7), label="could not be assessed"))
     axes.legend(handles=entries, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0))
 
 

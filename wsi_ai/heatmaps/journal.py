@@ -1,7 +1,7 @@
 """What has been inferred so far, kept on disk batch by batch, so that a killed run goes on.
 
-The file: a header of 32 bytes (SHA-256 of what the run was asked), then records.  A record is
-``number, tiles, classes, CRC-32`` as four little-endian uint32, the tiles' positions as int64
+The file: a header of 32 bytes (SHA-256 of what the run was asked), then records.  A record is four
+little-endian uint32 (number, tiles, classes, CRC-32 of all else), the tiles' positions as int64
 and their scores as float32.  A record that is cut short or does not match its CRC ends the file.
 """
 
@@ -77,7 +77,7 @@ class Journal:
             if number != expected or tiles > self._batch_size or classes > _MOST_CLASSES:
                 return
             body = self._file.read(tiles * (8 + 4 * classes))
-            if zlib.crc32(body) != crc:
+            if zlib.crc32(head[:-4] + body) != crc:
                 return
             index = np.frombuffer(body, "<i8", tiles).astype(np.int64)
             scores = np.frombuffer(body, "<f4", offset=8 * tiles).reshape(tiles, classes)
@@ -86,7 +86,8 @@ class Journal:
 
     def _append(self, batch: Predictions) -> None:
         body = batch.index.astype("<i8").tobytes() + batch.scores.astype("<f4").tobytes()
-        self._write(_HEAD.pack(self._count(), *batch.scores.shape, zlib.crc32(body)) + body)
+        head = struct.pack("<3I", self._count(), *batch.scores.shape)
+        self._write(head + struct.pack("<I", zlib.crc32(head + body)) + body)
 
     def _count(self) -> int:
         number = self._done // self._batch_size

@@ -118,7 +118,7 @@ def prepare(pixels: NDArray[np.uint8], card: ModelCard) -> NDArray[np.uint8] | N
 def activate(output: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
     """(tiles, classes) of scores in 0..1."""
     if activation is Activation.SIGMOID:
-        return np.asarray(1 / (1 + np.exp(-output.astype(np.float64))), np.float32)
+        return np.asarray(0.5 + 0.5 * np.tanh(0.5 * output), np.float32)  # no overflow
     if activation is Activation.SOFTMAX:
         grown = np.exp(output - output.max(axis=1, keepdims=True))
         return np.asarray(grown / grown.sum(axis=1, keepdims=True), np.float32)

@@ -1,1 +1,5 @@
-"""Shipped for plug-in authors: contracts as test classes, and doubles that hold to them."""
+"""Stand-ins, for us and for plug-in authors."""
+
+from wsi_ai.testing.stand_ins import MEAN_CARD, MeanRuntime, PaintedSlide
+
+__all__ = ["MEAN_CARD", "MeanRuntime", "PaintedSlide"]

@@ -1,0 +1,115 @@
+"""Tiny ONNX models, and cards for them."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto as T
+from onnx import helper, numpy_helper
+
+
+def red_network(side: int = 64, layout: str = "nhwc", dtype: str = "uint8") -> onnx.ModelProto:
+    """Gives, per tile, the mean of red over 255 as [n, 1]: right only if layout, channel order
+    and scaling are."""
+    shape = ["n", side, side, 3] if layout == "nhwc" else ["n", 3, side, side]
+    axis = 3 if layout == "nhwc" else 1
+    kind = T.UINT8 if dtype == "uint8" else T.FLOAT
+    scale = 255.0 if dtype == "uint8" else 1.0
+    constants = {
+        "zero": np.array([0]),
+        "one": np.array([1]),
+        "axis": np.array([axis]),
+        "rest": np.array([1, 2, 3]),
+        "flat": np.array([-1, 1]),
+    }
+    nodes = [
+        helper.make_node("Cast", ["tiles"], ["float"], to=T.FLOAT),
+        helper.make_node("Slice", ["float", "zero", "one", "axis"], ["red"]),
+        helper.make_node("ReduceMean", ["red", "rest"], ["mean"], keepdims=0),
+        helper.make_node("Div", ["mean", "scale"], ["share"]),
+        helper.make_node("Reshape", ["share", "flat"], ["score"]),
+    ]
+    initial = [numpy_helper.from_array(v.astype(np.int64), k) for k, v in constants.items()]
+    initial.append(numpy_helper.from_array(np.array(scale, np.float32), "scale"))
+    return _model(nodes, kind, shape, ["n", 1], initial)
+
+
+def constant_network(scores: list[float], side: int = 64) -> onnx.ModelProto:
+    """The same output for every tile, whatever it shows: [n, len(scores)]."""
+    nodes = [
+        helper.make_node("Cast", ["tiles"], ["float"], to=T.FLOAT),
+        helper.make_node("ReduceMean", ["float", "rest"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "nil"], ["none"]),
+        helper.make_node("Reshape", ["none", "flat"], ["column"]),
+        helper.make_node("Add", ["column", "scores"], ["score"]),
+    ]
+    initial = [
+        numpy_helper.from_array(np.array([1, 2, 3]), "rest"),
+        numpy_helper.from_array(np.array([-1, 1]), "flat"),
+        numpy_helper.from_array(np.array(0, np.float32), "nil"),
+        numpy_helper.from_array(np.array([scores], np.float32), "scores"),
+    ]
+    return _model(nodes, T.UINT8, ["n", side, side, 3], ["n", len(scores)], initial)
+
+
+def _model(
+    nodes: list[Any], kind: int, shape: list[Any], output: list[Any], initial: list[Any]
+) -> onnx.ModelProto:
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("tiles", kind, shape)],
+        [helper.make_tensor_value_info("score", T.FLOAT, output)],
+        initial,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+CARD = """
+schema_version = "1"
+name = "{name}"
+version = "1.0.0"
+task = "tile-classification"
+[weights]
+path = "weights.onnx"
+format = "onnx"
+sha256 = "{sha256}"
+[input]
+size_px = {side}
+mpp = {mpp}
+layout = "{layout}"
+dtype = "{dtype}"
+[output]
+activation = "{activation}"
+classes = {classes}
+[operating_point]
+class = "{label}"
+threshold = {threshold}
+chosen_for = "tests"
+calibrated_on = "nothing"
+[card]
+intended_use = "Tests."
+regulatory_status = "research_use_only"
+licence = "Apache-2.0"
+training_data = "None."
+evidence = "None."
+limitations = "All."
+"""
+
+FIELDS: dict[str, Any] = {
+    "name": "red", "side": 64, "mpp": 0.5, "layout": "nhwc", "dtype": "uint8",
+    "activation": "none", "classes": '["red"]', "label": "red", "threshold": 0.5,
+}  # fmt: skip
+
+
+def write_model(folder: Path, network: onnx.ModelProto | bytes, **fields: Any) -> Path:
+    """A model folder: weights and a card that fits them but for ``fields``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = network if isinstance(network, bytes) else network.SerializeToString()
+    (folder / "weights.onnx").write_bytes(weights)
+    digest = hashlib.sha256(weights).hexdigest()
+    card = CARD.format(**{**FIELDS, "sha256": digest, **fields})
+    (folder / "model.toml").write_text(card, "utf-8")
+    return folder

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from tests.models_for_tests import red_network, write_model
+from wsi_ai.errors import ModelError
+from wsi_ai.manifest import load_card, placeholder_card
+from wsi_ai.values import Layout
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "red", red_network(), layout="nhwc", mpp=1)
+
+
+def test_the_card_says_what_the_file_says(model: Path) -> None:
+    card = load_card(model)
+    assert (card.ref.name, card.ref.version) == ("red", "1.0.0")
+    assert (card.tile.size_px, card.tile.mpp, card.tile.stride_px) == (64, 1.0, 64)
+    assert card.input.layout is Layout.NHWC
+    assert card.classes == ("red",)
+    assert (card.point.label, card.point.threshold) == ("red", 0.5)
+    assert card.weights.is_file()
+
+
+def test_changed_weights_are_refused(model: Path) -> None:
+    with (model / "weights.onnx").open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelError, match=r"weights\.onnx is not the approved file"):
+        load_card(model)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('version = "1.0.0"', "", "'version' is a required property"),
+        ("size_px = 64", "size_px = 64.5", "input.size_px: 64.5 is not of type 'integer'"),
+        ("mpp = 1", "mpp = 0", "input.mpp: 0 is less than or equal to the minimum of 0"),
+        ("threshold = 0.5", "threshold = 1.0", "operating_point.threshold: 1.0 is greater"),
+        ('layout = "nhwc"', 'layout = "hwc"', "input.layout: 'hwc' is not one of"),
+        ('class = "red"', 'class = "blue"', "operating_point.class: 'blue' is none of"),
+        ('activation = "none"', 'activation = "softmax"', "output.activation: softmax over"),
+        ("[input]", "[input]\nsise = 3", "input: Additional properties are not allowed ('sise'"),
+        ('path = "weights.onnx"', 'path = "../x"', "leads out of the model's folder"),
+        ('path = "weights.onnx"', 'path = "other"', "weights.path: other: No such file"),
+        ('name = "red"', 'name = "../red"', "name: '../red' does not match"),
+        ("[input]", "[input", "is not valid TOML"),
+        ("size_px = 64", "size_px = true", "input.size_px: True is not of type 'integer'"),
+    ],
+)
+def test_a_wrong_card_is_refused_naming_file_and_field(
+    model: Path, old: str, new: str, told: str
+) -> None:
+    card = model / "model.toml"
+    assert old in card.read_text()
+    card.write_text(card.read_text().replace(old, new, 1))
+    with pytest.raises(ModelError) as refused:
+        load_card(model)
+    assert "red/model.toml" in str(refused.value)
+    assert told in str(refused.value)
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no model card: .*/model.toml: No such file"):
+        load_card(tmp_path)
+
+
+def test_what_stands_for_an_unusable_model_has_a_name_that_is_safe_in_paths() -> None:
+    assert placeholder_card(Path("/a/..b c/ü")).ref.name == "unknown"
+    assert placeholder_card(Path("/a/..b c")).ref.name == "b_c"

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from wsi_ai.errors import PolicyError
+from wsi_ai.settings import Policy, load_policy
+
+
+def test_the_example_policy_is_the_default_written_out() -> None:
+    assert load_policy(ROOT / "configs" / "area.toml") == load_policy(None) == Policy()
+
+
+def test_what_a_policy_leaves_out_keeps_its_default(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('name = "wide"\n[rule]\narea_mm2 = 2\n[quality]\npen_max = 0.5\n')
+    policy = load_policy(file)
+    assert (policy.rule.name, policy.rule.area_mm2, policy.quality.pen_max) == ("wide", 2, 0.5)
+    assert policy.rule.min_coverage == Policy().rule.min_coverage
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "'name' is a required property"),
+        ('name = "x"\n[rule]\narea_mm2 = 0', "rule.area_mm2: 0 is less than or equal"),
+        ('name = "x"\n[rule]\narea = 1', "rule: Additional properties are not allowed"),
+        ('name = "x"\n[coverage]\nmin = 90', "coverage.min: 90 is greater than the maximum"),
+        ("name = ", "is not valid TOML"),
+    ],
+)
+def test_a_wrong_policy_is_refused_naming_file_and_field(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text(text)
+    with pytest.raises(PolicyError) as refused:
+        load_policy(file)
+    assert str(file) in str(refused.value)
+    assert told in str(refused.value)

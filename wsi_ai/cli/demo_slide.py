@@ -1,0 +1,27 @@
+"""``wsi-ai demo-slide``."""
+
+import sys
+from pathlib import Path
+
+from wsi_ai.cli.progress import progress_for
+from wsi_ai.demo import SampleSpec, write_sample_slide
+
+
+def draw(out: Path, size_px: int, seed: int, mpp: float, marks: dict[str, bool]) -> int:
+    """Draw, tell, and return the exit status: 0 done, 2 refused."""
+    try:
+        spec = SampleSpec(size_px, seed, mpp, **marks)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with progress_for(sys.stderr, "rows") as progress:
+            progress.started(out)
+            progress.planned(size_px, 0)
+            truth = write_sample_slide(out, spec, progress=lambda done, _: progress.passed(done))
+            progress.finished()
+    except ValueError as error:
+        print(f"wsi-ai: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"wsi-ai: {out} cannot be written: {error.strerror}", file=sys.stderr)
+        return 2
+    print(f"{out}: {size_px} x {size_px} px at {mpp:g} µm/px; the truth is in {truth}")
+    return 0
