@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.gpu.ring_scenarios import features
-
 from wsi_ai.testing.happens_before import HOST, SimBuffer
 from wsi_ai.testing.simulated_device import SimulatedDevice, poison
 

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.gpu.fake_torch import FakeTorch
 from tests.gpu.ring_mutants import load
 from tests.gpu.ring_scenarios import SHAPE, arena, tiles, wrong
-
 from wsi_ai.gpu.ring import Ring
 from wsi_ai.testing.simulated_device import SimulatedDevice
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+
 from tests.gpu.ring_mutants import SOURCE, load, mutants
 from tests.gpu.ring_scenarios import SHAPE, Judge, arena, features, tiles
-
 from wsi_ai.errors import DeviceError
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.testing.simulated_device import SimEvent, SimStream, SimulatedDevice

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from tests.gpu.ring_mutants import SOURCE, load
 from tests.gpu.ring_scenarios import SHAPE, Tiles, arena, decoded, features, take, tiles, wrong
-
 from wsi_ai.errors import DeviceError
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.testing.happens_before import SimBuffer
