@@ -1,0 +1,39 @@
+# make demo    set everything up, draw two sample slides and run the demo model on them
+# make test    set everything up and run the tests
+# make check   ruff, mypy --strict, import-linter
+# make clean   remove what these made
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.demo
+	$(BIN)/wsi-ai demo-slide demo/tumour.svs --seed 1 --tumour
+	$(BIN)/wsi-ai demo-slide demo/no-tumour.svs --seed 2
+	$(BIN)/wsi-ai run demo/tumour.svs demo/no-tumour.svs --model models/demo-tumour --out demo/out
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[cpu]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[cpu,test]'
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
