@@ -1,0 +1,55 @@
+"""A PyTorch network behind one call, the same on the host and on a CUDA device: uint8 RGB in,
+float32 out, normalised where the pixels are."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from wsi_ai.scoring import scale_and_shift
+from wsi_ai.values import Layout, ModelCard, Precision
+
+TORCH_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError)
+"""What a module raises on tiles that it was not made for; those of a device are RuntimeErrors."""
+_AUTOCAST = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Use ``open_forward``."""
+
+    card: ModelCard
+    module: torch.nn.Module
+    precision: Precision
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    @torch.inference_mode()
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 RGB (batch, height, width, 3) to float32 (batch, ...), on the pixels' device."""
+        tiles = self.prepared(pixels)
+        with self._autocast(pixels.device.type):
+            output: torch.Tensor = self.module(tiles)
+        return output.float()
+
+    def prepared(self, pixels: torch.Tensor) -> torch.Tensor:
+        """As the network wants them; planes first is a view, and so stays channels-last."""
+        tiles = pixels
+        if self.card.input.dtype != "uint8":
+            tiles = torch.addcmul(self.shift, pixels.to(self.shift.dtype), self.scale)
+        return tiles.permute(0, 3, 1, 2) if self.card.input.layout is Layout.NCHW else tiles
+
+    def _autocast(self, kind: str) -> AbstractContextManager[Any]:
+        if self.precision is Precision.FP32:
+            return nullcontext()
+        return torch.autocast(kind, _AUTOCAST[self.precision], cache_enabled=False)
+
+
+def open_forward(
+    module: torch.nn.Module, card: ModelCard, precision: Precision, device: str
+) -> Forward:
+    """The network on a device, in channels-last memory."""
+    scale, shift = (torch.from_numpy(v).to(device) for v in scale_and_shift(card))
+    placed = module.to(device).to(memory_format=torch.channels_last)
+    return Forward(card, placed, precision, scale, shift)
