@@ -31,7 +31,7 @@ from wsi_ai.results import Run, finished, result_folder, write_results
 from wsi_ai.settings import Policy, load_policy
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.triage import not_assessed
-from wsi_ai.values import ModelCard, SlideInfo, TilePlan
+from wsi_ai.values import ModelCard, RuntimeRequest, SlideInfo, TilePlan
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def run_slides(
     card, told = placeholder_card(model), watch or Silent()
     try:
         card = load_card(model)
-        runtime = open_runtime(card, options.device)
+        runtime = open_runtime(card, RuntimeRequest(options.device))
     except (ModelError, DeviceError) as error:
         for slide in slides:
             yield _Failures(card, policy, out).record(slide, str(error))

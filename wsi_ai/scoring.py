@@ -47,7 +47,7 @@ def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArr
             f" the card's classes ask for {(batch, classes)}"
         )
     raw = output.reshape(batch, classes)[:count]
-    lost = ~np.isfinite(raw).all(axis=1)
+    lost: NDArray[np.bool_] = ~np.logical_and.reduce(np.isfinite(raw), axis=1)
     scores = activate(np.where(lost[:, None], np.float32(0), raw), card.activation)
     if np.any((scores < 0) | (scores > 1)):
         raise ModelError(

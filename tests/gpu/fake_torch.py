@@ -74,6 +74,7 @@ class FakeTorch(types.ModuleType):
             current_stream=lambda device: self.current,
         )
         self.Tensor = FakeTensor
+        self.OutOfMemoryError = MemoryError
         self.dtype = object
 
     def device(self, kind: str, index: int) -> Any:

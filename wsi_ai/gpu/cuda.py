@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import DTypeLike, NDArray
 
-from wsi_ai.errors import DeviceError
+from wsi_ai.errors import DeviceError, NoDevice, OutOfDeviceMemory
 from wsi_ai.gpu.device import Kernel
+from wsi_ai.gpu.driver import check_driver, open_driver
+from wsi_ai.scoring import first_line
 from wsi_ai.values import Pixels
 
 _DLPACK_CUDA = 2
@@ -26,8 +28,19 @@ def device_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        what = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise DeviceError(f"{doing} failed on the device: {what}") from error
+        if isinstance(error, torch.OutOfMemoryError):
+            raise OutOfDeviceMemory(f"{doing}: out of memory on the device") from error
+        raise DeviceError(f"{doing} failed on the device: {first_line(error)}") from error
+
+
+def open_device(name: str) -> "CudaDevice":
+    """``cuda`` or ``cuda:1``.  Raises DeviceError, which says what would do."""
+    if torch.version.cuda is None:
+        raise NoDevice("this torch has no CUDA; install another with: pip install 'wsi-ai[cuda]'")
+    index = int(name.partition(":")[2] or 0)
+    check_driver(open_driver(), torch.version.cuda, index)
+    torch.backends.cudnn.allow_tf32 = False  # what is called fp32 here is fp32
+    return CudaDevice(index)
 
 
 class CudaEvent:

@@ -22,7 +22,9 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     """
     _check_precision(request.precision)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    network = _Network(open_forward(load_module(card), card, request.precision, "cpu"))
+    network = _Network(
+        open_forward(load_module(card), card, request.precision, torch.device("cpu"))
+    )
     version = torch.__version__.partition("+")[0]
     runtime = HostRuntime(card, f"torch {version}/cpu/{request.precision}", network)
     network.tried = True
@@ -51,12 +53,12 @@ class _Network:
 
 def _check_precision(precision: Precision) -> None:
     """Emulated, either would be many times slower than fp32."""
-    can = {
-        Precision.FP32: lambda: True,
-        Precision.FP16: lambda: False,
-        Precision.BF16: torch.cpu._is_avx512_bf16_supported,
+    needs = {
+        Precision.FP16: ("avx512_fp16", "amx_fp16"),
+        Precision.BF16: ("avx512_bf16", "amx_bf16"),
     }
-    if not can[precision]():
+    can = torch.cpu.get_capabilities()
+    if precision is not Precision.FP32 and not any(can.get(flag) for flag in needs[precision]):
         raise DeviceError(
             f"this processor has no instructions for {precision}; give --precision fp32"
         )

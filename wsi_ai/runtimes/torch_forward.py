@@ -16,29 +16,42 @@ _AUTOCAST = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
+class Prepare:
+    """Pixels to a network's input, on the device that they are on.  Use ``open_prepare``."""
+
+    card: ModelCard
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Planes first is a view of the pixels' order, and so stays channels-last in memory."""
+        tiles = pixels
+        if self.card.input.dtype != "uint8":
+            tiles = torch.addcmul(self.shift, pixels.to(self.shift.dtype), self.scale)
+        return tiles.permute(0, 3, 1, 2) if self.card.input.layout is Layout.NCHW else tiles
+
+
+def open_prepare(card: ModelCard, device: torch.device) -> Prepare:
+    scale, shift = (torch.from_numpy(v).to(device) for v in scale_and_shift(card))
+    return Prepare(card, scale, shift)
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """Use ``open_forward``."""
 
     card: ModelCard
     module: torch.nn.Module
     precision: Precision
-    scale: torch.Tensor
-    shift: torch.Tensor
+    prepare: Prepare
 
     @torch.inference_mode()
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 RGB (batch, height, width, 3) to float32 (batch, ...), on the pixels' device."""
-        tiles = self.prepared(pixels)
+        tiles = self.prepare(pixels)
         with self._autocast(pixels.device.type):
             output: torch.Tensor = self.module(tiles)
         return output.float()
-
-    def prepared(self, pixels: torch.Tensor) -> torch.Tensor:
-        """As the network wants them; planes first is a view, and so stays channels-last."""
-        tiles = pixels
-        if self.card.input.dtype != "uint8":
-            tiles = torch.addcmul(self.shift, pixels.to(self.shift.dtype), self.scale)
-        return tiles.permute(0, 3, 1, 2) if self.card.input.layout is Layout.NCHW else tiles
 
     def _autocast(self, kind: str) -> AbstractContextManager[Any]:
         if self.precision is Precision.FP32:
@@ -47,9 +60,8 @@ class Forward:
 
 
 def open_forward(
-    module: torch.nn.Module, card: ModelCard, precision: Precision, device: str
+    module: torch.nn.Module, card: ModelCard, precision: Precision, device: torch.device
 ) -> Forward:
     """The network on a device, in channels-last memory."""
-    scale, shift = (torch.from_numpy(v).to(device) for v in scale_and_shift(card))
     placed = module.to(device).to(memory_format=torch.channels_last)
-    return Forward(card, placed, precision, scale, shift)
+    return Forward(card, placed, precision, open_prepare(card, device))

@@ -5,6 +5,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import PurePosixPath
 from typing import Any
@@ -61,7 +62,7 @@ def pickled_part(content: bytes) -> str | None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in archive.namelist():
             inside = PurePosixPath(*PurePosixPath(name).parts[1:])
-            if not _plain(inside, lambda name=name: archive.read(name)):
+            if not _plain(inside, partial(archive.read, name)):
                 return str(inside)
     return None
 
