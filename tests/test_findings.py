@@ -10,8 +10,8 @@ from wsi_ai.geometry import Size, Spacing, Step
 from wsi_ai.testing import MEAN_CARD
 from wsi_ai.values import Heatmap, SlideInfo
 
-STEP = Step(448.9, 447.3)
-SLIDE = SlideInfo("s", Size(4000, 3000), Spacing(0.25, 0.25), (1.0,), "f00d" * 16)
+STEP = Step(448.9, 201.7)
+SLIDE = SlideInfo("s", Size(4000, 1400), Spacing(0.25, 0.25), (1.0,), "f00d" * 16)
 
 
 def regions_of(positive: np.ndarray) -> list[tuple[shapely.Polygon, int]]:
@@ -33,7 +33,7 @@ def test_polygons_cover_the_positive_cells_and_nothing_else(positive: np.ndarray
 
 def test_a_region_at_the_rim_ends_with_the_slide() -> None:
     (region, _), *_ = regions_of(np.ones((7, 9), bool))
-    assert region.bounds == (0, 0, 4000, 3000)
+    assert region.bounds == (0, 0, 4000, 1400)
 
 
 def test_a_ring_keeps_its_hole_and_the_largest_region_comes_first() -> None:

@@ -24,6 +24,13 @@ CONCERN = {Level.STANDARD: 0, Level.NOT_ASSESSED: 1, Level.EXPEDITE: 2}
 
 SCORES = npst.arrays(np.float32, GRID, elements=st.floats(0, 1, width=32))
 MASKS = npst.arrays(np.bool_, GRID)
+POLICIES = st.builds(
+    AreaPolicy,
+    area_mm2=st.floats(0.001, 0.2),
+    tissue_share=st.floats(0.01, 1),
+    min_coverage=st.floats(0, 1),
+    threshold=st.floats(0.01, 0.99),
+)
 
 
 def heatmap(scores: np.ndarray, planned: np.ndarray | None = None) -> Heatmap:
@@ -32,8 +39,13 @@ def heatmap(scores: np.ndarray, planned: np.ndarray | None = None) -> Heatmap:
     return Heatmap(SLIDE, MEAN_CARD, layer[np.newaxis], Step(64, 64), planned)
 
 
-def judge(scores: np.ndarray, planned: np.ndarray | None = None, quality: Quality = GOOD) -> Flag:
-    return triage(heatmap(scores, planned), POLICY, quality)
+def judge(
+    scores: np.ndarray,
+    planned: np.ndarray | None = None,
+    quality: Quality = GOOD,
+    policy: AreaPolicy = POLICY,
+) -> Flag:
+    return triage(heatmap(scores, planned), policy, quality)
 
 
 def some(positive: int, unseen: int = 0) -> np.ndarray:
@@ -44,21 +56,36 @@ def some(positive: int, unseen: int = 0) -> np.ndarray:
     return scores.reshape(GRID)
 
 
-@given(scores=SCORES, raised=SCORES, planned=MASKS, lost=MASKS)
+@given(scores=SCORES, raised=SCORES, planned=MASKS, lost=MASKS, policy=POLICIES)
 def test_more_score_never_lowers_the_level(
-    scores: np.ndarray, raised: np.ndarray, planned: np.ndarray, lost: np.ndarray
+    scores: np.ndarray,
+    raised: np.ndarray,
+    planned: np.ndarray,
+    lost: np.ndarray,
+    policy: AreaPolicy,
 ) -> None:
     torn = np.where(lost, np.nan, scores)
-    low, high = judge(torn, planned), judge(np.maximum(torn, raised), planned)
+    low = judge(torn, planned, policy=policy)
+    high = judge(np.maximum(torn, raised), planned, policy=policy)
     assert CONCERN[low.level] <= CONCERN[high.level]
 
 
-@given(scores=SCORES, planned=MASKS, lost=MASKS)
+@given(scores=SCORES, planned=MASKS, lost=MASKS, policy=POLICIES)
 def test_losing_tiles_never_makes_a_slide_look_standard(
-    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray
+    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray, policy: AreaPolicy
 ) -> None:
-    whole, torn = judge(scores, planned), judge(np.where(lost, np.nan, scores), planned)
+    whole = judge(scores, planned, policy=policy)
+    torn = judge(np.where(lost, np.nan, scores), planned, policy=policy)
     assert torn.level is not Level.STANDARD or whole.level is Level.STANDARD
+
+
+@given(scores=SCORES, planned=MASKS, lost=MASKS, policy=POLICIES)
+def test_losing_tiles_never_expedites_a_slide(
+    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray, policy: AreaPolicy
+) -> None:
+    whole = judge(scores, planned, policy=policy)
+    torn = judge(np.where(lost, np.nan, scores), planned, policy=policy)
+    assert torn.level is not Level.EXPEDITE or whole.level is Level.EXPEDITE
 
 
 @given(scores=SCORES, planned=MASKS, lost=MASKS)
