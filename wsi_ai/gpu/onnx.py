@@ -96,11 +96,19 @@ class OnnxKernel:
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
         try:
             self.session.run_with_iobinding(self.binding, options)
-        except REFUSED as error:
-            if any(words in str(error).lower() for words in _MEMORY):
-                raise OutOfDeviceMemory("inference: out of memory on the device") from error
-            raise DeviceError(f"inference failed on the device: {first_line(error)}") from error
+        except (*REFUSED, RuntimeError) as error:  # the latter is what a binding raises
+            raise _translated(self.card, error) from error
         outputs.copy_(self.given.reshape(outputs.shape))
+
+
+def _translated(card: ModelCard, error: Exception) -> WsiAiError:
+    """By its words: ONNX Runtime has no types for these."""
+    said = str(error).lower()
+    if any(words in said for words in _MEMORY):
+        return OutOfDeviceMemory("inference: out of memory on the device")
+    if "invalid dimensions" in said:
+        return ModelError(misfit(card, error))
+    return DeviceError(f"inference failed on the device: {first_line(error)}")
 
 
 def bind(

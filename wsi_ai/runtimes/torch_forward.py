@@ -45,18 +45,19 @@ class Forward:
     precision: Precision
     prepare: Prepare
 
-    @torch.inference_mode()
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 RGB (batch, height, width, 3) to float32 (batch, ...), on the pixels' device."""
-        tiles = self.prepare(pixels)
-        with self._autocast(pixels.device.type):
-            output: torch.Tensor = self.module(tiles)
-        return output.float()
+        with torch.inference_mode(), self._autocast(pixels.device.type):
+            output: torch.Tensor = self.module(self.prepare(pixels))
+            return output.float()
 
     def _autocast(self, kind: str) -> AbstractContextManager[Any]:
         if self.precision is Precision.FP32:
             return nullcontext()
-        return torch.autocast(kind, _AUTOCAST[self.precision], cache_enabled=False)
+        cast: AbstractContextManager[Any] = torch.autocast(
+            kind, _AUTOCAST[self.precision], cache_enabled=False
+        )
+        return cast
 
 
 def open_forward(

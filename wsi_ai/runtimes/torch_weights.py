@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -91,7 +92,11 @@ def _plain_tensor(entry: dict[str, Any]) -> bool:
 
 
 def _scripted(card: ModelCard) -> torch.nn.Module:
-    module: torch.nn.Module = torch.jit.load(str(card.weights), map_location="cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # of torch, that this format is on its way out
+        module: torch.nn.Module = torch.jit.load(str(card.weights), map_location="cpu")
     return module.eval()
 
 

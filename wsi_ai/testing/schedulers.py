@@ -124,6 +124,7 @@ class ThreadScheduler:
 
     def open(self, stream: str) -> None:
         self._queues[stream] = deque()
+        self._closed.discard(stream)
         rng = random.Random(f"{self._seed}/{stream}")
         thread = threading.Thread(
             target=self._work, args=(stream, rng), name=f"sim-{stream}", daemon=True
