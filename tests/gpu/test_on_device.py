@@ -2,7 +2,6 @@
 WSI_AI_REQUIRE_GPU=1 says that there must be one."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +60,8 @@ def scores(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def pixels() -> Iterator[np.ndarray]:
-    yield np.random.default_rng(0).integers(0, 256, (700, 64, 64, 3), dtype=np.uint8)
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (700, 64, 64, 3), dtype=np.uint8)
 
 
 def test_onnx_gives_on_the_device_what_it_gives_on_the_host(

@@ -126,7 +126,7 @@ def test_the_onnx_kernel_sees_red_where_the_tile_is_red(
 def test_an_onnx_output_that_is_not_the_cards_classes_is_refused(tmp_path: Path) -> None:
     card = load_card(write_model(tmp_path / "m", red_network(), classes='["red", "blue"]'))
     runtime = onnx_on(SimulatedDevice(1), card)
-    with pytest.raises(DeviceError, match="ModelError: .* does not take what its card says"):
+    with pytest.raises(DeviceError, match=r"ModelError: .* does not take what its card says"):
         list(runtime.predict(Arena(np.zeros((8, 64, 64, 3), np.uint8), [8])))
 
 
