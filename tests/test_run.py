@@ -85,9 +85,11 @@ def test_flag_and_record_agree_and_the_flag_keeps_its_schema(done: Outcome) -> N
     tiles = record["tiles"]
     assert tiles["planned"] == tiles["inferred"] == flag["evidence"]["n_tiles"] > 100
     assert tiles["left_out"] == tiles["resumed"] == 0
-    assert set(record["seconds"]) == {
-        "thumbnail", "tissue", "quality", "plan", "reading", "inference",
-    }  # fmt: skip
+    spans = record["timing"]["spans"]
+    stages = ["opening", "thumbnail", "tissue", "quality", "plan", "queue", "inference"]
+    assert [span["stage"] for span in spans] == stages
+    assert [span["start_s"] for span in spans[1:]] == [span["end_s"] for span in spans[:-1]]
+    assert 0 < record["timing"]["inference_busy_share"] <= 1
 
 
 def test_the_same_question_is_answered_once(cmu: Path, model: Path, done: Outcome) -> None:

@@ -12,6 +12,7 @@
     * OutOfDeviceMemory   fewer tiles at once may fit
   * OutputError         results could not be written
     * Busy                another run is at work on the same slide
+  * Stopped             the user ended the run; what was inferred is kept
 
 A message says what was found and what would do.  It names no slide and no case: whoever shows it
 knows which slide it was about, and a flag that carries it may leave the site.
@@ -64,3 +65,7 @@ class OutputError(WsiAiError):
 
 class Busy(OutputError):
     """Another process is at work on the same slide with the same model."""
+
+
+class Stopped(WsiAiError):
+    """The run was ended from outside."""
