@@ -86,11 +86,11 @@ def demo_slide(
     raise typer.Exit(command.draw(out, size, seed, mpp, marks))
 
 
-models = typer.Typer(no_args_is_help=True, help="Look after models.")
-app.add_typer(models, name="models")
+_models = typer.Typer(no_args_is_help=True, help="Look after models.")
+app.add_typer(_models, name="models")
 
 
-@models.command()
+@_models.command()
 def verify(model: Annotated[Path, typer.Argument(help="Folder with model.toml.")]) -> None:
     """Hold every runtime and precision here to the model's golden scores.
 
@@ -99,7 +99,7 @@ def verify(model: Annotated[Path, typer.Argument(help="Folder with model.toml.")
     raise typer.Exit(import_module("wsi_ai.cli.models").check(model))
 
 
-@models.command()
+@_models.command()
 def golden(
     model: Annotated[Path, typer.Argument(help="Folder with model.toml.")],
     slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="To take tiles from.")],
