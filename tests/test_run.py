@@ -258,3 +258,10 @@ def test_scores_that_are_no_numbers_are_not_assessed(cmu: Path, tmp_path: Path) 
     outcome = run_one(cmu, model, tmp_path / "out")
     assert outcome.level is Level.NOT_ASSESSED
     assert "only 0.0 % of the tissue could be assessed" in outcome.reason
+
+
+def test_a_clear_slide_is_flagged_before_it_is_through(
+    cmu: Path, model: Path, tmp_path: Path
+) -> None:
+    timing = load(run_one(cmu, model, tmp_path), "run.json")["timing"]
+    assert 0 < timing["to_flag_s"] < timing["to_finish_s"]

@@ -80,7 +80,7 @@ def run_slides(
             yield Failures(card, policy, out).record(slide, str(error))
         raise
     source = RegionTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
-    pipeline = Pipeline(source, runtime, policy.rule, policy.quality)
+    pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
     work = SlideWork(pipeline, policy, out, options.spacing(), options.force, watch or Silent())
     stages = work.prepare, work.infer, work.publish
     for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):

@@ -70,7 +70,7 @@ class Failures:
         """Write the ``not_assessed`` flag.  ``info`` where the slide was open already."""
         slide = info or _unopened(path)
         folder = folder_for(self.out, slide, self.card)
-        flag = not_assessed(slide, self.card, self.policy.rule, reason, None)
+        flag = not_assessed(slide, self.card, self.policy.triage, reason, None)
         asked = {"slide": slide.fingerprint, "policy": self.policy.as_dict()}
         question = record.digest(asked)
         told = provenance("none", question, datetime.now(UTC))

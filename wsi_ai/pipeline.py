@@ -6,14 +6,25 @@ from itertools import chain
 
 from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
 from wsi_ai.flags import Flag, Quality
-from wsi_ai.heatmaps import Journal, stitch
+from wsi_ai.heatmaps import Canvas, Journal
 from wsi_ai.planning import plan_tiles
 from wsi_ai.qc import QualityLimits, check_quality
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.thumbnail import Thumbnail, take_thumbnail
 from wsi_ai.tissue import find_tissue
-from wsi_ai.triage import AreaPolicy, not_assessed, quality_gate, scope_gate, triage
-from wsi_ai.values import Heatmap, Mask, Predictions, TileBatch, TilePlan
+from wsi_ai.triage import (
+    TriagePolicy,
+    is_met,
+    not_assessed,
+    quality_gate,
+    scope_gate,
+    triage,
+)
+from wsi_ai.values import Heatmap, Mask, TileBatch, TilePlan
+
+EarlyFlag = Callable[[Flag], None]
+"""Takes a flag that is raised before its slide is through: what is still to come can add to it
+and cannot take it back."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +61,7 @@ class Pipeline:
 
     source: TileSource
     runtime: Runtime
-    policy: AreaPolicy
+    policy: TriagePolicy
     limits: QualityLimits
 
     def prepare(
@@ -78,27 +89,41 @@ class Pipeline:
         clock.lap("plan")
         return Prepared(thumbnail, tissue, quality, plan, journal, batches)
 
-    def infer(self, prepared: Prepared, watch: Watcher, clock: Stopwatch) -> Assessment:
+    def infer(
+        self, prepared: Prepared, watch: Watcher, clock: Stopwatch, early: EarlyFlag
+    ) -> Assessment:
         """Infer what is left of the plan, and judge.  A tile that cannot be read is left out.
 
-        Raises ModelError, DeviceError or OutputError.
+        ``early`` gets the flag as soon as the rule is met, if that is before the end.  Raises
+        ModelError, DeviceError or OutputError.
         """
         plan, journal = prepared.plan, prepared.journal
         resumed = min(journal.done, len(plan))
         watch.planned(len(plan), resumed)
+        canvas = Canvas(plan, self.runtime.card)
         batches = clock.waits("tiles", prepared.batches)
-        predictions = journal.keep(self.runtime.predict(batches))
-        heatmap = stitch(plan, self._told(watch, plan, predictions), self.runtime.card)
+        raised = False
+        for n, batch in enumerate(journal.keep(self.runtime.predict(batches)), 1):
+            canvas.put(batch)
+            done = min(n * self.runtime.batch_size, len(plan))
+            watch.passed(done)
+            if not raised and done < len(plan) and self._due(n, plan):
+                raised = self._raised(canvas, prepared, early)
         clock.lap("inference")
+        heatmap = canvas.heatmap()
         flag = triage(heatmap, self.policy, prepared.quality)
         return Assessment(flag, prepared.thumbnail, prepared.tissue, heatmap, resumed)
 
-    def _told(
-        self, watch: Watcher, plan: TilePlan, predictions: Iterator[Predictions]
-    ) -> Iterator[Predictions]:
-        for n, batch in enumerate(predictions, 1):
-            watch.passed(min(n * self.runtime.batch_size, len(plan)))
-            yield batch
+    def _due(self, n: int, plan: TilePlan) -> bool:
+        """After every batch; on a large slide, after every hundredth of it."""
+        return n % max(1, len(plan) // self.runtime.batch_size // 100) == 0
+
+    def _raised(self, canvas: Canvas, prepared: Prepared, early: EarlyFlag) -> bool:
+        heatmap = canvas.heatmap()
+        if not is_met(heatmap, self.policy):
+            return False
+        early(triage(heatmap, self.policy, prepared.quality))
+        return True
 
 
 def _started(batches: Iterator[TileBatch]) -> Iterator[TileBatch]:

@@ -17,7 +17,7 @@ from wsi_ai import record
 from wsi_ai.contracts import Watcher
 from wsi_ai.errors import Busy, Stopped, WsiAiError
 from wsi_ai.exports.folder import claimed, hidden
-from wsi_ai.flags import Level
+from wsi_ai.flags import Flag, Level
 from wsi_ai.geometry import Spacing
 from wsi_ai.heatmaps import Journal
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance
@@ -45,6 +45,8 @@ class SlideJob:
     asked: dict[str, Any] = field(default_factory=dict)
     prepared: Prepared | None = None
     assessment: Assessment | None = None
+    early_s: float | None = None
+    """When the flag was raised, on the run's clock, if that was before the slide was through."""
     outcome: Outcome | None = None
 
 
@@ -123,14 +125,19 @@ class SlideWork:
         self.watch.started(job.path)
         if job.prepared is not None:
             watch = _Stoppable(self.watch, self._go_on)
-            job.assessment = self.pipeline.infer(job.prepared, watch, job.clock)
+            job.assessment = self.pipeline.infer(
+                job.prepared, watch, job.clock, lambda flag: self._raise_early(job, flag)
+            )
+
+    def _raise_early(self, job: SlideJob, flag: Flag) -> None:
+        job.early_s = job.clock.now()
 
     def _publish(self, job: SlideJob) -> None:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
         question = record.digest(job.asked)
         told = provenance(self.pipeline.runtime.description, question, job.started)
-        run = Run(told, question, job.asked, job.clock, failed=False)
+        run = Run(told, question, job.asked, job.clock, failed=False, early_s=job.early_s)
         flag = write_results(job.folder, job.assessment, run)
         hidden(job.folder, "journal").unlink(missing_ok=True)
         job.outcome = outcome_of(job.path, flag, job.folder, fresh=True)
