@@ -190,6 +190,12 @@ class RuntimeRequest:
     device: str = "auto"
     """``auto``, ``cpu``, ``openvino``, ``cuda`` or ``cuda:1``."""
     precision: Precision = Precision.FP32
+    batch_size: int | None = None
+    """Tiles at once, at most; ``None`` is what suits the device."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,3 +82,14 @@ def _sees_red(folder: Path, device: str) -> None:
     got = np.concatenate([p.scores for p in runtime.predict(Arena(pixels, [32, 8]))])
     expected = pixels[..., 0].mean(axis=(1, 2), dtype=np.float64) / 255
     np.testing.assert_allclose(got[:, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("device", ["cpu", "openvino"])
+def test_as_many_tiles_at_once_as_were_asked_for(tmp_path: Path, device: str) -> None:
+    if device == "openvino":
+        pytest.importorskip("openvino", reason="openvino is not installed")
+    card = load_card(write_model(tmp_path / "m", red_network()))
+    runtime = open_runtime(card, RuntimeRequest(device, batch_size=6))
+    assert runtime.batch_size == 6
+    (got,) = runtime.predict(Arena(reds(6), [6]))
+    assert got.scores.shape == (6, 1)

@@ -50,7 +50,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         torch.cuda.empty_cache()
         return _fastest(card, request, device, ring_shape(card, batch), possible)
 
-    return open_fitting(build)
+    return open_fitting(build, request.batch_size)
 
 
 def _fastest(

@@ -38,11 +38,12 @@ class RingRuntime(Generic[B]):
             yield Predictions(raw.slide_id, raw.index, scores)
 
 
-def open_fitting(build: Callable[[int], RingRuntime[B]], batch: int = BATCH) -> RingRuntime[B]:
+def open_fitting(build: Callable[[int], RingRuntime[B]], batch: int | None) -> RingRuntime[B]:
     """The runtime with the largest batch that fits, halved as often as needed, and tried once.
 
     Raises OutOfDeviceMemory where not even one tile fits.
     """
+    batch = batch or BATCH
     while True:
         try:
             runtime = build(batch)

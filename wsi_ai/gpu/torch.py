@@ -44,7 +44,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         told = f"torch {version}/{device.torch_device} {how}/{request.precision}"
         return RingRuntime(card, told, Ring(device, kernel, shape))
 
-    return open_fitting(build)
+    return open_fitting(build, request.batch_size)
 
 
 @dataclass(frozen=True, slots=True)

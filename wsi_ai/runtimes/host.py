@@ -18,12 +18,13 @@ class HostRuntime:
     """Runs batches of one fixed shape: a short batch is padded, so that a tile's score does not
     depend on how many others there were."""
 
-    batch_size = BATCH
-
-    def __init__(self, card: ModelCard, description: str, network: Network) -> None:
+    def __init__(
+        self, card: ModelCard, description: str, network: Network, batch_size: int | None
+    ) -> None:
         """Tries one batch of white tiles against the card.  Raises ModelError or DeviceError."""
         self.card = card
         self.description = description
+        self.batch_size = batch_size or BATCH
         self._network = network
         side = card.tile.size_px
         self._scores(np.full((1, side, side, 3), 255, np.uint8))

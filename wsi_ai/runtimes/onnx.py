@@ -50,7 +50,8 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
             raise DeviceError(f"inference failed: {first_line(error)}") from None
         return np.asarray(output, np.float32)
 
-    return HostRuntime(card, f"onnxruntime {ort.__version__}/cpu/fp32", network)
+    told = f"onnxruntime {ort.__version__}/cpu/fp32"
+    return HostRuntime(card, told, network, request.batch_size)
 
 
 def session_options() -> ort.SessionOptions:

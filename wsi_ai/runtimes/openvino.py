@@ -31,7 +31,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     }
     try:
         model = core.read_model(card.weights)
-        model.reshape(_shape(card))
+        model.reshape(_shape(card, request.batch_size or BATCH))
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         raise ModelError(f"{card.weights.name} does not load: {_told(error)}") from None
@@ -46,12 +46,13 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
 
     _check_type(card, model)
     version = ov.__version__.partition("-")[0]
-    return HostRuntime(card, f"openvino {version}/cpu/{request.precision}", network)
+    told = f"openvino {version}/cpu/{request.precision}"
+    return HostRuntime(card, told, network, request.batch_size)
 
 
-def _shape(card: ModelCard) -> list[int]:
+def _shape(card: ModelCard, batch: int) -> list[int]:
     side = card.tile.size_px
-    return [BATCH, side, side, 3] if card.input.layout is Layout.NHWC else [BATCH, 3, side, side]
+    return [batch, side, side, 3] if card.input.layout is Layout.NHWC else [batch, 3, side, side]
 
 
 def _check_type(card: ModelCard, model: ov.Model) -> None:

@@ -26,7 +26,8 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         open_forward(load_module(card), card, request.precision, torch.device("cpu"))
     )
     version = torch.__version__.partition("+")[0]
-    runtime = HostRuntime(card, f"torch {version}/cpu/{request.precision}", network)
+    told = f"torch {version}/cpu/{request.precision}"
+    runtime = HostRuntime(card, told, network, request.batch_size)
     network.tried = True
     return runtime
 
