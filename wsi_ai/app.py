@@ -17,10 +17,12 @@ from wsi_ai.geometry import Spacing
 from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card, placeholder_card
 from wsi_ai.outcomes import Failures, Outcome
+from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Pipeline
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.settings import load_policy
+from wsi_ai.values import Precision, RuntimeRequest
 from wsi_ai.work import SlideJob, SlideWork
 
 __all__ = ["Outcome", "RunOptions", "Silent", "run_slides"]
@@ -38,9 +40,13 @@ class RunOptions:
     """Run anew even where the same question was answered before."""
     reader: str | None = None
     """``None``: by the slide's content."""
+    precision: Precision = Precision.FP32
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
+
+    def request(self) -> RuntimeRequest:
+        return RuntimeRequest(self.device, self.precision)
 
 
 class Silent:
@@ -73,7 +79,8 @@ def run_slides(
     card = placeholder_card(model)
     try:
         card = load_card(model)
-        runtime = open_runtime(card, options.device)
+        runtime = open_runtime(card, options.request())
+        hold_to_golden(runtime)
     except (ModelError, DeviceError) as error:
         for slide in slides:
             yield Failures(card, policy, out).record(slide, str(error))

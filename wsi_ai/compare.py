@@ -65,7 +65,7 @@ def compare_readers(
     """
     options = options or RunOptions()
     card, policy = load_card(model), load_policy(options.policy)
-    runtime = open_runtime(card, options.device)
+    runtime = open_runtime(card, options.request())
     with ExitStack() as opened:
         slides = [opened.enter_context(open_slide(path, options.spacing(), r)) for r in readers]
         names = (slides[0].info.reader, slides[1].info.reader)
