@@ -9,7 +9,7 @@ from wsi_ai.exports.flag import Provenance
 from wsi_ai.flags import Check, Flag, Quality, Status
 from wsi_ai.geometry import Size, Spacing, Step
 from wsi_ai.testing import MEAN_CARD
-from wsi_ai.triage import AreaPolicy, triage
+from wsi_ai.triage import TriagePolicy, triage
 from wsi_ai.values import Heatmap, SlideInfo
 
 CARD = dataclasses.replace(MEAN_CARD, classes=("stroma", "red"), intended_use="Tests.")
@@ -34,4 +34,4 @@ def example_heatmap(seed: int = 1) -> Heatmap:
 
 
 def example_flag(heatmap: Heatmap | None = None) -> Flag:
-    return triage(heatmap or example_heatmap(), AreaPolicy(), GOOD)
+    return triage(heatmap or example_heatmap(), TriagePolicy(), GOOD)

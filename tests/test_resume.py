@@ -22,9 +22,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("models") / "red", network, side=32, mpp=0.5)
 
 
-def start(slide: Path, model: Path, out: Path) -> subprocess.Popen[bytes]:
+def start(
+    slide: Path, model: Path, out: Path, stderr: int | None = None
+) -> subprocess.Popen[bytes]:
     words = ["run", str(slide), "--model", str(model), "--out", str(out)]
-    return subprocess.Popen([sys.executable, "-m", "wsi_ai", *words], stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-m", "wsi_ai", *words], stdout=subprocess.DEVNULL, stderr=stderr
+    )
 
 
 def flag_and_record(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -34,13 +38,18 @@ def flag_and_record(out: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return flag, record
 
 
-def kill_when_written(process: subprocess.Popen[bytes], out: Path, size: int) -> None:
-    """Wait until the journal has ``size`` bytes, then kill without a warning."""
+def wait_for_journal(process: subprocess.Popen[bytes], out: Path, size: int) -> None:
+    """Until it has ``size`` bytes."""
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
         if any(path.stat().st_size >= size for path in out.glob("*/.*.journal")):
             break
         time.sleep(0.002)
+
+
+def kill_when_written(process: subprocess.Popen[bytes], out: Path, size: int) -> None:
+    """Without a warning."""
+    wait_for_journal(process, out, size)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
 
@@ -73,3 +82,18 @@ def test_a_second_run_of_the_same_slide_leaves_the_first_alone(
     assert second.wait() in (0, 1)
     assert first.wait() == 0
     assert flag_and_record(tmp_path)[0]["result"]["level"] == "expedite"
+
+
+def test_interrupted_it_says_so_and_the_same_command_goes_on(
+    cmu: Path, model: Path, tmp_path: Path
+) -> None:
+    process = start(cmu, model, tmp_path, stderr=subprocess.PIPE)
+    wait_for_journal(process, tmp_path, 3000)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"the same command goes on from here" in told
+    assert b"Traceback" not in told
+    assert not list(tmp_path.glob("*/red-1.0.0"))
+    assert start(cmu, model, tmp_path).wait() == 0
+    assert flag_and_record(tmp_path)[1]["tiles"]["resumed"] > 0

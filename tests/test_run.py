@@ -85,9 +85,11 @@ def test_flag_and_record_agree_and_the_flag_keeps_its_schema(done: Outcome) -> N
     tiles = record["tiles"]
     assert tiles["planned"] == tiles["inferred"] == flag["evidence"]["n_tiles"] > 100
     assert tiles["left_out"] == tiles["resumed"] == 0
-    assert set(record["seconds"]) == {
-        "thumbnail", "tissue", "quality", "plan", "reading", "inference",
-    }  # fmt: skip
+    spans = record["timing"]["spans"]
+    stages = ["opening", "thumbnail", "tissue", "quality", "plan", "queue", "inference"]
+    assert [span["stage"] for span in spans] == stages
+    assert [span["start_s"] for span in spans[1:]] == [span["end_s"] for span in spans[:-1]]
+    assert 0 < record["timing"]["inference_busy_share"] <= 1
 
 
 def test_the_same_question_is_answered_once(cmu: Path, model: Path, done: Outcome) -> None:
@@ -210,7 +212,7 @@ def test_an_unusable_model_leaves_every_slide_not_assessed_and_raises(
 def test_a_device_that_is_not_here_leaves_every_slide_not_assessed_and_raises(
     cmu: Path, model: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DeviceError, match="cuda:3"):
+    with pytest.raises(DeviceError, match="CUDA"):
         list(run_slides([cmu], model, tmp_path, RunOptions(device="cuda:3")))
     assert len(list(tmp_path.rglob("flag.json"))) == 1
 
@@ -256,3 +258,10 @@ def test_scores_that_are_no_numbers_are_not_assessed(cmu: Path, tmp_path: Path) 
     outcome = run_one(cmu, model, tmp_path / "out")
     assert outcome.level is Level.NOT_ASSESSED
     assert "only 0.0 % of the tissue could be assessed" in outcome.reason
+
+
+def test_a_clear_slide_is_flagged_before_it_is_through(
+    cmu: Path, model: Path, tmp_path: Path
+) -> None:
+    timing = load(run_one(cmu, model, tmp_path), "run.json")["timing"]
+    assert 0 < timing["to_flag_s"] < timing["to_finish_s"]

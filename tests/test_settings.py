@@ -4,6 +4,7 @@ import pytest
 
 from tests.conftest import ROOT
 from wsi_ai.errors import PolicyError
+from wsi_ai.rules import AllOf, AnyOf, Area, Tiles, TopMean
 from wsi_ai.settings import Policy, load_policy
 
 
@@ -15,8 +16,25 @@ def test_what_a_policy_leaves_out_keeps_its_default(tmp_path: Path) -> None:
     file = tmp_path / "p.toml"
     file.write_text('name = "wide"\n[rule]\narea_mm2 = 2\n[quality]\npen_max = 0.5\n')
     policy = load_policy(file)
-    assert (policy.rule.name, policy.rule.area_mm2, policy.quality.pen_max) == ("wide", 2, 0.5)
-    assert policy.rule.min_coverage == Policy().rule.min_coverage
+    assert (policy.triage.name, policy.triage.rule) == ("wide", Area(2))
+    assert policy.quality.pen_max == 0.5
+    assert policy.triage.min_coverage == Policy().triage.min_coverage
+
+
+def test_rules_combine(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text(
+        'name = "x"\n[rule]\nthreshold = 0.7\nany = [{ area_mm2 = 1 },'
+        " { all = [{ tiles = 9 }, { top_tiles = 3 }] }]\n"
+    )
+    policy = load_policy(file)
+    assert policy.triage.threshold == 0.7
+    assert policy.triage.rule == AnyOf((Area(1), AllOf((Tiles(9), TopMean(3)))))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.name)
+def test_every_example_policy_loads(path: Path) -> None:
+    assert load_policy(path).triage.name == path.stem
 
 
 @pytest.mark.parametrize(
@@ -27,6 +45,8 @@ def test_what_a_policy_leaves_out_keeps_its_default(tmp_path: Path) -> None:
         ('name = "x"\n[rule]\narea = 1', "rule: Additional properties are not allowed"),
         ('name = "x"\n[coverage]\nmin = 90', "coverage.min: 90 is greater than the maximum"),
         ("name = ", "is not valid TOML"),
+        ('name = "x"\n[rule]\ntiles = 3\narea_mm2 = 1', "rule: area_mm2, tiles exclude each other"),
+        ('name = "x"\n[rule]\nany = [{ threshold = 0.5 }]', "rule.any.0.threshold: one threshold"),
     ],
 )
 def test_a_wrong_policy_is_refused_naming_file_and_field(

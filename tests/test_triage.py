@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import random
 
 import numpy as np
 import pytest
@@ -11,23 +12,34 @@ from hypothesis.extra import numpy as npst
 
 from wsi_ai.flags import Check, Flag, Level, Quality, Status
 from wsi_ai.geometry import Size, Spacing, Step
+from wsi_ai.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
 from wsi_ai.testing import MEAN_CARD
-from wsi_ai.triage import AreaPolicy, not_assessed, scope_gate, slide_score, triage
+from wsi_ai.triage import TriagePolicy, evidence_of, not_assessed, scope_gate, triage
 from wsi_ai.values import Heatmap, SlideInfo
 
 GRID = (12, 16)
 SLIDE = SlideInfo("s", Size(1024, 768), Spacing(0.5, 0.5), (1.0,), "f00d" * 16)
-POLICY = AreaPolicy(area_mm2=0.01, tissue_share=0.5, min_coverage=0.9)  # 10 of the 192 cells
+POLICY = TriagePolicy(rule=Area(0.01, 0.5), min_coverage=0.9)  # 10 of the 192 cells
 GOOD = Quality((Check("focus", 1.0, 0.6, Status.PASS, "in focus"),), tissue_fraction=0.5)
 BAD = Quality((Check("focus", 0.1, 0.6, Status.FAIL, "in focus"),), tissue_fraction=0.5)
 CONCERN = {Level.STANDARD: 0, Level.NOT_ASSESSED: 1, Level.EXPEDITE: 2}
 
 SCORES = npst.arrays(np.float32, GRID, elements=st.floats(0, 1, width=32))
 MASKS = npst.arrays(np.bool_, GRID)
-POLICIES = st.builds(
-    AreaPolicy,
+AREAS = st.builds(
+    Area,
     area_mm2=st.floats(0.001, 0.2),
     tissue_share=st.floats(0.01, 1),
+    smallest_region_mm2=st.just(0.0) | st.floats(0, 0.02),
+)
+SIMPLE: st.SearchStrategy[Rule] = (
+    AREAS | st.builds(Tiles, st.integers(1, 30)) | st.builds(TopMean, st.integers(1, 30))
+)
+SEVERAL = st.lists(SIMPLE, min_size=1, max_size=3).map(tuple)
+RULES: st.SearchStrategy[Rule] = SIMPLE | st.builds(AnyOf, SEVERAL) | st.builds(AllOf, SEVERAL)
+POLICIES = st.builds(
+    TriagePolicy,
+    rule=RULES,
     min_coverage=st.floats(0, 1),
     threshold=st.floats(0.01, 0.99),
 )
@@ -43,7 +55,7 @@ def judge(
     scores: np.ndarray,
     planned: np.ndarray | None = None,
     quality: Quality = GOOD,
-    policy: AreaPolicy = POLICY,
+    policy: TriagePolicy = POLICY,
 ) -> Flag:
     return triage(heatmap(scores, planned), policy, quality)
 
@@ -62,7 +74,7 @@ def test_more_score_never_lowers_the_level(
     raised: np.ndarray,
     planned: np.ndarray,
     lost: np.ndarray,
-    policy: AreaPolicy,
+    policy: TriagePolicy,
 ) -> None:
     torn = np.where(lost, np.nan, scores)
     low = judge(torn, planned, policy=policy)
@@ -72,7 +84,7 @@ def test_more_score_never_lowers_the_level(
 
 @given(scores=SCORES, planned=MASKS, lost=MASKS, policy=POLICIES)
 def test_losing_tiles_never_makes_a_slide_look_standard(
-    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray, policy: AreaPolicy
+    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray, policy: TriagePolicy
 ) -> None:
     whole = judge(scores, planned, policy=policy)
     torn = judge(np.where(lost, np.nan, scores), planned, policy=policy)
@@ -81,29 +93,62 @@ def test_losing_tiles_never_makes_a_slide_look_standard(
 
 @given(scores=SCORES, planned=MASKS, lost=MASKS, policy=POLICIES)
 def test_losing_tiles_never_expedites_a_slide(
-    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray, policy: AreaPolicy
+    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray, policy: TriagePolicy
 ) -> None:
     whole = judge(scores, planned, policy=policy)
     torn = judge(np.where(lost, np.nan, scores), planned, policy=policy)
     assert torn.level is not Level.EXPEDITE or whole.level is Level.EXPEDITE
 
 
-@given(scores=SCORES, planned=MASKS, lost=MASKS)
+@given(scores=SCORES, planned=MASKS, lost=MASKS, policy=POLICIES)
 def test_the_score_reaches_the_threshold_exactly_when_the_slide_is_expedited(
-    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray
+    scores: np.ndarray, planned: np.ndarray, lost: np.ndarray, policy: TriagePolicy
 ) -> None:
-    flag = judge(np.where(lost, np.nan, scores), planned)
+    flag = judge(np.where(lost, np.nan, scores), planned, policy=policy)
     if flag.score is not None:
         assert (flag.score >= flag.threshold) == (flag.level is Level.EXPEDITE)
 
 
-@given(scores=SCORES, threshold=st.floats(0.01, 0.99))
-def test_the_slide_score_is_the_highest_threshold_that_would_expedite(
-    scores: np.ndarray, threshold: float
+@given(scores=SCORES, policy=POLICIES, order=st.randoms(), seen=st.integers(0, 192))
+def test_a_rule_that_is_met_early_stays_met_whatever_the_order(
+    scores: np.ndarray, policy: TriagePolicy, order: random.Random, seen: int
 ) -> None:
-    policy = dataclasses.replace(POLICY, threshold=threshold)
-    expedited = triage(heatmap(scores), policy, GOOD).level is Level.EXPEDITE
-    assert expedited == (slide_score(heatmap(scores), policy) >= threshold)
+    tiles = list(np.ndindex(GRID))
+    order.shuffle(tiles)
+    early = np.full(GRID, np.nan, np.float32)
+    for tile in tiles[:seen]:
+        early[tile] = scores[tile]
+    if judge(early, policy=policy).level is Level.EXPEDITE:
+        assert judge(scores, policy=policy).level is Level.EXPEDITE
+
+
+@given(scores=SCORES, threshold=st.floats(0.01, 0.99), smallest=st.integers(1, 4))
+def test_an_area_rule_counts_only_regions_that_are_large_enough(
+    scores: np.ndarray, threshold: float, smallest: int
+) -> None:
+    """Against flood filling by hand."""
+    rule = Area(10 * 0.001024, 1.0, smallest * 0.001024)
+    counted, left = 0, {tuple(c) for c in np.argwhere(scores.astype(float) >= threshold).tolist()}
+    while left:
+        region, edge = set(), [left.pop()]
+        while edge:
+            row, col = cell = edge.pop()
+            region.add(cell)
+            near = {(row + 1, col), (row - 1, col), (row, col + 1), (row, col - 1)} & left
+            left -= near
+            edge += near
+        counted += len(region) * (len(region) >= smallest)
+    assert (rule.score(evidence_of(heatmap(scores))) >= threshold) == (counted >= 10)
+
+
+def test_rules_say_what_was_found_and_what_is_asked_for() -> None:
+    rule = AllOf((Area(0.05), AnyOf((Tiles(60), TopMean(5)))))
+    told = judge(some(50), policy=TriagePolicy(rule=rule)).reason
+    assert told == (
+        "0.05 mm² of tissue look like red (tile score 0.50 or more); the rule asks for 0.05 mm²,"
+        " and: 50 tiles look like red (score 0.50 or more); the rule asks for 60, or:"
+        " the 5 tiles most like red score 0.90 on average; the rule asks for 0.50"
+    )
 
 
 @pytest.mark.parametrize(

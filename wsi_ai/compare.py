@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from wsi_ai.errors import SlideError
 from wsi_ai.flags import Flag
 from wsi_ai.heatmaps import Journal
 from wsi_ai.manifest import load_card
-from wsi_ai.pipeline import Pipeline
+from wsi_ai.pipeline import Assessment, Pipeline
 from wsi_ai.planning import plan_tiles
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
@@ -64,7 +65,7 @@ def compare_readers(
     """
     options = options or RunOptions()
     card, policy = load_card(model), load_policy(options.policy)
-    runtime = open_runtime(card, options.device)
+    runtime = open_runtime(card, options.request())
     with ExitStack() as opened:
         slides = [opened.enter_context(open_slide(path, options.spacing(), r)) for r in readers]
         names = (slides[0].info.reader, slides[1].info.reader)
@@ -100,7 +101,7 @@ def _difference(
 
 
 def _flag(slide: Slide, source: HostTiles, runtime: Runtime, policy: Policy) -> Flag:
-    pipeline = Pipeline(source, runtime, policy.rule, policy.quality)
+    pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
     with tempfile.TemporaryDirectory() as scratch:
 
         def open_journal(plan: TilePlan) -> Journal:
@@ -108,4 +109,9 @@ def _flag(slide: Slide, source: HostTiles, runtime: Runtime, policy: Policy) -> 
             path = Path(scratch) / "journal"
             return Journal(path, digest, slide.info.slide_id, runtime.batch_size)
 
-        return pipeline.assess(slide, open_journal, Silent(), Stopwatch()).flag
+        clock = Stopwatch(time.perf_counter())
+        made = pipeline.prepare(slide, open_journal, clock)
+        if isinstance(made, Assessment):
+            return made.flag
+        with made.journal:
+            return pipeline.infer(made, Silent(), clock, early=lambda flag: None).flag

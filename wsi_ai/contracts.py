@@ -82,7 +82,8 @@ class Runtime(Protocol):
 
     @property
     def description(self) -> str:
-        """Library, version, device and precision, e.g. ``onnxruntime 1.32.0/cpu/fp32``."""
+        """Library, version, device and precision that really run, e.g.
+        ``onnxruntime 1.32.0/cpu/fp32``."""
         ...
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:

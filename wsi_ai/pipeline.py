@@ -1,18 +1,30 @@
 """The story of one slide."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
-from wsi_ai.flags import Flag
-from wsi_ai.heatmaps import Journal, stitch
+from wsi_ai.flags import Flag, Quality
+from wsi_ai.heatmaps import Canvas, Journal
 from wsi_ai.planning import plan_tiles
 from wsi_ai.qc import QualityLimits, check_quality
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.thumbnail import Thumbnail, take_thumbnail
 from wsi_ai.tissue import find_tissue
-from wsi_ai.triage import AreaPolicy, not_assessed, quality_gate, scope_gate, triage
-from wsi_ai.values import Heatmap, Mask, Predictions, TilePlan
+from wsi_ai.triage import (
+    TriagePolicy,
+    is_met,
+    not_assessed,
+    quality_gate,
+    scope_gate,
+    triage,
+)
+from wsi_ai.values import Heatmap, Mask, TileBatch, TilePlan
+
+EarlyFlag = Callable[[Flag], None]
+"""Takes a flag that is raised before its slide is through: what is still to come can add to it
+and cannot take it back."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,25 +40,36 @@ class Assessment:
     """Planned tiles that an earlier, unfinished run had passed."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A slide that passed the gates, planned, and its first tiles read."""
+
+    thumbnail: Thumbnail
+    tissue: Mask
+    quality: Quality
+    plan: TilePlan
+    journal: Journal
+    batches: Iterator[TileBatch]
+
+
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One model and one policy, for any number of slides."""
+    """One model and one policy, for any number of slides.
+
+    ``prepare`` and ``infer`` are apart, so that the next slide can be prepared while one infers.
+    """
 
     source: TileSource
     runtime: Runtime
-    policy: AreaPolicy
+    policy: TriagePolicy
     limits: QualityLimits
 
-    def assess(
-        self,
-        slide: Slide,
-        open_journal: Callable[[TilePlan], Journal],
-        watch: Watcher,
-        clock: Stopwatch,
-    ) -> Assessment:
-        """From an open slide to its flag.  Gates come first: where one fails, nothing is inferred.
+    def prepare(
+        self, slide: Slide, open_journal: Callable[[TilePlan], Journal], clock: Stopwatch
+    ) -> Prepared | Assessment:
+        """Look, pass the gates, plan, and start reading.  An Assessment where a gate stops it.
 
-        Raises ModelError, DeviceError or OutputError; a tile that cannot be read is left out.
+        The caller closes the journal.  Raises OutputError.
         """
         card = self.runtime.card
         if stopped := scope_gate(slide.info, card):
@@ -61,20 +84,49 @@ class Pipeline:
             flag = not_assessed(slide.info, card, self.policy, stopped, quality)
             return Assessment(flag, thumbnail, tissue)
         plan = plan_tiles(slide.info, tissue, card.tile)
+        journal = open_journal(plan)
+        batches = _started(self.source(slide, plan, journal.done))
         clock.lap("plan")
-        with open_journal(plan) as journal:
-            resumed = min(journal.done, len(plan))
-            watch.planned(len(plan), resumed)
-            batches = clock.waits("reading", self.source(slide, plan, journal.done))
-            predictions = journal.keep(self.runtime.predict(batches))
-            heatmap = stitch(plan, self._told(watch, plan, predictions), card)
-        clock.lap("inference")
-        flag = triage(heatmap, self.policy, quality)
-        return Assessment(flag, thumbnail, tissue, heatmap, resumed)
+        return Prepared(thumbnail, tissue, quality, plan, journal, batches)
 
-    def _told(
-        self, watch: Watcher, plan: TilePlan, predictions: Iterable[Predictions]
-    ) -> Iterator[Predictions]:
-        for n, batch in enumerate(predictions, 1):
-            watch.passed(min(n * self.runtime.batch_size, len(plan)))
-            yield batch
+    def infer(
+        self, prepared: Prepared, watch: Watcher, clock: Stopwatch, early: EarlyFlag
+    ) -> Assessment:
+        """Infer what is left of the plan, and judge.  A tile that cannot be read is left out.
+
+        ``early`` gets the flag as soon as the rule is met, if that is before the end.  Raises
+        ModelError, DeviceError or OutputError.
+        """
+        plan, journal = prepared.plan, prepared.journal
+        resumed = min(journal.done, len(plan))
+        watch.planned(len(plan), resumed)
+        canvas = Canvas(plan, self.runtime.card)
+        batches = clock.waits("tiles", prepared.batches)
+        raised = False
+        for n, batch in enumerate(journal.keep(self.runtime.predict(batches)), 1):
+            canvas.put(batch)
+            done = min(n * self.runtime.batch_size, len(plan))
+            watch.passed(done)
+            if not raised and done < len(plan) and self._due(n, plan):
+                raised = self._raised(canvas, prepared, early)
+        clock.lap("inference")
+        heatmap = canvas.heatmap()
+        flag = triage(heatmap, self.policy, prepared.quality)
+        return Assessment(flag, prepared.thumbnail, prepared.tissue, heatmap, resumed)
+
+    def _due(self, n: int, plan: TilePlan) -> bool:
+        """After every batch; on a large slide, after every hundredth of it."""
+        return n % max(1, len(plan) // self.runtime.batch_size // 100) == 0
+
+    def _raised(self, canvas: Canvas, prepared: Prepared, early: EarlyFlag) -> bool:
+        heatmap = canvas.heatmap()
+        if not is_met(heatmap, self.policy):
+            return False
+        early(triage(heatmap, self.policy, prepared.quality))
+        return True
+
+
+def _started(batches: Iterator[TileBatch]) -> Iterator[TileBatch]:
+    """The same batches, of which the first is read already and the next ones are on their way."""
+    first = next(batches, None)
+    return batches if first is None else chain([first], batches)

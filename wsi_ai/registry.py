@@ -3,24 +3,30 @@
 A plug-in is a package with an entry point in one of the groups:
 
 * ``wsi_ai.readers``: ``open_slide(path: Path, spacing: Spacing | None) -> Slide``
-* ``wsi_ai.runtimes``, named by the model format it runs:
-  ``open_runtime(card: ModelCard, device: str) -> Runtime``
+* ``wsi_ai.runtimes``, named by the model format it runs, and by the kind of device where that is
+  not the host's processor (``onnx``, ``onnx.cuda``):
+  ``open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime``
 """
 
+import logging
 import re
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.contracts import Runtime, Slide
-from wsi_ai.errors import DeviceError, UnknownFormat
+from wsi_ai.errors import NoDevice, UnknownFormat
 from wsi_ai.geometry import Spacing
-from wsi_ai.values import ModelCard
+from wsi_ai.values import ModelCard, RuntimeRequest
 
-_EXTRAS = {"onnx": "cpu"}
+log = logging.getLogger(__name__)
+
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
 _ON_REQUEST = "tiffslide"
+_EXTRAS = {"onnx": "cpu", "cuda": "cuda", "openvino": "openvino", "tiffslide": "tiffslide"}
+_HOST = "cpu"
 
 
 def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = None) -> Slide:
@@ -54,20 +60,51 @@ def _readers(wanted: str | None) -> list[EntryPoint]:
     return [found[wanted]]
 
 
-def open_runtime(card: ModelCard, device: str) -> Runtime:
-    """The runtime for the card's weights.  Raises ModelError or DeviceError."""
-    found = {p.name: p for p in entry_points(group="wsi_ai.runtimes")}
-    if card.format not in found:
-        raise DeviceError(f"nothing installed runs {card.format} models; found {sorted(found)}")
-    runtime: Runtime = _load(found[card.format])(card, device)
+def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
+    """The runtime for the card's weights on the device asked for.
+
+    ``auto`` is CUDA where there is a device and what drives it, else the host's processor: a
+    device that is there and fails is an error.  Raises ModelError or DeviceError.
+    """
+    if request.device != "auto":
+        return _open(card, request)
+    try:
+        return _open(card, replace(request, device="cuda"))
+    except NoDevice as error:
+        log.info("not on CUDA: %s", error)
+    return _open(card, replace(request, device=_HOST))
+
+
+def devices(card: ModelCard) -> list[str]:
+    """Kinds of device for which something is installed that runs the card's format, host first."""
+    names = [name.partition(".") for name in _runtimes() if name.partition(".")[0] == card.format]
+    return sorted((kind or _HOST for _, _, kind in names), key=lambda kind: (kind != _HOST, kind))
+
+
+def _open(card: ModelCard, request: RuntimeRequest) -> Runtime:
+    asked = re.fullmatch(r"([a-z]+)(:[0-9]+)?", request.device)
+    kind = asked[1] if asked else ""
+    name = card.format if kind == _HOST else f"{card.format}.{kind}"
+    found = _runtimes()
+    if name not in found:
+        raise NoDevice(
+            f"nothing installed runs {card.format} models on device {request.device!r}; "
+            f"give --device auto or one of: {', '.join(devices(card)) or 'none is there'}"
+        )
+    runtime: Runtime = _load(found[name])(card, request)
     return runtime
+
+
+def _runtimes() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="wsi_ai.runtimes")}
 
 
 def _load(point: EntryPoint) -> Any:
     try:
         return point.load()
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(point.name, point.name)
-        raise DeviceError(
+        kind, _, device = point.name.partition(".")
+        extra = _EXTRAS.get(device or kind, "torch")
+        raise NoDevice(
             f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
         ) from None

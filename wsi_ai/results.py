@@ -13,6 +13,7 @@ from wsi_ai.exports.overlay import View, write_overlay
 from wsi_ai.heatmaps import write_heatmap
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
+from wsi_ai.stopwatch import Stopwatch
 
 _LONGEST_STEM = 120
 
@@ -25,9 +26,11 @@ class Run:
     question: str
     """SHA-256 of everything that the answer depends on."""
     asked: Mapping[str, Any]
-    seconds: Mapping[str, float]
+    clock: Stopwatch | None
     failed: bool
     """The slide, not the answer: it is tried again next time."""
+    early_s: float | None = None
+    """When the flag was raised, if that was before the slide was through."""
 
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
@@ -92,10 +95,26 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
             "left_out": flag.planned - inferred,
             "resumed": assessment.resumed,
         },
-        "seconds": {stage: round(seconds, 3) for stage, seconds in run.seconds.items()},
+        "timing": _timing(run.clock, run.early_s) if run.clock else None,
         "started": timestamp(provenance.started),
         "finished": timestamp(provenance.finished),
         "versions": versions(),
+    }
+
+
+def _timing(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
+    """Seconds since the run began, so that its slides can be laid beside each other."""
+    inference = sum(end - start for stage, start, end in clock.spans if stage == "inference")
+    waited = clock.waited.get("tiles", 0.0)
+    return {
+        "spans": [
+            {"stage": stage, "start_s": round(start, 3), "end_s": round(end, 3)}
+            for stage, start, end in clock.spans
+        ],
+        "to_flag_s": round((early_s or clock.now()) - clock.spans[0][1], 3),
+        "to_finish_s": round(clock.now() - clock.spans[0][1], 3),
+        "inference_waited_for_tiles_s": round(waited, 3),
+        "inference_busy_share": round(1 - waited / inference, 4) if inference else None,
     }
 
 

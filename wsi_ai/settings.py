@@ -1,6 +1,7 @@
 """What a site sets: the triage policy, from TOML."""
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,23 @@ from typing import Any
 from wsi_ai import schemas
 from wsi_ai.errors import PolicyError
 from wsi_ai.qc import QualityLimits
-from wsi_ai.triage import AreaPolicy
+from wsi_ai.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
+from wsi_ai.triage import TriagePolicy
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """When a slide is expedited, and when it is fit to be assessed at all."""
 
-    rule: AreaPolicy = field(default_factory=AreaPolicy)
+    triage: TriagePolicy = field(default_factory=TriagePolicy)
     quality: QualityLimits = field(default_factory=QualityLimits)
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Every value that it depends on, for records and comparisons."""
+        return {
+            "triage": {**asdict(self.triage), "rule": repr(self.triage.rule)},
+            "quality": asdict(self.quality),
+        }
 
 
 def load_policy(path: Path | None) -> Policy:
@@ -37,7 +43,30 @@ def load_policy(path: Path | None) -> Policy:
         raise PolicyError(f"{path} is not valid TOML: {error}") from None
     if wrong := schemas.complaint("policy-1", table):
         raise PolicyError(f"{path}: {wrong}")
-    rule = {**table.get("rule", {}), "name": table["name"]}
-    if "min" in table.get("coverage", {}):
-        rule["min_coverage"] = table["coverage"]["min"]
-    return Policy(AreaPolicy(**rule), QualityLimits(**table.get("quality", {})))
+    rule = dict(table.get("rule", {}))
+    try:
+        triage = TriagePolicy(
+            name=table["name"],
+            threshold=rule.pop("threshold", None),
+            rule=_rule(rule, "rule"),
+            min_coverage=table.get("coverage", {}).get("min", TriagePolicy().min_coverage),
+        )
+    except ValueError as error:
+        raise PolicyError(f"{path}: {error}") from None
+    return Policy(triage, QualityLimits(**table.get("quality", {})))
+
+
+def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
+    """Raises ValueError, which names the field."""
+    kinds = [kind for kind in ("tiles", "top_tiles", "any", "all") if kind in table]
+    if kinds and len(table) > 1:
+        raise ValueError(f"{field_name}: {', '.join(sorted(table))} exclude each other")
+    if not kinds:
+        if "threshold" in table:
+            raise ValueError(f"{field_name}.threshold: one threshold holds for all; set it in rule")
+        return Area(**table)
+    (kind,) = kinds
+    if kind in ("any", "all"):
+        rules = tuple(_rule(part, f"{field_name}.{kind}.{n}") for n, part in enumerate(table[kind]))
+        return AnyOf(rules) if kind == "any" else AllOf(rules)
+    return Tiles(table[kind]) if kind == "tiles" else TopMean(table[kind])

@@ -6,52 +6,41 @@ not have changed it.  So losing tiles can cost certainty, never hide a tumour.
 
 import math
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from wsi_ai.findings import find_regions
 from wsi_ai.flags import Flag, Level, Quality, Status
+from wsi_ai.rules import Area, Evidence, Rule
 from wsi_ai.values import Heatmap, ModelCard, SlideInfo
 
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690a")
 
 
 @dataclass(frozen=True, slots=True)
-class AreaPolicy:
-    """Expedite when ``area_mm2`` of tissue, or on a small specimen ``tissue_share`` of it, scores
-    the threshold or more."""
+class TriagePolicy:
+    """Expedite where the rule is met; say nothing of a slide that was not seen well enough."""
 
     name: str = "area"
+    rule: Rule = field(default_factory=Area)
     threshold: float | None = None
     """``None``: the model's operating point."""
-    area_mm2: float = 0.5
-    tissue_share: float = 0.25
     min_coverage: float = 0.9
 
     def __post_init__(self) -> None:
-        if not (self.area_mm2 > 0 and 0 < self.tissue_share <= 1 and 0 <= self.min_coverage <= 1):
-            raise ValueError(
-                "area_mm2 must be positive, tissue_share in (0, 1], min_coverage in [0, 1];"
-                f" got {self.area_mm2}, {self.tissue_share}, {self.min_coverage}"
-            )
+        if not 0 <= self.min_coverage <= 1:
+            raise ValueError(f"min_coverage must lie in [0, 1], got {self.min_coverage}")
 
     def threshold_for(self, card: ModelCard) -> float:
         return card.point.threshold if self.threshold is None else self.threshold
 
-    def cells_needed(self, heatmap: Heatmap) -> int:
-        """How many positive cells expedite this slide: fixed by the plan, not by what was seen."""
-        by_area = math.ceil(round(self.area_mm2 / heatmap.cell_mm2, 6))
-        by_share = math.ceil(round(self.tissue_share * int(heatmap.planned.sum()), 6))
-        return max(1, min(by_area, by_share))
 
-
-def triage(heatmap: Heatmap, policy: AreaPolicy, quality: Quality) -> Flag:
+def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
     """Judge one slide.  The order of the rule is the order of its safety, see ``_judge``."""
-    threshold = policy.threshold_for(heatmap.model)
-    layer = heatmap.scores[heatmap.model.positive_class].astype(np.float64)
-    positive = heatmap.assessed & (np.nan_to_num(layer, nan=-1.0) >= threshold)
-    level, reason = _judge(heatmap, policy, quality, int(positive.sum()))
+    evidence, threshold = evidence_of(heatmap), policy.threshold_for(heatmap.model)
+    positive = np.nan_to_num(evidence.scores, nan=-1.0) >= threshold
+    level, reason = _judge(heatmap, evidence, policy, quality)
     return Flag(
         flag_id=flag_id(heatmap.slide, heatmap.model),
         revision=1,
@@ -60,7 +49,7 @@ def triage(heatmap: Heatmap, policy: AreaPolicy, quality: Quality) -> Flag:
         policy=policy.name,
         level=level,
         reason=reason,
-        score=None if level is Level.NOT_ASSESSED else slide_score(heatmap, policy),
+        score=None if level is Level.NOT_ASSESSED else policy.rule.score(evidence),
         threshold=threshold,
         coverage=heatmap.coverage,
         planned=int(heatmap.planned.sum()),
@@ -70,8 +59,14 @@ def triage(heatmap: Heatmap, policy: AreaPolicy, quality: Quality) -> Flag:
     )
 
 
+def is_met(heatmap: Heatmap, policy: TriagePolicy) -> bool:
+    """Is the rule met by what was seen so far?  Then it stays met."""
+    threshold = policy.threshold_for(heatmap.model)
+    return policy.rule.score(evidence_of(heatmap)) >= threshold
+
+
 def not_assessed(
-    slide: SlideInfo, card: ModelCard, policy: AreaPolicy, reason: str, quality: Quality | None
+    slide: SlideInfo, card: ModelCard, policy: TriagePolicy, reason: str, quality: Quality | None
 ) -> Flag:
     """The flag of a slide that a gate stopped, or that could not be looked at."""
     return Flag(
@@ -91,13 +86,11 @@ def not_assessed(
     )
 
 
-def slide_score(heatmap: Heatmap, policy: AreaPolicy) -> float:
-    """The highest threshold at which the area rule would be met: the n-th highest cell, where n
-    cells are needed; 0 where fewer were seen.  So it is at least the threshold exactly when the
-    rule is met."""
-    scores = heatmap.scores[heatmap.model.positive_class][heatmap.assessed]
-    needed = policy.cells_needed(heatmap)
-    return float(np.partition(scores, -needed)[-needed]) if len(scores) >= needed else 0.0
+def evidence_of(heatmap: Heatmap) -> Evidence:
+    """The class of the operating point, where every class has a score."""
+    layer = heatmap.scores[heatmap.model.positive_class].astype(np.float64)
+    seen = np.where(heatmap.assessed, layer, np.nan)
+    return Evidence(seen, heatmap.planned, heatmap.cell_mm2)
 
 
 def scope_gate(slide: SlideInfo, card: ModelCard) -> str | None:
@@ -132,24 +125,19 @@ def flag_id(slide: SlideInfo, card: ModelCard) -> str:
 
 
 def _judge(
-    heatmap: Heatmap, policy: AreaPolicy, quality: Quality, positive: int
+    heatmap: Heatmap, evidence: Evidence, policy: TriagePolicy, quality: Quality
 ) -> tuple[Level, str]:
-    needed, cell_mm2 = policy.cells_needed(heatmap), heatmap.cell_mm2
-    label = heatmap.model.point.label
-    found = (
-        f"{positive * cell_mm2:.2f} mm² of tissue look like {label}"
-        f" (tile score {policy.threshold_for(heatmap.model):.2f} or more);"
-        f" the rule asks for {needed * cell_mm2:.2f} mm²"
-    )
+    threshold, label = policy.threshold_for(heatmap.model), heatmap.model.point.label
     stopped = quality_gate(quality)
     if stopped or not heatmap.planned.any():
         return Level.NOT_ASSESSED, stopped or "no tissue was found on the slide"
-    if positive >= needed:
-        return Level.EXPEDITE, found
-    if positive + int(heatmap.missed.sum()) >= needed or heatmap.coverage < policy.min_coverage:
+    if policy.rule.score(evidence) >= threshold:
+        return Level.EXPEDITE, policy.rule.told(evidence, threshold, label)
+    could_be = policy.rule.score(evidence.at_best()) >= threshold
+    if could_be or heatmap.coverage < policy.min_coverage:
         return (
             Level.NOT_ASSESSED,
             f"only {math.floor(heatmap.coverage * 1000) / 10:.1f} % of the tissue could be"
             " assessed, and what was not seen could change the answer",
         )
-    return Level.STANDARD, found
+    return Level.STANDARD, policy.rule.told(evidence, threshold, label)

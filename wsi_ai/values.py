@@ -231,6 +231,46 @@ class InputSpec:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+class Precision(StrEnum):
+    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeRequest:
+    """Where a model is to run, and how exactly."""
+
+    device: str = "auto"
+    """``auto``, ``cpu``, ``openvino``, ``cuda`` or ``cuda:1``."""
+    precision: Precision = Precision.FP32
+    batch_size: int | None = None
+    """Tiles at once, at most; ``None`` is what suits the device."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a score may lie from the golden one, by precision."""
+
+    fp32: float = 1e-4
+    fp16: float = 0.01
+    bf16: float = 0.05
+
+    def of(self, precision: Precision) -> float:
+        allowed = {
+            Precision.FP32: self.fp32,
+            Precision.FP16: self.fp16,
+            Precision.BF16: self.bf16,
+        }
+        return allowed[precision]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """One model: what it is, what it wants to see, and what its scores mean."""
@@ -245,6 +285,9 @@ class ModelCard:
     activation: Activation = Activation.NONE
     weights: Path = Path()
     format: str = "onnx"
+    architecture: str = ""
+    """Whose weights they are, where the format does not say: ``torchvision/resnet18``."""
+    tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
 

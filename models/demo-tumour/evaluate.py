@@ -1,14 +1,14 @@
 """What the demo model can and cannot do, in figures."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-
-from tiles import SIDE_PX, DrawnSlide, Tiles, shares, squares
+from tiles import NEST_SHARE, SIDE_PX, DrawnSlide, shares, squares
 
 KATHER = ("tumour", "stroma", "complex", "lympho", "debris", "mucosa", "adipose", "empty")
 KATHER_PX = 150  # 74 µm: 224 px at 0.33 µm/px, at 0.5 µm/px
@@ -36,43 +36,57 @@ def auc_interval(
     return float(lo), float(hi)
 
 
-def highest_threshold(
-    score: NDArray[np.floating[Any]], positive: NDArray[np.bool_], sensitivity: float
-) -> float:
-    """The highest threshold, in hundredths, that still finds this share of the positives."""
-    at = np.quantile(score[positive], 1 - sensitivity, method="lower")
-    return float(np.floor(at * 100) / 100)
+@dataclass(frozen=True)
+class SlideScores:
+    """Every tile of a plain 224 px grid of one slide: pixels, score, share of tumour nests."""
+
+    rgb: NDArray[np.uint8]
+    score: NDArray[np.float32]
+    nest: NDArray[np.float64]
 
 
-def tile_figures(score: Score, tiles: Tiles, threshold: float) -> dict[str, Any]:
-    p, truth = score(tiles.rgb), tiles.tumour == 1
+def score_slide(score: Score, slide: DrawnSlide) -> SlideScores:
+    rgb = np.asarray(squares(slide.rgb, SIDE_PX), np.uint8)
+    return SlideScores(rgb, score(rgb), shares(slide.nest, SIDE_PX))
+
+
+def lowest_threshold(tumour_free: list[SlideScores], most_tiles: int) -> float:
+    """The lowest, in hundredths, with at most so many tiles at or above it on every slide."""
+    ranked = [np.sort(slide.score)[::-1][most_tiles] for slide in tumour_free]
+    return (int(np.floor(max(ranked) * 100)) + 1) / 100
+
+
+def tile_figures(slides: list[SlideScores], threshold: float) -> dict[str, Any]:
+    """Tiles with 30 % of nest or more against tiles with none, glass included."""
+    p = np.concatenate([s.score for s in slides])
+    nest = np.concatenate([s.nest for s in slides])
+    clear, truth = (nest >= NEST_SHARE) | (nest == 0), nest >= NEST_SHARE
     return {
-        "tiles": len(p),
+        "tiles": int(clear.sum()),
         "tumour_tiles": int(truth.sum()),
-        "auc": round(auc(p, truth), 4),
+        "auc": round(auc(p[clear], truth[clear]), 4),
         "sensitivity": round(float((p[truth] >= threshold).mean()), 4),
-        "specificity": round(float((p[~truth] < threshold).mean()), 4),
+        "specificity": round(float((p[nest == 0] < threshold).mean()), 4),
     }
 
 
-def slide_figures(score: Score, slide: DrawnSlide, threshold: float) -> dict[str, Any]:
-    """A whole slide tile by tile on a plain grid, bare glass included."""
-    p = score(np.asarray(squares(slide.rgb, SIDE_PX), np.uint8))
-    nest, high = shares(slide.nest, SIDE_PX), p >= threshold
-    clear = nest >= 0.3
+def slide_figures(slide: SlideScores, threshold: float) -> dict[str, Any]:
+    high, clear = slide.score >= threshold, slide.nest >= NEST_SHARE
     return {
-        "tiles": len(p),
+        "tiles": len(high),
         "at_or_above": int(high.sum()),
         "area_mm2": round(float(high.sum()) * TILE_MM2, 3),
         "nest_tiles": int(clear.sum()),
         "nest_tiles_found": int((high & clear).sum()),
-        "alarms_without_nest": int((high & (nest == 0)).sum()),
+        "alarms_without_nest": int((high & (slide.nest == 0)).sum()),
     }
 
 
 def real_figures(score: Score, folder: Path, threshold: float) -> dict[str, Any]:
     """Kather's real tiles, mirrored out to the 224 px that the network sees."""
-    files = sorted(folder.glob("*_label_?.png"))
+    files = sorted(folder.rglob("*_label_?.png"))
+    if not files:
+        raise FileNotFoundError(f"no *_label_?.png in {folder}")
     lo, hi = (SIDE_PX - KATHER_PX) // 2, (SIDE_PX - KATHER_PX + 1) // 2
     rgb = []
     for file in files:

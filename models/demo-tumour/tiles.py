@@ -25,7 +25,7 @@ class Tiles:
 
 @dataclass(frozen=True)
 class DrawnSlide:
-    """A slide as pixels; `nest`, `fat`, `mucosa` and `cells` say what is where, a quarter the size."""
+    """A slide as pixels; the maps of what is where are a quarter the size."""
 
     rgb: NDArray[np.uint8]
     nest: NDArray[np.bool_]
@@ -56,7 +56,7 @@ def draw_slide(spec: SampleSpec) -> DrawnSlide:
 
 
 def squares(image: NDArray[np.generic], side: int) -> NDArray[np.generic]:
-    """An image cut on a plain grid: [rows * columns, side, side, ...]; the remainder is left out."""
+    """An image cut on a plain grid: [rows * columns, side, side, ...], the remainder left out."""
     rows, columns = image.shape[0] // side, image.shape[1] // side
     full = image[: rows * side, : columns * side]
     cut = full.reshape(rows, side, columns, side, *image.shape[2:]).swapaxes(1, 2)
@@ -75,27 +75,29 @@ def training_tiles(spec: SampleSpec, per_kind: int) -> Tiles:
     bare glass less.
     """
     slide, rng = draw_slide(spec), np.random.default_rng([spec.seed, 99])
-    nest, fat, mucosa = (shares(m, CUT_PX) for m in (slide.nest, slide.fat, slide.mucosa))
-    crowd = shares(slide.cells > 0.35, CUT_PX)
-    rgb = np.asarray(squares(slide.rgb, CUT_PX), np.uint8)
-    bare = rgb.std((1, 2)).mean(1) < 6
-    weight = 1 + 6 * (crowd > 0.3) + 2.0 * (mucosa > 0.6)
-    weight[fat > 0.5], weight[bare] = 0.35, 0.12
+    grids = [_grid(slide, shift) for shift in (0, CUT_PX // 2)]
+    rgb, nest, odds = (np.concatenate([g[k] for g in grids]) for k in range(3))
     picked = []
-    for wanted, odds in ((nest >= NEST_SHARE, nest**0), (nest <= UNCLEAR, weight)):
+    for wanted, weight in ((nest >= NEST_SHARE, np.ones_like(odds)), (nest <= UNCLEAR, odds)):
         there = np.flatnonzero(wanted)
         if len(there):
-            p = odds[there] / odds[there].sum()
+            p = weight[there] / weight[there].sum()
             picked.append(rng.choice(there, min(per_kind, len(there)), replace=False, p=p))
     index = np.concatenate(picked)
     return Tiles(rgb[index], (nest[index] >= NEST_SHARE).astype(np.int64))
 
 
+def _grid(slide: DrawnSlide, shift_px: int) -> tuple[NDArray[np.uint8], F32, F32]:
+    """Tiles of a grid that starts at `shift_px`, their share of nests, and odds to be shown."""
+    own = slice(shift_px // 4, None)
+    maps = (slide.nest, slide.fat, slide.mucosa, slide.cells > 0.35)
+    nest, fat, mucosa, crowd = (shares(m[own, own], CUT_PX) for m in maps)
+    rgb = np.asarray(squares(slide.rgb[shift_px:, shift_px:], CUT_PX), np.uint8)
+    odds = 1 + 6 * (crowd > 0.3) + 2 * (mucosa > 0.6)
+    odds = np.where(fat > 0.5, 0.35, odds)
+    odds = np.where(rgb[:, ::4, ::4].std((1, 2)).mean(1) < 6, 0.12, odds)
+    return rgb, nest.astype(np.float32), odds.astype(np.float32)
+
+
 def join(parts: list[Tiles]) -> Tiles:
     return Tiles(np.concatenate([t.rgb for t in parts]), np.concatenate([t.tumour for t in parts]))
-
-
-def middle_of(tiles: Tiles) -> Tiles:
-    """The 224 px that the network sees of 256 px tiles."""
-    lo = (CUT_PX - SIDE_PX) // 2
-    return Tiles(tiles.rgb[:, lo : lo + SIDE_PX, lo : lo + SIDE_PX], tiles.tumour)

@@ -14,7 +14,7 @@ from tests.examples import PROVENANCE, example_flag, example_heatmap
 from wsi_ai import schemas
 from wsi_ai.exports.flag import SCHEMA, flag_json, timestamp
 from wsi_ai.flags import STATEMENT, Level
-from wsi_ai.triage import AreaPolicy, not_assessed
+from wsi_ai.triage import TriagePolicy, not_assessed
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_regions_are_valid_polygons_near_what_was_found(positive: np.ndarray) ->
 
 def test_a_slide_that_could_not_be_looked_at_is_not_assessed_and_has_no_score() -> None:
     flag = example_flag()
-    missing = not_assessed(flag.slide, flag.model, AreaPolicy(), "there is no such file", None)
+    missing = not_assessed(flag.slide, flag.model, TriagePolicy(), "there is no such file", None)
     body = flag_json(missing, PROVENANCE)
     assert body["action"] == body["result"]["level"] == "not_assessed"
     assert body["result"]["score"] is None

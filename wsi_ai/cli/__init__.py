@@ -1,10 +1,9 @@
 """``wsi-ai``: commands for people.  A command's own imports happen when it is called."""
 
-import sys
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -21,11 +20,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
-    try:
-        app()
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        raise SystemExit(130) from None
+    app()
 
 
 def _show_version(asked: bool) -> None:
@@ -53,7 +48,12 @@ def run(
             min=0.01, max=100, help="Micrometres per pixel, in place of what the slides say."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, openvino, cuda, or cuda:1 and so on.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
+    ] = "fp32",
     policy: Annotated[
         Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
     ] = None,
@@ -69,7 +69,7 @@ def run(
     2 the command, the model or the policy is wrong.
     """
     command = import_module("wsi_ai.cli.run")
-    options = command.RunOptions(mpp, device, policy, force, reader)
+    options = command.RunOptions(mpp, device, policy, force, reader, command.Precision(precision))
     raise typer.Exit(command.run(slides, model, out, options, verbose))
 
 
@@ -106,3 +106,26 @@ def demo_slide(
     command = import_module("wsi_ai.cli.demo_slide")
     marks = {"tumour": tumour, "pen": pen, "blur": blur}
     raise typer.Exit(command.draw(out, size, seed, mpp, marks))
+
+
+_models = typer.Typer(no_args_is_help=True, help="Look after models.")
+app.add_typer(_models, name="models")
+
+
+@_models.command()
+def verify(model: Annotated[Path, typer.Argument(help="Folder with model.toml.")]) -> None:
+    """Hold every runtime and precision here to the model's golden scores.
+
+    Exit status: 0 all that run are accepted; 1 one is refused, or none runs; 2 the model is wrong.
+    """
+    raise typer.Exit(import_module("wsi_ai.cli.models").check(model))
+
+
+@_models.command()
+def golden(
+    model: Annotated[Path, typer.Argument(help="Folder with model.toml.")],
+    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="To take tiles from.")],
+    count: Annotated[int, typer.Option(min=2, max=256, help="How many tiles.")] = 16,
+) -> None:
+    """Store tiles of slides, and their fp32 scores, with a model: the author's job, once."""
+    raise typer.Exit(import_module("wsi_ai.cli.models").golden(model, slides, count))

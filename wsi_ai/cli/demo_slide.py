@@ -16,7 +16,6 @@ def draw(out: Path, size_px: int, seed: int, mpp: float, marks: dict[str, bool])
             progress.started(out)
             progress.planned(size_px, 0)
             truth = write_sample_slide(out, spec, progress=lambda done, _: progress.passed(done))
-            progress.finished()
     except ValueError as error:
         print(f"wsi-ai: {error}", file=sys.stderr)
         return 2

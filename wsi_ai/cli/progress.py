@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -23,16 +23,10 @@ from wsi_ai.contracts import Watcher
 _EVERY_S = 10.0
 
 
-class SlideProgress(Watcher, Protocol):
-    """A Watcher that is also told when a slide is through."""
-
-    def finished(self) -> None: ...
-
-
 @contextmanager
-def progress_for(stream: TextIO, unit: str, of: int = 1) -> Iterator[SlideProgress]:
+def progress_for(stream: TextIO, unit: str, of: int = 1) -> Iterator[Watcher]:
     if not stream.isatty():
-        yield Lines(stream, unit)
+        yield Lines(stream, unit, of)
         return
     bar = Progress(
         TextColumn("{task.description}"),
@@ -79,20 +73,17 @@ class Bar:
     def passed(self, done: int) -> None:
         self._bar.update(self._task, completed=done)
 
-    def finished(self) -> None:
-        self._bar.update(self._task, visible=False)
-
 
 class Lines:
-    """A line now and then, for logs."""
+    """A line now and then, for logs: so it numbers the slides and does not name them."""
 
-    def __init__(self, stream: TextIO, unit: str) -> None:
-        self._stream, self._unit = stream, unit
-        self._slide, self._total, self._resumed = "", 0, 0
+    def __init__(self, stream: TextIO, unit: str, of: int) -> None:
+        self._stream, self._unit, self._of = stream, unit, of
+        self._number, self._total, self._resumed = 0, 0, 0
         self._start = self._last = 0.0
 
     def started(self, slide: Path) -> None:
-        self._slide = slide.name
+        self._number += 1
 
     def planned(self, tiles: int, done: int) -> None:
         self._total, self._resumed = tiles, done
@@ -112,7 +103,5 @@ class Lines:
             f" {left_s // 60}:{left_s % 60:02d} left"
         )
 
-    def finished(self) -> None: ...
-
     def _say(self, text: str) -> None:
-        print(f"{self._slide}: {text}", file=self._stream, flush=True)
+        print(f"slide {self._number}/{self._of}: {text}", file=self._stream, flush=True)

@@ -8,8 +8,11 @@ from wsi_ai.app import Outcome, RunOptions, run_slides
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
+from wsi_ai.values import Precision
 
-_OK, _SOME_NOT_ASSESSED, _USAGE = 0, 1, 2
+__all__ = ["Precision", "RunOptions", "run"]
+
+_OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
 def run(slides: list[Path], model: Path, out: Path, options: RunOptions, verbose: bool) -> int:
@@ -20,12 +23,14 @@ def run(slides: list[Path], model: Path, out: Path, options: RunOptions, verbose
     try:
         with progress_for(sys.stderr, "tiles", len(slides)) as progress:
             for outcome in run_slides(slides, model, out, options, progress):
-                progress.finished()
                 print(_told(outcome), flush=True)
                 counts[outcome.level] += 1
     except WsiAiError as error:
         print(f"wsi-ai: {error}", file=sys.stderr)
         return _USAGE
+    except KeyboardInterrupt:
+        print("wsi-ai: stopped; the same command goes on from here", file=sys.stderr)
+        return _INTERRUPTED
     print(_summary(counts))
     return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
 
@@ -45,4 +50,5 @@ def _told(outcome: Outcome) -> str:
 
 def _summary(counts: dict[Level, int]) -> str:
     told = ", ".join(f"{n} {level.value.replace('_', ' ')}" for level, n in counts.items())
-    return f"{sum(counts.values())} slides: {told}. {STATEMENT}"
+    total = sum(counts.values())
+    return f"{total} slide{'s' * (total != 1)}: {told}. {STATEMENT}"

@@ -48,16 +48,19 @@ class SampleDrawing:
 
     def block(self, at: BlockAt) -> U8:
         """RGB [512, 512, 3]."""
+        y, x = (at.by % 2) * BLOCK_PX, (at.bx % 2) * BLOCK_PX
+        dark = self._grain[y : y + BLOCK_PX, x : x + BLOCK_PX]
+        middle = self.with_rim(at)[HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
+        return np.asarray(cv2.subtract(middle, dark), np.uint8)
+
+    def with_rim(self, at: BlockAt) -> U8:
+        """RGB [576, 576, 3] before the camera's grain; neighbours agree 4 px beyond the border."""
         codes: NDArray[np.uint16] = np.zeros((SIDE_PX, SIDE_PX), np.uint16)
         if self._has_tissue(at):
             canvas = self._tissue.draw(at)
             codes = np.asarray(canvas.eosin.astype(np.uint16) << 8 | canvas.haem, np.uint16)
         rgba = self._table[codes].view(np.uint8).reshape(SIDE_PX, SIDE_PX, 4)
-        img = self._scan(np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8), at)
-        y, x = (at.by % 2) * BLOCK_PX, (at.bx % 2) * BLOCK_PX
-        dark = self._grain[y : y + BLOCK_PX, x : x + BLOCK_PX]
-        middle = img[HALO_PX:-HALO_PX, HALO_PX:-HALO_PX]
-        return np.asarray(cv2.subtract(middle, dark), np.uint8)
+        return self._scan(np.asarray(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB), np.uint8), at)
 
     def nests(self, at: BlockAt) -> Mask:
         """Which pixels of a block, [512, 512], lie in a tumour nest."""

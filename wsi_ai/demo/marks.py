@@ -8,6 +8,7 @@ import numpy as np
 from wsi_ai.demo.frame import (
     BLOCK_PX,
     CELL_PX,
+    F16,
     F32,
     HALO_PX,
     I8,
@@ -16,6 +17,7 @@ from wsi_ai.demo.frame import (
     BlockAt,
     Ints,
     fine,
+    kept,
     plane,
     u8,
     window,
@@ -29,7 +31,7 @@ INK_FRAY_PX = 40
 @dataclass(frozen=True, slots=True)
 class Ink:
     rgb: tuple[int, int, int]
-    inside: F32
+    inside: F16
 
     def lies_on(self, at: BlockAt) -> bool:
         return bool(window(self.inside, at).max() > -INK_FRAY_PX)
@@ -42,11 +44,16 @@ class Ink:
         return u8(img * (1 - cover[..., None] * taken))
 
 
+def nowhere(n: int) -> F16:
+    """A map of the plan on which nothing lies."""
+    return np.full((n, n), np.float16(-9999))
+
+
 def draw_ink(rng: np.random.Generator, size_px: int, n: int, px: float | None) -> Ink:
     """One stroke of a felt pen across the slide; nothing where `px` is None."""
     rgb = INKS[str(rng.choice(sorted(INKS)))]
     if px is None:
-        return Ink(rgb, np.full((n, n), np.float32(-9999)))
+        return Ink(rgb, nowhere(n))
     s = np.linspace(0, 1, 60)
     edge = rng.uniform(0.06, 0.94)
     pts = np.stack([edge + 0.07 * np.sin(4 * s + edge * 9), 0.1 + 0.75 * s], 1)
@@ -55,23 +62,23 @@ def draw_ink(rng: np.random.Generator, size_px: int, n: int, px: float | None) -
     path = np.rint(pts * size_px / CELL_PX).astype(np.int32)
     cv2.polylines(line, [path], False, 0, 1)
     far = np.asarray(cv2.distanceTransform(line, cv2.DIST_L2, 5), np.float32)
-    return Ink(rgb, np.float32(0.022 * size_px + 8 * px) - CELL_PX * far)
+    return Ink(rgb, kept(np.float32(0.022 * size_px + 8 * px) - CELL_PX * far))
 
 
-def draw_blur(rng: np.random.Generator, rough: F32, xy: tuple[F32, F32], size_px: int) -> F32:
+def draw_blur(rng: np.random.Generator, rough: F32, xy: tuple[F32, F32], size_px: int) -> F16:
     """Where the slide is out of focus: px, positive inside."""
     r = np.float32(0.2 * size_px)
     cx, cy = size_px * rng.uniform(0.3, 0.7), size_px * rng.uniform(0.35, 0.65)
     far = np.hypot(xy[0] - np.float32(cx), xy[1] - np.float32(cy))
-    return np.asarray(r - far + np.float32(0.1) * r * rough, np.float32)
+    return kept(r - far + np.float32(0.1) * r * rough)
 
 
 @dataclass(frozen=True, slots=True)
 class Fold:
     """Per cell: signed px across the nearest fold, and the fold's half width (<0: none)."""
 
-    across: F32
-    half: F32
+    across: F16
+    half: F16
 
     def lies_on(self, at: BlockAt) -> bool:
         return bool(window(self.half, at).max() > 0)
@@ -101,7 +108,7 @@ def place_folds(rng: np.random.Generator, xy: tuple[F32, F32], tissue: F32, px: 
         own = width * (1 - (u / length) ** 2)
         nearer = (np.abs(u) < 1.5 * length) & (np.abs(v) < np.abs(across))
         across, half = np.where(nearer, v, across), np.where(nearer, own, half)
-    return Fold(across, half)
+    return Fold(kept(across), kept(half))
 
 
 class Dust:

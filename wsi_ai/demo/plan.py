@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from wsi_ai.demo.frame import CELL_PX, F32, cells_across
-from wsi_ai.demo.marks import Fold, Ink, draw_blur, draw_ink, place_folds
+from wsi_ai.demo.frame import CELL_PX, F16, F32, cells_across, kept
+from wsi_ai.demo.marks import Fold, Ink, draw_blur, draw_ink, nowhere, place_folds
 from wsi_ai.demo.regions import Regions, divide
 from wsi_ai.demo.spec import SampleSpec
 
@@ -26,20 +26,20 @@ class Plan:
     """
 
     size_px: int
-    tissue: F32
-    mucosa: F32
-    muscle: F32
-    fat: F32
-    tumour: F32
-    lymph: F32
-    thick: F32
-    sparse: F32
-    crypts_near: F32
-    fat_near: F32
+    tissue: F16
+    mucosa: F16
+    muscle: F16
+    fat: F16
+    tumour: F16
+    lymph: F16
+    thick: F16
+    sparse: F16
+    crypts_near: F16
+    fat_near: F16
     regions: Regions
     folds: Fold
     ink: Ink
-    blur: F32
+    blur: F16
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,24 +87,20 @@ def lay_out(rng: np.random.Generator, spec: SampleSpec) -> Plan:
     _add_reaction(rng, grid, px, maps)
     return Plan(
         size_px=size,
-        thick=1 + 0.10 * grid.rough(rng, 9) + 0.05 * grid.rough(rng, 40),
-        sparse=0.45 * grid.rough(rng, max(4, round(size / (900 * px)))),
+        thick=kept(1 + 0.10 * grid.rough(rng, 9) + 0.05 * grid.rough(rng, 40)),
+        sparse=kept(0.45 * grid.rough(rng, max(4, round(size / (900 * px))))),
         crypts_near=_grown(maps["mucosa"], 11),
         fat_near=_grown(maps["fat"], 7),
         regions=divide(rng, n, 2400 * px),
         folds=place_folds(rng, (xx, yy), maps["tissue"], px),
         ink=draw_ink(rng, size, n, px if spec.pen else None),
-        blur=draw_blur(rng, grid.rough(rng, 6), (xx, yy), size) if spec.blur else _nowhere(n),
-        **maps,
+        blur=draw_blur(rng, grid.rough(rng, 6), (xx, yy), size) if spec.blur else nowhere(n),
+        **{name: kept(cells) for name, cells in maps.items()},
     )
 
 
-def _nowhere(n: int) -> F32:
-    return np.full((n, n), FAR_PX)
-
-
-def _grown(cells: F32, across: int) -> F32:
-    return np.asarray(cv2.dilate(cells, np.ones((across, across), np.uint8)), np.float32)
+def _grown(cells: F32, across: int) -> F16:
+    return kept(np.asarray(cv2.dilate(cells, np.ones((across, across), np.uint8)), np.float32))
 
 
 def _pieces(rng: np.random.Generator, grid: Grid, px: float) -> list[Piece]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from wsi_ai.demo.frame import CELL_PX, F32, I8, BlockAt, Ints, Mask, spread, window
+from wsi_ai.demo.frame import CELL_PX, F16, F32, I8, BlockAt, Ints, Mask, kept, spread, window
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +31,18 @@ class Patch:
 class Regions:
     """`label` and `border` (px to the nearest border) per cell; one shift in px per label."""
 
-    label: F32
-    border: F32
+    label: F16
+    border: F16
     shift: Ints
 
     def patches(self, at: BlockAt, mottle: I8) -> list[Patch]:
         """The regions of a block.  Their pixels cover it once; `mottle` frays the borders."""
         labels, border = window(self.label, at), window(self.border, at)
         here = [int(k) for k in np.unique(labels)]
-        fields = np.stack([spread(np.where(labels == k, border, -border)) for k in here])
-        if len(here) == 1:
-            winner = np.zeros(mottle.shape, np.intp)
-        else:
-            fields += np.where(np.arange(len(here)) % 2, 1.0, -1.0)[:, None, None] * mottle
-            winner = fields.argmax(0)
+        # the sign hangs on the label alone: neighbouring blocks must fray a border alike
+        fray = [mottle * np.float32(k % 2 * 2 - 1) for k in here]
+        fields = np.stack([spread(np.where(labels == k, border, -border)) for k in here]) + fray
+        winner = fields.argmax(0)
         return [
             Patch(
                 k,
@@ -79,8 +77,9 @@ def divide(rng: np.random.Generator, n: int, pitch_px: float) -> Regions:
     far = np.asarray(
         cv2.distanceTransform(np.pad(inner, 1, "edge").astype(np.uint8), cv2.DIST_L2, 5)
     )
-    border = (far[1:-1, 1:-1].astype(np.float32) + np.float32(0.5)) * CELL_PX
-    return Regions(label, border, rng.integers(0, 1 << 20, (int(near.max()) + 1, 2)))
+    # without any border on the slide the distance is the largest float
+    border = (np.minimum(far[1:-1, 1:-1], 400).astype(np.float32) + np.float32(0.5)) * CELL_PX
+    return Regions(kept(label), kept(border), rng.integers(0, 1 << 20, (int(near.max()) + 1, 2)))
 
 
 def _wobble(rng: np.random.Generator, n: int, pitch: float) -> F32:

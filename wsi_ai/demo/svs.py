@@ -47,8 +47,8 @@ def _reported(
     rows: Iterator[list[bytes]], size_px: int, progress: Callable[[int, int], None]
 ) -> Iterator[bytes]:
     for i, row in enumerate(rows, 1):
-        yield from row
         progress(min(i * BLOCK_PX, size_px), size_px)
+        yield from row
 
 
 class _Svs:

@@ -142,8 +142,7 @@ class Tissue:
         grown = fine(plan.tumour, at) / np.float32(self._px)
         rise = np.clip((100 - grown) / 75, 0, None) + np.clip((-60 - grown) / 15, 0, None)
         rise += fine(plan.sparse, at)
-        if len(np.unique(window(plan.regions.label, at))) > 1:
-            rise += np.clip((90 - patch.inside) * REGION_EDGE, 0, None)
+        rise += np.clip((90 - patch.inside) * REGION_EDGE, 0, None)
         level = cut(nests.level, patch.x0, patch.y0) * np.float32(LEVEL_STEP)
         return np.asarray((level > rise) & patch.own)
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from wsi_ai.demo.frame import CELL_PX, F32, U8
+from wsi_ai.demo.frame import CELL_PX, F16, U8
 from wsi_ai.demo.plan import Plan
 
 Ring = list[list[float]]
@@ -40,7 +40,7 @@ def _feature(name: str, colour: tuple[int, int, int], rings: list[Ring]) -> dict
     }
 
 
-def outlines(inside: F32, size_px: int) -> list[list[Ring]]:
+def outlines(inside: F16, size_px: int) -> list[list[Ring]]:
     """Polygons (outer ring, then holes) where a map of the plan is positive: simple, closed."""
     mask, step = _traceable(inside, size_px)
     found, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -59,14 +59,16 @@ def outlines(inside: F32, size_px: int) -> list[list[Ring]]:
     return list(polygons.values())
 
 
-def _traceable(inside: F32, size_px: int) -> tuple[U8, float]:
+def _traceable(inside: F16, size_px: int) -> tuple[U8, float]:
     """The map as a mask no part of which is thin or touches another, and its step in px.
 
     Opened, then three samples for one with the outermost taken away: so the outlines never
     meet, and simplifying by less than a sample keeps them apart.
     """
     factor = int(np.clip(LARGEST_TRACED // inside.shape[0], 1, 4))
-    big = np.asarray(cv2.resize(inside, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR))
+    side, cells = inside.shape[0] * factor, inside.astype(np.float32)
+    side, cells = inside.shape[0] * factor, inside.astype(np.float32)
+    big = np.asarray(cv2.resize(cells, (side, side), interpolation=cv2.INTER_LINEAR))
     at = (np.arange(big.shape[0]) + 0.5) * CELL_PX / factor - CELL_PX
     within = (at > 0) & (at < size_px)
     mask = ((big > 0) & within[:, None] & within).astype(np.uint8)

@@ -43,7 +43,7 @@ def write_overlay(path: Path, view: View) -> None:
     """Write the overlay as PNG.  Axes are level-0 pixels; nothing on it names the slide."""
     rows, cols = view.tissue.shape
     side = _LONG_SIDE_IN / max(rows, cols)
-    figure = Figure(figsize=(max(cols * side, 5.0) + 1.6, max(rows * side, 3.0) + 2.0), dpi=_DPI)
+    figure = Figure(figsize=(max(cols * side, 5.0) + 2.0, max(rows * side, 3.0) + 2.0), dpi=_DPI)
     axes = figure.add_axes((0.03, 0.1, 0.80, 0.78))
     _draw_slide(axes, view)
     if view.heatmap is not None:

@@ -1,0 +1,80 @@
+"""Peak memory of `wsi-ai run` on a small and on a large sample slide, and their ratio.
+
+    python benchmarks/memory.py [--small 20000] [--large 100000] [--cache FOLDER] [--json]
+
+The demo model runs at 4 µm/px, so that the large slide takes minutes and not hours; what is held
+at once does not depend on that.  Slides are drawn once and kept in the cache folder (1 GB).
+"""
+
+import argparse
+import json
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = 1.2
+
+
+def coarse_model(folder: Path) -> Path:
+    """The demo model, told to look at 4 µm/px."""
+    shutil.copytree(ROOT / "models" / "demo-tumour", folder)
+    card = folder / "model.toml"
+    card.write_text(card.read_text().replace("\nmpp = 0.5\n", "\nmpp = 4.0\n"))
+    return folder
+
+
+def sample(cache: Path, size_px: int) -> Path:
+    path = cache / f"sample-{size_px}.svs"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        words = ["demo-slide", str(path), "--size", str(size_px), "--seed", "8", "--tumour"]
+        subprocess.run([sys.executable, "-m", "wsi_ai", *words], check=True)
+    return path
+
+
+def peak_mib(slide: Path, model: Path, out: Path) -> float:
+    """Of one run in a process of its own, asked from the system."""
+    words = ["run", str(slide), "--model", str(model), "--out", str(out)]
+    code = (
+        "import resource, subprocess, sys\n"
+        "subprocess.run(sys.argv[1:], check=True, stdout=sys.stderr)\n"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, sys.executable, "-m", "wsi_ai", *words],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return int(done.stdout) / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--small", type=int, default=20_000)
+    parser.add_argument("--large", type=int, default=100_000)
+    parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "wsi_ai_bench")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = coarse_model(Path(folder) / "coarse")
+        peaks = {
+            size: peak_mib(sample(asked.cache, size), model, Path(folder) / "out")
+            for size in (asked.small, asked.large)
+        }
+    ratio = peaks[asked.large] / peaks[asked.small]
+    if asked.json:
+        print(json.dumps({"name": "memory", "ratio": round(ratio, 3), "target": TARGET}))
+        return
+    print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}")
+    for size, peak in peaks.items():
+        print(f"{size:>7} px   peak {peak:6.0f} MiB")
+    print(f"ratio {ratio:.2f}, target at most {TARGET}")
+
+
+if __name__ == "__main__":
+    main()

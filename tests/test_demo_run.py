@@ -1,0 +1,71 @@
+"""The demo model on sample slides: what was planted is found, where it was planted."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import shapely
+
+from tests.conftest import DEMO_MODEL
+from wsi_ai.app import run_slides
+from wsi_ai.flags import Level
+
+SEEDS = (31, 32, 33, 34, 35)
+"""None of them was trained on."""
+
+
+def planted(slide: Path) -> shapely.Geometry:
+    features = json.loads(slide.with_suffix(".geojson").read_text())["features"]
+    return shapely.union_all(
+        [
+            shapely.make_valid(shapely.from_geojson(json.dumps(feature["geometry"])))
+            for feature in features
+            if feature["properties"]["classification"]["name"] == "Tumor"
+        ]
+    )
+
+
+def found(folder: Path) -> shapely.Geometry:
+    features = json.loads((folder / "findings.geojson").read_text())["features"]
+    return shapely.union_all(
+        [shapely.from_geojson(json.dumps(feature["geometry"])) for feature in features]
+    )
+
+
+def overlap(slide: Path, folder: Path) -> tuple[float, float]:
+    """Share of the regions found that lies in the planted tumour, and of the tumour that was
+    found.  The planted outline includes the stroma between nests, which is not to be found."""
+    truth, regions = planted(slide), found(folder)
+    common = truth.intersection(regions).area
+    return common / regions.area, common / truth.area
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_planted_tumour_is_found_where_it_was_planted(
+    sample: Callable[..., Path], tmp_path: Path, seed: int
+) -> None:
+    slide = sample(size_px=4096, seed=seed, tumour=True)
+    (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path)
+    assert outcome.folder is not None
+    hit, covered = overlap(slide, outcome.folder)
+    print(f"{hit:.3f} of the regions lie in the tumour, {covered:.3f} of the tumour was found")
+    assert hit > 0.8
+    assert covered > 0.2
+
+
+def test_a_slide_with_a_tumour_is_expedited(sample: Callable[..., Path], tmp_path: Path) -> None:
+    slide = sample(seed=1, tumour=True)
+    (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path)
+    assert outcome.level is Level.EXPEDITE
+    assert outcome.folder is not None
+    assert overlap(slide, outcome.folder)[0] > 0.9
+
+
+@pytest.mark.parametrize("marks", [{}, {"pen": True, "blur": True}])
+def test_a_slide_without_tumour_is_not_expedited(
+    sample: Callable[..., Path], tmp_path: Path, marks: dict[str, bool]
+) -> None:
+    slide = sample(size_px=4096, seed=41, **marks)
+    (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path)
+    assert outcome.level is not Level.EXPEDITE

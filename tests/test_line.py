@@ -1,0 +1,79 @@
+"""The assembly line: order, overlap, bounds, and ends."""
+
+import threading
+import time
+
+import pytest
+
+from wsi_ai.line import through_stages
+
+
+def never() -> None:
+    raise AssertionError("the line was stopped")
+
+
+def test_items_pass_all_stages_and_come_back_in_order() -> None:
+    stages = (lambda x: [*x, 1], lambda x: [*x, 2], lambda x: [*x, 3])
+    out = list(through_stages([[n] for n in range(7)], stages, never))
+    assert out == [[n, 1, 2, 3] for n in range(7)]
+
+
+def test_stages_work_side_by_side_on_neighbouring_items() -> None:
+    """Two stages that wait for each other on neighbouring items: alone, neither would end."""
+    meet = threading.Barrier(2, timeout=10)
+
+    def first(n: int) -> int:
+        if n > 0:
+            meet.wait()
+        return n
+
+    def second(n: int) -> int:
+        if n < 3:
+            meet.wait()
+        return n
+
+    assert list(through_stages(range(4), (first, second), never)) == [0, 1, 2, 3]
+
+
+def test_no_more_items_are_under_way_than_there_are_stages() -> None:
+    taken = []
+
+    def items() -> object:
+        for n in range(20):
+            taken.append(n)
+            yield n
+
+    line = through_stages(items(), (lambda n: n, lambda n: n, lambda n: n), never)
+    for n, got in enumerate(line):
+        assert got == n
+        assert len(taken) - n <= 3
+
+
+def test_who_gives_up_stops_what_is_under_way() -> None:
+    stopped = threading.Event()
+
+    def slow(n: int) -> int:
+        stopped.wait(10)
+        return n
+
+    line = through_stages(range(100), (lambda n: n, slow), stopped.set)
+    threading.Timer(0.05, stopped.set).start()
+    assert next(line) == 0
+    stopped.clear()
+    start = time.monotonic()
+    line.close()
+    assert stopped.is_set()
+    assert time.monotonic() - start < 5
+
+
+def test_an_error_of_a_stage_reaches_the_caller_and_stops_the_line() -> None:
+    stopped = threading.Event()
+
+    def fail(n: int) -> int:
+        return 1 // (n - 2)
+
+    line = through_stages(range(9), (lambda n: n, fail), stopped.set)
+    assert [next(line), next(line)] == [-1, -1]
+    with pytest.raises(ZeroDivisionError):
+        next(line)
+    assert stopped.is_set()

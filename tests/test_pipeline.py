@@ -1,0 +1,125 @@
+"""The story of one slide on stand-ins: a painted slide, and a model that scores redness."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wsi_ai.app import Silent
+from wsi_ai.flags import Flag, Level
+from wsi_ai.geometry import Box, Size, Spacing
+from wsi_ai.heatmaps import Journal
+from wsi_ai.pipeline import Assessment, Pipeline, Prepared
+from wsi_ai.qc import QualityLimits
+from wsi_ai.reading import RegionTiles
+from wsi_ai.rules import Tiles
+from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.testing import MeanRuntime, PaintedSlide
+from wsi_ai.triage import TriagePolicy
+from wsi_ai.values import TilePlan
+
+LIMITS = QualityLimits(focus_min=0, pen_max=1)
+SIZE = Size(4096, 4096)
+
+
+def red_corner(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Pale red all over, but for a corner of 8 x 8 cells in full red."""
+    strong = (x < 512) & (y < 512)
+    return tuple(np.where(strong, a, b) for a, b in ((250, 90), (20, 40), (30, 50)))
+
+
+def story(
+    slide: PaintedSlide, journal: Path, policy: TriagePolicy
+) -> tuple[Assessment, list[Flag], int]:
+    """The assessment, the early flags, and after how many tiles the first was raised."""
+    runtime = MeanRuntime()
+    pipeline = Pipeline(RegionTiles(runtime.batch_size, 2), runtime, policy, LIMITS)
+    clock, early, passed = Stopwatch(time.perf_counter()), list[Flag](), [0]
+
+    class Counting(Silent):
+        def passed(self, done: int) -> None:
+            passed[0] = done
+
+    at: list[int] = []
+
+    def heard(flag: Flag) -> None:
+        early.append(flag)
+        at.append(passed[0])
+
+    def open_journal(plan: TilePlan) -> Journal:
+        return Journal(journal, "ab" * 32, "painted", runtime.batch_size)
+
+    made = pipeline.prepare(slide, open_journal, clock)
+    if isinstance(made, Assessment):
+        return made, early, 0
+    with made.journal:
+        return pipeline.infer(made, Counting(), clock, heard), early, at[0] if at else 0
+
+
+@pytest.fixture
+def painted() -> Callable[..., PaintedSlide]:
+    def make(**wanted: object) -> PaintedSlide:
+        return PaintedSlide(SIZE, Spacing(0.5, 0.5), (1.0, 4.0), red_corner, **wanted)
+
+    return make
+
+
+def test_the_corner_is_found_and_raised_early_and_once(
+    painted: Callable[..., PaintedSlide], tmp_path: Path
+) -> None:
+    policy = TriagePolicy(rule=Tiles(32))
+    done, early, after = story(painted(), tmp_path / "j", policy)
+    assert done.flag.level is Level.EXPEDITE
+    assert done.flag.positive == 64
+    assert [flag.level for flag in early] == [Level.EXPEDITE]
+    assert early[0].coverage < 0.2
+    assert early[0].positive >= 32
+    assert after < 0.2 * 64 * 64
+    assert early[0].flag_id == done.flag.flag_id
+
+
+def test_a_rule_that_is_not_met_raises_nothing(
+    painted: Callable[..., PaintedSlide], tmp_path: Path
+) -> None:
+    done, early, _ = story(painted(), tmp_path / "j", TriagePolicy(rule=Tiles(65)))
+    assert done.flag.level is Level.STANDARD
+    assert early == []
+
+
+def test_where_the_corner_cannot_be_read_the_slide_is_not_assessed(
+    painted: Callable[..., PaintedSlide], tmp_path: Path
+) -> None:
+    slide = painted(broken=(Box(0, 0, 512, 512),))
+    done, early, _ = story(slide, tmp_path / "j", TriagePolicy(rule=Tiles(32)))
+    assert done.flag.level is Level.NOT_ASSESSED
+    assert early == []
+    assert done.heatmap is not None
+    assert done.heatmap.missed.sum() == 64
+
+
+def test_what_an_earlier_run_left_is_not_read_again(
+    painted: Callable[..., PaintedSlide], tmp_path: Path
+) -> None:
+    policy = TriagePolicy(rule=Tiles(32))
+    whole = story(painted(), tmp_path / "j", policy)[0]
+    journal = (tmp_path / "j").read_bytes()
+    (tmp_path / "j").write_bytes(journal[: len(journal) // 2])
+    again = story(painted(), tmp_path / "j", policy)[0]
+    assert 0 < again.resumed < len(journal)
+    assert again.flag == whole.flag
+    assert again.heatmap is not None
+    assert whole.heatmap is not None
+    np.testing.assert_array_equal(again.heatmap.scores, whole.heatmap.scores)
+
+
+def test_a_gate_stops_a_slide_before_anything_is_read(tmp_path: Path) -> None:
+    slide = PaintedSlide(SIZE, None, broken=(Box(0, 0, 4096, 4096),))
+    done, early, _ = story(slide, tmp_path / "j", TriagePolicy())
+    assert done.flag.level is Level.NOT_ASSESSED
+    assert done.flag.reason == "no spacing in the file; give --mpp"
+    assert done.thumbnail is None
+    assert not isinstance(done, Prepared)
+    assert early == []
+    assert not (tmp_path / "j").exists()

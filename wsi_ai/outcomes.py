@@ -1,0 +1,92 @@
+"""What became of a slide, and how it is said of one that could not be analysed."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from wsi_ai import record
+from wsi_ai.errors import OutputError, SlideError
+from wsi_ai.exports.flag import Provenance
+from wsi_ai.exports.folder import claimed
+from wsi_ai.flags import Level
+from wsi_ai.geometry import Size
+from wsi_ai.pipeline import Assessment
+from wsi_ai.readers.fingerprint import fingerprint
+from wsi_ai.results import Run, result_folder, write_results
+from wsi_ai.settings import Policy
+from wsi_ai.triage import not_assessed
+from wsi_ai.values import ModelCard, SlideInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one slide."""
+
+    slide: Path
+    level: Level
+    reason: str
+    folder: Path | None
+    """Where the results are; ``None`` where not even the reason could be written."""
+    fresh: bool
+    """False where the same question had been answered before, and nothing was done."""
+
+
+def outcome_of(slide: Path, flag: dict[str, Any], folder: Path, *, fresh: bool) -> Outcome:
+    """The outcome that a written flag tells."""
+    result = flag["result"]
+    return Outcome(slide, Level(result["level"]), result["explanation"], folder, fresh)
+
+
+def provenance(runtime: str, question: str, started: datetime) -> Provenance:
+    """Of a flag that is issued now."""
+    return Provenance(
+        software=record.software(),
+        runtime=runtime,
+        run_id=question[:16],
+        config_sha256=question,
+        started=started,
+        finished=datetime.now(UTC),
+    )
+
+
+def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
+    """Where the results of this slide by this model go."""
+    model = f"{card.ref.name}-{card.ref.version}"
+    return result_folder(out, slide.slide_id, slide.fingerprint, model)
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Says of slides that could not be analysed that they were not, and why."""
+
+    card: ModelCard
+    policy: Policy
+    out: Path
+
+    def record(self, path: Path, reason: str, info: SlideInfo | None = None) -> Outcome:
+        """Write the ``not_assessed`` flag.  ``info`` where the slide was open already."""
+        slide = info or _unopened(path)
+        folder = folder_for(self.out, slide, self.card)
+        flag = not_assessed(slide, self.card, self.policy.triage, reason, None)
+        asked = {"slide": slide.fingerprint, "policy": self.policy.as_dict()}
+        question = record.digest(asked)
+        told = provenance("none", question, datetime.now(UTC))
+        try:
+            with claimed(folder):
+                run = Run(told, question, asked, None, failed=True)
+                body = write_results(folder, Assessment(flag), run)
+        except OutputError as error:
+            return Outcome(path, Level.NOT_ASSESSED, f"{reason}; and {error}", None, fresh=True)
+        return outcome_of(path, body, folder, fresh=True)
+
+
+def _unopened(path: Path) -> SlideInfo:
+    """A slide of which nothing is known but its name and, if it can be read, its bytes."""
+    try:
+        digest = fingerprint(path)
+    except SlideError:
+        digest = hashlib.sha256(b"unread:" + os.fsencode(path.absolute())).hexdigest()
+    return SlideInfo(path.stem or "unnamed", Size(0, 0), None, (1.0,), digest)
