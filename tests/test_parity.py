@@ -148,15 +148,15 @@ class Shifted:
 
 def test_a_runtime_that_changes_a_flag_is_refused_for_the_model(model: Path) -> None:
     card = load_card(model)
-    hold_to_golden(model, Shifted(card, 0.0))
+    hold_to_golden(Shifted(card, 0.0))
     with pytest.raises(DeviceError, match="changes the flag of 1 of 9 golden tiles"):
-        hold_to_golden(model, Shifted(card, 0.1))
+        hold_to_golden(Shifted(card, 0.1))
 
 
 def test_the_runtime_that_made_the_golden_scores_is_not_run_again(model: Path) -> None:
     golden = load_golden(load_card(model))
     assert golden is not None
-    hold_to_golden(model, Shifted(load_card(model), 0.4, golden.made_by))
+    hold_to_golden(Shifted(load_card(model), 0.4, golden.made_by))
 
 
 SCORES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=8)

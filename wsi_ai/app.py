@@ -8,6 +8,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from wsi_ai.contracts import Watcher
@@ -18,8 +19,8 @@ from wsi_ai.manifest import load_card, placeholder_card
 from wsi_ai.outcomes import Failures, Outcome
 from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Pipeline
-from wsi_ai.reading import RegionTiles
-from wsi_ai.registry import open_runtime
+from wsi_ai.reading import HostTiles
+from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.settings import load_policy
 from wsi_ai.values import Precision, RuntimeRequest
 from wsi_ai.work import SlideJob, SlideWork
@@ -37,10 +38,15 @@ class RunOptions:
     policy: Path | None = None
     force: bool = False
     """Run anew even where the same question was answered before."""
+    reader: str | None = None
+    """``None``: by the slide's content."""
     precision: Precision = Precision.FP32
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
+
+    def request(self) -> RuntimeRequest:
+        return RuntimeRequest(self.device, self.precision)
 
 
 class Silent:
@@ -73,15 +79,16 @@ def run_slides(
     card = placeholder_card(model)
     try:
         card = load_card(model)
-        runtime = open_runtime(card, RuntimeRequest(options.device, options.precision))
-        hold_to_golden(model, runtime)
+        runtime = open_runtime(card, options.request())
+        hold_to_golden(runtime)
     except (ModelError, DeviceError) as error:
         for slide in slides:
             yield Failures(card, policy, out).record(slide, str(error))
         raise
-    source = RegionTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
+    source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
     pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
-    work = SlideWork(pipeline, policy, out, options.spacing(), options.force, watch or Silent())
+    opened = partial(open_slide, spacing=options.spacing(), reader=options.reader)
+    work = SlideWork(pipeline, policy, out, opened, options.force, watch or Silent())
     stages = work.prepare, work.infer, work.publish
     for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):
         if job.outcome is not None:

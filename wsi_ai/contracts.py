@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.values import ModelCard, Predictions, SlideInfo, TileBatch, TilePlan
+from wsi_ai.geometry import Size
+from wsi_ai.values import Encoding, ModelCard, Predictions, SlideInfo, TileBatch, TilePlan
 
 
 class Slide(Protocol):
@@ -32,6 +33,32 @@ class Slide(Protocol):
     def __exit__(
         self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
     ) -> None: ...
+
+
+class EncodedLevel(Protocol):
+    """One level of a slide as its file stores it: a grid of compressed tiles, none overlapping."""
+
+    @property
+    def size(self) -> Size:
+        """Of the level, in its own pixels."""
+        ...
+
+    @property
+    def encoding(self) -> Encoding: ...
+
+    def encoded(self, col: int, row: int) -> bytes | None:
+        """One tile, complete in itself; ``None`` where the format says that nothing was scanned.
+
+        May be called from several threads at once.  Raises TileUnreadable.
+        """
+        ...
+
+
+@runtime_checkable
+class EncodedSlide(Slide, Protocol):
+    """A slide that also hands out its tiles undecoded, so that each is decoded only once."""
+
+    def encoded_level(self, level: int) -> EncodedLevel: ...
 
 
 class TileSource(Protocol):

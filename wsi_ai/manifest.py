@@ -11,6 +11,7 @@ from wsi_ai import schemas
 from wsi_ai.errors import ModelError
 from wsi_ai.values import (
     Activation,
+    Colour,
     InputSpec,
     Layout,
     ModelCard,
@@ -108,7 +109,10 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
     return ModelCard(
         ref=ModelRef(table["name"], table["version"], table["weights"]["sha256"]),
         tile=TileSpec(
-            image["size_px"], float(image["mpp"]), image.get("stride_px", image["size_px"])
+            image["size_px"],
+            float(image["mpp"]),
+            image.get("stride_px", image["size_px"]),
+            Colour(image.get("color", Colour.RAW)),
         ),
         classes=tuple(output["classes"]),
         point=OperatingPoint(

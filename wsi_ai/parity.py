@@ -52,10 +52,10 @@ def verify(model: Path, requests: Sequence[RuntimeRequest] = ()) -> Iterator[Par
             yield _held(card, golden, request)
 
 
-def hold_to_golden(model: Path, runtime: Runtime) -> None:
+def hold_to_golden(runtime: Runtime) -> None:
     """Raises DeviceError where the runtime changes a flag of the golden tiles; nothing where there
     are none, or where it is the one that made them."""
-    golden = load_golden(load_card(model))
+    golden = load_golden(runtime.card)
     if golden is None or golden.made_by == runtime.description:
         return
     found = compare(golden, scores(runtime, golden.tiles), runtime.card)

@@ -21,24 +21,43 @@ from wsi_ai.geometry import Spacing
 from wsi_ai.values import ModelCard, RuntimeRequest
 
 log = logging.getLogger(__name__)
-_EXTRAS = {"onnx": "cpu", "cuda": "cuda", "openvino": "openvino"}
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
+_FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
+_ON_REQUEST = "tiffslide"
+_EXTRAS = {"onnx": "cpu", "cuda": "cuda", "openvino": "openvino", "tiffslide": "tiffslide"}
 _HOST = "cpu"
 
 
-def open_slide(path: Path, spacing: Spacing | None = None) -> Slide:
-    """The slide by the first reader that takes it; ``spacing`` replaces what the file says.
+def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = None) -> Slide:
+    """The slide by the first reader that takes it, judging by its content; ``spacing`` replaces
+    what the file says.
 
-    Raises UnknownFormat where none does, SlideError where the one that does fails.
+    The readers that hand out stored tiles are asked first, OpenSlide last; with ``reader``, only
+    that one; for an address such as ``https://``, tiffslide.  Raises UnknownFormat where none
+    takes it, SlideError where the one that does fails.
     """
     declined = "no reader is installed"
-    for point in sorted(entry_points(group="wsi_ai.readers"), key=lambda p: p.name):
+    if reader is None and _ADDRESS.match(str(path)):
+        reader = _ON_REQUEST
+    for point in _readers(reader):
         try:
-            slide: Slide = point.load()(path, spacing)
+            slide: Slide = _load(point)(path, spacing)
         except UnknownFormat as error:
             declined = str(error)
         else:
             return slide
     raise UnknownFormat(declined)
+
+
+def _readers(wanted: str | None) -> list[EntryPoint]:
+    found = {p.name: p for p in entry_points(group="wsi_ai.readers")}
+    if wanted is None:
+        others = sorted(found.keys() - {*_FIRST, _LAST, _ON_REQUEST})
+        return [found[name] for name in (*_FIRST, *others, _LAST) if name in found]
+    if wanted not in found:
+        raise UnknownFormat(f"no reader is called {wanted}; found {sorted(found)}")
+    return [found[wanted]]
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:

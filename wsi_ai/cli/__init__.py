@@ -57,6 +57,9 @@ def run(
     policy: Annotated[
         Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
     ] = None,
+    reader: Annotated[
+        str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False,
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
 ) -> None:
@@ -66,8 +69,27 @@ def run(
     2 the command, the model or the policy is wrong.
     """
     command = import_module("wsi_ai.cli.run")
-    options = command.RunOptions(mpp, device, policy, force, command.Precision(precision))
+    options = command.RunOptions(mpp, device, policy, force, reader, command.Precision(precision))
     raise typer.Exit(command.run(slides, model, out, options, verbose))
+
+
+@app.command()
+def compare_readers(
+    slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="A slide file.")],
+    model: Annotated[Path, typer.Option(help="Folder with model.toml and weights.")],
+    readers: Annotated[
+        tuple[str, str], typer.Option(help="Two readers; auto is what the content chooses.")
+    ] = ("auto", "openslide"),
+    mpp: Annotated[
+        float | None, typer.Option(min=0.01, max=100, help="Micrometres per pixel.")
+    ] = None,
+) -> None:
+    """Read one plan through two readers: do the pixels differ, and does the flag?
+
+    Exit status: 0 the flag is the same; 1 it is not; 2 the slide cannot be compared.
+    """
+    command = import_module("wsi_ai.cli.compare_readers")
+    raise typer.Exit(command.compare(slide, model, readers, mpp))
 
 
 @app.command()
