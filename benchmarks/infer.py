@@ -40,13 +40,13 @@ def variants(network: networks.Network, pixels: np.ndarray) -> dict[str, Run]:
     tiles = prepare(pixels, card)
     return {
         EAGER: eager(network.module, torch.from_numpy(tiles)),
+        SESSION: session(card.weights, tiles),
+        OURS: ours(network.onnx, "auto", pixels),
+        OPENVINO: compiled(card.weights, tiles),
+        OURS_OPENVINO: ours(network.onnx, "openvino", pixels),
         CHANNELS: eager(
             network.module, torch.from_numpy(tiles).to(memory_format=torch.channels_last)
         ),
-        SESSION: session(card.weights, tiles),
-        OPENVINO: compiled(card.weights, tiles),
-        OURS: ours(network.onnx, "auto", pixels),
-        OURS_OPENVINO: ours(network.onnx, "openvino", pixels),
         OURS_TORCH: ours(network.pt2, "cpu", pixels),
     }
 
@@ -96,13 +96,13 @@ def cores() -> int:
 
 
 def measure(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Tiles per second, one figure a round; the order turns from round to round."""
+    """Tiles per second, one figure a round; the order is turned round from round to round."""
     for run in runs.values():
         run()
     rates: dict[str, list[float]] = {name: [] for name in runs}
     names = list(runs)
     for turn in range(rounds):
-        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+        for name in names if turn % 2 else reversed(names):
             time.sleep(REST_S)  # so that no library's threads still spin
             start = time.perf_counter()
             runs[name]()

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai.cli import models
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.golden import Golden, compare, load_golden, write_scores, write_sheet
+from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
 from wsi_ai.manifest import load_card, load_variants
-from wsi_ai.parity import hold_to_golden, make_golden, scores, verify
+from wsi_ai.parity import Parity, hold_to_golden, make_golden, scores, verify
 from wsi_ai.registry import open_runtime
 from wsi_ai.testing.stand_ins import MEAN_CARD
 from wsi_ai.values import ModelCard, Precision, Predictions, RuntimeRequest, TileBatch
@@ -219,6 +219,22 @@ def test_the_command_tells_what_ran_and_exits_by_it(
     assert "REFUSED" in capsys.readouterr().out
     assert models.check(model.parent) == 2
     assert "no model card" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("found", "accepted"),
+    [
+        (Differences(0.01, 3, 0), True),
+        (Differences(0.02, 0, 0), False),
+        (Differences(0.0, 0, 1), False),
+        (Differences(float("nan"), 0, 0), False),
+        (None, False),
+    ],
+)
+def test_a_runtime_is_accepted_within_the_tolerance_and_with_no_flag_changed(
+    found: Differences | None, *, accepted: bool
+) -> None:
+    assert Parity("onnx", "x/y", 0.01, found).accepted is accepted
 
 
 def test_the_tolerance_is_the_cards(model: Path) -> None:

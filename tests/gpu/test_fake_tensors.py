@@ -69,6 +69,7 @@ def run(
         outputs = torch.empty(8, 1)
         with Watch() as watch:
             kernel(pixels, outputs)
+            assert kernel.forward(pixels).dtype == torch.float32
             given = prepare(pixels)
     return watch, given, outputs
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.contracts import Runtime
+from wsi_ai.errors import ModelError
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
 from wsi_ai.testing import MeanRuntime
@@ -93,3 +94,15 @@ def test_as_many_tiles_at_once_as_were_asked_for(tmp_path: Path, device: str) ->
     assert runtime.batch_size == 6
     (got,) = runtime.predict(Arena(reds(6), [6]))
     assert got.scores.shape == (6, 1)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"dtype": "float32"}, {"layout": "nchw"}, {"side": 65}, {"classes": '["red", "x"]'}]
+)
+def test_openvino_refuses_a_card_that_does_not_fit_its_network(
+    tmp_path: Path, fields: dict[str, object]
+) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    card = load_card(write_model(tmp_path / "m", red_network(), **fields))
+    with pytest.raises(ModelError):
+        open_runtime(card, RuntimeRequest("openvino"))

@@ -31,6 +31,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     }
     try:
         model = core.read_model(card.weights)
+        _check_input(card, model)
         model.reshape(_shape(card, request.batch_size or BATCH))
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
@@ -44,7 +45,6 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
             raise DeviceError(f"inference failed: {_told(error)}") from None
         return np.array(outputs[0], np.float32)
 
-    _check_type(card, model)
     version = ov.__version__.partition("-")[0]
     told = f"openvino {version}/cpu/{request.precision}"
     return HostRuntime(card, told, network, request.batch_size)
@@ -55,12 +55,14 @@ def _shape(card: ModelCard, batch: int) -> list[int]:
     return [batch, side, side, 3] if card.input.layout is Layout.NHWC else [batch, 3, side, side]
 
 
-def _check_type(card: ModelCard, model: ov.Model) -> None:
-    """OpenVINO would convert silently."""
-    takes = np.dtype(model.inputs[0].get_element_type().to_dtype()).name
-    if takes != card.input.dtype:
+def _check_input(card: ModelCard, model: ov.Model) -> None:
+    """OpenVINO would convert the type and overrule the shape silently."""
+    takes, given = model.inputs[0], ov.PartialShape([-1, *_shape(card, 1)[1:]])
+    kind, shape = np.dtype(takes.get_element_type().to_dtype()).name, takes.get_partial_shape()
+    if kind != card.input.dtype or not shape.compatible(given):
         raise ModelError(
-            f"{card.weights.name} does not take what its card says: {takes}, not {card.input.dtype}"
+            f"{card.weights.name} does not take what its card says: {kind} {shape}, not"
+            f" {card.input.dtype} {given}"
         )
 
 
