@@ -30,7 +30,7 @@ def a_plan(slide: Slide, side: int, stride: float, read: int | None = None) -> T
     spec = TileSpec(side, 0.5, max(1, round(stride)))
     read_px = Size(read or side, read or side)
     return TilePlan(
-        slide.info, spec, 0, read_px, spread_out(cells), (rows, cols), Step(stride, stride)
+        slide.info, spec, 0, read_px, spread_out(cells, 8), (rows, cols), Step(stride, stride)
     )
 
 
