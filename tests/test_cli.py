@@ -79,7 +79,7 @@ def test_all_damaged_slides_in_one_command_exit_1_and_tell_each_reason(
         (["--mpp", "0"], "mpp"),
         (["--policy", "nowhere.toml"], "no policy: nowhere.toml"),
         (["--model", "nowhere"], "no model card: "),
-        (["--device", "abacus"], "no ONNX Runtime for device 'abacus'"),
+        (["--device", "abacus"], "nothing installed runs onnx models on device 'abacus'"),
         (["--speed", "9"], "No such option"),
     ],
 )

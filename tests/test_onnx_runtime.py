@@ -8,8 +8,8 @@ from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
-from wsi_ai.runtimes.onnx import activate
-from wsi_ai.values import Activation, TileBatch
+from wsi_ai.scoring import activate
+from wsi_ai.values import Activation, RuntimeRequest, TileBatch
 
 
 def tiles(count: int, side: int = 64) -> np.ndarray:
@@ -24,7 +24,7 @@ def batches(pixels: np.ndarray, size: int) -> Iterator[TileBatch]:
 
 
 def scores_of(folder: Path, pixels: np.ndarray, size: int = 32) -> np.ndarray:
-    runtime = open_runtime(load_card(folder), "cpu")
+    runtime = open_runtime(load_card(folder), RuntimeRequest("cpu"))
     return np.concatenate([p.scores for p in runtime.predict(batches(pixels, size))])
 
 
@@ -60,19 +60,25 @@ def test_a_tiles_score_does_not_depend_on_its_company(tmp_path: Path) -> None:
 
 def test_it_takes_no_batch_before_it_is_asked(tmp_path: Path) -> None:
     waiting = batches(tiles(4), 1)
-    open_runtime(load_card(write_model(tmp_path / "m", red_network())), "auto").predict(waiting)
+    open_runtime(
+        load_card(write_model(tmp_path / "m", red_network())), RuntimeRequest("auto")
+    ).predict(waiting)
     assert next(waiting).index.tolist() == [0]
 
 
 def test_an_empty_batch_gives_an_empty_answer_in_its_place(tmp_path: Path) -> None:
-    runtime = open_runtime(load_card(write_model(tmp_path / "m", red_network())), "cpu")
+    runtime = open_runtime(
+        load_card(write_model(tmp_path / "m", red_network())), RuntimeRequest("cpu")
+    )
     empty = TileBatch("s", np.empty(0, np.int64), np.empty((0, 64, 64, 3), np.uint8))
     (answer,) = runtime.predict([empty])
     assert answer.scores.shape == (0, 1)
 
 
 def test_no_batches_no_predictions(tmp_path: Path) -> None:
-    runtime = open_runtime(load_card(write_model(tmp_path / "m", red_network())), "cpu")
+    runtime = open_runtime(
+        load_card(write_model(tmp_path / "m", red_network())), RuntimeRequest("cpu")
+    )
     assert list(runtime.predict(iter(()))) == []
 
 
@@ -90,26 +96,26 @@ def test_a_card_that_does_not_fit_its_network_is_refused(
 ) -> None:
     card = load_card(write_model(tmp_path / "m", red_network(), **fields))
     with pytest.raises(ModelError) as refused:
-        open_runtime(card, "cpu")
+        open_runtime(card, RuntimeRequest("cpu"))
     assert told in str(refused.value)
 
 
 def test_scores_outside_0_to_1_are_refused_and_the_card_named(tmp_path: Path) -> None:
     card = load_card(write_model(tmp_path / "m", constant_network([3.0])))
     with pytest.raises(ModelError, match=r"outside 0\.\.1"):
-        open_runtime(card, "cpu")
+        open_runtime(card, RuntimeRequest("cpu"))
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m", b"not a network")
     with pytest.raises(ModelError, match="does not load"):
-        open_runtime(load_card(folder), "cpu")
+        open_runtime(load_card(folder), RuntimeRequest("cpu"))
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
     card = load_card(write_model(tmp_path / "m", red_network()))
     with pytest.raises(DeviceError, match="give --device cpu"):
-        open_runtime(card, "cuda:7")
+        open_runtime(card, RuntimeRequest("cuda:7"))
 
 
 def test_softmax_rows_sum_to_one_and_keep_the_order_of_classes() -> None:

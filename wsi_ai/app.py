@@ -8,6 +8,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from wsi_ai.contracts import Post, Watcher
@@ -17,11 +18,13 @@ from wsi_ai.identity import load_cases
 from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card, placeholder_card
 from wsi_ai.outcomes import Failures, Outcome
+from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Pipeline
-from wsi_ai.reading import RegionTiles
-from wsi_ai.registry import open_runtime
+from wsi_ai.reading import HostTiles
+from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.results import NoPost
 from wsi_ai.settings import load_policy
+from wsi_ai.values import Precision, RuntimeRequest
 from wsi_ai.work import SlideJob, SlideWork
 
 __all__ = ["Outcome", "RunOptions", "Silent", "make_folder", "run_slides"]
@@ -37,11 +40,17 @@ class RunOptions:
     policy: Path | None = None
     force: bool = False
     """Run anew even where the same question was answered before."""
+    reader: str | None = None
+    """``None``: by the slide's content."""
+    precision: Precision = Precision.FP32
     cases: Path | None = None
     """Whose slides they are: .csv, .json or .toml."""
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
+
+    def request(self) -> RuntimeRequest:
+        return RuntimeRequest(self.device, self.precision)
 
 
 class Silent:
@@ -78,19 +87,21 @@ def run_slides(
     card = placeholder_card(model)
     try:
         card = load_card(model)
-        runtime = open_runtime(card, options.device)
+        runtime = open_runtime(card, options.request())
+        hold_to_golden(runtime)
     except (ModelError, DeviceError) as error:
         for slide in slides:
             whose = cases.identity_of(slide)
             yield Failures(card, policy, out, post).record(slide, str(error), whose)
         raise
-    source = RegionTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
+    source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
     pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
+    opened = partial(open_slide, spacing=options.spacing(), reader=options.reader)
     work = SlideWork(
         pipeline=pipeline,
         policy=policy,
         out=out,
-        spacing=options.spacing(),
+        open_slide=opened,
         force=options.force,
         watch=watch or Silent(),
         cases=cases,

@@ -4,13 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.geometry import Size
 from wsi_ai.messages import Endpoint, Message, Receipt
-from wsi_ai.values import ModelCard, Predictions, SlideInfo, TileBatch, TilePlan
+from wsi_ai.values import Encoding, ModelCard, Predictions, SlideInfo, TileBatch, TilePlan
 
 
 class Slide(Protocol):
@@ -36,6 +37,32 @@ class Slide(Protocol):
     ) -> None: ...
 
 
+class EncodedLevel(Protocol):
+    """One level of a slide as its file stores it: a grid of compressed tiles, none overlapping."""
+
+    @property
+    def size(self) -> Size:
+        """Of the level, in its own pixels."""
+        ...
+
+    @property
+    def encoding(self) -> Encoding: ...
+
+    def encoded(self, col: int, row: int) -> bytes | None:
+        """One tile, complete in itself; ``None`` where the format says that nothing was scanned.
+
+        May be called from several threads at once.  Raises TileUnreadable.
+        """
+        ...
+
+
+@runtime_checkable
+class EncodedSlide(Slide, Protocol):
+    """A slide that also hands out its tiles undecoded, so that each is decoded only once."""
+
+    def encoded_level(self, level: int) -> EncodedLevel: ...
+
+
 class TileSource(Protocol):
     """Reads a plan, from tile ``start`` on.  A batch's pixels are the caller's until it takes the
     next batch.  Each batch holds what could be read of the next ``batch_size`` tiles of the plan:
@@ -57,7 +84,8 @@ class Runtime(Protocol):
 
     @property
     def description(self) -> str:
-        """Library, version, device and precision, e.g. ``onnxruntime 1.32.0/cpu/fp32``."""
+        """Library, version, device and precision that really run, e.g.
+        ``onnxruntime 1.32.0/cpu/fp32``."""
         ...
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:

@@ -9,6 +9,8 @@
   * ModelError          the model or its manifest: no slide will work
   * PolicyError         the triage policy: no slide will work
   * DeviceError         the accelerator or its library: retry elsewhere or later
+    * NoDevice            there is none of the kind here, or nothing that drives it
+    * OutOfDeviceMemory   fewer tiles at once may fit
   * OutputError         results could not be written
     * Busy                another run is at work on the same slide
   * SinkError           the settings of a sink: no flag can be sent through it
@@ -57,6 +59,14 @@ class PolicyError(WsiAiError):
 
 class DeviceError(WsiAiError):
     """The device, or the library that drives it, is not there or failed."""
+
+
+class NoDevice(DeviceError):
+    """There is no such device here, or nothing installed that drives it."""
+
+
+class OutOfDeviceMemory(DeviceError):
+    """The device's memory was not enough; fewer tiles at once may fit."""
 
 
 class OutputError(WsiAiError):

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from wsi_ai import schemas
 from wsi_ai.errors import ModelError
 from wsi_ai.values import (
     Activation,
+    Colour,
     InputSpec,
     Layout,
     ModelCard,
     ModelRef,
     OperatingPoint,
     TileSpec,
+    Tolerance,
 )
 
 
@@ -25,6 +28,23 @@ def load_card(model: Path) -> ModelCard:
     The fields are those of ``schemas/model-card-1.schema.json``.  Raises ModelError, which names
     the file and the field and says what it should be.
     """
+    return _read(model)[0]
+
+
+def load_variants(model: Path) -> list[ModelCard]:
+    """The model's card, then one for each other format that it comes in; all verified."""
+    card, table, named = _read(model)
+    cards = [card]
+    for variant in table.get("variants", ()):
+        weights = _weights(card.weights.parent, variant, named)
+        ref = replace(card.ref, sha256=variant["sha256"])
+        made = {"format": variant["format"], "architecture": variant.get("architecture", "")}
+        cards.append(replace(card, ref=ref, weights=weights, **made))
+    return cards
+
+
+def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
+    """The card, the table it was made of, and how messages name the file."""
     manifest = model / "model.toml" if model.is_dir() else model
     named = f"{manifest.parent.resolve().name}/{manifest.name}"  # a site's paths stay at the site
     try:
@@ -38,7 +58,7 @@ def load_card(model: Path) -> ModelCard:
     if wrong:
         raise ModelError(f"{named}: {wrong}")
     weights = _weights(manifest.parent, table["weights"], named)
-    return _card(table, weights, hashlib.sha256(content).hexdigest())
+    return _card(table, weights, hashlib.sha256(content).hexdigest()), table, named
 
 
 def placeholder_card(model: Path) -> ModelCard:
@@ -89,7 +109,10 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
     return ModelCard(
         ref=ModelRef(table["name"], table["version"], table["weights"]["sha256"]),
         tile=TileSpec(
-            image["size_px"], float(image["mpp"]), image.get("stride_px", image["size_px"])
+            image["size_px"],
+            float(image["mpp"]),
+            image.get("stride_px", image["size_px"]),
+            Colour(image.get("color", Colour.RAW)),
         ),
         classes=tuple(output["classes"]),
         point=OperatingPoint(
@@ -105,6 +128,8 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
         activation=Activation(output["activation"]),
         weights=weights,
         format=table["weights"]["format"],
+        architecture=table["weights"].get("architecture", ""),
+        tolerance=Tolerance(**table.get("tolerance", {})),
         manifest_sha256=digest,
         intended_use=table["card"]["intended_use"],
         stain=table.get("scope", {}).get("stain"),

@@ -3,34 +3,49 @@
 A plug-in is a package with an entry point in one of the groups:
 
 * ``wsi_ai.readers``: ``open_slide(path: Path, spacing: Spacing | None) -> Slide``
-* ``wsi_ai.runtimes``, named by the model format it runs:
-  ``open_runtime(card: ModelCard, device: str) -> Runtime``
+* ``wsi_ai.runtimes``, named by the model format it runs, and by the kind of device where that is
+  not the host's processor (``onnx``, ``onnx.cuda``):
+  ``open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime``
 * ``wsi_ai.sinks``, named by the scheme of the URLs it sends to:
   ``open_sink(endpoint: Endpoint) -> Sink``
 """
 
+import logging
+import re
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.contracts import Runtime, Sink, Slide
-from wsi_ai.errors import DeviceError, SinkError, UnknownFormat
+from wsi_ai.errors import NoDevice, SinkError, UnknownFormat
 from wsi_ai.geometry import Spacing
 from wsi_ai.messages import Endpoint
-from wsi_ai.values import ModelCard
+from wsi_ai.values import ModelCard, RuntimeRequest
 
-_EXTRAS = {"onnx": "cpu"}
+log = logging.getLogger(__name__)
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
+_FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
+_ON_REQUEST = "tiffslide"
+_EXTRAS = {"onnx": "cpu", "cuda": "cuda", "openvino": "openvino", "tiffslide": "tiffslide"}
+_HOST = "cpu"
 
 
-def open_slide(path: Path, spacing: Spacing | None = None) -> Slide:
-    """The slide by the first reader that takes it; ``spacing`` replaces what the file says.
+def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = None) -> Slide:
+    """The slide by the first reader that takes it, judging by its content; ``spacing`` replaces
+    what the file says.
 
-    Raises UnknownFormat where none does, SlideError where the one that does fails.
+    The readers that hand out stored tiles are asked first, OpenSlide last; with ``reader``, only
+    that one; for an address such as ``https://``, tiffslide.  Raises UnknownFormat where none
+    takes it, SlideError where the one that does fails.
     """
     declined = "no reader is installed"
-    for point in sorted(entry_points(group="wsi_ai.readers"), key=lambda p: p.name):
+    if reader is None and _ADDRESS.match(str(path)):
+        reader = _ON_REQUEST
+    for point in _readers(reader):
         try:
-            slide: Slide = point.load()(path, spacing)
+            slide: Slide = _load(point)(path, spacing)
         except UnknownFormat as error:
             declined = str(error)
         else:
@@ -38,12 +53,48 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> Slide:
     raise UnknownFormat(declined)
 
 
-def open_runtime(card: ModelCard, device: str) -> Runtime:
-    """The runtime for the card's weights.  Raises ModelError or DeviceError."""
-    found = {p.name: p for p in entry_points(group="wsi_ai.runtimes")}
-    if card.format not in found:
-        raise DeviceError(f"nothing installed runs {card.format} models; found {sorted(found)}")
-    runtime: Runtime = _load(found[card.format])(card, device)
+def _readers(wanted: str | None) -> list[EntryPoint]:
+    found = {p.name: p for p in entry_points(group="wsi_ai.readers")}
+    if wanted is None:
+        others = sorted(found.keys() - {*_FIRST, _LAST, _ON_REQUEST})
+        return [found[name] for name in (*_FIRST, *others, _LAST) if name in found]
+    if wanted not in found:
+        raise UnknownFormat(f"no reader is called {wanted}; found {sorted(found)}")
+    return [found[wanted]]
+
+
+def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
+    """The runtime for the card's weights on the device asked for.
+
+    ``auto`` is CUDA where there is a device and what drives it, else the host's processor: a
+    device that is there and fails is an error.  Raises ModelError or DeviceError.
+    """
+    if request.device != "auto":
+        return _open(card, request)
+    try:
+        return _open(card, replace(request, device="cuda"))
+    except NoDevice as error:
+        log.info("not on CUDA: %s", error)
+    return _open(card, replace(request, device=_HOST))
+
+
+def devices(card: ModelCard) -> list[str]:
+    """Kinds of device for which something is installed that runs the card's format, host first."""
+    names = [name.partition(".") for name in _runtimes() if name.partition(".")[0] == card.format]
+    return sorted((kind or _HOST for _, _, kind in names), key=lambda kind: (kind != _HOST, kind))
+
+
+def _open(card: ModelCard, request: RuntimeRequest) -> Runtime:
+    asked = re.fullmatch(r"([a-z]+)(:[0-9]+)?", request.device)
+    kind = asked[1] if asked else ""
+    name = card.format if kind == _HOST else f"{card.format}.{kind}"
+    found = _runtimes()
+    if name not in found:
+        raise NoDevice(
+            f"nothing installed runs {card.format} models on device {request.device!r}; "
+            f"give --device auto or one of: {', '.join(devices(card)) or 'none is there'}"
+        )
+    runtime: Runtime = _load(found[name])(card, request)
     return runtime
 
 
@@ -62,11 +113,16 @@ def open_sink(endpoint: Endpoint) -> Sink:
     return sink
 
 
+def _runtimes() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="wsi_ai.runtimes")}
+
+
 def _load(point: EntryPoint) -> Any:
     try:
         return point.load()
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(point.name, point.name)
-        raise DeviceError(
+        kind, _, device = point.name.partition(".")
+        extra = _EXTRAS.get(device or kind, "torch")
+        raise NoDevice(
             f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
         ) from None

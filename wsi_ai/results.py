@@ -94,6 +94,7 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
         "slide": {
             "sha256": flag.slide.fingerprint,
             "vendor": flag.slide.vendor,
+            "reader": flag.slide.reader,
             "width": flag.slide.size.width,
             "height": flag.slide.size.height,
             "mpp_x": flag.slide.spacing.x_um if flag.slide.spacing else None,

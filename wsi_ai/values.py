@@ -1,7 +1,7 @@
 """The nouns of wsi_ai, in the order data meets them, up to the heatmap.  Read this first,
 then ``flags``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,6 +40,10 @@ class SlideInfo:
     fingerprint: str
     """SHA-256 of the file's content, in hex, so that a result names the bytes it came from."""
     vendor: str = "unknown"
+    reader: str = "unknown"
+    """The entry point that opened it."""
+    icc_profile: bytes | None = field(default=None, repr=False)
+    """Embedded by the scanner; the pixels are as they were before it is applied."""
 
     def known_spacing(self) -> Spacing:
         """The spacing, for those who come after the gate that asks for one."""
@@ -55,6 +59,49 @@ class SlideInfo:
         return max(i for i, d in enumerate(self.downsamples) if i == 0 or d <= scale * 1.01)
 
 
+class Codec(StrEnum):
+    """How a stored tile is compressed."""
+
+    RAW = "raw"
+    JPEG = "jpeg"
+    JPEG2000 = "jpeg2000"
+    JPEG_LS = "jpeg-ls"
+    WEBP = "webp"
+    LZW = "lzw"
+    DEFLATE = "deflate"
+    ZSTD = "zstd"
+    PACKBITS = "packbits"
+    DICOM_RLE = "dicom-rle"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """All that turns a stored tile's bytes into its pixels: 8-bit samples, interleaved."""
+
+    codec: Codec
+    tile: Size
+    """Of every stored tile, in pixels of its level; those at the rim are filled up."""
+    channels: int = 3
+    """1 is grey, 3 is colour; a fourth is alpha, already multiplied in."""
+    differenced: bool = False
+    """Each sample is stored as its difference from the pixel to the left (TIFF predictor 2)."""
+    ycc: bool = False
+    """The samples that the codec yields are full-range YCbCr (never said of JPEG)."""
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3, 4):
+            raise ValueError(f"a pixel has 1, 3 or 4 samples, got {self.channels}")
+
+
+class Colour(StrEnum):
+    """Which colours a model wants to see."""
+
+    RAW = "raw"
+    """As stored."""
+    SRGB = "srgb"
+    """After the slide's own profile, where it has one."""
+
+
 @dataclass(frozen=True, slots=True)
 class TileSpec:
     """What a model wants to see: square tiles of ``size_px`` at ``mpp`` micrometres per pixel."""
@@ -62,6 +109,7 @@ class TileSpec:
     size_px: int
     mpp: float
     stride_px: int
+    color: Colour = Colour.RAW
 
     def __post_init__(self) -> None:
         if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:
@@ -97,8 +145,16 @@ class TilePlan:
 
     def origin(self, tile: int) -> tuple[int, int]:
         """x and y of a tile's corner, in level-0 pixels, rounded to the nearest."""
-        row, col = self.cells[tile]
-        return round(float(col) * self.step.x), round(float(row) * self.step.y)
+        x, y = self.corners(tile, tile + 1)
+        return int(x[0]), int(y[0])
+
+    def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """x and y of the corners of some consecutive tiles; see ``origin``."""
+        row, col = self.cells[start:stop].T.astype(np.float64)
+        return (
+            np.rint(col * self.step.x).astype(np.int64),
+            np.rint(row * self.step.y).astype(np.int64),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -175,6 +231,46 @@ class InputSpec:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
 
 
+class Precision(StrEnum):
+    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeRequest:
+    """Where a model is to run, and how exactly."""
+
+    device: str = "auto"
+    """``auto``, ``cpu``, ``openvino``, ``cuda`` or ``cuda:1``."""
+    precision: Precision = Precision.FP32
+    batch_size: int | None = None
+    """Tiles at once, at most; ``None`` is what suits the device."""
+
+    def __post_init__(self) -> None:
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far a score may lie from the golden one, by precision."""
+
+    fp32: float = 1e-4
+    fp16: float = 0.01
+    bf16: float = 0.05
+
+    def of(self, precision: Precision) -> float:
+        allowed = {
+            Precision.FP32: self.fp32,
+            Precision.FP16: self.fp16,
+            Precision.BF16: self.bf16,
+        }
+        return allowed[precision]
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """One model: what it is, what it wants to see, and what its scores mean."""
@@ -189,6 +285,9 @@ class ModelCard:
     activation: Activation = Activation.NONE
     weights: Path = Path()
     format: str = "onnx"
+    architecture: str = ""
+    """Whose weights they are, where the format does not say: ``torchvision/resnet18``."""
+    tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
     stain: str | None = None

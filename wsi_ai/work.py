@@ -15,18 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import record
-from wsi_ai.contracts import Post, Watcher
+from wsi_ai.contracts import Post, Slide, Watcher
 from wsi_ai.errors import Busy, SlideError, Stopped, WsiAiError
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
-from wsi_ai.geometry import Spacing
 from wsi_ai.heatmaps import Journal
 from wsi_ai.identity import Cases, agreed, dicom_claim, identified, stain_complaint
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
 from wsi_ai.readers.headers import case_header
-from wsi_ai.registry import open_slide
 from wsi_ai.results import Run, finished, write_results
 from wsi_ai.settings import Policy
 from wsi_ai.stopwatch import Stopwatch
@@ -62,7 +60,7 @@ class SlideWork:
     pipeline: Pipeline
     policy: Policy
     out: Path
-    spacing: Spacing | None
+    open_slide: Callable[[Path], Slide]
     force: bool
     watch: Watcher
     cases: Cases
@@ -113,7 +111,7 @@ class SlideWork:
     def _prepare(self, job: SlideJob) -> None:
         job.started, job.clock = datetime.now(UTC), Stopwatch(self._epoch)
         job.identity = self.cases.identity_of(job.path)
-        slide = job.held.enter_context(open_slide(job.path, self.spacing))
+        slide = job.held.enter_context(self.open_slide(job.path))
         job.info = slide.info
         self._identify(job)
         job.folder = folder_for(self.out, slide.info, self.pipeline.runtime.card)
@@ -179,7 +177,8 @@ class SlideWork:
         return {
             "identity": dataclasses.asdict(identity) if identity else None,
             "slide": slide.fingerprint,
-            "mpp": self.spacing.x_um if self.spacing else None,
+            "reader": slide.reader,
+            "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,
             "model": record.model_record(self.pipeline.runtime.card),
             "policy": self.policy.as_dict(),
             "runtime": self.pipeline.runtime.description,

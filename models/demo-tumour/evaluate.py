@@ -53,7 +53,7 @@ def score_slide(score: Score, slide: DrawnSlide) -> SlideScores:
 def lowest_threshold(tumour_free: list[SlideScores], most_tiles: int) -> float:
     """The lowest, in hundredths, with at most so many tiles at or above it on every slide."""
     ranked = [np.sort(slide.score)[::-1][most_tiles] for slide in tumour_free]
-    return float(np.floor(max(ranked) * 100) / 100 + 0.01)
+    return (int(np.floor(max(ranked) * 100)) + 1) / 100
 
 
 def tile_figures(slides: list[SlideScores], threshold: float) -> dict[str, Any]:
@@ -84,7 +84,9 @@ def slide_figures(slide: SlideScores, threshold: float) -> dict[str, Any]:
 
 def real_figures(score: Score, folder: Path, threshold: float) -> dict[str, Any]:
     """Kather's real tiles, mirrored out to the 224 px that the network sees."""
-    files = sorted(folder.glob("*_label_?.png"))
+    files = sorted(folder.rglob("*_label_?.png"))
+    if not files:
+        raise FileNotFoundError(f"no *_label_?.png in {folder}")
     lo, hi = (SIDE_PX - KATHER_PX) // 2, (SIDE_PX - KATHER_PX + 1) // 2
     rgb = []
     for file in files:

@@ -1,11 +1,15 @@
 """Blocks: drawn alone they are as drawn among others, and no border shows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.demo.conftest import FULL, Sample
+from tests.demo.conftest import FREE, FULL, Sample
+from wsi_ai.demo import SampleSpec
 from wsi_ai.demo.drawing import SampleDrawing
 from wsi_ai.demo.frame import BLOCK_PX, HALO_PX, BlockAt
+from wsi_ai.demo.plan import lay_out
 
 SIDE = -(-FULL.size_px // BLOCK_PX)
 ALL = [BlockAt(bx, by) for by in range(SIDE - 1) for bx in range(SIDE - 1)]
@@ -39,17 +43,26 @@ def test_neighbours_draw_the_strip_along_their_border_alike(
     assert varied > 4
 
 
-def test_another_seed_draws_another_slide(drawing: SampleDrawing, free_drawing: SampleDrawing):
-    n = min(len(d.plan.thick) for d in (drawing, free_drawing))
-    a, b = (d.plan.thick[:n, :n] for d in (drawing, free_drawing))
-    assert not np.array_equal(a, b)
-    at = BlockAt(2, 2)
-    assert not np.array_equal(drawing.block(at), free_drawing.block(at))
+def test_another_seed_draws_another_slide(free_drawing: SampleDrawing):
+    other, at = SampleDrawing(replace(FREE, seed=FREE.seed + 1)), BlockAt(2, 2)
+    assert not np.array_equal(other.plan.tissue, free_drawing.plan.tissue)
+    assert not np.array_equal(other.block(at), free_drawing.block(at))
+    assert not np.array_equal(other.block(BlockAt(0, 0)), free_drawing.block(BlockAt(0, 0)))
 
 
 def test_nests_lie_on_tumour_slides_only(drawing: SampleDrawing, free_drawing: SampleDrawing):
     assert sum(drawing.nests(at).mean() for at in ALL) > 1
     assert not any(free_drawing.nests(at).any() for at in ALL if max(at.bx, at.by) < 4)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("size_px", [1024, 1025, 2048, 9000])
+def test_a_slide_of_any_size_can_be_laid_out(size_px: int, seed: int):
+    spec = SampleSpec(size_px=size_px, seed=seed, tumour=True, pen=True, blur=True)
+    plan = lay_out(np.random.default_rng(seed), spec)
+    assert np.isfinite(plan.regions.border).all()
+    assert plan.tissue.max() > 0
+    assert plan.tumour.max() > 0
 
 
 def test_bare_blocks_hold_nothing_but_glass(drawing: SampleDrawing):

@@ -3,7 +3,7 @@
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -50,9 +50,17 @@ def run(
             min=0.01, max=100, help="Micrometres per pixel, in place of what the slides say."
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto or cpu.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, openvino, cuda, or cuda:1 and so on.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
+    ] = "fp32",
     policy: Annotated[
         Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
+    ] = None,
+    reader: Annotated[
+        str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")
     ] = None,
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False,
     cases: Annotated[
@@ -73,9 +81,30 @@ def run(
     2 the command, the model or the policy is wrong.
     """
     command = import_module("wsi_ai.cli.run")
-    options = command.RunOptions(mpp, device, policy, force, cases)
+    options = command.RunOptions(
+        mpp, device, policy, force, reader, command.Precision(precision), cases
+    )
     sending = command.Sending(send or [], outbox or str(out / "outbox.db"))
     raise typer.Exit(command.run(slides, model, out, options, sending, verbose))
+
+
+@app.command()
+def compare_readers(
+    slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="A slide file.")],
+    model: Annotated[Path, typer.Option(help="Folder with model.toml and weights.")],
+    readers: Annotated[
+        tuple[str, str], typer.Option(help="Two readers; auto is what the content chooses.")
+    ] = ("auto", "openslide"),
+    mpp: Annotated[
+        float | None, typer.Option(min=0.01, max=100, help="Micrometres per pixel.")
+    ] = None,
+) -> None:
+    """Read one plan through two readers: do the pixels differ, and does the flag?
+
+    Exit status: 0 the flag is the same; 1 it is not; 2 the slide cannot be compared.
+    """
+    command = import_module("wsi_ai.cli.compare_readers")
+    raise typer.Exit(command.compare(slide, model, readers, mpp))
 
 
 @app.command()
@@ -92,6 +121,29 @@ def demo_slide(
     command = import_module("wsi_ai.cli.demo_slide")
     marks = {"tumour": tumour, "pen": pen, "blur": blur}
     raise typer.Exit(command.draw(out, size, seed, mpp, marks))
+
+
+_models = typer.Typer(no_args_is_help=True, help="Look after models.")
+app.add_typer(_models, name="models")
+
+
+@_models.command()
+def verify(model: Annotated[Path, typer.Argument(help="Folder with model.toml.")]) -> None:
+    """Hold every runtime and precision here to the model's golden scores.
+
+    Exit status: 0 all that run are accepted; 1 one is refused, or none runs; 2 the model is wrong.
+    """
+    raise typer.Exit(import_module("wsi_ai.cli.models").check(model))
+
+
+@_models.command()
+def golden(
+    model: Annotated[Path, typer.Argument(help="Folder with model.toml.")],
+    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="To take tiles from.")],
+    count: Annotated[int, typer.Option(min=2, max=256, help="How many tiles.")] = 16,
+) -> None:
+    """Store tiles of slides, and their fp32 scores, with a model: the author's job, once."""
+    raise typer.Exit(import_module("wsi_ai.cli.models").golden(model, slides, count))
 
 
 delivery.add_to(app)

@@ -14,6 +14,9 @@ from wsi_ai.cli.progress import progress_for
 from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
+from wsi_ai.values import Precision
+
+__all__ = ["Precision", "RunOptions", "run"]
 
 _OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 

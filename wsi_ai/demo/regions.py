@@ -77,7 +77,8 @@ def divide(rng: np.random.Generator, n: int, pitch_px: float) -> Regions:
     far = np.asarray(
         cv2.distanceTransform(np.pad(inner, 1, "edge").astype(np.uint8), cv2.DIST_L2, 5)
     )
-    border = (far[1:-1, 1:-1].astype(np.float32) + np.float32(0.5)) * CELL_PX
+    # without any border on the slide the distance is the largest float
+    border = (np.minimum(far[1:-1, 1:-1], 400).astype(np.float32) + np.float32(0.5)) * CELL_PX
     return Regions(kept(label), kept(border), rng.integers(0, 1 << 20, (int(near.max()) + 1, 2)))
 
 

@@ -52,10 +52,15 @@ class OpenSlideSlide:
         self._lock = threading.Lock()
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """See ``contracts.Slide.read``."""
-        handle = self._handle()
+        """See ``contracts.Slide.read``.
+
+        The corner falls on the level's nearest pixel: between pixels OpenSlide would interpolate.
+        It still does, by up to half a level-0 pixel, where a downsample is no whole number.
+        """
+        handle, down = self._handle(), self.info.downsamples[level]
+        corner = round(round(x / down) * down), round(round(y / down) * down)
         try:
-            image = handle.read_region((x, y), level, (width, height))
+            image = handle.read_region(corner, level, (width, height))
         except openslide.OpenSlideError as error:
             self._drop(handle)
             raise TileUnreadable(str(error)) from None
@@ -102,6 +107,8 @@ def _info(
         downsamples=tuple(float(d) for d in handle.level_downsamples),
         fingerprint=digest,
         vendor=str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")),
+        reader="openslide",
+        icc_profile=_profile(handle),
     )
 
 
@@ -111,6 +118,11 @@ def _declined(path: Path) -> str:
     if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return "a TIFF file, but damaged, cut short or not tiled; copy it again or convert it"
     return "not a slide in a format that OpenSlide knows"
+
+
+def _profile(handle: openslide.OpenSlide) -> bytes | None:
+    profile = handle.color_profile
+    return None if profile is None else bytes(profile.tobytes())
 
 
 def _spacing(handle: openslide.OpenSlide) -> Spacing | None:

@@ -7,12 +7,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import TileUnreadable
+from wsi_ai.geometry import Size
+from wsi_ai.reading.colour import finisher
+from wsi_ai.reading.shrink import shrinker
 from wsi_ai.values import TileBatch, TilePlan
 
 log = logging.getLogger(__name__)
@@ -33,12 +35,20 @@ class RegionTiles:
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
+        finish = finisher(plan)
+
+        def read(tile: int) -> Tile:
+            pixels = read_tile(slide, plan, tile)
+            if finish:
+                finish(pixels)
+            return pixels
+
         waiting: deque[list[tuple[int, Future[Tile]]]] = deque()
         with ThreadPoolExecutor(self.threads, "tiles") as pool:
             try:
                 for first in range(start, len(plan), self.batch_size):
                     chunk = range(first, min(first + self.batch_size, len(plan)))
-                    waiting.append([(i, pool.submit(read_tile, slide, plan, i)) for i in chunk])
+                    waiting.append([(i, pool.submit(read, i)) for i in chunk])
                     if len(waiting) > _AHEAD:
                         yield _collect(plan, waiting.popleft())
                 while waiting:
@@ -78,9 +88,9 @@ def _read_in_pieces(slide: Slide, plan: TilePlan, x: int, y: int) -> Tile:
 
 
 def _resize(pixels: Tile, width: int, height: int) -> Tile:
-    shrinks = pixels.shape[1] >= width and pixels.shape[0] >= height
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (width, height), interpolation=how), np.uint8)
+    out = np.empty((height, width, 3), np.uint8)
+    shrinker(Size(pixels.shape[1], pixels.shape[0]), Size(width, height))(pixels, out)
+    return out
 
 
 def _collect(plan: TilePlan, chunk: list[tuple[int, Future[Tile]]]) -> TileBatch:

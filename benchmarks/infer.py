@@ -1,0 +1,162 @@
+"""Tiles per second of the host's runtimes, beside what each library reaches alone.
+
+    python benchmarks/infer.py [--rounds 5] [--networks resnet18 ...] [--json]
+
+ResNet-18, ResNet-50 and ViT-S/16 with random weights, at 224 px, batch 32, fp32, on all cores at
+hand.  Ours takes uint8 tiles and gives scores; the others are given a float batch that is ready,
+and nothing is asked of what they return.  Variants alternate within each round; medians.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import networks
+import numpy as np
+import onnxruntime as ort
+import openvino as ov
+import torch
+
+from wsi_ai.manifest import load_card
+from wsi_ai.registry import open_runtime
+from wsi_ai.scoring import prepare
+from wsi_ai.values import RuntimeRequest, TileBatch
+
+BATCH, REST_S = 32, 0.1
+OURS, OURS_OPENVINO, OURS_TORCH = "wsi_ai auto", "wsi_ai openvino", "wsi_ai torch"
+EAGER, CHANNELS, SESSION, OPENVINO = "torch eager", "torch channels-last", "onnxruntime", "openvino"
+Run = Callable[[], object]
+
+
+def variants(network: networks.Network, pixels: np.ndarray) -> dict[str, Run]:
+    card = load_card(network.onnx)
+    tiles = prepare(pixels, card)
+    return {
+        EAGER: eager(network.module, torch.from_numpy(tiles)),
+        SESSION: session(card.weights, tiles),
+        OURS: ours(network.onnx, "auto", pixels),
+        OPENVINO: compiled(card.weights, tiles),
+        OURS_OPENVINO: ours(network.onnx, "openvino", pixels),
+        CHANNELS: eager(
+            network.module, torch.from_numpy(tiles).to(memory_format=torch.channels_last)
+        ),
+        OURS_TORCH: ours(network.pt2, "cpu", pixels),
+    }
+
+
+def ours(model: Path, device: str, pixels: np.ndarray) -> Run:
+    runtime = open_runtime(load_card(model), RuntimeRequest(device))
+    batch = TileBatch("bench", np.arange(len(pixels)), pixels)
+    return lambda: list(runtime.predict([batch]))
+
+
+def eager(module: torch.nn.Module, tiles: torch.Tensor) -> Run:
+    """Weights stay as they are: each variant is given the memory order of its tiles."""
+
+    def run() -> object:
+        with torch.inference_mode():
+            return module(tiles)
+
+    return run
+
+
+def session(path: Path, tiles: np.ndarray) -> Run:
+    """A session tuned by hand: all cores, all optimisations, a fixed batch."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = cores()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_free_dimension_override_by_name("n", BATCH)
+    options.log_severity_level = 4
+    opened = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    name = opened.get_inputs()[0].name
+    return lambda: opened.run(None, {name: tiles})
+
+
+def compiled(path: Path, tiles: np.ndarray) -> Run:
+    """A network compiled by hand: all cores, one stream, a fixed batch, fp32."""
+    core = ov.Core()
+    model = core.read_model(path)
+    model.reshape(list(tiles.shape))
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": cores()}
+    request = core.compile_model(
+        model, "CPU", {**settings, "PERFORMANCE_HINT": "LATENCY"}
+    ).create_infer_request()
+    return lambda: request.infer([tiles], share_inputs=True)
+
+
+def cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def measure(runs: dict[str, Run], rounds: int) -> dict[str, list[float]]:
+    """Tiles per second, one figure a round; the order is turned round from round to round."""
+    for run in runs.values():
+        run()
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    names = list(runs)
+    for turn in range(rounds):
+        for name in names if turn % 2 else reversed(names):
+            time.sleep(REST_S)  # so that no library's threads still spin
+            start = time.perf_counter()
+            runs[name]()
+            rates[name].append(BATCH / (time.perf_counter() - start))
+    return rates
+
+
+def ratios(network: str, rates: dict[str, list[float]]) -> list[dict[str, object]]:
+    """Each a median over rounds of the ratio within the round."""
+
+    def row(
+        name: str, target: float | None, over: tuple[str, ...], of: str = OURS
+    ) -> dict[str, object]:
+        best = max(over, key=lambda other: statistics.median(rates[other]))
+        by_round = [a / b for a, b in zip(rates[of], rates[best], strict=True)]
+        return {
+            "name": f"{network}: {name}",
+            "ratio": round(statistics.median(by_round), 3),
+            "target": target,
+            "rounds": [round(r, 3) for r in by_round],
+            "tiles_per_s": round(statistics.median(rates[of]), 1),
+            "beside": best,
+        }
+
+    eager_target = 1.8 if network == "resnet18" else None
+    return [
+        row("auto / best session alone", 0.97, (SESSION, OPENVINO)),
+        row("auto / torch eager", eager_target, (EAGER,)),
+        row("openvino / openvino alone", None, (OPENVINO,), OURS_OPENVINO),
+        row("torch / torch channels-last", None, (CHANNELS,), OURS_TORCH),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--networks", nargs="+", choices=networks.NAMES, default=networks.NAMES)
+    parser.add_argument("--json", action="store_true", help="print one JSON line per row")
+    args = parser.parse_args()
+    torch.set_num_threads(cores())
+    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), np.uint8)
+    print(f"{platform.processor() or platform.machine()}, {cores()} cores", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in args.networks:
+            network = networks.make_network(name, Path(folder))
+            rates = measure(variants(network, pixels), args.rounds)
+            told = {k: round(statistics.median(v), 1) for k, v in rates.items()}
+            print(f"{name}, tiles/s: {told}", file=sys.stderr)
+            for row in ratios(name, rates):
+                if args.json:
+                    print(json.dumps(row), flush=True)
+                else:
+                    print(f"{row['name']:<48} {row['ratio']:>6} (target {row['target']})")
+
+
+if __name__ == "__main__":
+    main()

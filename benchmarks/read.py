@@ -1,0 +1,280 @@
+"""How fast slides are read, as a share of the codec's own limit, beside the peers.
+
+    python benchmarks/read.py BIG.svs [--jpeg2000 J2K.svs] [--dicom FOLDER] [--json]
+
+Each slide has a tissue mask beside it, SLIDE.mask16.npy; without one, all of it is read.  Figures
+are medians over rounds; see ``rounds``.  The limit: every stored tile that the plan needs, decoded
+once by the same library into kept buffers by the same number of threads, and nothing else.  Peers
+that are not installed are null.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from peers import BATCH, WORKERS, Job, dicom_peers, installed
+from rounds import Ratios, alternate
+
+from wsi_ai.contracts import EncodedSlide
+from wsi_ai.geometry import Spacing
+from wsi_ai.planning import plan_tiles
+from wsi_ai.readers import dicom, tiff
+from wsi_ai.reading import HostTiles
+from wsi_ai.reading.host import fetcher, placement
+from wsi_ai.reading.schedule import StoredGrid, schedule
+from wsi_ai.values import Codec, SlideInfo, TilePlan, TileSpec
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Tiles of ``size_px`` at ``scale`` times the slide's µm/px, the grid moved by ``shift``."""
+
+    name: str
+    size_px: int
+    scale: float = 1.0
+    shift: tuple[int, int] = (0, 0)
+
+
+PATTERNS = (
+    Pattern("256 px, aligned", 256),
+    Pattern("256 px, not aligned", 256, shift=(100, 77)),
+    Pattern("224 px, the slide's own um/px", 224),
+    Pattern("224 px, 2x um/px, not stored", 224, scale=2.0),
+    Pattern("224 px, 1.87x um/px", 224, scale=1.87),
+)
+OWN_SCALE = PATTERNS[2]
+
+
+@dataclass(frozen=True)
+class Shifted(TilePlan):
+    """A plan whose grid does not begin in the slide's corner."""
+
+    shift: tuple[int, int] = (0, 0)
+
+    def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        x, y = super().corners(start, stop)
+        return x + self.shift[0], y + self.shift[1]
+
+
+def plan(info: SlideInfo, path: Path, pattern: Pattern, most: int) -> TilePlan:
+    """Tiles whose centre lies in tissue, in row order, from the middle of the slide."""
+    info = replace(info, spacing=info.spacing or Spacing(0.5, 0.5))
+    um = info.known_spacing().x_um
+    spec = TileSpec(pattern.size_px, um * pattern.scale, pattern.size_px)
+    whole = plan_tiles(info, np.ones((1, 1), np.bool_), spec)
+    cells = whole.cells[np.lexsort((whole.cells[:, 1], whole.cells[:, 0]))]
+    mask = Path(f"{path}.mask16.npy")
+    if mask.exists():
+        tissue = np.load(mask)
+        centre = (cells + 0.5) * (whole.step.y, whole.step.x)
+        at = (centre * tissue.shape / (info.size.height, info.size.width)).astype(int)
+        at = np.minimum(at, np.array(tissue.shape) - 1)
+        inside = (centre + pattern.size_px * 2 < (info.size.height, info.size.width)).all(1)
+        cells = cells[tissue[at[:, 0], at[:, 1]] & inside]
+    middle = max(0, (len(cells) - most) // 2)
+    return Shifted(
+        info,
+        spec,
+        whole.level,
+        whole.read_px,
+        cells[middle : middle + most],
+        whole.grid,
+        whole.step,
+        pattern.shift,
+    )
+
+
+def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
+    """Decode what the plan needs, once, and nothing else."""
+    level = slide.encoded_level(plan.level)
+    fetch, tile = fetcher(level), level.encoding.tile
+    jobs = schedule(StoredGrid(level.size, tile), placement(plan, 0), len(plan), 0).jobs
+    kept = [np.zeros((tile.height, tile.width, 3), np.uint8) for _ in range(WORKERS)]
+
+    def run() -> int:
+        todo = iter(jobs)
+
+        def work(out: NDArray[np.uint8]) -> None:
+            for job in todo:
+                fetch(job.col, job.row, out)
+
+        threads = [threading.Thread(target=work, args=(out,)) for out in kept]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return len(jobs)
+
+    return run
+
+
+def ours(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
+    """As the pipeline reads: the slide is open, for tissue was found on it, and the runtime owns
+    the batch buffers."""
+    kept: list[NDArray[np.uint8]] = []
+
+    def run() -> int:
+        spare = iter(kept)
+
+        def allocate(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+            buffer = next(spare, None)
+            if buffer is None:
+                buffer = np.zeros(shape, np.uint8)
+                kept.append(buffer)
+            return buffer
+
+        source = HostTiles(BATCH, WORKERS, allocate)
+        return sum(len(batch.index) for batch in source(slide, plan, 0))
+
+    return run
+
+
+def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str, Any]:
+    """One pattern's line."""
+    with open_stored(path) as slide:
+        wanted = plan(slide.info, path, pattern, args.tiles)
+        job = Job(
+            str(path),
+            wanted.level,
+            wanted.slide.downsamples[wanted.level],
+            np.stack(wanted.corners(0, len(wanted)), axis=1),
+            wanted.read_px.width,
+            pattern.size_px,
+        )
+        readers = {"ours": ours(slide, wanted)}
+        peers = dicom_peers() if path.is_dir() else installed()
+        if slide.encoded_level(0).encoding.codec is Codec.JPEG2000:
+            peers.pop("pyvips", None)  # its wheel does not decode Aperio's
+        readers |= {name: partial(read, job) for name, read in peers.items()}
+        found = alternate(limit(slide, wanted), readers, args.rounds, args.tries)
+    line = {"pattern": pattern.name, "tiles": len(wanted), **ratios(found)}
+    return {**line, "peak_mib": peak_mib(path, pattern, args)}
+
+
+def ratios(found: dict[str, Ratios]) -> dict[str, Any]:
+    """Each peer against ours, by way of the limit that was measured beside each."""
+    own = found.pop("ours")
+    against = {name: round(own.of_limit / peer.of_limit, 2) for name, peer in found.items()}
+    best = min(against, key=against.__getitem__, default=None)
+    return {
+        "of_limit": round(own.of_limit, 3),
+        "of_limit_cpu": round(own.of_limit_cpu, 3),
+        "vs_openslide": against.get("openslide"),
+        "vs_cucim": against.get("cucim"),
+        "vs_best_peer": against.get(best or ""),
+        "best_peer": best,
+        "vs": against,
+        "seconds": round(median(t.wall for t in own.own), 3),
+        "rounds": len(own.own),
+        "loaded": sum(r.loaded for r in (own, *found.values())),
+    }
+
+
+def peak_mib(path: Path, pattern: Pattern, args: argparse.Namespace) -> int:
+    """Most memory that a process of its own takes for our reader."""
+    words = [str(path), "--only", pattern.name, "--tiles", str(args.tiles)]
+    command = [sys.executable, __file__, *words]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
+def only(path: Path, pattern: Pattern, most: int) -> None:
+    """Read with ours and print the peak."""
+    with open_stored(path) as slide:
+        ours(slide, plan(slide.info, path, pattern, most))()
+    status = Path("/proc/self/status").read_text()
+    print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+
+
+def open_stored(path: Path) -> EncodedSlide:
+    return dicom.open_slide(path) if path.is_dir() else tiff.open_slide(path)
+
+
+def machine() -> str:
+    """Processor and versions, in one line."""
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    names = (
+        "simplejpeg",
+        "imagecodecs",
+        "opencv-python-headless",
+        "openslide-bin",
+        "torch",
+        "cucim-cu12",
+        "pyvips-binary",
+        "fastslide",
+    )
+    return f"{cpu}, {os.cpu_count()} processors, Python {platform.python_version()}; " + ", ".join(
+        f"{name} {_version(name)}" for name in names
+    )
+
+
+HEAD = f"{'':30} {'of limit':>8} {'in cpu s':>8} {'tiles/s':>8} {'openslide':>9} {'cucim':>6}"
+HEAD += f" {'best peer':>16} {'peak MiB':>8} {'loaded':>6}"
+
+
+def row(line: dict[str, Any]) -> str:
+    def times(value: float | None) -> str:
+        return "-" if value is None else f"{value:.2f}x"
+
+    best = f"{times(line['vs_best_peer'])} {line['best_peer']}"
+    return (
+        f"{line['pattern']:30} {line['of_limit']:8.2f} {line['of_limit_cpu']:8.2f}"
+        f" {line['tiles'] / line['seconds']:8.0f} {times(line['vs_openslide']):>9}"
+        f" {times(line['vs_cucim']):>6} {best:>16} {line['peak_mib']:8} {line['loaded']:6}"
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "-"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("slide", type=Path)
+    parser.add_argument("--jpeg2000", type=Path)
+    parser.add_argument("--dicom", type=Path, help="a folder")
+    parser.add_argument("--tiles", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tries", type=int, default=10)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--only", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.only:
+        known = {p.name: p for p in PATTERNS}
+        only(args.slide, known.get(args.only, OWN_SCALE), args.tiles)
+        return
+    todo = [(args.slide, pattern) for pattern in PATTERNS]
+    for path, name in ((args.jpeg2000, "JPEG 2000, 224 px"), (args.dicom, "DICOM JPEG, 224 px")):
+        todo += [(path, replace(OWN_SCALE, name=name))] if path else []
+    if not args.json:
+        print(f"{machine()}\n{HEAD}", flush=True)
+    for path, pattern in todo:
+        line = measure(path, pattern, args)
+        print(json.dumps(line) if args.json else row(line), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""The same on a real CUDA device.  Skipped where there is none; failing there instead where
+WSI_AI_REQUIRE_GPU=1 says that there must be one."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import DEMO_MODEL
+from tests.models_for_tests import red_network, write_model
+from wsi_ai.contracts import Runtime
+from wsi_ai.errors import DeviceError
+from wsi_ai.gpu.driver import open_driver
+from wsi_ai.manifest import load_card
+from wsi_ai.registry import open_runtime
+from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
+from wsi_ai.values import Precision, RuntimeRequest
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cuda() -> None:
+    try:
+        open_driver()
+        pytest.importorskip("torch", reason="torch is not installed")
+    except (DeviceError, pytest.skip.Exception) as error:
+        if os.environ.get("WSI_AI_REQUIRE_GPU") == "1":
+            pytest.fail(f"WSI_AI_REQUIRE_GPU=1, but {error}")
+        pytest.skip(f"no CUDA device: {error}")
+
+
+def torch_model(folder: Path) -> Path:
+    import torch
+
+    from tests.runtimes.torch_models import Nets, Red, write_torch_model
+
+    return write_torch_model(folder, Nets(Red(), torch.zeros(2, 3, 64, 64)).pt2(), "pt2")
+
+
+class TestOnnxOnCuda(RuntimeContract):
+    @pytest.fixture
+    def runtime(self, tmp_path: Path) -> Runtime:
+        card = load_card(write_model(tmp_path / "m", red_network()))
+        return open_runtime(card, RuntimeRequest("cuda:0"))
+
+
+class TestTorchOnCuda(RuntimeContract):
+    @pytest.fixture
+    def runtime(self, tmp_path: Path) -> Runtime:
+        return open_runtime(load_card(torch_model(tmp_path / "m")), RuntimeRequest("cuda:0"))
+
+
+def scores(runtime: Runtime, pixels: np.ndarray) -> np.ndarray:
+    sizes = [runtime.batch_size] * (len(pixels) // runtime.batch_size)
+    if rest := len(pixels) - sum(sizes):
+        sizes.append(rest)
+    return np.concatenate([p.scores for p in runtime.predict(Arena(pixels, sizes))])
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (700, 64, 64, 3), dtype=np.uint8)
+
+
+def test_onnx_gives_on_the_device_what_it_gives_on_the_host(
+    tmp_path: Path, pixels: np.ndarray
+) -> None:
+    card = load_card(write_model(tmp_path / "m", red_network()))
+    host, there = (open_runtime(card, RuntimeRequest(d)) for d in ("cpu", "cuda:0"))
+    np.testing.assert_allclose(scores(there, pixels), scores(host, pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "atol"), [("fp32", 1e-5), ("fp16", 0.01), ("bf16", 0.05)])
+def test_torch_gives_on_the_device_what_it_gives_on_the_host(
+    tmp_path: Path, pixels: np.ndarray, precision: str, atol: float
+) -> None:
+    card = load_card(torch_model(tmp_path / "m"))
+    host = open_runtime(card, RuntimeRequest("cpu"))
+    there = open_runtime(card, RuntimeRequest("cuda:0", Precision(precision)))
+    np.testing.assert_allclose(scores(there, pixels), scores(host, pixels), atol=atol)
+
+
+def test_auto_is_the_device_where_there_is_one(tmp_path: Path) -> None:
+    card = load_card(torch_model(tmp_path / "m"))
+    assert "/cuda:0 " in open_runtime(card, RuntimeRequest()).description
+
+
+def test_the_demo_models_flags_are_the_same_on_the_device() -> None:
+    from wsi_ai.parity import verify
+
+    if not (DEMO_MODEL / "golden.json").exists():
+        pytest.skip("the demo model has no golden tiles yet")
+    rows = verify(DEMO_MODEL, [RuntimeRequest("cuda:0")])
+    assert all(row.accepted for row in rows)

@@ -1,0 +1,187 @@
+"""DICOM whole-slide images: every transfer syntax reads alike, and what is no slide says so."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import openslide as library
+import pydicom
+import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.uid import RLELossless, generate_uid
+
+from wsi_ai.contracts import Slide
+from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.geometry import Size, Spacing
+from wsi_ai.readers.dicom import open_slide
+from wsi_ai.testing import SlideContract
+
+Image = NDArray[np.uint8]
+
+
+def whole(path: Path, level: int = 0) -> Image:
+    with open_slide(path) as slide:
+        size = slide.encoded_level(level).size
+        return slide.read(level, 0, 0, size.width, size.height)
+
+
+@pytest.fixture
+def wsi2dcm(shared_data: Path) -> Path:
+    return shared_data / "dicom" / "wsi2dcm"
+
+
+@pytest.fixture
+def highdicom(shared_data: Path) -> Path:
+    return shared_data / "dicom" / "highdicom"
+
+
+class TestDicom(SlideContract):
+    @pytest.fixture(params=["jpeg", "jpeg2000", "raw"])
+    def slide(self, wsi2dcm: Path, request: pytest.FixtureRequest) -> Iterator[Slide]:
+        with open_slide(wsi2dcm / f"{request.param}.dcm") as slide:
+            yield slide
+
+
+def test_the_three_transfer_syntaxes_read_alike(wsi2dcm: Path) -> None:
+    raw, lossless, jpeg = (whole(wsi2dcm / f"{n}.dcm") for n in ("raw", "jpeg2000", "jpeg"))
+    np.testing.assert_array_equal(raw, lossless)
+    assert np.abs(raw.astype(int) - jpeg).mean() < 3
+
+
+@pytest.mark.parametrize("name", ["raw", "jpeg2000", "jpeg"])
+def test_pixels_and_spacing_are_openslides(wsi2dcm: Path, name: str) -> None:
+    path = wsi2dcm / f"{name}.dcm"
+    with library.OpenSlide(path) as reference, open_slide(path) as slide:
+        theirs = reference.read_region((0, 0), 0, reference.dimensions).convert("RGB")
+        um = float(reference.properties["openslide.mpp-x"])
+        assert slide.info.spacing == Spacing(um, um)
+    np.testing.assert_array_equal(whole(path), np.asarray(theirs))
+
+
+def test_jpeg_ls_reads_with_and_without_a_table_of_offsets(highdicom: Path) -> None:
+    stored = pydicom.dcmread(highdicom / "sm_image.dcm").pixel_array
+    wanted = stored.reshape(5, 5, 10, 10, 3).swapaxes(1, 2).reshape(50, 50, 3)
+    for name in ("sm_image", "sm_image_jpegls", "sm_image_jpegls_nobot"):
+        np.testing.assert_array_equal(whole(highdicom / f"{name}.dcm"), wanted)
+
+
+def series(folder: Path, source: Path, changes: list[dict[str, object]]) -> Path:
+    """Instances of one series, each the source with some changes."""
+    for n, change in enumerate(changes):
+        data = pydicom.dcmread(source)
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        for name, value in change.items():
+            setattr(data, name, value)
+        data.save_as(folder / f"{n}.dcm")
+    return folder
+
+
+def cut(header: Dataset, n: int) -> bytes:
+    """The first ``n`` frames' pixels."""
+    return bytes(header.PixelData[: n * header.Rows * header.Columns * 3])
+
+
+def test_a_folder_is_a_pyramid_and_labels_are_left_aside(tmp_path: Path, wsi2dcm: Path) -> None:
+    raw = pydicom.dcmread(wsi2dcm / "raw.dcm")
+    half = {
+        "TotalPixelMatrixColumns": 478, "TotalPixelMatrixRows": 357, "NumberOfFrames": 4,
+        "PixelData": cut(raw, 4),
+    }  # fmt: skip
+    label = {"ImageType": ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]}
+    folder = series(tmp_path, wsi2dcm / "raw.dcm", [half, label, {}])
+    for path in (folder, folder / "0.dcm", folder / "1.dcm", folder / "2.dcm"):
+        with open_slide(path) as slide:
+            assert slide.info.size == Size(957, 715)
+            assert [round(d) for d in slide.info.downsamples] == [1, 2]
+    assert open_slide(folder).info.fingerprint == open_slide(folder / "2.dcm").info.fingerprint
+
+
+def test_a_label_alone_is_refused_with_its_reason(tmp_path: Path, wsi2dcm: Path) -> None:
+    label = {"ImageType": ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]}
+    with pytest.raises(SlideError, match="LABEL"):
+        open_slide(series(tmp_path, wsi2dcm / "raw.dcm", [label]))
+
+
+def test_sparse_tiles_that_are_not_there_are_white(tmp_path: Path, highdicom: Path) -> None:
+    data = pydicom.dcmread(highdicom / "sm_image.dcm")
+    groups = []
+    for n in (0, 7, 24):
+        row, col = divmod(n, 5)
+        place, group = Dataset(), Dataset()
+        place.ColumnPositionInTotalImagePixelMatrix = col * 10 + 1
+        place.RowPositionInTotalImagePixelMatrix = row * 10 + 1
+        group.PlanePositionSlideSequence = [place]
+        groups.append(group)
+    full = whole(highdicom / "sm_image.dcm")
+    sparse = {
+        "DimensionOrganizationType": "TILED_SPARSE", "NumberOfFrames": 3,
+        "PerFrameFunctionalGroupsSequence": groups,
+        "PixelData": b"".join(data.PixelData[n * 300 : n * 300 + 300] for n in (0, 7, 24)),
+    }  # fmt: skip
+    pixels = whole(series(tmp_path, highdicom / "sm_image.dcm", [sparse]))
+    np.testing.assert_array_equal(pixels[10:20, 20:30], full[10:20, 20:30])
+    assert (pixels[10:20, :20] == 255).all()
+
+
+def test_parts_of_a_concatenation_are_one_level(tmp_path: Path, highdicom: Path) -> None:
+    source = highdicom / "sm_image.dcm"
+    stored, uid = pydicom.dcmread(source).PixelData, generate_uid()
+    parts: list[dict[str, object]] = [
+        {
+            "ConcatenationUID": uid, "ConcatenationFrameOffsetNumber": first,
+            "NumberOfFrames": count, "PixelData": stored[first * 300 : (first + count) * 300],
+        }
+        for first, count in ((0, 11), (11, 14))
+    ]  # fmt: skip
+    np.testing.assert_array_equal(whole(series(tmp_path, source, parts)), whole(source))
+
+
+def test_run_lengths_are_decoded(tmp_path: Path, highdicom: Path) -> None:
+    data = pydicom.dcmread(highdicom / "sm_image.dcm")
+    data.compress(RLELossless, generate_instance_uid=False)
+    data.save_as(tmp_path / "rle.dcm")
+    np.testing.assert_array_equal(whole(tmp_path / "rle.dcm"), whole(highdicom / "sm_image.dcm"))
+
+
+def test_frames_in_several_fragments_are_joined(tmp_path: Path, wsi2dcm: Path) -> None:
+    data = pydicom.dcmread(wsi2dcm / "jpeg.dcm")
+    frames = list(pydicom.encaps.generate_frames(data.PixelData, number_of_frames=12))
+    data.PixelData = encapsulate(frames, fragments_per_frame=3)
+    data.save_as(tmp_path / "parts.dcm")
+    np.testing.assert_array_equal(whole(tmp_path / "parts.dcm"), whole(wsi2dcm / "jpeg.dcm"))
+
+
+def test_a_frame_of_nothing_cannot_be_read(tmp_path: Path, wsi2dcm: Path) -> None:
+    data = pydicom.dcmread(wsi2dcm / "jpeg.dcm")
+    frames = list(pydicom.encaps.generate_frames(data.PixelData, number_of_frames=12))
+    data.PixelData = encapsulate([frames[0], b"\0\0", *frames[2:]])
+    data.save_as(tmp_path / "empty.dcm")
+    with open_slide(tmp_path / "empty.dcm") as slide:
+        slide.read(0, 0, 0, 200, 200)
+        with pytest.raises(TileUnreadable):
+            slide.read(0, 256, 0, 20, 20)
+
+
+@pytest.mark.parametrize("name", ["seg_image_sm_dots", "sm_annotations", "sm_image_grayscale"])
+def test_what_is_no_slide_is_refused(highdicom: Path, name: str) -> None:
+    with pytest.raises(SlideError) as refused:
+        open_slide(highdicom / f"{name}.dcm")
+    assert not isinstance(refused.value, UnknownFormat)
+
+
+def test_what_is_no_dicom_is_declined(cmu: Path, tmp_path: Path) -> None:
+    for path in (cmu, tmp_path):
+        with pytest.raises(UnknownFormat):
+            open_slide(path)
+
+
+def test_a_file_cut_short_is_refused_or_loses_frames(tmp_path: Path, wsi2dcm: Path) -> None:
+    whole_file = (wsi2dcm / "raw.dcm").read_bytes()
+    path = tmp_path / "cut.dcm"
+    path.write_bytes(whole_file[: len(whole_file) // 2])
+    with open_slide(path) as slide:
+        slide.read(0, 0, 0, 256, 256)
+        with pytest.raises(TileUnreadable):
+            slide.read(0, 500, 600, 100, 100)

@@ -1,0 +1,32 @@
+"""Slides that lie elsewhere, and what tiffslide must not be asked for."""
+
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+
+from wsi_ai.errors import SlideError
+from wsi_ai.registry import open_slide
+
+
+def test_an_address_is_read_through_tiffslide_and_shows_the_same(cmu: Path) -> None:
+    with fsspec.open("memory://slides/far.svs", "wb") as file:
+        file.write(cmu.read_bytes())
+    with open_slide(Path("memory://slides/far.svs")) as far, open_slide(cmu) as near:
+        assert (far.info.reader, near.info.reader) == ("tiffslide", "tiff")
+        assert far.info.fingerprint == near.info.fingerprint
+        assert far.info.spacing == near.info.spacing
+        there, here = (slide.read(0, 777, 888, 300, 200) for slide in (far, near))
+    np.testing.assert_array_equal(there, here)
+
+
+def test_jpeg_2000_never_reaches_a_flag_through_tiffslide(shared_data: Path) -> None:
+    slide = shared_data / "slides" / "tcga-cr-7395-01a-01-ts1.svs"
+    with pytest.raises(SlideError, match="JPEG 2000"):
+        open_slide(slide, reader="tiffslide")
+
+
+def test_an_address_that_leads_nowhere_is_a_slide_error() -> None:
+    with pytest.raises(SlideError):
+        open_slide(Path("memory://slides/none.svs"))

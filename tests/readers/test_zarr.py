@@ -1,0 +1,74 @@
+"""OME-Zarr images, as the specification has them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+from tests.reading.memory import noise
+from wsi_ai.contracts import Slide
+from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.geometry import Spacing
+from wsi_ai.readers.zarr import open_slide
+from wsi_ai.testing import SlideContract
+
+PIXELS = np.kron(noise(160, 120), np.ones((4, 4, 1), np.uint8))
+
+
+def write(folder: Path, version: int, axes: str = "cyx", pixels: np.ndarray = PIXELS) -> Path:
+    """Two levels; 0.4 on Zarr 2, 0.5 on Zarr 3."""
+    group = zarr.open_group(folder, mode="w", zarr_format=2 if version == 4 else 3)
+    sides, datasets = {"t": 1, "z": 1}, []
+    for level, step in enumerate((1, 4)):
+        small = pixels[::step, ::step]
+        shaped = small.transpose(["yxc".index(a) for a in axes if a in "yxc"])
+        shaped = shaped.reshape([sides.get(a) or small.shape["yxc".index(a)] for a in axes])
+        chunks = tuple(1 if a in "tz" else 100 for a in axes)
+        group.create_array(str(level), data=shaped, chunks=chunks)
+        scale = [0.25 * step if a in "xy" else 1.0 for a in axes]
+        datasets.append(
+            {"path": str(level), "coordinateTransformations": [{"type": "scale", "scale": scale}]}
+        )
+    named = [{"name": a, **({"unit": "micrometer"} if a in "xy" else {})} for a in axes]
+    about = {"multiscales": [{"version": f"0.{version}", "axes": named, "datasets": datasets}]}
+    group.attrs.update({"ome": {"version": "0.5", **about}} if version == 5 else about)
+    return folder
+
+
+class TestZarrSlide(SlideContract):
+    @pytest.fixture(params=[(4, "tczyx"), (5, "cyx"), (5, "yxc")])
+    def slide(self, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Slide]:
+        with open_slide(write(tmp_path / "slide.zarr", *request.param)) as slide:
+            assert slide.info.spacing == Spacing(0.25, 0.25)
+            np.testing.assert_array_equal(slide.read(0, 0, 0, 640, 480), PIXELS)
+            yield slide
+
+
+def test_other_folders_are_declined(tmp_path: Path) -> None:
+    with pytest.raises(UnknownFormat):
+        open_slide(tmp_path)
+
+
+def test_a_heatmap_is_no_slide(tmp_path: Path) -> None:
+    folder = write(tmp_path / "slide.zarr", 5, pixels=PIXELS.astype(np.float32))
+    with pytest.raises(SlideError):
+        open_slide(folder)
+
+
+def test_a_damaged_chunk_cannot_be_read_and_others_can(tmp_path: Path) -> None:
+    folder = write(tmp_path / "slide.zarr", 5)
+    (folder / "0" / "c" / "0" / "0" / "0").write_bytes(b"damaged")
+    with open_slide(folder) as slide:
+        with pytest.raises(TileUnreadable):
+            slide.read(0, 0, 0, 50, 50)
+        np.testing.assert_array_equal(slide.read(0, 200, 200, 9, 9), PIXELS[200:209, 200:209])
+
+
+def test_the_fingerprint_changes_with_any_chunk(tmp_path: Path) -> None:
+    folder = write(tmp_path / "slide.zarr", 5)
+    before = open_slide(folder).info.fingerprint
+    chunk = folder / "1" / "c" / "0" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes() + b"x")
+    assert open_slide(folder).info.fingerprint != before

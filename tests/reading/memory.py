@@ -1,0 +1,50 @@
+"""A slide of stored tiles in memory, uncompressed, some of which are damaged or were never
+scanned."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.errors import TileUnreadable
+from wsi_ai.geometry import Size, Spacing
+from wsi_ai.readers.stored import StoredSlide
+from wsi_ai.values import Codec, Encoding, SlideInfo
+
+Place = tuple[int, int]
+
+
+@dataclass
+class MemoryLevel:
+    """``pixels`` is (height, width, 3); counts how often each tile was asked for."""
+
+    pixels: NDArray[np.uint8]
+    tile: Size
+    damaged: frozenset[Place] = frozenset()
+    unscanned: frozenset[Place] = frozenset()
+
+    def __post_init__(self) -> None:
+        self.size = Size(self.pixels.shape[1], self.pixels.shape[0])
+        self.encoding = Encoding(Codec.RAW, self.tile)
+        self.asked: list[Place] = []
+
+    def encoded(self, col: int, row: int) -> bytes | None:
+        self.asked.append((col, row))
+        if (col, row) in self.damaged:
+            raise TileUnreadable("damaged on purpose")
+        if (col, row) in self.unscanned:
+            return None
+        height, width = self.tile.height, self.tile.width
+        tile = np.full((height, width, 3), 7, np.uint8)  # what the rim is padded with
+        part = self.pixels[row * height : (row + 1) * height, col * width : (col + 1) * width]
+        tile[: part.shape[0], : part.shape[1]] = part
+        return tile.tobytes()
+
+
+def memory_slide(level: MemoryLevel) -> StoredSlide:
+    info = SlideInfo("memory", level.size, Spacing(0.5, 0.5), (1.0,), "beef" * 16)
+    return StoredSlide(info, [level], lambda: None)
+
+
+def noise(width: int, height: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(3).integers(0, 256, (height, width, 3), np.uint8)

@@ -1,0 +1,89 @@
+"""Two readers, one slide: how far apart, and whether it matters."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from tests.models_for_tests import red_network, write_model
+from wsi_ai.app import RunOptions, run_slides
+from wsi_ai.compare import compare_readers
+from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.flags import Level
+from wsi_ai.registry import open_slide
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "red", red_network(), mpp=1.0)
+
+
+FIXTURES = [
+    ("slides/cmu-1-small-region.svs", None, "tiff"),
+    ("slides/tcga-cr-7395-01a-01-ts1.svs", 1.0, "tiff"),
+    ("slides/cmu1_generic_pyramid.tif", 0.7, "tiff"),
+    ("dicom/wsi2dcm/jpeg.dcm", 0.5, "dicom"),
+]
+
+
+@pytest.mark.parametrize(("name", "mpp", "reader"), FIXTURES)
+def test_the_readers_agree_on_pixels_and_flag(
+    shared_data: Path, model: Path, name: str, mpp: float | None, reader: str
+) -> None:
+    found = compare_readers(shared_data / name, model, options=RunOptions(mpp))
+    assert found.readers == (reader, "openslide")
+    assert found.tiles > 0
+    assert (found.max_difference, found.unmatched) == (0, 0)
+    assert math.isinf(found.psnr_db)
+    assert found.same_flag
+
+
+def test_where_openslide_interpolates_the_flag_is_still_the_same(
+    shared_data: Path, model: Path
+) -> None:
+    """On a level whose downsample is no whole number it cannot be asked for whole pixels."""
+    found = compare_readers(shared_data / "slides" / "cmu1_generic_pyramid.tif", model)
+    assert found.max_difference > 0
+    assert found.psnr_db > 33
+    assert found.same_flag
+
+
+@pytest.mark.parametrize(("name", "mpp", "reader"), FIXTURES[:2])
+def test_a_run_says_which_reader_read_and_the_flag_is_the_same(
+    shared_data: Path, model: Path, tmp_path: Path, name: str, mpp: float | None, reader: str
+) -> None:
+    levels = set[Level]()
+    for wanted in (None, "openslide"):
+        (done,) = run_slides(
+            [shared_data / name], model, tmp_path / str(wanted), RunOptions(mpp, reader=wanted)
+        )
+        assert done.folder is not None
+        said = json.loads((done.folder / "run.json").read_text())["slide"]["reader"]
+        assert said == (wanted or reader)
+        levels.add(done.level)
+    assert len(levels) == 1
+
+
+def test_one_reader_is_not_compared_with_itself(cmu: Path, model: Path) -> None:
+    with pytest.raises(SlideError, match="both readers"):
+        compare_readers(cmu, model, (None, "tiff"))
+
+
+def test_an_unknown_reader_is_said_to_be_unknown(cmu: Path) -> None:
+    with pytest.raises(UnknownFormat, match="no reader is called nonsense"):
+        open_slide(cmu, reader="nonsense")
+
+
+def test_content_chooses_the_reader_not_the_name(cmu: Path, tmp_path: Path) -> None:
+    path = tmp_path / "slide.dcm"
+    path.symlink_to(cmu)
+    with open_slide(path) as slide:
+        assert slide.info.reader == "tiff"
+
+
+def test_readers_find_the_same_colour_profile(shared_data: Path) -> None:
+    path = shared_data / "slides" / "tcga-cr-7395-01a-01-ts1.svs"
+    with open_slide(path) as ours, open_slide(path, reader="openslide") as theirs:
+        assert ours.info.icc_profile
+        assert ours.info.icc_profile == theirs.info.icc_profile

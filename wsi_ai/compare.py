@@ -1,0 +1,117 @@
+"""Whether two readers agree on a slide: pixel by pixel, and in the flag that comes of it."""
+
+import dataclasses
+import math
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from wsi_ai import record
+from wsi_ai.app import RunOptions, Silent
+from wsi_ai.contracts import Runtime, Slide
+from wsi_ai.errors import SlideError
+from wsi_ai.flags import Flag
+from wsi_ai.heatmaps import Journal
+from wsi_ai.manifest import load_card
+from wsi_ai.pipeline import Assessment, Pipeline
+from wsi_ai.planning import plan_tiles
+from wsi_ai.reading import HostTiles
+from wsi_ai.registry import open_runtime, open_slide
+from wsi_ai.settings import Policy, load_policy
+from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.thumbnail import take_thumbnail
+from wsi_ai.tissue import find_tissue
+from wsi_ai.triage import scope_gate
+from wsi_ai.values import TilePlan
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two readers made of one slide."""
+
+    readers: tuple[str, str]
+    tiles: int
+    """Read by both."""
+    unmatched: int
+    """Tiles that only one of them could read."""
+    max_difference: int
+    """In grey levels of 255."""
+    psnr_db: float
+    """Infinite where no pixel differs."""
+    flags: tuple[Flag, Flag]
+
+    @property
+    def same_flag(self) -> bool:
+        """A difference between decoders that changes a flag is an error."""
+        one, other = self.flags
+        return one.level == other.level
+
+
+def compare_readers(
+    path: Path,
+    model: Path,
+    readers: tuple[str | None, str | None] = (None, "openslide"),
+    options: RunOptions | None = None,
+) -> Comparison:
+    """Read the same plan through two readers, then run the model on each.
+
+    ``None`` is the reader that the slide's content chooses.  Raises SlideError where one of them
+    does not take the slide, or the model cannot judge it; ModelError; DeviceError.
+    """
+    options = options or RunOptions()
+    card, policy = load_card(model), load_policy(options.policy)
+    runtime = open_runtime(card, options.request())
+    with ExitStack() as opened:
+        slides = [opened.enter_context(open_slide(path, options.spacing(), r)) for r in readers]
+        names = (slides[0].info.reader, slides[1].info.reader)
+        if names[0] == names[1]:
+            raise SlideError(f"both readers are {names[0]}; name another one")
+        if stopped := scope_gate(slides[0].info, card):
+            raise SlideError(stopped)
+        source = HostTiles(runtime.batch_size, len(os.sched_getaffinity(0)))
+        tissue = find_tissue(slides[0].info, take_thumbnail(slides[0]))
+        plan = plan_tiles(slides[0].info, tissue, card.tile)
+        pixels = _difference(source, plan, slides)
+        flags = tuple(_flag(slide, source, runtime, policy) for slide in slides)
+    return Comparison(names, *pixels, (flags[0], flags[1]))
+
+
+def _difference(
+    source: HostTiles, plan: TilePlan, slides: list[Slide]
+) -> tuple[int, int, int, float]:
+    """Tiles compared, tiles unmatched, greatest difference, PSNR."""
+    one, other = (source(s, dataclasses.replace(plan, slide=s.info), 0) for s in slides)
+    tiles = unmatched = greatest = squares = samples = 0
+    for a, b in zip(one, other, strict=True):
+        both = np.intersect1d(a.index, b.index)
+        unmatched += len(a.index) + len(b.index) - 2 * len(both)
+        left, right = (np.from_dlpack(t.pixels)[np.isin(t.index, both)] for t in (a, b))
+        apart = np.abs(left.astype(np.int16) - right)
+        tiles += len(both)
+        greatest = max(greatest, int(apart.max(initial=0)))
+        squares += int(np.square(apart, dtype=np.int64).sum())
+        samples += apart.size
+    psnr = 10 * math.log10(255**2 * samples / squares) if squares else math.inf
+    return tiles, unmatched, greatest, psnr
+
+
+def _flag(slide: Slide, source: HostTiles, runtime: Runtime, policy: Policy) -> Flag:
+    pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
+    with tempfile.TemporaryDirectory() as scratch:
+
+        def open_journal(plan: TilePlan) -> Journal:
+            digest = record.plan_digest(plan)
+            path = Path(scratch) / "journal"
+            return Journal(path, digest, slide.info.slide_id, runtime.batch_size)
+
+        clock = Stopwatch(time.perf_counter())
+        made = pipeline.prepare(slide, open_journal, clock)
+        if isinstance(made, Assessment):
+            return made.flag
+        with made.journal:
+            return pipeline.infer(made, Silent(), clock, early=lambda flag: None).flag

@@ -1,0 +1,145 @@
+"""Golden tiles: a few tiles stored with a model, and the fp32 scores that every runtime is held to.
+
+``golden.json`` beside the card has a digest of each tile's pixels and its scores; the tiles stand
+in one JPEG sheet, square by square.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai import schemas
+from wsi_ai.errors import ModelError, OutputError
+from wsi_ai.values import ModelCard
+
+_FILE, _SHEET = "golden.json", "golden.jpg"
+_QUALITY = 85
+Tiles = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Golden:
+    """Tiles (n, size, size, 3) and their scores (n, classes)."""
+
+    tiles: Tiles
+    scores: NDArray[np.float32]
+    made_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """Between the scores of a runtime and the golden ones."""
+
+    largest: float
+    """NaN where a golden tile got no score."""
+    rank_changes: int
+    """Pairs of tiles that the positive class orders the other way round."""
+    flag_changes: int
+    """Tiles on the other side of the threshold."""
+
+
+def load_golden(card: ModelCard) -> Golden | None:
+    """``None`` where the model has none.  Raises ModelError where they are not what they were."""
+    path = card.weights.parent / _FILE
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{_FILE} cannot be read: {error}") from None
+    if wrong := schemas.complaint("golden-1", table):
+        raise ModelError(f"{_FILE}: {wrong}")
+    if table["weights_sha256"] != card.ref.sha256:
+        raise ModelError(
+            f"{_FILE} is about other weights than the card's; make it anew: wsi-ai models golden"
+        )
+    scores = np.array([entry["scores"] for entry in table["tiles"]], np.float32)
+    if scores.shape[1:] != (len(card.classes),):
+        raise ModelError(f"{_FILE}: not one score for each of the card's classes")
+    tiles = _cut(path.parent / table["sheet"], card.tile.size_px, len(scores))
+    for number, (tile, entry) in enumerate(zip(tiles, table["tiles"], strict=True)):
+        if _digest(tile) != entry["sha256"]:
+            raise ModelError(f"golden tile {number} does not have the pixels it had; get it again")
+    return Golden(tiles, scores, table["made_by"])
+
+
+def write_sheet(card: ModelCard, tiles: Tiles) -> Tiles:
+    """Store the tiles beside the card; returns them as they read back, which JPEG changed."""
+    across, size = math.ceil(math.sqrt(len(tiles))), tiles.shape[1]
+    sheet = np.full((math.ceil(len(tiles) / across) * size, across * size, 3), 255, np.uint8)
+    for square, tile in zip(_squares(sheet, size), tiles, strict=False):
+        square[...] = tile
+    done, data = cv2.imencode(".jpg", sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    if not done:
+        raise OutputError(f"{_SHEET} cannot be encoded")
+    _write(card, _SHEET, data.tobytes())
+    return _cut(card.weights.parent / _SHEET, size, len(tiles))
+
+
+def write_scores(card: ModelCard, golden: Golden) -> Path:
+    """Store what the network says of the tiles of the sheet."""
+    entries = [
+        {"sha256": _digest(tile), "scores": [float(score) for score in scores]}
+        for tile, scores in zip(golden.tiles, golden.scores, strict=True)
+    ]
+    table = {
+        "schema_version": "1",
+        "weights_sha256": card.ref.sha256,
+        "made_by": golden.made_by,
+        "sheet": _SHEET,
+        "tiles": entries,
+    }
+    return _write(card, _FILE, f"{json.dumps(table, indent=1)}\n".encode())
+
+
+def compare(golden: Golden, scores: NDArray[np.float32], card: ModelCard) -> Differences:
+    """A tile without a score counts as changed, for it would not be assessed."""
+    before, now = golden.scores[:, card.positive_class], scores[:, card.positive_class]
+    flagged = np.isnan(now) | ((before >= card.point.threshold) != (now >= card.point.threshold))
+    return Differences(
+        largest=float(np.abs(scores - golden.scores).max()),
+        rank_changes=int(_swapped(before, now).sum()),
+        flag_changes=int(flagged.sum()),
+    )
+
+
+def _swapped(before: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """(n, n): the first tile of a pair was above the second, and is below it now."""
+    over, under = np.subtract.outer(before, before) > 0, np.subtract.outer(now, now) < 0
+    return np.logical_and(over, under)
+
+
+def _cut(sheet: Path, size: int, count: int) -> Tiles:
+    try:
+        image = cv2.imdecode(np.frombuffer(sheet.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+    except OSError as error:
+        raise ModelError(f"golden tiles: {sheet.name}: {error.strerror}") from None
+    squares = [] if image is None else _squares(np.asarray(image, np.uint8), size)[:count]
+    if len(squares) < count:
+        raise ModelError(f"golden tiles: {sheet.name} does not hold {count} tiles of {size} px")
+    return np.stack([square[..., ::-1] for square in squares])
+
+
+def _squares(sheet: Tiles, size: int) -> list[Tiles]:
+    rows, cols = sheet.shape[0] // size, sheet.shape[1] // size
+    places = [(r * size, c * size) for r in range(rows) for c in range(cols)]
+    return [sheet[y : y + size, x : x + size] for y, x in places]
+
+
+def _digest(tile: Tiles) -> str:
+    return hashlib.sha256(np.ascontiguousarray(tile).tobytes()).hexdigest()
+
+
+def _write(card: ModelCard, name: str, data: bytes) -> Path:
+    path = card.weights.parent / name
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise OutputError(f"{name} cannot be written beside the model: {error.strerror}") from None
+    return path

@@ -1,0 +1,30 @@
+"""What the registry calls.  Light: whoever has no device must not pay for its libraries."""
+
+from importlib import import_module
+
+from wsi_ai.contracts import Runtime
+from wsi_ai.errors import NoDevice
+from wsi_ai.gpu.driver import open_driver
+from wsi_ai.values import ModelCard, RuntimeRequest
+
+
+def open_onnx(card: ModelCard, request: RuntimeRequest) -> Runtime:
+    """See ``gpu.onnx.open_runtime``."""
+    return _open("wsi_ai.gpu.onnx", card, request)
+
+
+def open_torch(card: ModelCard, request: RuntimeRequest) -> Runtime:
+    """See ``gpu.torch.open_runtime``."""
+    return _open("wsi_ai.gpu.torch", card, request)
+
+
+def _open(module: str, card: ModelCard, request: RuntimeRequest) -> Runtime:
+    open_driver()
+    try:
+        library = import_module(module)
+    except ModuleNotFoundError as error:
+        raise NoDevice(
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[cuda]'"
+        ) from None
+    runtime: Runtime = library.open_runtime(card, request)
+    return runtime

@@ -1,0 +1,166 @@
+"""Stream batches of tiles through a device: a ring of input slots, a ring of result slots.
+
+    host stages ─ upload ─ compute: the kernel ─ download ─ host collects
+
+Input slots are few, for pixels are large; result slots more: so many batches are in flight.
+What keeps a buffer from being overwritten too early:
+
+* pinned input: the host waits for ``uploaded``; the same for pixels that came on the device
+* device input: the upload waits for ``consumed``
+* result pair: collected, after ``downloaded``, before its reuse; so it needs no wait of its own
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from wsi_ai.errors import WsiAiError
+from wsi_ai.gpu.device import B, Device, Event, Kernel, Stream
+from wsi_ai.values import Predictions, TileBatch
+
+
+@dataclass(frozen=True, slots=True)
+class RingShape:
+    """What one batch looks like, and how many there are of each buffer."""
+
+    tiles: tuple[int, int, int, int]
+    """(batch, height, width, 3), uint8."""
+    outputs: tuple[int, ...]
+    """(batch, ...), float32."""
+    slots: int = 2
+    results: int = 4
+
+    def __post_init__(self) -> None:
+        if min(*self.tiles, *self.outputs, self.slots, self.results) < 1:
+            raise ValueError(f"nothing of a ring may be empty, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Input(Generic[B]):
+    pinned: B
+    device: B
+    uploaded: Event
+    consumed: Event
+
+
+@dataclass(frozen=True, slots=True)
+class _Result(Generic[B]):
+    device: B
+    pinned: B
+    downloaded: Event
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending(Generic[B]):
+    slide_id: str
+    index: NDArray[np.int64]
+    result: _Result[B]
+
+
+_Opened = tuple[list[_Input[B]], list[_Result[B]], list[Stream]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ring(Generic[B]):
+    """``kernel(pixels, outputs)`` reads tiles and writes outputs of ``shape``, on the device."""
+
+    device: Device[B]
+    kernel: Kernel
+    shape: RingShape
+
+    def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
+        """The kernel's outputs as scores, in order, one a batch; a short batch is padded.
+
+        Where a batch fails, those before it are yielded first.  What the iterator of batches
+        raises passes at once, and up to ``shape.results`` finished batches are dropped.
+        """
+        with self._opened() as (inputs, results, streams):
+            pending = deque[_Pending[B]]()
+            for number, batch in enumerate(batches):
+                if len(pending) == len(results):
+                    yield self._collect(pending.popleft())
+                result = results[number % len(results)]
+                try:
+                    self._enqueue(batch, inputs[number % len(inputs)], result, *streams)
+                except WsiAiError:
+                    yield from self._drain(pending)
+                    raise
+                pending.append(_Pending(batch.slide_id, batch.index.copy(), result))
+            yield from self._drain(pending)
+
+    @contextmanager
+    def _opened(self) -> Iterator[_Opened[B]]:
+        device, buffers, streams = self.device, list[B](), list[Stream]()
+
+        def pair(shape: tuple[int, ...], dtype: DTypeLike) -> tuple[B, B]:
+            buffers.append(device.alloc_pinned(shape, dtype))
+            buffers.append(device.alloc(shape, dtype))
+            return buffers[-2], buffers[-1]
+
+        try:
+            inputs, results = list[_Input[B]](), list[_Result[B]]()
+            for _ in range(self.shape.slots):
+                pinned, there = pair(self.shape.tiles, np.uint8)
+                inputs.append(_Input(pinned, there, device.event(), device.event()))
+            for _ in range(self.shape.results):
+                pinned, there = pair(self.shape.outputs, np.float32)
+                results.append(_Result(there, pinned, device.event()))
+            for name in ("upload", "compute", "download"):
+                streams.append(device.stream(name))
+            yield inputs, results, streams
+        finally:
+            for stream in streams:
+                stream.close()
+            for buffer in buffers:
+                device.free(buffer)
+
+    def _enqueue(
+        self,
+        batch: TileBatch,
+        slot: _Input[B],
+        result: _Result[B],
+        upload: Stream,
+        compute: Stream,
+        download: Stream,
+    ) -> None:
+        self._check(batch)
+        resident = self.device.resident(batch.pixels)
+        source = self._stage(batch, slot) if resident is None else resident
+        upload.wait(slot.consumed)
+        self.device.copy_async(slot.device, source, upload)
+        slot.uploaded.record(upload)
+        compute.wait(slot.uploaded)
+        self.device.launch(self.kernel, compute, [slot.device], [result.device])
+        slot.consumed.record(compute)
+        download.wait(slot.consumed)
+        self.device.copy_async(result.pinned, result.device, download)
+        result.downloaded.record(download)
+        if resident is not None:  # its owner overwrites it once the next batch is taken
+            slot.uploaded.synchronize()
+
+    def _check(self, batch: TileBatch) -> None:
+        count, *tile = batch.pixels.shape
+        if count > self.shape.tiles[0] or tuple(tile) != self.shape.tiles[1:]:
+            raise ValueError(f"tiles of {batch.pixels.shape} do not fit into {self.shape.tiles}")
+
+    def _stage(self, batch: TileBatch, slot: _Input[B]) -> B:
+        pixels = np.from_dlpack(batch.pixels)
+        slot.uploaded.synchronize()
+        with self.device.host(slot.pinned, write=True) as array:
+            array[: len(pixels)] = pixels
+            array[len(pixels) :] = 0
+        return slot.pinned
+
+    def _drain(self, pending: deque[_Pending[B]]) -> Iterator[Predictions]:
+        while pending:
+            yield self._collect(pending.popleft())
+
+    def _collect(self, done: _Pending[B]) -> Predictions:
+        done.result.downloaded.synchronize()
+        with self.device.host(done.result.pinned, write=False) as array:
+            return Predictions(done.slide_id, done.index, array[: len(done.index)].copy())

@@ -1,0 +1,128 @@
+"""Does every runtime here say the same of a model's golden tiles?"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.contracts import Runtime
+from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
+from wsi_ai.manifest import load_card, load_variants
+from wsi_ai.planning import plan_tiles
+from wsi_ai.reading import RegionTiles
+from wsi_ai.registry import devices, open_runtime, open_slide
+from wsi_ai.thumbnail import take_thumbnail
+from wsi_ai.tissue import find_tissue
+from wsi_ai.values import ModelCard, Precision, RuntimeRequest, TileBatch
+
+_CANDIDATES = 256
+"""Tiles of each slide that are scored, to choose golden ones from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How one runtime did, or why it could not."""
+
+    format: str
+    runtime: str
+    """Its description; the device and precision asked for where it did not open."""
+    tolerance: float
+    differences: Differences | None
+    reason: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """No flag changed, and no score by more than the card allows."""
+        found = self.differences
+        return found is not None and not found.flag_changes and found.largest <= self.tolerance
+
+
+def verify(model: Path, requests: Sequence[RuntimeRequest] = ()) -> Iterator[Parity]:
+    """Every format of the model on every device and precision that is installed here, or the
+    ``requests``; those that cannot be had say why.  Raises ModelError."""
+    cards = load_variants(model)
+    golden = load_golden(cards[0])
+    if golden is None:
+        raise ModelError("no golden tiles; make them: wsi-ai models golden MODEL SLIDE")
+    for card in cards:
+        for request in requests or _all_requests(card):
+            yield _held(card, golden, request)
+
+
+def hold_to_golden(runtime: Runtime) -> None:
+    """Raises DeviceError where the runtime changes a flag of the golden tiles; nothing where there
+    are none, or where it is the one that made them."""
+    golden = load_golden(runtime.card)
+    if golden is None or golden.made_by == runtime.description:
+        return
+    found = compare(golden, scores(runtime, golden.tiles), runtime.card)
+    if found.flag_changes:
+        raise DeviceError(
+            f"{runtime.description} changes the flag of {found.flag_changes} of"
+            f" {len(golden.tiles)} golden tiles of this model; give another --device or"
+            " --precision"
+        )
+
+
+def make_golden(model: Path, slides: Iterable[Path], count: int) -> Path:
+    """Choose tiles from slides, score them in fp32 on the host, and store both with the model.
+
+    Half are spread over all scores, half are those nearest to the threshold, where a flag would
+    change first.
+    """
+    card = load_card(model)
+    runtime = open_runtime(card, RuntimeRequest("cpu"))
+    found = np.concatenate([_candidates(path, card, runtime.batch_size) for path in slides])
+    if len(found) < count:
+        raise ModelError(f"only {len(found)} tiles with tissue; give more slides")
+    chosen = found[_choice(scores(runtime, found), card, count)]
+    stored = write_sheet(card, chosen)
+    return write_scores(card, Golden(stored, scores(runtime, stored), runtime.description))
+
+
+def scores(runtime: Runtime, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(tiles, classes), in batches as the runtime wants them."""
+    size = runtime.batch_size
+    batches = (
+        TileBatch("golden", np.arange(len(part)), part)
+        for part in (tiles[start : start + size] for start in range(0, len(tiles), size))
+    )
+    return np.concatenate([predicted.scores for predicted in runtime.predict(batches)])
+
+
+def _all_requests(card: ModelCard) -> list[RuntimeRequest]:
+    return [RuntimeRequest(device, p) for device in devices(card) for p in Precision]
+
+
+def _held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> Parity:
+    tolerance = card.tolerance.of(request.precision)
+    try:
+        runtime = open_runtime(card, request)
+        found = compare(golden, scores(runtime, golden.tiles), card)
+    except (DeviceError, ModelError) as error:
+        asked = f"{request.device}/{request.precision}"
+        return Parity(card.format, asked, tolerance, None, str(error))
+    return Parity(card.format, runtime.description, tolerance, found)
+
+
+def _candidates(path: Path, card: ModelCard, batch_size: int) -> NDArray[np.uint8]:
+    """Tiles of one slide, spread over its tissue."""
+    with open_slide(path) as slide:
+        plan = plan_tiles(slide.info, find_tissue(slide.info, take_thumbnail(slide)), card.tile)
+        every = max(1, len(plan) // _CANDIDATES)
+        source = RegionTiles(batch_size, threads=2)(slide, plan, 0)
+        kept = [np.asarray(batch.pixels)[batch.index % every == 0] for batch in source]
+    side = card.tile.size_px
+    return np.concatenate([np.empty((0, side, side, 3), np.uint8), *kept])
+
+
+def _choice(found: NDArray[np.float32], card: ModelCard, count: int) -> NDArray[np.intp]:
+    score = found[:, card.positive_class]
+    order = np.argsort(score, kind="stable")
+    spread = order[np.linspace(0, len(order) - 1, count - count // 2).round().astype(int)]
+    nearest = np.argsort(np.abs(score - card.point.threshold), kind="stable")
+    near = nearest[~np.isin(nearest, spread)][: count - len(spread)]
+    return np.concatenate([spread, near])

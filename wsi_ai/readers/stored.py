@@ -1,0 +1,109 @@
+"""A slide made of levels that hand out their stored tiles."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.codecs import Decode, decoder
+from wsi_ai.contracts import EncodedLevel
+from wsi_ai.values import SlideInfo
+
+Image = NDArray[np.uint8]
+_CACHE_BYTES = 32 << 20
+
+
+class StoredSlide:
+    """See ``contracts.EncodedSlide``.  ``close`` is called once, when the slide is left."""
+
+    def __init__(
+        self, info: SlideInfo, levels: Sequence[EncodedLevel], close: Callable[[], None]
+    ) -> None:
+        self.info = info
+        self._levels = tuple(levels)
+        self._decoders = tuple(decoder(level.encoding) for level in levels)
+        self._close = close
+        self._cache = _Cache(_CACHE_BYTES)
+
+    def encoded_level(self, level: int) -> EncodedLevel:
+        return self._levels[level]
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Image:
+        """See ``contracts.Slide.read``.  The corner falls on the level's nearest pixel."""
+        down = self.info.downsamples[level]
+        left, top = round(x / down), round(y / down)
+        stored = self._levels[level]
+        tile, size = stored.encoding.tile, stored.size
+        out = np.full((height, width, 3), 255, np.uint8)
+        for row in _under(top, height, tile.height, size.height):
+            for col in _under(left, width, tile.width, size.width):
+                pixels = self._tile(level, col, row)
+                to_y, from_y = _overlap(top, height, row * tile.height, tile.height, size.height)
+                to_x, from_x = _overlap(left, width, col * tile.width, tile.width, size.width)
+                out[to_y, to_x] = pixels[from_y, from_x]
+        return out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _tile(self, level: int, col: int, row: int) -> Image:
+        key = (level, col, row)
+        pixels = self._cache.get(key)
+        if pixels is None:
+            pixels = _decoded(self._levels[level], self._decoders[level], col, row)
+            self._cache.put(key, pixels)
+        return pixels
+
+
+class _Cache:
+    """Decoded tiles, those used last, up to a budget."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._held = 0
+        self._tiles: OrderedDict[tuple[int, int, int], Image] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[int, int, int]) -> Image | None:
+        with self._lock:
+            if key in self._tiles:
+                self._tiles.move_to_end(key)
+            return self._tiles.get(key)
+
+    def put(self, key: tuple[int, int, int], pixels: Image) -> None:
+        with self._lock:
+            if key in self._tiles:
+                return
+            self._tiles[key] = pixels
+            self._held += pixels.nbytes
+            while self._held > self._budget:
+                self._held -= self._tiles.popitem(last=False)[1].nbytes
+
+
+def _decoded(level: EncodedLevel, decode: Decode, col: int, row: int) -> Image:
+    tile = level.encoding.tile
+    pixels = np.full((tile.height, tile.width, 3), 255, np.uint8)
+    data = level.encoded(col, row)
+    if data is not None:
+        decode(data, pixels)
+    return pixels
+
+
+def _under(start: int, length: int, tile: int, limit: int) -> range:
+    """Stored tiles beneath ``start`` up to ``start + length``, where the level has any."""
+    return range(max(start, 0) // tile, -(-max(min(start + length, limit), 0) // tile))
+
+
+def _overlap(start: int, length: int, at: int, tile: int, limit: int) -> tuple[slice, slice]:
+    """Where to in the region, where from in the tile at ``at``."""
+    low, high = max(start, at, 0), min(start + length, at + tile, limit)
+    return slice(low - start, high - start), slice(low - at, high - at)

@@ -1,0 +1,65 @@
+"""Slides in tiled TIFF files: Aperio, Philips, OME and generic pyramids.
+
+The tiles are handed out as they lie in the file.  What a maker says beyond plain TIFF is in
+``tiff_makers``, how a tile is made complete in ``tiff_level``.
+"""
+
+import os
+import struct
+from pathlib import Path
+
+import tifffile
+
+from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.geometry import Spacing
+from wsi_ai.readers.fingerprint import fingerprint
+from wsi_ai.readers.stored import StoredSlide
+from wsi_ai.readers.tiff_level import TiffLevel
+from wsi_ai.readers.tiff_makers import Pyramid, describe
+from wsi_ai.values import SlideInfo
+
+_DAMAGE = (  # what tifffile raises on a damaged structure
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
+    """Open a slide; ``spacing`` replaces what the file says.
+
+    Raises UnknownFormat for what is not laid out as tiles in a known way, SlideError for what is
+    damaged.
+    """
+    digest = fingerprint(path)
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            pyramid = describe(tiff)
+    except tifffile.TiffFileError:
+        raise UnknownFormat("not a TIFF file") from None
+    except _DAMAGE as error:
+        raise SlideError(
+            f"the TIFF structure is damaged ({type(error).__name__}); copy the file again"
+        ) from None
+    fd = os.open(path, os.O_RDONLY)
+    levels = [TiffLevel(table, fd) for table in pyramid.levels]
+    return StoredSlide(_info(path, digest, pyramid, spacing), levels, lambda: os.close(fd))
+
+
+def _info(path: Path, digest: str, pyramid: Pyramid, spacing: Spacing | None) -> SlideInfo:
+    return SlideInfo(
+        slide_id=path.stem,
+        size=pyramid.levels[0].size,
+        spacing=spacing or pyramid.spacing,
+        downsamples=pyramid.downsamples,
+        fingerprint=digest,
+        vendor=pyramid.maker,
+        reader="tiff",
+        icc_profile=pyramid.icc,
+    )

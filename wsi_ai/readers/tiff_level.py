@@ -1,0 +1,112 @@
+"""One tiled TIFF directory as an ``EncodedLevel``."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from wsi_ai.errors import TileUnreadable, UnknownFormat
+from wsi_ai.geometry import Size
+from wsi_ai.readers.jpeg_stream import prefix_for, tile_stream
+from wsi_ai.values import Codec, Encoding
+
+_CODECS = {
+    1: Codec.RAW,
+    5: Codec.LZW,
+    7: Codec.JPEG,
+    8: Codec.DEFLATE,
+    32773: Codec.PACKBITS,
+    32946: Codec.DEFLATE,
+    33003: Codec.JPEG2000,
+    33005: Codec.JPEG2000,
+    34712: Codec.JPEG2000,
+    50000: Codec.ZSTD,
+    50001: Codec.WEBP,
+}
+_APERIO_YCC = 33003
+_GREY, _RGB, _YCBCR = 1, 2, 6
+_PREMULTIPLIED = 1
+_LARGEST_TILE_PX = 4096
+"""Along one side: what lies beyond is a lying header, or no slide."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TileTable:
+    """Where a level's tiles lie in the file, row by row, and what makes each complete."""
+
+    size: Size
+    encoding: Encoding
+    across: int
+    """Tiles in a row; with padding, more than ``size`` needs."""
+    offsets: Sequence[int]
+    counts: Sequence[int]
+    prefix: bytes
+    """Comes before each JPEG tile; empty for other codecs."""
+    sparse: bool
+    """The format says that a tile of no bytes was never scanned."""
+
+
+class TiffLevel:
+    """Tiles as stored, from a file descriptor that stays open as long as this is used."""
+
+    def __init__(self, table: TileTable, fd: int) -> None:
+        self._table, self._fd = table, fd
+        self.size, self.encoding = table.size, table.encoding
+        self._across = table.across
+        self._most = 2 * self.encoding.tile.width * self.encoding.tile.height * 4 + 65536
+
+    def encoded(self, col: int, row: int) -> bytes | None:
+        """See ``contracts.EncodedLevel.encoded``."""
+        table = self._table
+        at = row * self._across + col
+        count = table.counts[at]
+        if count == 0 and table.sparse:
+            return None
+        if not 0 < count <= self._most:
+            raise TileUnreadable(f"a tile is said to take {count} bytes")
+        data = os.pread(self._fd, count, table.offsets[at])
+        if len(data) < count:
+            raise TileUnreadable("a tile lies beyond the end of the file")
+        return tile_stream(table.prefix, data) if table.prefix else data
+
+
+def tile_table(page: Any, size: Size, *, sparse: bool) -> TileTable:
+    """From a tifffile page, of which ``size`` is image.  Raises UnknownFormat for what wsi_ai does
+    not decode, ValueError where it contradicts itself."""
+    encoding = _encoding(page)
+    prefix = b""
+    if encoding.codec is Codec.JPEG:
+        prefix = prefix_for(page.jpegtables, {_RGB: 0, _YCBCR: 1}.get(int(page.photometric)))
+    across = -(-page.imagewidth // encoding.tile.width)
+    tiles = across * -(-page.imagelength // encoding.tile.height)
+    if not len(page.dataoffsets) == len(page.databytecounts) == tiles:
+        raise ValueError("the tile table does not fit the image")
+    return TileTable(size, encoding, across, page.dataoffsets, page.databytecounts, prefix, sparse)
+
+
+def _encoding(page: Any) -> Encoding:
+    codec = _CODECS.get(int(page.compression))
+    channels, photometric = int(page.samplesperpixel), int(page.photometric)
+    ycc = int(page.compression) == _APERIO_YCC
+    if codec is None:
+        raise UnknownFormat(f"tiles compressed in another way ({int(page.compression)})")
+    if page.bitspersample != 8 or page.planarconfig != 1 or page.fillorder != 1:
+        raise UnknownFormat("samples are not 8 bits, one pixel after the other")
+    if photometric not in _colours(channels, codec):
+        raise UnknownFormat("colours are neither grey nor RGB")
+    if channels == 4 and (codec is Codec.JPEG or tuple(page.extrasamples) != (_PREMULTIPLIED,)):
+        raise UnknownFormat("a fourth channel that is not premultiplied alpha")
+    if page.predictor not in (1, 2):
+        raise UnknownFormat(f"predictor {page.predictor}")
+    if not (16 <= page.tilewidth <= _LARGEST_TILE_PX and 16 <= page.tilelength <= _LARGEST_TILE_PX):
+        raise ValueError("no plausible tile size")
+    return Encoding(
+        codec, Size(page.tilewidth, page.tilelength), channels, page.predictor == 2, ycc
+    )
+
+
+def _colours(channels: int, codec: Codec) -> tuple[int, ...]:
+    """Photometric interpretations that the codec's pixels can have."""
+    if channels == 1:
+        return (_GREY,)
+    return (_RGB, _YCBCR) if codec in (Codec.JPEG, Codec.JPEG2000) else (_RGB,)

@@ -1,0 +1,115 @@
+"""TIFF slides through tiffslide: on request, and for addresses such as ``s3://`` and ``https://``.
+
+Nothing is decoded once here: it is for slides that lie too far away to be copied.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import fsspec
+import numpy as np
+import tiffslide
+from numpy.typing import NDArray
+
+from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.geometry import Size, Spacing
+from wsi_ai.values import SlideInfo
+
+_JPEG2000 = (33003, 33004, 33005, 34712)
+_CHUNK_BYTES = 1 << 22
+_FAILURES = (  # what tifffile, zarr, fsspec and the codecs raise beneath it
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def open_slide(path: Path, spacing: Spacing | None = None) -> "TiffSlideSlide":
+    """Open a slide at a path or an address; ``spacing`` replaces what the file says.
+
+    Raises UnknownFormat where tiffslide declines, SlideError where it fails.  JPEG 2000 is refused:
+    tiffslide has garbled such tiles (its issue 86), and a wrong pixel must not reach a flag.
+    """
+    address = address_of(path)
+    try:
+        slide = tiffslide.TiffSlide(address)
+        pages: list[Any] = list(slide.ts_tifffile.pages)
+        compressions = {int(page.compression) for page in pages if page.is_tiled}
+        digest = _fingerprint(address)
+    except tiffslide.TiffFileError:
+        raise UnknownFormat("not a slide that tiffslide knows") from None
+    except _FAILURES as error:
+        raise SlideError(f"tiffslide cannot open it: {error}") from None
+    if compressions & set(_JPEG2000):
+        slide.close()
+        raise SlideError("JPEG 2000 is not read through tiffslide; copy the slide here")
+    return TiffSlideSlide(_info(path, slide, digest, spacing), slide)
+
+
+def address_of(path: Path) -> str:
+    """A path that was an address: ``Path`` makes one slash of two."""
+    return re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1://", str(path))
+
+
+class TiffSlideSlide:
+    """See ``contracts.Slide``."""
+
+    def __init__(self, info: SlideInfo, slide: tiffslide.TiffSlide) -> None:
+        self.info = info
+        self._slide = slide
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
+        """See ``contracts.Slide.read``."""
+        size, down = self._slide.level_dimensions[level], self.info.downsamples[level]
+        left, top = round(x / down), round(y / down)
+        x0, x1 = max(left, 0), min(left + width, size[0])
+        y0, y1 = max(top, 0), min(top + height, size[1])
+        out = np.full((height, width, 3), 255, np.uint8)
+        if x0 < x1 and y0 < y1:
+            corner = round(x0 * down), round(y0 * down)
+            try:
+                pixels = self._slide.read_region(corner, level, (x1 - x0, y1 - y0), as_array=True)
+            except _FAILURES as error:
+                raise TileUnreadable(f"tiffslide: {error}") from None
+            out[y0 - top : y1 - top, x0 - left : x1 - left] = np.asarray(pixels)[..., :3]
+        return out
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._slide.close()
+
+
+def _info(path: Path, slide: Any, digest: str, spacing: Spacing | None) -> SlideInfo:
+    width, height = slide.dimensions
+    x, y = (slide.properties.get(f"tiffslide.mpp-{axis}") for axis in "xy")
+    return SlideInfo(
+        slide_id=path.stem,
+        size=Size(width, height),
+        spacing=spacing or (Spacing(float(x), float(y)) if x and y else None),
+        downsamples=tuple(float(d) for d in slide.level_downsamples),
+        fingerprint=digest,
+        vendor=str(slide.properties.get("tiffslide.vendor") or "unknown"),
+        reader="tiffslide",
+    )
+
+
+def _fingerprint(address: str) -> str:
+    """SHA-256 of the content, as for a file; reads all of it."""
+    digest = hashlib.sha256()
+    with fsspec.open(address, "rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()

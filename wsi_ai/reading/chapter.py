@@ -1,0 +1,75 @@
+"""Some consecutive batches, and the copying that their schedule asks for."""
+
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.errors import TileUnreadable
+from wsi_ai.reading.easel import Easel
+from wsi_ai.reading.schedule import Cut, Job, Placement, Schedule, StoredGrid, cuts
+
+Image = NDArray[np.uint8]
+
+
+class Chapter:
+    """From stored tiles to the easel.  Threads share it, each at another job."""
+
+    def __init__(
+        self, schedule: Schedule, grid: StoredGrid, part: Placement, easel: Easel, start: int
+    ) -> None:
+        self.schedule = schedule
+        self.lost: dict[int, TileUnreadable] = {}
+        """By position in the whole placement."""
+        self.start = start
+        self._easel = easel
+        self._x, self._y = part.x.tolist(), part.y.tolist()
+        self._rows, self._cols = cuts(grid, part)
+        self._whole = (slice(0, grid.tile.height), slice(0, grid.tile.width))
+        self._alike = grid.tile == part.size
+        self._left = list(schedule.pieces_of)
+        self._lock = threading.Lock()
+
+    def whiten(self, batch: int) -> None:
+        """What lies outside the slide is white.  To be called before a batch's first job."""
+        for tile in self.schedule.ragged[batch]:
+            self._easel.place(self.start + tile)[...] = 255
+            if not self._left[tile]:
+                self._easel.finish(self.start + tile)
+
+    def straight(self, job: Job) -> Image | None:
+        """Where to decode the stored tile to, if it is just what one tile wants and nobody else."""
+        if not self._alike or job.end - job.first != 1 or job.taken or job.kept:
+            return None
+        tile = self.schedule.piece_tile[job.first]
+        (_, down), (_, along) = self._cuts(tile, job)
+        return self._easel.place(self.start + tile) if (down, along) == self._whole else None
+
+    def paint(self, job: Job, pixels: Image | None) -> None:
+        """Copy the job's pieces out of ``pixels``; ``None`` where they went straight."""
+        tiles = self.schedule.piece_tile[job.first : job.end]
+        if pixels is not None:
+            for tile in tiles:
+                (to_y, from_y), (to_x, from_x) = self._cuts(tile, job)
+                self._easel.place(self.start + tile)[to_y, to_x] = pixels[from_y, from_x]
+        for tile in self._completed(tiles):
+            if self.start + tile in self.lost:
+                self._easel.drop(self.start + tile)
+            else:
+                self._easel.finish(self.start + tile)
+
+    def lose(self, job: Job, error: TileUnreadable) -> None:
+        """The stored tile cannot be decoded, so no tile that needs it can be read."""
+        with self._lock:
+            for tile in self.schedule.piece_tile[job.first : job.end]:
+                self.lost[self.start + tile] = error
+        self.paint(job, None)
+
+    def _cuts(self, tile: int, job: Job) -> tuple[Cut, Cut]:
+        return self._rows[self._y[tile]][job.row], self._cols[self._x[tile]][job.col]
+
+    def _completed(self, tiles: list[int]) -> list[int]:
+        with self._lock:
+            for tile in tiles:
+                self._left[tile] -= 1
+            return [tile for tile in tiles if not self._left[tile]]

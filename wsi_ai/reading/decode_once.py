@@ -1,0 +1,131 @@
+"""Each stored tile is decoded once, in threads.
+
+Workers take jobs (see ``schedule``) from one queue.  A worker decodes a stored tile into a buffer
+that stays in its core's cache, and copies the pieces at once to wherever they go.  Where a stored
+tile is a model's tile, it is decoded straight into its place.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.errors import TileUnreadable
+from wsi_ai.reading.chapter import Chapter
+from wsi_ai.reading.easel import Easel
+from wsi_ai.reading.progress import Progress, Stopped
+from wsi_ai.reading.schedule import Job, Placement, StoredGrid, schedule
+from wsi_ai.reading.seams import Seams
+
+Image = NDArray[np.uint8]
+Fetch = Callable[[int, int, Image], None]
+"""Decodes the stored tile at a column and row into a whole, contiguous buffer.  Raises
+TileUnreadable.  Threads share it."""
+Work = tuple[int, Chapter, Job]
+"""A batch, and one of its jobs."""
+
+_CHAPTER_TILES = 8192
+"""So many tiles are scheduled at a time, whatever the slide's size: that bounds the schedule, and
+the wait for the first batch.  No seam crosses from one chapter to the next."""
+
+
+class DecodeOnce:
+    """One walk over one placement, whose tiles come in batches of ``batch_size``."""
+
+    def __init__(
+        self, fetch: Fetch, grid: StoredGrid, placement: Placement, batch_size: int, easel: Easel
+    ) -> None:
+        self._fetch, self._grid, self._easel = fetch, grid, easel
+        self._placement, self._batch_size = placement, batch_size
+        self._seams = Seams(grid.tile)
+        self._pull = threading.Lock()
+        self._chapters: dict[int, Chapter] = {}
+
+    def batches(self, depth: int, threads: int, seams: int) -> Iterator[dict[int, TileUnreadable]]:
+        """One turn a batch, in order: its tiles are in their places on the easel, which has room
+        for ``depth`` batches, and stay there until the next turn.  Yields which tiles could not be
+        read, and why.  At most ``seams`` stored tiles wait for a later batch.
+        """
+        progress = Progress(depth)
+
+        def stop() -> None:
+            progress.stop()
+            self._seams.stop()
+
+        work = self._work(progress, seams)
+        with ThreadPoolExecutor(threads, "decode") as pool:
+            workers = [pool.submit(self._serve, work, progress) for _ in range(threads)]
+            for worker in workers:
+                worker.add_done_callback(lambda w: stop() if w.exception() else None)
+            try:
+                for batch in range(-(-len(self._placement) // self._batch_size)):
+                    progress.take(batch)
+                    yield self._lost_of(batch)
+            except Stopped:
+                for worker in workers:
+                    worker.result()
+            finally:
+                stop()
+
+    def _work(self, progress: Progress, seams: int) -> Iterator[Work]:
+        """In order.  Waits, before the first job of a batch, for its buffer."""
+        length = max(1, _CHAPTER_TILES // self._batch_size) * self._batch_size
+        for start in range(0, len(self._placement), length):
+            part = self._placement.part(start, start + length)
+            plan = schedule(self._grid, part, self._batch_size, seams)
+            chapter = Chapter(plan, self._grid, part, self._easel, start)
+            jobs = iter(plan.jobs)
+            for i, count in enumerate(plan.jobs_of):
+                batch = start // self._batch_size + i
+                progress.wait_for_room(batch)
+                self._chapters[batch] = chapter
+                chapter.whiten(i)
+                progress.begin(batch, count)
+                for _ in range(count):
+                    yield batch, chapter, next(jobs)
+
+    def _lost_of(self, batch: int) -> dict[int, TileUnreadable]:
+        lost = self._chapters.pop(batch).lost
+        first = batch * self._batch_size
+        return {t: lost[t] for t in range(first, first + self._batch_size) if t in lost}
+
+    def _serve(self, work: Iterator[Work], progress: Progress) -> None:
+        own = self._seams.spare()
+        try:
+            while (item := self._next(work)) is not None:
+                batch, chapter, job = item
+                own = self._do(chapter, job, own)
+                progress.job_done(batch)
+        except Stopped:
+            return
+
+    def _next(self, work: Iterator[Work]) -> Work | None:
+        with self._pull:
+            return next(work, None)
+
+    def _do(self, chapter: Chapter, job: Job, own: Image) -> Image:
+        """Returns the buffer for the next job: ``own``, unless that was given away."""
+        straight = chapter.straight(job)
+        pixels = self._pixels(chapter, job, own if straight is None else straight)
+        if isinstance(pixels, TileUnreadable):
+            chapter.lose(job, pixels)
+        else:
+            chapter.paint(job, pixels if straight is None else None)
+        if job.kept:
+            self._seams.give((chapter.start, job.number), pixels)
+            return self._seams.spare() if pixels is own else own
+        if job.taken and not isinstance(pixels, TileUnreadable):
+            self._seams.recycle(pixels)
+        return own
+
+    def _pixels(self, chapter: Chapter, job: Job, buffer: Image) -> Image | TileUnreadable:
+        """Of the stored tile: in ``buffer``, or in the one that an earlier job hands over."""
+        if job.taken:
+            return self._seams.take((chapter.start, job.giver))
+        try:
+            self._fetch(job.col, job.row, buffer)
+        except TileUnreadable as error:
+            return error
+        return buffer

@@ -1,0 +1,54 @@
+"""How far the batches have come: between the threads that fill them and the one that takes them."""
+
+import threading
+from collections.abc import Callable
+
+
+class Stopped(Exception):
+    """Whoever waited need not wait any longer: the walk is over."""
+
+
+class Progress:
+    """Batches 0, 1, … pass through ``depth`` buffers, used in turn."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._taken = 0
+        self._left: dict[int, int] = {}
+        self._stopped = False
+        self._changed = threading.Condition()
+
+    def wait_for_room(self, batch: int) -> None:
+        """Until nobody uses the buffer of ``batch`` any more.  Raises Stopped."""
+        self._wait(lambda: batch < self._taken + self._depth)
+
+    def begin(self, batch: int, jobs: int) -> None:
+        """``batch`` is complete after so many jobs."""
+        with self._changed:
+            self._left[batch] = jobs
+            self._changed.notify_all()
+
+    def job_done(self, batch: int) -> None:
+        with self._changed:
+            self._left[batch] -= 1
+            if not self._left[batch]:
+                self._changed.notify_all()
+
+    def take(self, batch: int) -> None:
+        """Give back what came before ``batch``, and wait until it is complete.  Raises Stopped."""
+        with self._changed:
+            self._taken = batch
+            self._changed.notify_all()
+        self._wait(lambda: self._left.get(batch) == 0)
+        del self._left[batch]
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or ready())
+            if self._stopped:
+                raise Stopped

@@ -1,0 +1,46 @@
+"""What all runtimes on the host's processor do around their network."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.scoring import scores_of
+from wsi_ai.values import ModelCard, Predictions, TileBatch
+
+BATCH = 32
+Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""uint8 RGB (batch, height, width, 3), always of the same shape, to outputs (batch, ...).  Raises
+ModelError or DeviceError."""
+
+
+class HostRuntime:
+    """Runs batches of one fixed shape: a short batch is padded, so that a tile's score does not
+    depend on how many others there were."""
+
+    def __init__(
+        self, card: ModelCard, description: str, network: Network, batch_size: int | None
+    ) -> None:
+        """Tries one batch of white tiles against the card.  Raises ModelError or DeviceError."""
+        self.card = card
+        self.description = description
+        self.batch_size = batch_size or BATCH
+        self._network = network
+        side = card.tile.size_px
+        self._scores(np.full((1, side, side, 3), 255, np.uint8))
+
+    def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
+        """See ``contracts.Runtime.predict``."""
+        for batch in batches:
+            pixels = np.asarray(np.from_dlpack(batch.pixels), np.uint8)
+            yield Predictions(batch.slide_id, batch.index, self._scores(pixels))
+
+    def _scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        count = len(pixels)
+        if count == 0:
+            return np.empty((0, len(self.card.classes)), np.float32)
+        if count < self.batch_size:
+            padded = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
+            padded[:count] = pixels
+            pixels = padded
+        return scores_of(self._network(pixels), count, self.card)

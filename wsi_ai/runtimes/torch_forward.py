@@ -1,0 +1,68 @@
+"""A PyTorch network behind one call, the same on the host and on a CUDA device: uint8 RGB in,
+float32 out, normalised where the pixels are."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from wsi_ai.scoring import scale_and_shift
+from wsi_ai.values import Layout, ModelCard, Precision
+
+TORCH_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError)
+"""What a module raises on tiles that it was not made for; those of a device are RuntimeErrors."""
+_AUTOCAST = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Pixels to a network's input, on the device that they are on.  Use ``open_prepare``."""
+
+    card: ModelCard
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Planes first is a view of the pixels' order, and so stays channels-last in memory."""
+        tiles = pixels
+        if self.card.input.dtype != "uint8":
+            tiles = torch.addcmul(self.shift, pixels.to(self.shift.dtype), self.scale)
+        return tiles.permute(0, 3, 1, 2) if self.card.input.layout is Layout.NCHW else tiles
+
+
+def open_prepare(card: ModelCard, device: torch.device) -> Prepare:
+    scale, shift = (torch.from_numpy(v).to(device) for v in scale_and_shift(card))
+    return Prepare(card, scale, shift)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Use ``open_forward``."""
+
+    card: ModelCard
+    module: torch.nn.Module
+    precision: Precision
+    prepare: Prepare
+
+    def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 RGB (batch, height, width, 3) to float32 (batch, ...), on the pixels' device."""
+        with torch.inference_mode(), self._autocast(pixels.device.type):
+            output: torch.Tensor = self.module(self.prepare(pixels))
+            return output.float()
+
+    def _autocast(self, kind: str) -> AbstractContextManager[Any]:
+        if self.precision is Precision.FP32:
+            return nullcontext()
+        cast: AbstractContextManager[Any] = torch.autocast(
+            kind, _AUTOCAST[self.precision], cache_enabled=False
+        )
+        return cast
+
+
+def open_forward(
+    module: torch.nn.Module, card: ModelCard, precision: Precision, device: torch.device
+) -> Forward:
+    """The network on a device, in channels-last memory."""
+    placed = module.to(device).to(memory_format=torch.channels_last)
+    return Forward(card, placed, precision, open_prepare(card, device))

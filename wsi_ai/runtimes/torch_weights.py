@@ -1,0 +1,142 @@
+"""Files of PyTorch → modules, without unpickling what could run code."""
+
+import io
+import json
+import pickle
+import warnings
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from pathlib import PurePosixPath
+from typing import Any
+
+import torch
+
+from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.scoring import first_line
+from wsi_ai.values import ModelCard
+
+_PLAIN = ("archive_format", "archive_version", "byteorder")
+_BROKEN = (
+    AssertionError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+
+
+def load_module(card: ModelCard) -> torch.nn.Module:
+    """The card's network, ready for inference, in host memory.
+
+    The formats are ``pt2`` (torch.export), ``torchscript``, and ``state-dict`` of an architecture
+    that torchvision or timm names.  Raises ModelError where the file does not load, DeviceError
+    where the library that knows the architecture is not installed.
+    """
+    try:
+        return _FORMATS[card.format](card)
+    except _BROKEN as error:
+        raise ModelError(f"{card.weights.name} does not load: {first_line(error)}") from None
+
+
+def _exported(card: ModelCard) -> torch.nn.Module:
+    content = card.weights.read_bytes()
+    if wrong := pickled_part(content):
+        raise ModelError(
+            f"{card.weights.name} holds {wrong}, which could run code when it is loaded;"
+            " export the network again from plain tensors"
+        )
+    module: torch.nn.Module = torch.export.load(io.BytesIO(content)).module()
+    return module
+
+
+def pickled_part(content: bytes) -> str | None:
+    """What in an archive of ``torch.export`` is more than tensors and a graph: pickles, compiled
+    code, anything unknown.  ``torch.export.load`` would take all of it.
+
+    The graph that is left is a program still: run models of people you trust, by their digest.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for name in archive.namelist():
+            inside = PurePosixPath(*PurePosixPath(name).parts[1:])
+            if not _plain(inside, partial(archive.read, name)):
+                return str(inside)
+    return None
+
+
+def _plain(inside: PurePosixPath, read: Callable[[], bytes]) -> bool:
+    """Whether a member is plain data; layout of ``torch.export.pt2_archive``, torch 2.14."""
+    match inside.parts:
+        case ["data", "weights" | "constants", name] if name.endswith("_config.json"):
+            return all(_plain_tensor(entry) for entry in json.loads(read())["config"].values())
+        case ["data", "weights", name]:
+            return name.startswith("weight_")
+        case ["data", "constants", name]:
+            return name.startswith("tensor_")
+        case ["data", "sample_inputs", _]:
+            torch.load(io.BytesIO(read()), weights_only=True)
+            return True
+        case [".data", _] | ["models", "model.json"]:
+            return True
+        case _:
+            return str(inside) in _PLAIN
+
+
+def _plain_tensor(entry: dict[str, Any]) -> bool:
+    path = str(entry["path_name"])
+    return entry["use_pickle"] is False and path.startswith(("weight_", "tensor_"))
+
+
+def _scripted(card: ModelCard) -> torch.nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", FutureWarning
+        )  # of torch, that this format is on its way out
+        module: torch.nn.Module = torch.jit.load(str(card.weights), map_location="cpu")
+    return module.eval()
+
+
+def _named(card: ModelCard) -> torch.nn.Module:
+    library, _, name = card.architecture.partition("/")
+    module = _ARCHITECTURES[library](name, len(card.classes))
+    if card.weights.suffix == ".safetensors":
+        weights = _module("safetensors.torch").load_file(card.weights)
+    else:
+        weights = torch.load(card.weights, map_location="cpu", weights_only=True)
+    module.load_state_dict(weights)
+    return module.eval()
+
+
+def _of_torchvision(name: str, classes: int) -> torch.nn.Module:
+    module: torch.nn.Module = _module("torchvision").models.get_model(
+        name, weights=None, num_classes=classes
+    )
+    return module
+
+
+def _of_timm(name: str, classes: int) -> torch.nn.Module:
+    module: torch.nn.Module = _module("timm").create_model(
+        name, pretrained=False, num_classes=classes
+    )
+    return module
+
+
+def _module(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise DeviceError(
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[torch]'"
+        ) from None
+
+
+_FORMATS: dict[str, Callable[[ModelCard], torch.nn.Module]] = {
+    "pt2": _exported,
+    "torchscript": _scripted,
+    "state-dict": _named,
+}
+_ARCHITECTURES = {"torchvision": _of_torchvision, "timm": _of_timm}
