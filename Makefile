@@ -32,7 +32,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable '.[cpu,test]'
+	$(PIP) --editable '.[cpu,service,test]'
 	@touch $@ $(VENV)/.demo
 
 clean:

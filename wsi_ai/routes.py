@@ -1,5 +1,6 @@
 """Where flags go: from a settings file, or from URLs on the command line."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,15 +27,18 @@ def load_endpoints(places: Sequence[str]) -> tuple[Endpoint, ...]:
     """
     found: list[Endpoint] = []
     for place in places:
-        found += _from_url(place, len(found)) if "://" in place else _from_file(Path(place))
+        found += _from_url(place) if "://" in place else _from_file(Path(place))
     names = [endpoint.name for endpoint in found]
     if len(set(names)) < len(names):
         raise SinkError("two sinks have the same name")
     return tuple(found)
 
 
-def _from_url(place: str, number: int) -> list[Endpoint]:
-    """A bare URL takes the flags of every trust: whoever runs the slides named it for them."""
+def _from_url(place: str) -> list[Endpoint]:
+    """A bare URL takes the flags of every trust: whoever runs the slides named it for them.
+
+    It is named after itself, so that what waits for one URL never goes to another.
+    """
     trust, _, rest = place.partition("=")
     trusts, url = (None, place) if "://" in trust else (frozenset({trust}), rest)
     bearer = secret_at(f"env:{BEARER}") if from_environment(BEARER) else None
@@ -42,7 +46,7 @@ def _from_url(place: str, number: int) -> list[Endpoint]:
     keyless = url.startswith("file:")
     return [
         Endpoint(
-            name=f"send-{number + 1}",
+            name=f"send-{hashlib.sha256(url.encode()).hexdigest()[:8]}",
             url=url,
             trusts=trusts,
             credentials=Credentials(() if keyless else (secret_at(f"env:{KEY}"),), bearer),

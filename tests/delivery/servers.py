@@ -98,6 +98,13 @@ def _until(happens: Callable[[], bool], otherwise: str, seconds: float = 20) -> 
 until = _until
 
 
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind((HOST, 0))
+        port: int = door.getsockname()[1]
+        return port
+
+
 @contextmanager
 def serving(app: FastAPI, port: int = 0, **tls: object) -> Iterator[str]:
     """The app on this machine, on a free port where none is given; its base URL."""

@@ -14,7 +14,7 @@ import pytest
 
 from tests.delivery.conftest import FakeClock, new_id
 from tests.delivery.parts import FAST, KEY, relay_for, webhook
-from tests.delivery.servers import HOST, answer, misbehaving, read_request, serving
+from tests.delivery.servers import HOST, answer, free_port, misbehaving, read_request, serving
 from wsi_ai.contracts import Sink
 from wsi_ai.errors import OutputError
 from wsi_ai.flags import Level
@@ -185,9 +185,7 @@ def test_an_address_that_is_wrong_kills_no_flag(outbox: Outbox, status: int) -> 
 def test_a_receiver_that_was_down_for_an_hour_gets_everything_within_five_minutes(
     outbox: Outbox, clock: FakeClock, tmp_path: Path
 ) -> None:
-    with socket.socket() as door:
-        door.bind((HOST, 0))
-        port = door.getsockname()[1]
+    port = free_port()
     names = [put_one(outbox, level) for level in (*Level, *Level)]
     base = f"http://{HOST}:{port}"
     with relaying(outbox, base) as (relay, sink):

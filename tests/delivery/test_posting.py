@@ -1,7 +1,6 @@
 """From a slide to the receiver's worklist, by the commands that people type."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from tests.delivery.conftest import new_id
 from tests.delivery.parts import KEY
-from tests.delivery.servers import HOST, serving, until
+from tests.delivery.servers import HOST, free_port, serving, until
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.audit import verify
 from wsi_ai.cli import app
@@ -122,13 +121,15 @@ def test_what_waits_goes_out_when_the_receiver_is_back(
 ) -> None:
     monkeypatch.setenv(KEY_NAME, KEY)
     out, database = tmp_path / "out", tmp_path / "out" / "outbox.db"
-    words = ["--out", out, "--cases", cases(tmp_path, cmu), "--send", f"http://{HOST}:9/flags"]
+    port = free_port()
+    send = f"http://{HOST}:{port}/flags"
+    words = ["--out", out, "--cases", cases(tmp_path, cmu), "--send", send]
     done = wsi_ai("run", cmu, "--model", model, *words)
     assert done.exit_code == 0
     assert "flags wait" in done.stderr
     assert wsi_ai("outbox", "list", "--outbox", database).exit_code == 1
-    with serving(receiver(inbox, Access((KEY,)), time.time)) as base:
-        drained = wsi_ai("outbox", "drain", "--outbox", database, "--send", f"{base}/flags")
+    with serving(receiver(inbox, Access((KEY,)), time.time), port=port):
+        drained = wsi_ai("outbox", "drain", "--outbox", database, "--send", send)
     assert (drained.exit_code, drained.stdout) == (0, "0 deliveries still wait\n")
     assert len(inbox.worklist()) == 1
     listed = wsi_ai("outbox", "list", "--outbox", database)
@@ -138,11 +139,21 @@ def test_what_waits_goes_out_when_the_receiver_is_back(
     assert "S26-1" not in Path(f"{database}.audit.jsonl").read_text()
 
 
+def sinks_file(folder: Path, base: str) -> Path:
+    (folder / "key").write_text(KEY)
+    path = folder / "sinks.toml"
+    path.write_text(
+        f"[[sink]]\nname = 'region'\nurl = '{base}/flags'\ntrusts = ['RXX']\n"
+        f"signing_keys = ['file:{folder}/key']\nread_back = '{base}/flags'\n"
+    )
+    return path
+
+
 @pytest.fixture
 def sent(tmp_path: Path, base: str) -> tuple[Path, str]:
     """One flag at the receiver; the outbox's file, and the flag's id."""
     database, flag_id = tmp_path / "outbox.db", new_id()
-    with open_posting([f"{base}/flags"], str(database)) as posting:
+    with open_posting([str(sinks_file(tmp_path, base))], str(database)) as posting:
         posting.put(example_body(flag_id))
         assert posting.drain(10) == 0
     return database, flag_id
@@ -158,7 +169,8 @@ def test_taking_back_and_recalling_reach_the_worklist(
     recalled = wsi_ai("recall", "--model", "mean", "--version", "1", *at)
     assert recalled.stdout.startswith("1 flags of mean 1 taken back")
     assert wsi_ai("flags", "retract", flag_id, "--reason", "operator", *at).exit_code == 1
-    assert wsi_ai("outbox", "drain", *at, "--send", f"{base}/flags").exit_code == 0
+    sinks = sinks_file(database.parent, base)
+    assert wsi_ai("outbox", "drain", *at, "--send", sinks).exit_code == 0
     assert inbox.worklist() == []
     shown = json.loads(wsi_ai("flags", "show", flag_id, *at).stdout)
     assert (shown["action"], shown["retraction_reason"]) == ("retract", "model_defect")
@@ -183,13 +195,7 @@ def test_what_the_receiver_lost_is_found_and_sent_again(
     sent: tuple[Path, str], base: str, inbox: Inbox, tmp_path: Path
 ) -> None:
     database, flag_id = sent
-    (tmp_path / "key").write_text(KEY)
-    sinks = tmp_path / "sinks.toml"
-    sinks.write_text(
-        f"[[sink]]\nname = 'send-1'\nurl = '{base}/flags'\ntrusts = ['RXX']\n"
-        f"signing_keys = ['file:{tmp_path}/key']\nread_back = '{base}/flags'\n"
-    )
-    words = ["--outbox", database, "--send", sinks]
+    words = ["--outbox", database, "--send", sinks_file(tmp_path, base)]
     assert wsi_ai("outbox", "reconcile", *words).exit_code == 0
     inbox._db.execute("DELETE FROM newest")
     inbox._db.execute("DELETE FROM arrival")
@@ -204,13 +210,12 @@ def test_receiver_and_relay_run_as_services_and_stop_when_told(
     sent: tuple[Path, str], tmp_path: Path
 ) -> None:
     database, _ = sent
-    (tmp_path / "key").write_text(KEY)
-    port = "8613"
+    port = str(free_port())
+    sinks = sinks_file(tmp_path, f"http://{HOST}:{port}")
     serve = ["receive", "--key", f"file:{tmp_path}/key", "--store", str(tmp_path / "b.db")]
-    relay = ["relay", "--outbox", str(database), "--send", f"http://{HOST}:{port}/flags"]
-    environment = {**os.environ, KEY_NAME: KEY}
+    relay = ["relay", "--outbox", str(database), "--send", str(sinks)]
     services = [
-        subprocess.Popen([sys.executable, "-m", "wsi_ai", *words], env=environment)
+        subprocess.Popen([sys.executable, "-m", "wsi_ai", *words])
         for words in ([*serve, "--port", port], relay)
     ]
     try:
