@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+import wsi_ai.outbox.book as book
+import wsi_ai.outbox.claims as claims
+import wsi_ai.outbox.putting as putting
 from wsi_ai.canonical import TriageFlag
 from wsi_ai.events import next_early_revision, next_revision, retraction, trust_of
 from wsi_ai.messages import Endpoint, Kind, Retraction
-from wsi_ai.outbox import book, claims, putting
 from wsi_ai.outbox.claims import Answer, Claimed, Settling
 from wsi_ai.outbox.schedule import Schedule
 from wsi_ai.outbox.states import OPEN, State
