@@ -83,10 +83,13 @@ def test_a_line_that_a_crash_left_half_written_is_replaced(audit: Audit) -> None
 
 
 _WRITER = """
-import sys
+import sys, time
 from pathlib import Path
 from wsi_ai.audit import Audit
 audit = Audit(Path(sys.argv[1]), lambda: "now")
+Path(sys.argv[1] + sys.argv[2]).touch()
+while not all(Path(sys.argv[1] + name).exists() for name in "ab"):
+    time.sleep(0.001)
 for n in range(40):
     audit.append([{"what": "attempt", "writer": sys.argv[2], "k": n}])
 """
