@@ -35,7 +35,7 @@ from wsi_ai.readers import dicom, tiff
 from wsi_ai.reading import HostTiles
 from wsi_ai.reading.host import fetcher, placement
 from wsi_ai.reading.schedule import StoredGrid, schedule
-from wsi_ai.values import SlideInfo, TilePlan, TileSpec
+from wsi_ai.values import Codec, SlideInfo, TilePlan, TileSpec
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,8 @@ def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str,
         )
         readers = {"ours": ours(slide, wanted)}
         peers = dicom_peers() if path.is_dir() else installed()
+        if slide.encoded_level(0).encoding.codec is Codec.JPEG2000:
+            peers.pop("pyvips", None)  # its wheel does not decode Aperio's
         readers |= {name: partial(read, job) for name, read in peers.items()}
         found = alternate(limit(slide, wanted), readers, args.rounds, args.tries)
     line = {"pattern": pattern.name, "tiles": len(wanted), **ratios(found)}

@@ -65,12 +65,12 @@ def test_tile_and_step_come_from_micrometres_of_each_axis() -> None:
 @settings(max_examples=25)
 def test_spreading_out_loses_and_doubles_no_cell(touched: np.ndarray) -> None:
     cells = np.argwhere(touched).astype(np.int32)
-    assert sorted(spread_out(cells).tolist()) == cells.tolist()
+    assert sorted(spread_out(cells, 8).tolist()) == cells.tolist()
 
 
 def test_every_beginning_of_the_order_covers_the_slide() -> None:
     """An eighth of a 128 x 128 grid is within reach of every place on it."""
-    cells = spread_out(np.argwhere(np.ones((128, 128), bool)).astype(np.int32))
+    cells = spread_out(np.argwhere(np.ones((128, 128), bool)).astype(np.int32), 8)
     seen = cells[: len(cells) // 8].astype(int)
     gaps = [np.abs(seen - place).max(axis=1).min() for place in np.argwhere(np.ones((16, 16))) * 8]
     assert max(gaps) <= 24

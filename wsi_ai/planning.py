@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from wsi_ai.geometry import Size, Step
 from wsi_ai.values import Mask, SlideInfo, TilePlan, TileSpec
 
-_BLOCK = 8
-"""Cells along a block's side: large enough to decode most stored tiles once, small enough that
-evidence comes from all over the tissue early."""
+_BLOCK, _LARGE_BLOCK, _LARGE_GRID = 8, 16, 64
+"""Cells along a block's side.  Small enough that evidence comes from all over the tissue early; on
+grids with more than 64 cells along a side twice as large, so that fewer stored tiles lie across
+the border of two blocks and are decoded twice."""
 
 
 def plan_tiles(slide: SlideInfo, tissue: Mask, spec: TileSpec) -> TilePlan:
@@ -34,21 +35,25 @@ def plan_tiles(slide: SlideInfo, tissue: Mask, spec: TileSpec) -> TilePlan:
         spec=spec,
         level=level,
         read_px=Size(_read_px(spec, scale.x / down), _read_px(spec, scale.y / down)),
-        cells=spread_out(np.argwhere(touched).astype(np.int32)),
+        cells=spread_out(np.argwhere(touched).astype(np.int32), _block(grid)),
         grid=grid,
         step=step,
     )
 
 
-def spread_out(cells: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Order cells by blocks of 8 x 8, the blocks in two-dimensional van der Corput order.
+def spread_out(cells: NDArray[np.int32], block: int) -> NDArray[np.int32]:
+    """Order cells by square blocks, the blocks in two-dimensional van der Corput order.
 
     Bits of the block's row and column are interleaved and reversed, so that every beginning of
     the sequence covers the whole slide evenly.  Within a block, row by row.
     """
     row, col = cells[:, 0].astype(np.int64), cells[:, 1].astype(np.int64)
-    key = _reversed_bits(row // _BLOCK) * 2 + _reversed_bits(col // _BLOCK)
+    key = _reversed_bits(row // block) * 2 + _reversed_bits(col // block)
     return cells[np.lexsort((col, row, key))]
+
+
+def _block(grid: tuple[int, int]) -> int:
+    return _LARGE_BLOCK if max(grid) > _LARGE_GRID else _BLOCK
 
 
 def _reversed_bits(number: NDArray[np.int64]) -> NDArray[np.int64]:

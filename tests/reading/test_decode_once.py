@@ -8,7 +8,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,7 +30,7 @@ def a_plan(slide: Slide, side: int, stride: float, read: int | None = None) -> T
     spec = TileSpec(side, 0.5, max(1, round(stride)))
     read_px = Size(read or side, read or side)
     return TilePlan(
-        slide.info, spec, 0, read_px, spread_out(cells), (rows, cols), Step(stride, stride)
+        slide.info, spec, 0, read_px, spread_out(cells, 8), (rows, cols), Step(stride, stride)
     )
 
 
@@ -54,6 +54,10 @@ def assert_alike(one: Read, other: Read) -> None:
 places = st.frozensets(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=3)
 
 
+@example(  # a tile that begins where the slide ends, within the last stored tile
+    tile=(16, 16), side=1, read=None, stride=50.6875, batch=1, start=0, threads=1,
+    damaged=frozenset(), unscanned=frozenset(),
+)  # fmt: skip
 @settings(deadline=None, max_examples=60)
 @given(
     tile=st.tuples(st.integers(16, 70), st.integers(16, 70)),
