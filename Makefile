@@ -1,10 +1,10 @@
 # make demo    set everything up, draw two sample slides and run the demo model on them
-# make test    set everything up and run the tests; EXTRAS=cpu,test,torch for those of PyTorch too
+# make test    set everything up and run the tests; EXTRAS=cpu,service,test,torch for those of PyTorch too
 # make check   ruff, mypy --strict, import-linter
 # make clean   remove what these made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-EXTRAS ?= cpu,test
+EXTRAS ?= cpu,service,test
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt

@@ -63,7 +63,11 @@ def test_the_commands_and_the_python_of_the_readme_work(tmp_path: Path) -> None:
     assert "slide.svs expedite" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "models/demo-tumour/README.md"])
+PAGES = ["README.md", "CONTRIBUTING.md", "models/demo-tumour/README.md"]
+PAGES += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("name", PAGES)
 def test_links_to_files_lead_somewhere(name: str) -> None:
     page = ROOT / name
     links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8"))

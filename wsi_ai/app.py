@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from wsi_ai.contracts import Watcher
+from wsi_ai.contracts import Post, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.geometry import Spacing
+from wsi_ai.identity import load_cases
 from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card, placeholder_card
 from wsi_ai.outcomes import Failures, Outcome
@@ -21,11 +22,12 @@ from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Pipeline
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
+from wsi_ai.results import NoPost
 from wsi_ai.settings import load_policy
 from wsi_ai.values import Precision, RuntimeRequest
 from wsi_ai.work import SlideJob, SlideWork
 
-__all__ = ["Outcome", "RunOptions", "Silent", "run_slides"]
+__all__ = ["Outcome", "RunOptions", "Silent", "make_folder", "run_slides"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class RunOptions:
     reader: str | None = None
     """``None``: by the slide's content."""
     precision: Precision = Precision.FP32
+    cases: Path | None = None
+    """Whose slides they are: .csv, .json or .toml."""
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
@@ -63,19 +67,23 @@ def run_slides(
     out: Path,
     options: RunOptions | None = None,
     watch: Watcher | None = None,
+    post: Post | None = None,
 ) -> Iterator[Outcome]:
     """Run one model over slides, in order; an outcome a slide, whatever happens to it.
 
     Results are folders below ``out``.  While a slide infers, the next one is opened and read ahead
     and the last one written, in threads; ``watch`` is called from the one that infers.
 
-    Raises PolicyError or OutputError before any slide where the policy or ``out`` is unusable.
+    Every flag, and an early one too, is put to ``post``; whether it is delivered is the post's
+    business.
+
+    Raises PolicyError or OutputError before any slide where policy, cases or ``out`` are unusable.
     Where the model or the device is, every slide gets its ``not_assessed`` flag first, then
     ModelError or DeviceError is raised.
     """
-    options = options or RunOptions()
-    policy = load_policy(options.policy)
-    _check_writable(out)
+    options, post = options or RunOptions(), post or NoPost()
+    policy, cases = load_policy(options.policy), load_cases(options.cases)
+    make_folder(out)
     card = placeholder_card(model)
     try:
         card = load_card(model)
@@ -83,19 +91,30 @@ def run_slides(
         hold_to_golden(runtime)
     except (ModelError, DeviceError) as error:
         for slide in slides:
-            yield Failures(card, policy, out).record(slide, str(error))
+            whose = cases.identity_of(slide)
+            yield Failures(card, policy, out, post).record(slide, str(error), whose)
         raise
     source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
     pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
     opened = partial(open_slide, spacing=options.spacing(), reader=options.reader)
-    work = SlideWork(pipeline, policy, out, opened, options.force, watch or Silent())
+    work = SlideWork(
+        pipeline=pipeline,
+        policy=policy,
+        out=out,
+        open_slide=opened,
+        force=options.force,
+        watch=watch or Silent(),
+        cases=cases,
+        post=post,
+    )
     stages = work.prepare, work.infer, work.publish
     for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):
         if job.outcome is not None:
             yield job.outcome
 
 
-def _check_writable(out: Path) -> None:
+def make_folder(out: Path) -> None:
+    """Where results go.  Raises OutputError where nothing can be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,14 +1,16 @@
 """What an outsider can supply.  Each has a test suite in ``wsi_ai.testing``."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size
+from wsi_ai.messages import Endpoint, Message, Receipt
 from wsi_ai.values import Encoding, ModelCard, Predictions, SlideInfo, TileBatch, TilePlan
 
 
@@ -102,4 +104,42 @@ class Watcher(Protocol):
 
     def passed(self, done: int) -> None:
         """So many tiles have passed in all, read or left out."""
+        ...
+
+
+class Sink(Protocol):
+    """Takes messages to one endpoint, each as often as it is asked to.  Used by one thread."""
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+
+    def send(self, message: Message, at: datetime) -> Receipt:
+        """Give the message up to the receiver.  A receipt means that it is kept there.
+
+        ``at`` is the time of this attempt.  Raises TryAgain, Paused or Refused, and nothing else
+        for whatever the network or the receiver does.
+        """
+        ...
+
+    def held(self, at: datetime) -> Mapping[str, int] | None:
+        """The newest revision of each flag that the receiver holds, read back from it; ``None``
+        where it cannot be asked.  Raises DeliveryError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Post(Protocol):
+    """Where a decided flag goes."""
+
+    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep the flag until it is delivered, and give it back as it was kept: with its revision
+        and action.  A flag that says what the last one said is not kept again.
+
+        Raises OutputError.
+        """
+        ...
+
+    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        """The same for a flag that a finished one will follow: kept only if it raises the level."""
         ...

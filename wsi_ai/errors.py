@@ -5,6 +5,7 @@
     * UnknownFormat       no reader opens it
     * NoSpacing           its size on the glass is not known
     * TileUnreadable      one tile could not be decoded
+    * IdentityInDoubt     what is known of whose slide it is does not agree
   * ModelError          the model or its manifest: no slide will work
   * PolicyError         the triage policy: no slide will work
   * DeviceError         the accelerator or its library: retry elsewhere or later
@@ -12,6 +13,11 @@
     * OutOfDeviceMemory   fewer tiles at once may fit
   * OutputError         results could not be written
     * Busy                another run is at work on the same slide
+  * SinkError           the settings of a sink: no flag can be sent through it
+  * DeliveryError       a flag was not accepted this time, and what to do about it
+    * TryAgain            the same flag may be accepted later
+    * Paused              nothing will be accepted until something is put right at the endpoint
+    * Refused             this flag will never be accepted as it is
   * Stopped             the user ended the run; what was inferred is kept
 
 A message says what was found and what would do.  It names no slide and no case: whoever shows it
@@ -37,6 +43,10 @@ class NoSpacing(SlideError):
 
 class TileUnreadable(SlideError):
     """One tile could not be decoded."""
+
+
+class IdentityInDoubt(SlideError):
+    """The sources of the slide's identity contradict one another."""
 
 
 class ModelError(WsiAiError):
@@ -65,6 +75,34 @@ class OutputError(WsiAiError):
 
 class Busy(OutputError):
     """Another process is at work on the same slide with the same model."""
+
+
+class SinkError(WsiAiError):
+    """A sink cannot be used as it is set up."""
+
+
+class DeliveryError(WsiAiError):
+    """A flag was not accepted; ``code`` is the receiver's own, where it gave one."""
+
+    def __init__(self, message: str, code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class TryAgain(DeliveryError):
+    """Send the same flag again, not before ``after_s`` seconds where the receiver said so."""
+
+    def __init__(self, message: str, code: int | None = None, after_s: float | None = None) -> None:
+        super().__init__(message, code)
+        self.after_s = after_s
+
+
+class Paused(DeliveryError):
+    """The endpoint takes nothing until someone puts it right; the flag keeps its place."""
+
+
+class Refused(DeliveryError):
+    """The receiver will not take this flag however often it is sent."""
 
 
 class Stopped(WsiAiError):

@@ -66,6 +66,21 @@ STATEMENT = "AI-generated, unverified. Research use only. Not for primary diagno
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Whose slide it is, in the words of the site's own systems.  Personal data: never log it."""
+
+    trust: str
+    """ODS code of the trust."""
+    accession: str
+    slide_id: str
+    block: str | None = None
+    stain: str | None = None
+    network: str | None = None
+    issuer: str | None = None
+    """Whose numbers the accession and the slide id are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Flag:
     """What is said of a slide.  The same slide and model give the same id."""
 
@@ -86,6 +101,8 @@ class Flag:
     quality: Quality | None
     """``None`` where the slide could not be looked at."""
     findings: tuple[Finding, ...] = ()
+    identity: Identity | None = None
+    """``None`` where whose slide it is is not known: then the flag goes to no case system."""
 
     def __post_init__(self) -> None:
         if self.level is Level.NOT_ASSESSED and self.score is not None:

@@ -132,4 +132,5 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
         tolerance=Tolerance(**table.get("tolerance", {})),
         manifest_sha256=digest,
         intended_use=table["card"]["intended_use"],
+        stain=table.get("scope", {}).get("stain"),
     )

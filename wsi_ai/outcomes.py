@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import record
+from wsi_ai.contracts import Post
 from wsi_ai.errors import OutputError, SlideError
 from wsi_ai.exports.flag import Provenance
 from wsi_ai.exports.folder import claimed
-from wsi_ai.flags import Level
+from wsi_ai.flags import Identity, Level
 from wsi_ai.geometry import Size
+from wsi_ai.identity import identified
 from wsi_ai.pipeline import Assessment
 from wsi_ai.readers.fingerprint import fingerprint
 from wsi_ai.results import Run, result_folder, write_results
@@ -65,19 +67,23 @@ class Failures:
     card: ModelCard
     policy: Policy
     out: Path
+    post: Post
 
-    def record(self, path: Path, reason: str, info: SlideInfo | None = None) -> Outcome:
-        """Write the ``not_assessed`` flag.  ``info`` where the slide was open already."""
+    def record(
+        self, path: Path, reason: str, identity: Identity | None, info: SlideInfo | None = None
+    ) -> Outcome:
+        """Write and post the ``not_assessed`` flag.  ``info`` where the slide was open already."""
         slide = info or _unopened(path)
         folder = folder_for(self.out, slide, self.card)
-        flag = not_assessed(slide, self.card, self.policy.triage, reason, None)
+        unseen = not_assessed(slide, self.card, self.policy.triage, reason, None)
+        flag = identified(unseen, identity)
         asked = {"slide": slide.fingerprint, "policy": self.policy.as_dict()}
         question = record.digest(asked)
         told = provenance("none", question, datetime.now(UTC))
         try:
             with claimed(folder):
                 run = Run(told, question, asked, None, failed=True)
-                body = write_results(folder, Assessment(flag), run)
+                body = write_results(folder, Assessment(flag), run, self.post)
         except OutputError as error:
             return Outcome(path, Level.NOT_ASSESSED, f"{reason}; and {error}", None, fresh=True)
         return outcome_of(path, body, folder, fresh=True)

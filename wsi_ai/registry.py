@@ -1,4 +1,4 @@
-"""Readers and runtimes by name: the built-in ones take the same road as a plug-in's.
+"""Readers, runtimes and sinks by name: the built-in ones take the same road as a plug-in's.
 
 A plug-in is a package with an entry point in one of the groups:
 
@@ -6,6 +6,8 @@ A plug-in is a package with an entry point in one of the groups:
 * ``wsi_ai.runtimes``, named by the model format it runs, and by the kind of device where that is
   not the host's processor (``onnx``, ``onnx.cuda``):
   ``open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime``
+* ``wsi_ai.sinks``, named by the scheme of the URLs it sends to:
+  ``open_sink(endpoint: Endpoint) -> Sink``
 """
 
 import logging
@@ -14,9 +16,10 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.contracts import Runtime, Slide
-from wsi_ai.errors import NoDevice, UnknownFormat
+from wsi_ai.contracts import Runtime, Sink, Slide
+from wsi_ai.errors import NoDevice, SinkError, UnknownFormat
 from wsi_ai.geometry import Spacing
+from wsi_ai.messages import Endpoint
 from wsi_ai.values import ModelCard, RuntimeRequest
 
 log = logging.getLogger(__name__)
@@ -94,6 +97,21 @@ def _open(card: ModelCard, request: RuntimeRequest, device: str) -> Runtime:
         )
     runtime: Runtime = _load(found[name])(card, request)
     return runtime
+
+
+def open_sink(endpoint: Endpoint) -> Sink:
+    """The sink for the endpoint's URL.  Raises SinkError."""
+    found = {p.name: p for p in entry_points(group="wsi_ai.sinks")}
+    scheme = endpoint.url.partition("://")[0]
+    if scheme not in found:
+        raise SinkError(f"sink {endpoint.name}: nothing installed sends to {scheme}://")
+    try:
+        sink: Sink = found[scheme].load()(endpoint)
+    except ModuleNotFoundError as error:
+        raise SinkError(
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[service]'"
+        ) from None
+    return sink
 
 
 def _runtimes() -> dict[str, EntryPoint]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.contracts import Post
 from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
@@ -48,10 +49,22 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
     return flag if record["question"] == question and not record["failed"] else None
 
 
-def write_results(folder: Path, assessment: Assessment, run: Run) -> dict[str, Any]:
-    """Write all files as ``folder``, and return the flag as its file says it.
+class NoPost:
+    """Keeps no flag, for a run that posts none.  See ``contracts.Post``."""
 
-    Raises OutputError, and then leaves what was there before.
+    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+
+def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) -> dict[str, Any]:
+    """Write all files as ``folder``, and return the flag as its file says it: as ``post`` kept it.
+
+    The flag is kept once everything else is on the disk, and before ``folder`` appears: a crash in
+    between leaves a slide to be done again, whose flag says nothing new.  Raises OutputError, and
+    then leaves what was there before.
     """
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
@@ -63,8 +76,9 @@ def write_results(folder: Path, assessment: Assessment, run: Run) -> dict[str, A
             )
             write_overlay(aside / "overlay.png", view)
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
-        _write_json(aside / "flag.json", body)
         _write_json(aside / "run.json", _record(assessment, run))
+        body = post.put(body)
+        _write_json(aside / "flag.json", body)
     return body
 
 

@@ -1,5 +1,6 @@
-"""What a site sets: the triage policy, from TOML."""
+"""What a site sets: the triage policy, from TOML; and the only reader of the environment."""
 
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -70,3 +71,8 @@ def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
         rules = tuple(_rule(part, f"{field_name}.{kind}.{n}") for n, part in enumerate(table[kind]))
         return AnyOf(rules) if kind == "any" else AllOf(rules)
     return Tiles(table[kind]) if kind == "tiles" else TopMean(table[kind])
+
+
+def from_environment(name: str) -> str | None:
+    """Read when it is asked for, so that importing wsi_ai depends on nothing outside."""
+    return os.environ.get(name) or None

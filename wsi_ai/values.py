@@ -290,6 +290,8 @@ class ModelCard:
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
+    stain: str | None = None
+    """The only one that it may judge; ``None`` where the card does not say."""
 
     @property
     def positive_class(self) -> int:

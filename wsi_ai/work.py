@@ -3,6 +3,7 @@
 Each step runs in a thread of its own, so that the device does not wait between slides.
 """
 
+import dataclasses
 import logging
 import threading
 import time
@@ -14,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import record
-from wsi_ai.contracts import Slide, Watcher
-from wsi_ai.errors import Busy, Stopped, WsiAiError
+from wsi_ai.contracts import Post, Slide, Watcher
+from wsi_ai.errors import Busy, SlideError, Stopped, WsiAiError
+from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
-from wsi_ai.flags import Flag, Level
+from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Journal
+from wsi_ai.identity import Cases, agreed, dicom_claim, identified, stain_complaint
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
+from wsi_ai.readers.headers import case_header
 from wsi_ai.results import Run, finished, write_results
 from wsi_ai.settings import Policy
 from wsi_ai.stopwatch import Stopwatch
@@ -39,6 +43,7 @@ class SlideJob:
     clock: Stopwatch = field(default_factory=lambda: Stopwatch(time.perf_counter()))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     info: SlideInfo | None = None
+    identity: Identity | None = None
     folder: Path = field(default_factory=Path)
     asked: dict[str, Any] = field(default_factory=dict)
     prepared: Prepared | None = None
@@ -58,6 +63,8 @@ class SlideWork:
     open_slide: Callable[[Path], Slide]
     force: bool
     watch: Watcher
+    cases: Cases
+    post: Post
     _stop: threading.Event = field(default_factory=threading.Event)
     _epoch: float = field(default_factory=time.perf_counter)
 
@@ -93,8 +100,8 @@ class SlideWork:
         if job.outcome is not None or reason is not None:
             job.held.close()
         if reason is not None:
-            failures = Failures(self.pipeline.runtime.card, self.policy, self.out)
-            job.outcome = failures.record(job.path, reason, job.info)
+            failures = Failures(self.pipeline.runtime.card, self.policy, self.out, self.post)
+            job.outcome = failures.record(job.path, reason, job.identity, job.info)
         return job
 
     def _go_on(self) -> None:
@@ -103,13 +110,16 @@ class SlideWork:
 
     def _prepare(self, job: SlideJob) -> None:
         job.started, job.clock = datetime.now(UTC), Stopwatch(self._epoch)
+        job.identity = self.cases.identity_of(job.path)
         slide = job.held.enter_context(self.open_slide(job.path))
         job.info = slide.info
+        self._identify(job)
         job.folder = folder_for(self.out, slide.info, self.pipeline.runtime.card)
-        job.asked = self._asked(slide.info)
+        job.asked = self._asked(slide.info, job.identity)
         job.clock.lap("opening")
         job.held.enter_context(claimed(job.folder))
         if not self.force and (flag := finished(job.folder, record.digest(job.asked))):
+            self.post.put(flag)  # a crash may have come before the folder appeared, or --send after
             job.outcome = outcome_of(job.path, flag, job.folder, fresh=False)
             return
         made = self.pipeline.prepare(slide, lambda plan: self._journal(job, plan), job.clock)
@@ -117,6 +127,15 @@ class SlideWork:
             job.prepared = made
         else:
             job.assessment = made
+
+    def _identify(self, job: SlideJob) -> None:
+        """Whose slide it is, by all that is known; raises IdentityInDoubt, or SlideError where the
+        model is not made for it."""
+        job.identity = None
+        claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
+        job.identity = agreed(claims)
+        if stopped := stain_complaint(job.identity, self.pipeline.runtime.card):
+            raise SlideError(stopped)
 
     def _infer(self, job: SlideJob) -> None:
         job.clock.lap("queue")
@@ -129,27 +148,34 @@ class SlideWork:
 
     def _raise_early(self, job: SlideJob, flag: Flag) -> None:
         job.early_s = job.clock.now()
+        self.post.put_early(flag_json(identified(flag, job.identity), self._provenance(job)))
 
     def _publish(self, job: SlideJob) -> None:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
-        question = record.digest(job.asked)
-        told = provenance(self.pipeline.runtime.description, question, job.started)
+        told, question = self._provenance(job), record.digest(job.asked)
         run = Run(told, question, job.asked, job.clock, failed=False, early_s=job.early_s)
-        flag = write_results(job.folder, job.assessment, run)
+        whose = identified(job.assessment.flag, job.identity)
+        assessment = dataclasses.replace(job.assessment, flag=whose)
+        flag = write_results(job.folder, assessment, run, self.post)
         hidden(job.folder, "journal").unlink(missing_ok=True)
         job.outcome = outcome_of(job.path, flag, job.folder, fresh=True)
 
+    def _provenance(self, job: SlideJob) -> Provenance:
+        question = record.digest(job.asked)
+        return provenance(self.pipeline.runtime.description, question, job.started)
+
     def _journal(self, job: SlideJob, plan: TilePlan) -> Journal:
         """Of these very tiles by this very model; policies may differ."""
-        about = {**job.asked, "policy": None, "plan": record.plan_digest(plan)}
+        about = {**job.asked, "policy": None, "identity": None, "plan": record.plan_digest(plan)}
         path, size = hidden(job.folder, "journal"), self.pipeline.runtime.batch_size
         journal = Journal(path, record.digest(about), plan.slide.slide_id, size)
         return job.held.enter_context(journal)
 
-    def _asked(self, slide: SlideInfo) -> dict[str, Any]:
+    def _asked(self, slide: SlideInfo, identity: Identity | None) -> dict[str, Any]:
         """Everything that the answer depends on."""
         return {
+            "identity": dataclasses.asdict(identity) if identity else None,
             "slide": slide.fingerprint,
             "reader": slide.reader,
             "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from wsi_ai.cli import delivery
+
 app = typer.Typer(
     name="wsi-ai",
     no_args_is_help=True,
@@ -61,6 +63,16 @@ def run(
         str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")
     ] = None,
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False,
+    cases: Annotated[
+        Path | None, typer.Option(help="Whose slides they are: .csv, .json or .toml.")
+    ] = None,
+    send: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOML|URL|TRUST=URL", help="Where flags go; several at once."),
+    ] = None,
+    outbox: Annotated[
+        str | None, typer.Option(metavar="DB", help="Where flags wait; by default OUT/outbox.db.")
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
 ) -> None:
     """Slides in; a heatmap, a picture and a flag each out.
@@ -69,8 +81,11 @@ def run(
     2 the command, the model or the policy is wrong.
     """
     command = import_module("wsi_ai.cli.run")
-    options = command.RunOptions(mpp, device, policy, force, reader, command.Precision(precision))
-    raise typer.Exit(command.run(slides, model, out, options, verbose))
+    options = command.RunOptions(
+        mpp, device, policy, force, reader, command.Precision(precision), cases
+    )
+    sending = command.Sending(send or [], outbox or str(out / "outbox.db"))
+    raise typer.Exit(command.run(slides, model, out, options, sending, verbose))
 
 
 @app.command()
@@ -129,3 +144,6 @@ def golden(
 ) -> None:
     """Store tiles of slides, and their fp32 scores, with a model: the author's job, once."""
     raise typer.Exit(import_module("wsi_ai.cli.models").golden(model, slides, count))
+
+
+delivery.add_to(app)

@@ -2,10 +2,16 @@
 
 import logging
 import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_ai.app import Outcome, RunOptions, run_slides
+from wsi_ai.app import Outcome, RunOptions, make_folder, run_slides
+from wsi_ai.cli.delivery import service
 from wsi_ai.cli.progress import progress_for
+from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
 from wsi_ai.values import Precision
@@ -15,14 +21,35 @@ __all__ = ["Precision", "RunOptions", "run"]
 _OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
 
-def run(slides: list[Path], model: Path, out: Path, options: RunOptions, verbose: bool) -> int:
+_DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """Where flags go while the run goes on."""
+
+    places: Sequence[str]
+    database: str
+
+
+def run(
+    slides: list[Path],
+    model: Path,
+    out: Path,
+    options: RunOptions,
+    sending: Sending,
+    verbose: bool,
+) -> int:
     """Run, tell, and return the exit status."""
     level = logging.DEBUG if verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     counts = dict.fromkeys(Level, 0)
     try:
-        with progress_for(sys.stderr, "tiles", len(slides)) as progress:
-            for outcome in run_slides(slides, model, out, options, progress):
+        with (
+            _posting(sending, out) as post,
+            progress_for(sys.stderr, "tiles", len(slides)) as progress,
+        ):
+            for outcome in run_slides(slides, model, out, options, progress, post):
                 print(_told(outcome), flush=True)
                 counts[outcome.level] += 1
     except WsiAiError as error:
@@ -33,6 +60,25 @@ def run(slides: list[Path], model: Path, out: Path, options: RunOptions, verbose
         return _INTERRUPTED
     print(_summary(counts))
     return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
+
+
+@contextmanager
+def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
+    """What is put is sent while the run goes on; at its end, what is under way may arrive."""
+    if not sending.places:
+        yield None
+        return
+    make_folder(out)
+    posting_module = service("wsi_ai.posting")
+    started = time.time()
+    with posting_module.open_posting(sending.places, sending.database) as posting:
+        yield posting
+        left, unsendable = posting.drain(_DRAIN_S), posting.unsendable(started)
+    if left:
+        print(f"wsi-ai: {left} flags wait; wsi-ai relay goes on delivering", file=sys.stderr)
+    if unsendable:
+        told = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
+        print(f"wsi-ai: {unsendable} flags were not sent: {told}", file=sys.stderr)
 
 
 def _told(outcome: Outcome) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import shapely
 
 from wsi_ai import schemas
-from wsi_ai.flags import STATEMENT, Finding, Flag, Level, Quality
+from wsi_ai.flags import STATEMENT, Finding, Flag, Identity, Level, Quality
 from wsi_ai.values import SlideInfo
 
 SCHEMA = "triage-flag-1.0"
@@ -55,9 +55,9 @@ def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
         "supersedes": None,
         "retraction_reason": None,
         "environment": "research",
-        "tenant": None,
-        "case": None,
-        "slide": _slide(flag.slide),
+        "tenant": _tenant(flag.identity),
+        "case": _case(flag.identity),
+        "slide": _slide(flag.slide, flag.identity),
         "result": _result(flag),
         "evidence": _evidence(flag),
         "qc": _quality(flag.quality, flag.coverage),
@@ -92,9 +92,24 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _slide(slide: SlideInfo) -> dict[str, Any]:
+def _tenant(identity: Identity | None) -> dict[str, Any] | None:
+    if identity is None:
+        return None
+    return {"network": identity.network, "trust_ods": identity.trust}
+
+
+def _case(identity: Identity | None) -> dict[str, Any] | None:
+    if identity is None:
+        return None
+    return {"accession": {"value": identity.accession, "issuer": identity.issuer}}
+
+
+def _slide(slide: SlideInfo, identity: Identity | None) -> dict[str, Any]:
+    name, issuer = (identity.slide_id, identity.issuer) if identity else (slide.slide_id, None)
+    told = {"block": identity.block, "stain": identity.stain} if identity else {}
     return {
-        "slide_id": {"value": slide.slide_id, "issuer": None},
+        "slide_id": {"value": name, "issuer": issuer},
+        **told,
         "image_sha256": slide.fingerprint,
         "mpp": slide.spacing.mean_um if slide.spacing else None,
         "width": slide.size.width,

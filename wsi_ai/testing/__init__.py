@@ -1,6 +1,19 @@
-"""Stand-ins, for us and for plug-in authors."""
+"""Stand-ins and contracts, for us and for plug-in authors."""
 
+from wsi_ai.testing.example_flags import example_body, example_message
+from wsi_ai.testing.memory_sink import MemorySink, endpoint_for
+from wsi_ai.testing.sink_contract import SinkContract
 from wsi_ai.testing.slide_contract import SlideContract
 from wsi_ai.testing.stand_ins import MEAN_CARD, MeanRuntime, PaintedSlide
 
-__all__ = ["MEAN_CARD", "MeanRuntime", "PaintedSlide", "SlideContract"]
+__all__ = [
+    "MEAN_CARD",
+    "MeanRuntime",
+    "MemorySink",
+    "PaintedSlide",
+    "SinkContract",
+    "SlideContract",
+    "endpoint_for",
+    "example_body",
+    "example_message",
+]

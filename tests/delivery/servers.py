@@ -1,0 +1,177 @@
+"""Real servers for tests: PostgreSQL, the reference receiver, and receivers that misbehave."""
+
+import contextlib
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+HOST = "127.0.0.1"
+
+
+def missing(what: str) -> None:
+    """Skip where a server may be missing, fail where it is promised."""
+    if os.environ.get("WSI_AI_REQUIRE_SERVERS"):
+        pytest.fail(f"{what}, though WSI_AI_REQUIRE_SERVERS promises it")
+    pytest.skip(what)
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """A PostgreSQL of our own on a socket in a temporary folder; the URL of its database."""
+    binaries = _binaries()
+    if binaries is None:
+        missing("no PostgreSQL: apt-get install postgresql")
+        return
+    folder = Path(tempfile.mkdtemp(prefix="wsi-ai-pg-"))
+    user = _unprivileged(folder)
+    as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
+    data = folder / "data"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    init = [binaries / "initdb", "-D", data, "-U", "wsi", "--auth=trust", "--no-sync", "-E", "UTF8"]
+    subprocess.run(init, check=True, **quiet, **as_user)  # type: ignore[call-overload]
+    settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]
+    start = [binaries / "postgres", "-D", data, "-k", folder, *settings]
+    server = subprocess.Popen(start, **quiet, **as_user)  # type: ignore[call-overload]
+    try:
+        _until(lambda: _answers(folder), "PostgreSQL did not start")
+        yield f"postgresql://wsi@/postgres?host={folder}"
+    finally:
+        server.send_signal(signal.SIGQUIT)  # nothing of it is needed any more
+        server.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def empty_database(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+
+
+def _binaries() -> Path | None:
+    found = shutil.which("initdb")
+    if found and shutil.which("postgres"):
+        return Path(found).parent
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    return places[-1].parent if places else None
+
+
+def _unprivileged(folder: Path) -> str | None:
+    """PostgreSQL refuses to run as root."""
+    if os.getuid() != 0:
+        return None
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    user = "postgres" if "postgres" in names else "nobody"
+    shutil.chown(folder, user)
+    return user
+
+
+def _answers(folder: Path) -> bool:
+    try:
+        psycopg.connect(f"host={folder} user=wsi dbname=postgres", connect_timeout=1).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _until(happens: Callable[[], bool], otherwise: str, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end, otherwise
+        time.sleep(0.02)
+
+
+until = _until
+
+
+def free_port() -> int:
+    with socket.socket() as door:
+        door.bind((HOST, 0))
+        port: int = door.getsockname()[1]
+        return port
+
+
+@contextmanager
+def serving(app: FastAPI, port: int = 0, **tls: object) -> Iterator[str]:
+    """The app on this machine, on a free port where none is given; its base URL."""
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind((HOST, port))
+        config = uvicorn.Config(app, log_level="error", access_log=False, lifespan="off", **tls)  # type: ignore[arg-type]
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+        thread.start()
+        _until(lambda: server.started, "the receiver did not start")
+        yield f"{'https' if tls else 'http'}://{HOST}:{door.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+Script = Callable[[socket.socket], None]
+
+
+@contextmanager
+def misbehaving(*scripts: Script) -> Iterator[str]:
+    """A receiver that plays a script for each connection, the last one over and over."""
+    with socket.create_server((HOST, 0)) as door:
+
+        def play() -> None:
+            for number in itertools.count():
+                try:
+                    caller, _ = door.accept()
+                except OSError:
+                    return
+                script = scripts[min(number, len(scripts) - 1)]
+                threading.Thread(target=_play, args=(script, caller), daemon=True).start()
+
+        thread = threading.Thread(target=play, daemon=True)
+        thread.start()
+        yield f"http://{HOST}:{door.getsockname()[1]}"
+        door.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+def _play(script: Script, caller: socket.socket) -> None:
+    with caller, contextlib.suppress(OSError):
+        script(caller)
+
+
+def read_request(caller: socket.socket) -> bytes:
+    """All of one request."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += caller.recv(65536)
+    head, _, body = got.partition(b"\r\n\r\n")
+    (length,) = [
+        int(line.split(b":")[1])
+        for line in head.split(b"\r\n")
+        if line.lower().startswith(b"content-length")
+    ]
+    while len(body) < length:
+        body += caller.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def answer(status: int, *headers: str) -> Script:
+    """Reads the request, gives this answer, and hangs up."""
+
+    def play(caller: socket.socket) -> None:
+        read_request(caller)
+        lines = [f"HTTP/1.1 {status} As told", "Content-Length: 2", "Connection: close", *headers]
+        caller.sendall("\r\n".join(lines).encode() + b"\r\n\r\n{}")
+
+    return play

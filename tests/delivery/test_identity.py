@@ -1,0 +1,137 @@
+"""Whose slide is it?  All that is known must agree."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.examples import CARD, example_flag
+from wsi_ai.errors import IdentityInDoubt, PolicyError
+from wsi_ai.flags import Identity
+from wsi_ai.identity import (
+    Cases,
+    agreed,
+    dicom_claim,
+    identified,
+    load_cases,
+    stain_complaint,
+)
+from wsi_ai.readers.headers import case_header
+
+FULL = {"trust": "RXX", "accession": "S26-1", "slide_id": "S26-1-A1-1"}
+CSV = "file,trust,accession,slide_id,block,stain\none.svs,RXX,S26-1,S26-1-A1-1,A1,H&E\n"
+TOML = """
+table = "cases.csv"
+file_name = '(?P<slide_id>(?P<accession>S\\d\\d-\\d+)-(?P<block>\\w+)-\\d+)'
+[every_slide]
+trust = "RXX"
+network = "net-2"
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, "utf-8")
+    return path
+
+
+@given(st.dictionaries(st.sampled_from([*FULL, "stain"]), st.sampled_from(["a", "b"])),
+       st.dictionaries(st.sampled_from([*FULL, "stain"]), st.sampled_from(["a", "b"])))  # fmt: skip
+def test_an_identity_is_what_all_sources_say_or_none(
+    one: dict[str, str], other: dict[str, str]
+) -> None:
+    differ = any(one[name] != other[name] for name in one.keys() & other.keys())
+    together = one | other
+    if differ:
+        with pytest.raises(IdentityInDoubt):
+            agreed([one, other])
+    elif set(FULL) <= set(together):
+        assert agreed([one, other]) == agreed([other, one]) == Identity(**together)
+    else:
+        assert agreed([one, other]) is None
+
+
+def test_doubt_names_the_field_and_no_case() -> None:
+    with pytest.raises(IdentityInDoubt) as caught:
+        agreed([FULL, {"accession": "S26-2"}])
+    assert str(caught.value) == "identity in doubt: the sources do not agree on accession"
+
+
+@pytest.mark.parametrize("name", ["cases.csv", "cases.json"])
+def test_a_table_tells_by_file_name(tmp_path: Path, name: str) -> None:
+    rows = [{"file": "one.svs", **FULL, "block": "A1", "stain": "H&E"}]
+    path = write(tmp_path, name, CSV if name.endswith("csv") else json.dumps(rows))
+    cases = load_cases(path)
+    assert cases.identity_of(Path("/in/one.svs")) == Identity(**FULL, block="A1", stain="H&E")
+    assert cases.identity_of(Path("/in/two.svs")) is None
+
+
+def test_a_pattern_over_file_names_must_agree_with_the_table(tmp_path: Path) -> None:
+    row = "S26-1-A1-1.svs,RXX,S26-1,S26-1-A1-1,A1,\nS26-2-A1-1.svs,RXX,S26-1,S26-2-A1-1,A1,\n"
+    write(tmp_path, "cases.csv", CSV.splitlines()[0] + "\n" + row)
+    cases = load_cases(write(tmp_path, "cases.toml", TOML))
+    right = cases.identity_of(Path("S26-1-A1-1.svs"))
+    assert right == Identity(**FULL, block="A1", network="net-2")
+    with pytest.raises(IdentityInDoubt, match="accession"):
+        agreed(cases.claims(Path("S26-2-A1-1.svs")))
+    with pytest.raises(IdentityInDoubt, match="pattern"):
+        cases.claims(Path("scan0001.svs"))
+    assert cases.identity_of(Path("scan0001.svs")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("cases.csv", "file,nhs_number\na.svs,1\n", "nhs_number"),
+        ("cases.csv", "trust\nRXX\n", "file is missing"),
+        ("cases.csv", "file,trust\na.svs,RXX\na.svs,RYY\n", "the same file again"),
+        ("cases.json", "{}", "a list of objects"),
+        ("cases.json", "[", "not valid JSON"),
+        ("cases.toml", "file_name = '('", "not valid"),
+        ("cases.toml", "file_name = '(?P<dob>x)'", "no such field: dob"),
+        ("cases.toml", "[every_slide]\nname = 'x'", "name"),
+        ("cases.txt", "", "a .csv, .json or .toml file"),
+    ],
+)
+def test_cases_that_cannot_be_used_are_refused_with_the_reason(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    with pytest.raises(PolicyError, match=told):
+        load_cases(write(tmp_path, name, text))
+
+
+def test_a_dicom_slide_tells_its_accession_and_container(shared_data: Path) -> None:
+    header = case_header(shared_data / "dicom" / "highdicom" / "sm_image.dcm")
+    assert dicom_claim(header) == {"accession": "S19-1_A_1_1", "slide_id": "S19-1_A_1_1"}
+    assert case_header(shared_data / "slides" / "cmu-1-small-region.svs") == {}
+    assert case_header(shared_data / "nothing") == {}
+
+
+def test_without_cases_no_slide_has_an_identity() -> None:
+    assert load_cases(None) == Cases()
+    assert Cases().identity_of(Path("S26-1-A1-1.svs")) is None
+
+
+def test_a_flag_is_named_by_the_glass_not_by_the_scan() -> None:
+    flag, whose = example_flag(), Identity(**FULL)
+    named = identified(flag, whose)
+    assert identified(flag, None) is flag
+    assert named.flag_id != flag.flag_id
+    assert identified(flag, Identity(**FULL, stain="H&E")).flag_id == named.flag_id
+    other = Identity(trust="RX", accession="XS26-1", slide_id="S26-1-A1-1")
+    assert identified(flag, other).flag_id != named.flag_id
+
+
+@pytest.mark.parametrize(
+    ("stain", "needs", "fits"),
+    [("HE", "H&E", True), ("h and e", "H&E", True), ("PAS", "H&E", False), (None, "H&E", True),
+     ("PAS", None, True)],
+)  # fmt: skip
+def test_a_model_judges_only_the_stain_that_it_was_made_for(
+    *, stain: str | None, needs: str | None, fits: bool
+) -> None:
+    card = dataclasses.replace(CARD, stain=needs)
+    assert (stain_complaint(Identity(**FULL, stain=stain), card) is None) == fits

@@ -1,0 +1,186 @@
+"""The reference receiver, and the sink that speaks to it."""
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.delivery.parts import KEY, credentials, webhook_endpoint
+from tests.delivery.servers import serving
+from wsi_ai.contracts import Sink
+from wsi_ai.errors import Paused, Refused
+from wsi_ai.events import Said, message_of, retraction
+from wsi_ai.flags import STATEMENT, Level
+from wsi_ai.messages import Kind, Message, Retraction, Secret
+from wsi_ai.receive.inbox import Became, Inbox
+from wsi_ai.receive.web import Access, receiver
+from wsi_ai.sinks.signing import signed_headers
+from wsi_ai.sinks.webhook import open_sink
+from wsi_ai.testing import SinkContract, example_body, example_message
+
+TOKEN = "a token"
+
+
+@dataclass
+class Receiver:
+    base: str
+    inbox: Inbox
+
+    def worklist(self) -> list[dict[str, object]]:
+        told = httpx.get(f"{self.base}/worklist", headers={"Authorization": f"Bearer {TOKEN}"})
+        return list(told.raise_for_status().json()["worklist"])
+
+
+@pytest.fixture
+def receiving(tmp_path: Path) -> Iterator[Receiver]:
+    inbox = Inbox(tmp_path / "inbox.db")
+    with serving(receiver(inbox, Access((KEY,), TOKEN), time.time)) as base:
+        yield Receiver(base, inbox)
+    inbox.close()
+
+
+@pytest.fixture
+def sink(receiving: Receiver) -> Iterator[Sink]:
+    held = credentials(KEY, bearer=TOKEN)
+    with closing(open_sink(webhook_endpoint(receiving.base, held=held))) as sink:
+        yield sink
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class TestWebhookSink(SinkContract):
+    """The whole suite of a sink, against the receiver."""
+
+
+def revised(flag_id: str, revision: int, level: Level, score: float) -> Message:
+    body = example_body(flag_id, level, score)
+    more = {"revision": revision, "action": "amend", "supersedes": "evt_x"} if revision > 1 else {}
+    return message_of({**body, **more})
+
+
+def test_the_worklist_shows_the_newest_revision_and_the_most_urgent_first(
+    receiving: Receiver, sink: Sink
+) -> None:
+    plain, urgent, unseen = (str(uuid.uuid4()) for _ in range(3))
+    sink.send(revised(plain, 1, Level.STANDARD, 0.1), now())
+    sink.send(revised(unseen, 1, Level.NOT_ASSESSED, 0.0), now())
+    sink.send(revised(urgent, 1, Level.STANDARD, 0.2), now())
+    sink.send(revised(urgent, 2, Level.EXPEDITE, 0.8), now())
+    shown = receiving.worklist()
+    assert [line["flag_id"] for line in shown] == [urgent, unseen, plain]
+    assert [line["revision"] for line in shown] == [2, 1, 1]
+    assert all(line["statement"] == STATEMENT for line in shown)
+
+
+def test_duplicates_and_late_arrivals_change_nothing(receiving: Receiver, sink: Sink) -> None:
+    name = str(uuid.uuid4())
+    first, second = (revised(name, n, Level.EXPEDITE, 0.6 + n / 10) for n in (1, 2))
+    for message in (second, first, second, first):
+        sink.send(message, now())
+    assert [line["revision"] for line in receiving.worklist()] == [2]
+    assert [became for *_, became in receiving.inbox.arrivals()] == [
+        Became.NEWEST, Became.OUTDATED, Became.DUPLICATE, Became.DUPLICATE,
+    ]  # fmt: skip
+
+
+def test_an_old_revision_after_a_retraction_does_not_bring_the_flag_back(
+    receiving: Receiver, sink: Sink
+) -> None:
+    name = str(uuid.uuid4())
+    body, first = example_body(name), revised(name, 1, Level.EXPEDITE, 0.75)
+    said = Said(first.event_id, 1, Kind.RAISED, Level.EXPEDITE, "")
+    for message in (first, message_of(retraction(body, said, Retraction.OPERATOR, now())), first):
+        sink.send(message, now())
+    assert receiving.worklist() == []
+
+
+def test_a_sender_with_another_key_or_token_is_turned_away(receiving: Receiver) -> None:
+    other = "whsec_" + KEY[6:].swapcase()
+    for held in (credentials(other, bearer=TOKEN), credentials(KEY), credentials(KEY, bearer="x")):
+        with (
+            closing(open_sink(webhook_endpoint(receiving.base, held=held))) as stranger,
+            pytest.raises(Paused, match="401"),
+        ):
+            stranger.send(example_message(str(uuid.uuid4())), now())
+    assert receiving.inbox.arrivals() == []
+
+
+def test_the_worklist_is_not_for_everyone(receiving: Receiver) -> None:
+    for page in ("worklist", "flags"):
+        assert httpx.get(f"{receiving.base}/{page}").status_code == 401
+
+
+def test_a_request_from_six_minutes_ago_is_turned_away(receiving: Receiver, sink: Sink) -> None:
+    with pytest.raises(Paused, match="401"):
+        sink.send(
+            example_message(str(uuid.uuid4())), datetime.fromtimestamp(time.time() - 360, UTC)
+        )
+
+
+Spoil = Callable[[dict[str, object]], object]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda event: event.pop("data"),
+        lambda event: event.update(specversion="0.3"),
+        lambda event: event["data"].update(patient_name="x"),
+        lambda event: event["data"]["result"].update(level="benign"),
+        lambda event: event["data"]["regulatory"].update(statement="Cleared."),
+        lambda event: event["data"].pop("schema_version"),
+    ],
+)
+def test_what_is_no_flag_is_refused_for_good(receiving: Receiver, sink: Sink, spoil: Spoil) -> None:
+    message = example_message(str(uuid.uuid4()))
+    event = json.loads(message.body)
+    spoil(event)
+    bad = Message(
+        message.event_id, message.flag_id, 1, message.kind, "RXX", True, json.dumps(event).encode()
+    )
+    with pytest.raises(Refused, match="422"):
+        sink.send(bad, now())
+    assert receiving.inbox.arrivals() == []
+
+
+def test_an_event_that_was_signed_under_another_id_is_refused(receiving: Receiver) -> None:
+    body = example_message(str(uuid.uuid4())).body
+    headers = signed_headers("evt_other", body, [Secret(KEY.encode())], now())
+    headers |= {
+        "Authorization": f"Bearer {TOKEN}",
+        "Content-Type": "application/cloudevents+json",
+    }
+    assert httpx.post(f"{receiving.base}/flags", content=body, headers=headers).status_code == 400
+
+
+def test_no_more_is_read_than_a_flag_can_be(receiving: Receiver) -> None:
+    told = httpx.post(
+        f"{receiving.base}/flags",
+        content=b"x" * (1 << 19),
+        headers={"Authorization": f"Bearer {TOKEN}"},
+    )
+    assert told.status_code == 413
+
+
+def test_what_was_answered_for_is_on_the_disk(
+    receiving: Receiver, sink: Sink, tmp_path: Path
+) -> None:
+    sink.send(example_message(str(uuid.uuid4())), now())
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as other:
+        assert other.execute("SELECT count(*) FROM newest").fetchone() == (1,)
+
+
+def test_neither_shows_a_secret(sink: Sink) -> None:
+    shown = f"{Access((KEY,), TOKEN)!r} {sink!r} {sink.endpoint!r} {Secret(KEY.encode())!r}"
+    assert KEY not in shown
+    assert TOKEN not in shown

@@ -1,0 +1,255 @@
+"""Signatures, TLS and whom we speak to at all."""
+
+import base64
+import dataclasses
+import datetime as dt
+import ipaddress
+import json
+import ssl
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpcore
+import pytest
+import standardwebhooks
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
+from fastapi import FastAPI, Request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.delivery.parts import KEY, OTHER_KEY, credentials, webhook_endpoint
+from tests.delivery.servers import HOST, answer, misbehaving, read_request, serving
+from wsi_ai.errors import Paused, SinkError, TryAgain
+from wsi_ai.messages import Endpoint, Receipt, Secret, Tls
+from wsi_ai.receive.verify import is_genuine
+from wsi_ai.sinks.guarded import Deadline, is_forbidden, open_pool
+from wsi_ai.sinks.signing import signed_headers
+from wsi_ai.sinks.webhook import open_sink
+from wsi_ai.testing import example_message
+
+NOW = datetime.now(UTC)
+
+
+def send_one(endpoint: Endpoint) -> Receipt:
+    with closing(open_sink(endpoint)) as sink:
+        return sink.send(example_message(str(uuid.uuid4())), NOW)
+
+
+def test_an_independent_library_verifies_our_signature_and_refuses_a_changed_byte() -> None:
+    body = b'{"level":"expedite"}'
+    headers = signed_headers("evt_1", body, [Secret(KEY.encode())], NOW)
+    checker = standardwebhooks.Webhook(KEY)
+    assert checker.verify(body, headers) == json.loads(body)
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        checker.verify(body.replace(b"e", b"x", 1), headers)
+
+
+def test_while_keys_are_rotated_the_old_and_the_new_one_both_verify() -> None:
+    keys = [Secret(OTHER_KEY.encode()), Secret(KEY.encode())]
+    headers = signed_headers("evt_1", b"{}", keys, NOW)
+    for key in (KEY, OTHER_KEY):
+        standardwebhooks.Webhook(key).verify(b"{}", headers)
+
+
+def test_a_local_time_in_summer_signs_the_same_instant() -> None:
+    summer = datetime(2026, 6, 1, 13, tzinfo=dt.timezone(dt.timedelta(hours=1)))
+    same = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    keys = [Secret(KEY.encode())]
+    assert signed_headers("e", b"", keys, summer) == signed_headers("e", b"", keys, same)
+
+
+def test_an_ed25519_signature_is_verified_with_the_public_key_alone() -> None:
+    private = Ed25519PrivateKey.generate()
+    secret = "whsk_" + base64.b64encode(private.private_bytes_raw()).decode()
+    public = "whpk_" + base64.b64encode(private.public_key().public_bytes_raw()).decode()
+    headers = signed_headers("evt_1", b"{}", [Secret(secret.encode())], NOW)
+    assert headers["webhook-signature"].startswith("v1a,")
+    assert is_genuine(headers, b"{}", [public], NOW.timestamp())
+    assert not is_genuine(headers, b"{ }", [public], NOW.timestamp())
+
+
+@given(
+    body=st.binary(max_size=64),
+    late_s=st.integers(-900, 900),
+    at=st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2040, 1, 1)),
+)
+def test_only_the_signed_bytes_within_five_minutes_are_genuine(
+    body: bytes, late_s: int, at: datetime
+) -> None:
+    now = at.replace(tzinfo=UTC, microsecond=0)
+    headers = signed_headers("evt_1", body, [Secret(KEY.encode())], now)
+    assert is_genuine(headers, body, [KEY], now.timestamp() + late_s) == (abs(late_s) <= 300)
+    assert not is_genuine(headers, body + b" ", [KEY], now.timestamp())
+    assert not is_genuine(headers, body, [OTHER_KEY], now.timestamp())
+
+
+@pytest.mark.parametrize(
+    "key", ["", "secret", "whsec_", "whsec_c2hvcnQ=", "whsec_%%%%", "whsk_" + KEY[6:12]]
+)
+def test_a_key_that_is_none_is_refused_at_the_start_and_not_shown(key: str) -> None:
+    with pytest.raises(SinkError) as caught:
+        open_sink(webhook_endpoint("https://127.0.0.1", held=credentials(key)))
+    assert not key.partition("_")[2] or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://cases.example/flags",
+        "https://user:pa55@127.0.0.1/flags",
+        "https:///flags",
+        "https://elsewhere.example/flags",
+    ],
+)
+def test_a_sink_that_would_leak_is_not_opened(url: str) -> None:
+    endpoint = Endpoint(
+        "x", url, None, credentials(KEY), allowed_hosts=frozenset({"127.0.0.1", "cases.example"})
+    )
+    with pytest.raises(SinkError) as caught:
+        open_sink(endpoint)
+    assert "pa55" not in str(caught.value)
+
+
+def test_an_unsigned_flag_is_never_sent() -> None:
+    with pytest.raises(SinkError, match="no signing key"):
+        open_sink(webhook_endpoint("https://127.0.0.1", held=credentials()))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["169.254.169.254", "169.254.1.1", "fe80::1%eth0", "::ffff:169.254.169.254", "0.0.0.0",
+     "100.100.100.200", "fd00:ec2::254", "224.0.0.1"],
+)  # fmt: skip
+def test_link_local_and_metadata_addresses_are_refused(address: str) -> None:
+    assert is_forbidden(address)
+    if ":" not in address:
+        url = f"https://{address}/flags"
+        held, hosts = credentials(KEY), frozenset({address})
+        with pytest.raises(TryAgain, match="ConnectError"):
+            send_one(Endpoint("x", url, None, held, allowed_hosts=hosts))
+
+
+def test_a_hospitals_own_addresses_are_not_refused() -> None:
+    assert not any(map(is_forbidden, ("10.1.2.3", "192.168.0.9", "127.0.0.1", "fd12::1")))
+
+
+def test_a_redirect_is_not_followed() -> None:
+    reached: list[bytes] = []
+    with (
+        misbehaving(lambda caller: reached.append(read_request(caller))) as elsewhere,
+        misbehaving(answer(307, f"Location: {elsewhere}/flags")) as base,
+        pytest.raises(Paused, match="307"),
+    ):
+        send_one(webhook_endpoint(base))
+    assert reached == []
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CA's folder: ca.pem, and server and client certificates of it; and a stranger's."""
+    folder = tmp_path_factory.mktemp("tls")
+    for ca, leaves in (("ca", ("server", "client")), ("stranger", ("impostor",))):
+        key = ec.generate_private_key(ec.SECP256R1())
+        root = _certificate(ca, key, None)
+        (folder / f"{ca}.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
+        for leaf in leaves:
+            own = ec.generate_private_key(ec.SECP256R1())
+            signed = _certificate(leaf, own, (root, key))
+            (folder / f"{leaf}.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+            text = own.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+            (folder / f"{leaf}.key").write_bytes(text)
+    return folder
+
+
+def _certificate(
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
+) -> x509.Certificate:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    by, by_key = (issuer[0].subject, issuer[1]) if issuer else (subject, key)
+    names = [x509.IPAddress(ipaddress.ip_address(HOST)), x509.DNSName("localhost")]
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    by_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(by_key.public_key())
+    usage = x509.KeyUsage(
+        digital_signature=True, key_cert_sign=issuer is None, crl_sign=issuer is None,
+        content_commitment=False, key_encipherment=False, data_encipherment=False,
+        key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    return (
+        x509.CertificateBuilder(by, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(NOW - dt.timedelta(days=1))
+        .not_valid_after(NOW + dt.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(identifier, critical=False)
+        .add_extension(by_id, critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(by_key, hashes.SHA256())
+    )
+
+
+@pytest.fixture
+def secure(authority: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An HTTPS receiver that asks for a client certificate; its base URL."""
+    app = FastAPI()
+
+    @app.post("/flags")
+    async def take(told: Request) -> dict[str, str]:
+        return {"authorization": told.headers.get("authorization", "")}
+
+    leaf = getattr(request, "param", "server")
+    tls = {
+        "ssl_certfile": authority / f"{leaf}.pem",
+        "ssl_keyfile": authority / f"{leaf}.key",
+        "ssl_ca_certs": str(authority / "ca.pem"),
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+    }
+    with serving(app, **tls) as base:
+        yield base
+
+
+def client_tls(folder: Path) -> Tls:
+    return Tls(folder / "ca.pem", folder / "client.pem", folder / "client.key")
+
+
+def test_mutual_tls_and_a_bearer_token_work_together(secure: str, authority: Path) -> None:
+    held = credentials(KEY, bearer="a token")
+    assert send_one(webhook_endpoint(secure, held=held, tls=client_tls(authority))).reference
+
+
+def test_without_a_client_certificate_nothing_is_sent(secure: str, authority: Path) -> None:
+    with pytest.raises(TryAgain):
+        send_one(webhook_endpoint(secure, tls=Tls(authority / "ca.pem")))
+
+
+@pytest.mark.parametrize("secure", ["server", "impostor"], indirect=True)
+def test_a_server_of_an_unknown_authority_gets_nothing(
+    secure: str, authority: Path, request: pytest.FixtureRequest
+) -> None:
+    trusted = "stranger" if request.node.callspec.params["secure"] == "server" else "ca"
+    tls = Tls(authority / f"{trusted}.pem", authority / "client.pem", authority / "client.key")
+    with pytest.raises(TryAgain):
+        send_one(webhook_endpoint(secure, tls=tls))
+
+
+def test_a_host_that_is_not_allowed_is_not_spoken_to() -> None:
+    reached: list[bytes] = []
+    with misbehaving(lambda caller: reached.append(read_request(caller))) as base:
+        pool = open_pool(
+            dataclasses.replace(webhook_endpoint(base), allowed_hosts=frozenset()), Deadline()
+        )
+        with pytest.raises(httpcore.ConnectError, match="not an allowed host"):
+            pool.request("GET", base)
+    assert reached == []

@@ -1,0 +1,178 @@
+"""``schemas/triage-flag-1.0.schema.json`` as types, for those who send and receive flags in Python.
+
+Both refuse the same flags; the tests hold them together.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from wsi_ai.flags import STATEMENT, Level, Status
+from wsi_ai.messages import Retraction
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+FlagId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Time = Annotated[
+    str, StringConstraints(pattern=r"^[0-9]{4}(-[0-9]{2}){2}T[0-9]{2}(:[0-9]{2}){2}\.[0-9]{3}Z$")
+]
+Share = Annotated[float, Field(ge=0, le=1)]
+Natural = Annotated[int, Field(ge=0)]
+Point = Annotated[list[Natural], Field(min_length=2, max_length=2)]
+
+
+class Part(BaseModel):
+    """Strict: no field beyond the schema's, and no text taken for a number.
+    Errors quote nothing of a flag."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+
+
+class Identifier(Part):
+    value: Text
+    issuer: str | None
+
+
+class Tenant(Part):
+    network: str | None
+    trust_ods: Text
+
+
+class Case(Part):
+    accession: Identifier
+
+
+class Slide(Part):
+    slide_id: Identifier
+    block: str | None = None
+    stain: str | None = None
+    image_sha256: Sha256
+    mpp: Annotated[float, Field(gt=0)] | None
+    width: Natural
+    height: Natural
+
+
+class Finding(Part):
+    code: str
+    system: str
+
+
+class Threshold(Part):
+    value: Annotated[float, Field(gt=0, lt=1)]
+    operating_point: str
+    calibrated_on: str
+
+
+class Result(Part):
+    level: Annotated[Level, Field(strict=False)]
+    explanation: Text
+    finding: Finding
+    score: Share | None
+    score_kind: Literal["uncalibrated_score", "calibrated_probability"]
+    threshold: Threshold
+    policy: str
+
+
+class Region(Part):
+    region_id: str
+    shape: Literal["polygon"]
+    coords: Literal["level0_px"]
+    points: Annotated[list[Point], Field(min_length=3)]
+    score: Share
+    area_mm2: Annotated[float, Field(gt=0)]
+
+
+class Evidence(Part):
+    regions: Annotated[list[Region], Field(max_length=64)]
+    truncated: bool
+    n_tiles: Natural
+    n_tiles_positive: Natural
+
+
+class Check(Part):
+    name: str
+    status: Annotated[Status, Field(strict=False)]
+    value: float
+    limit: float
+    meaning: str
+
+
+class Qc(Part):
+    status: Literal["pass", "fail", "not_checked"]
+    checks: list[Check]
+    tissue_fraction: Share | None
+    analysed_fraction: Share
+
+
+class Model(Part):
+    name: Text
+    version: Text
+    weights_sha256: Sha256
+    manifest_sha256: Sha256
+    runtime: str
+
+
+class Regulatory(Part):
+    status: Literal["research_use_only", "investigational", "registered_device"]
+    intended_use: str
+    clinical_review_required: Literal[True]
+    statement: str
+    device_id: str | None
+
+    @model_validator(mode="after")
+    def _says_what_it_must(self) -> Self:
+        if self.statement != STATEMENT:
+            raise ValueError("statement: not the wording that stands on every flag")
+        if self.status == "registered_device" and self.device_id is None:
+            raise ValueError("device_id: a registered device has one")
+        return self
+
+
+class Timestamps(Part):
+    started: Time
+    finished: Time
+    issued: Time
+
+
+class Provenance(Part):
+    pipeline: str
+    run_id: str
+    config_sha256: Sha256
+
+
+class TriageFlag(Part):
+    """What an AI model says of one slide.  There is no level that means benign."""
+
+    schema_version: Literal["1.0"]
+    flag_id: FlagId
+    revision: Annotated[int, Field(ge=1)]
+    action: Literal["raise", "amend", "retract", "not_assessed"]
+    supersedes: str | None
+    retraction_reason: Annotated[Retraction, Field(strict=False)] | None
+    environment: Literal["research", "test", "production"]
+    tenant: Tenant | None
+    case: Case | None
+    slide: Slide
+    result: Result
+    evidence: Evidence
+    qc: Qc
+    model: Model
+    regulatory: Regulatory
+    timestamps: Timestamps
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        assessed = self.result.level is not Level.NOT_ASSESSED
+        first = "raise" if assessed else "not_assessed"
+        if self.action not in (first, "amend", "retract"):
+            raise ValueError("action: does not go with result.level")
+        if assessed != (self.result.score is not None):
+            raise ValueError("result.score: exactly a slide that was assessed has one")
+        if assessed and self.qc.status != "pass":
+            raise ValueError("qc.status: a slide that did not pass was not assessed")
+        if (self.action == "retract") != (self.retraction_reason is not None):
+            raise ValueError("retraction_reason: exactly a retraction has one")
+        if self.action == "amend" and (self.supersedes is None or self.revision < 2):
+            raise ValueError("supersedes: an amendment names the event that it replaces")
+        return self

@@ -1,0 +1,20 @@
+"""``wsi-ai audit``."""
+
+from pathlib import Path
+
+from wsi_ai.audit import AuditBroken, verify
+from wsi_ai.cli.saying import OK, SOME, told
+
+
+@told
+def check(path: Path, head: str | None) -> int:
+    try:
+        found = verify(path)
+    except AuditBroken as error:
+        print(f"BROKEN: {error}")
+        return SOME
+    if head is not None and head != found.sha256:
+        print("BROKEN: the chain holds, but does not end where it did")
+        return SOME
+    print(f"{found.lines} lines hold; the head is {found.sha256}")
+    return OK

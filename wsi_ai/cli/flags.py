@@ -1,0 +1,54 @@
+"""``wsi-ai flags`` and ``wsi-ai recall``."""
+
+import json
+from pathlib import Path
+
+from wsi_ai.cli.saying import OK, SOME, told
+from wsi_ai.errors import OutputError
+from wsi_ai.events import kind_of
+from wsi_ai.flags import STATEMENT
+from wsi_ai.messages import Retraction
+from wsi_ai.posting import open_outbox
+
+
+@told
+def list_flags(database: str) -> int:
+    with open_outbox(database) as outbox:
+        flags = outbox.flags()
+    for flag in flags:
+        level, model = flag["result"]["level"], flag["model"]
+        said = f"{level}  {kind_of(flag).value}  {model['name']} {model['version']}"
+        print(f"{flag['flag_id']}  r{flag['revision']}  {said}")
+    print(f"{len(flags)} flags. {STATEMENT}")
+    return OK
+
+
+@told
+def show(database: str, flag_id: str) -> int:
+    with open_outbox(database) as outbox:
+        flag = outbox.flag(flag_id)
+    if flag is None:
+        raise OutputError("no such flag; see: wsi-ai flags list")
+    print(json.dumps(flag, indent=2, ensure_ascii=False))
+    return OK
+
+
+@told
+def retract(database: str, flag_id: str, reason: str, audit: Path | None) -> int:
+    if reason not in tuple(Retraction):
+        raise OutputError(f"no such reason; there are {', '.join(Retraction)}")
+    with open_outbox(database, audit) as outbox:
+        taken = outbox.retract(flag_id, Retraction(reason))
+    if taken is None:
+        print("nothing to take back: there is no such flag, or it was taken back already")
+        return SOME
+    print(f"taken back as revision {taken['revision']}; the relay delivers it")
+    return OK
+
+
+@told
+def recall(database: str, model: str, version: str, audit: Path | None) -> int:
+    with open_outbox(database, audit) as outbox:
+        taken = outbox.recall(model, version)
+    print(f"{len(taken)} flags of {model} {version} taken back; the relay delivers that")
+    return OK

@@ -1,0 +1,135 @@
+"""``wsi-ai outbox``."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from wsi_ai.cli.saying import OK, SOME, told
+from wsi_ai.errors import OutputError
+from wsi_ai.outbox import Line, Mismatch, Outbox, State
+from wsi_ai.posting import open_outbox, open_posting, open_relay
+
+_UNSETTLED = frozenset({State.PENDING, State.INFLIGHT, State.DEAD})
+
+
+@told
+def list_lines(database: str, states: Sequence[str], since: str | None) -> int:
+    wanted = tuple(State(_one_of(state)) for state in states) or tuple(State)
+    with open_outbox(database) as outbox:
+        lines = outbox.lines(wanted, _instant(since))
+    for line in lines:
+        print(_line(line))
+    return SOME if any(line.state in _UNSETTLED for line in lines) else OK
+
+
+@told
+def show(database: str, event_id: str) -> int:
+    with open_outbox(database) as outbox:
+        body = outbox.body(event_id)
+    if body is None:
+        raise OutputError("no such event; see: wsi-ai outbox list")
+    print(body.decode())
+    return OK
+
+
+@told
+def replay(database: str, event_id: str) -> int:
+    with open_outbox(database) as outbox:
+        return _count(outbox.replay(event_id), "to be sent again")
+
+
+@told
+def replay_old(database: str, event_id: str) -> int:
+    with open_outbox(database) as outbox:
+        return _count(outbox.replay_old(event_id), "to be sent again")
+
+
+@told
+def skip(database: str, event_id: str) -> int:
+    with open_outbox(database) as outbox:
+        return _count(outbox.skip(event_id), "skipped")
+
+
+@told
+def drain(
+    database: str, send: Sequence[str], since: str | None, seconds: float, audit: Path | None
+) -> int:
+    with open_posting(send, database, audit) as posting:
+        posting.relay.outbox.hurry(_instant(since))
+        posting.relay.wake()
+        left = posting.relay.wait_until_quiet(seconds)
+    print(f"{left} deliveries still wait")
+    return SOME if left else OK
+
+
+@told
+def reconcile(database: str, send: Sequence[str]) -> int:
+    with open_relay(send, database) as posting:
+        lost = posting.relay.reconcile()
+    return _tell_lost(lost)
+
+
+@told
+def resend_lost(database: str, send: Sequence[str]) -> int:
+    with open_relay(send, database) as posting:
+        lost = posting.relay.reconcile()
+        _send_again(posting.relay.outbox, lost)
+    return _tell_lost(lost)
+
+
+def _send_again(outbox: Outbox, lost: dict[str, list[Mismatch] | None]) -> None:
+    for found in lost.values():
+        for mismatch in found or ():
+            outbox.replay(mismatch.event_id)
+
+
+def _tell_lost(lost: dict[str, list[Mismatch] | None]) -> int:
+    for sink, found in lost.items():
+        if found is None:
+            print(f"{sink}: cannot be asked what it holds")
+            continue
+        print(f"{sink}: {len(found)} flags are not as they were sent")
+        for one in found:
+            print(f"  {one.flag_id}: sent revision {one.sent}, holds {one.held or 'none'}")
+    return SOME if any(lost.values()) else OK
+
+
+def _line(line: Line) -> str:
+    made = datetime.fromtimestamp(line.created, UTC).isoformat(timespec="seconds")
+    words = (
+        made.replace("+00:00", "Z"),
+        line.event_id,
+        f"r{line.revision}",
+        line.kind.value,
+        line.level,
+        line.trust or "-",
+        line.sink,
+        line.state.value.upper(),
+        f"{line.attempts} attempts",
+        line.told or "",
+    )
+    return "  ".join(words).rstrip()
+
+
+def _one_of(state: str) -> str:
+    if state not in tuple(State):
+        raise OutputError(f"no such state; there are {', '.join(State)}")
+    return state
+
+
+def _instant(text: str | None) -> float:
+    """Seconds since 1970; a time without a zone is refused, since it could be summer time."""
+    if text is None:
+        return 0.0
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise OutputError("--since is a time like 2026-11-24T08:00Z") from None
+    if moment.tzinfo is None:
+        raise OutputError("--since needs its zone: 2026-11-24T08:00Z")
+    return moment.timestamp()
+
+
+def _count(done: int, what: str) -> int:
+    print(f"{done} deliveries {what}")
+    return OK if done else SOME

@@ -1,0 +1,40 @@
+"""``wsi-ai receive``."""
+
+import ipaddress
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import uvicorn
+
+from wsi_ai.cli.saying import OK, told
+from wsi_ai.errors import SinkError
+from wsi_ai.receive.inbox import Inbox
+from wsi_ai.receive.web import Access, receiver
+from wsi_ai.routes import secret_at
+
+
+@told
+def serve(keys: Sequence[str], store: Path, bearer: str | None, place: tuple[str, int]) -> int:
+    """Serve until stopped.  Beyond this machine only with a token, for the worklist names cases."""
+    host, port = place
+    if bearer is None and not _is_loopback(host):
+        raise SinkError("to listen beyond this machine, ask for a token: --bearer file:PATH")
+    access = Access(
+        tuple(secret_at(key)().value.decode() for key in keys),
+        secret_at(bearer)().value.decode() if bearer else None,
+    )
+    inbox = Inbox(store)
+    try:
+        app = receiver(inbox, access, time.time)
+        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    finally:
+        inbox.close()
+    return OK
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,107 @@
+"""What leaves the building: a flag's revision as a message, where it may go, and its receipt."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+
+class Kind(StrEnum):
+    """What a message does to the flag that it is about."""
+
+    RAISED = "raised"
+    AMENDED = "amended"
+    RETRACTED = "retracted"
+    NOT_ASSESSED = "not_assessed"
+
+
+class Retraction(StrEnum):
+    """Why a flag is taken back."""
+
+    SLIDE_RESCANNED = "slide_rescanned"
+    SLIDE_MISIDENTIFIED = "slide_misidentified"
+    MODEL_DEFECT = "model_defect"
+    QC_OVERTURNED = "qc_overturned"
+    DUPLICATE = "duplicate"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One revision of one flag, ready to be sent.  The same revision is the same message."""
+
+    event_id: str
+    flag_id: str
+    revision: int
+    kind: Kind
+    trust: str | None
+    """Whose flag it is; ``None`` where the slide has no identity."""
+    urgent: bool
+    body: bytes = field(repr=False)
+    """A CloudEvent in structured mode, with the canonical flag as its data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The receiver has it."""
+
+    flag_id: str
+    sink: str
+    reference: str
+    """What the receiver answered, in short: to be found again in its records."""
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Bytes that no text shows."""
+
+    value: bytes = field(repr=False)
+
+
+TIMEOUT_S = 15.0
+
+ReadSecret = Callable[[], Secret]
+"""Reads a secret anew each time, so that a rotated one is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How a sender proves who it is.  Each is read when it is needed, and never kept in text."""
+
+    signing: tuple[ReadSecret, ...] = field(default=(), repr=False)
+    """Standard Webhooks keys (``whsec_``: v1, ``whsk_``: v1a); several while keys are rotated."""
+    bearer: ReadSecret | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Whom to believe, and how to show oneself.  Verification has no switch."""
+
+    authority: Path | None = None
+    """A CA bundle in place of the system's."""
+    certificate: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One place that flags may go to."""
+
+    name: str
+    url: str
+    trusts: frozenset[str] | None
+    """Whose flags; ``None``: every trust's, for an endpoint that was named for one run."""
+    credentials: Credentials = Credentials()
+    tls: Tls = Tls()
+    timeout_s: float = TIMEOUT_S
+    """For the whole of an attempt."""
+    read_back: str | None = None
+    """Where the receiver's worklist can be read."""
+    allowed_hosts: frozenset[str] = frozenset()
+    """The only hosts that may be spoken to."""
+
+    def takes(self, trust: str | None) -> bool:
+        """Whether a flag of this trust may be sent here.  One without an identity never may."""
+        return trust is not None and (self.trusts is None or trust in self.trusts)

@@ -1,0 +1,202 @@
+"""Who may send what now, and what came of it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from wsi_ai.errors import DeliveryError, Paused, Refused, TryAgain
+from wsi_ai.messages import Message, Receipt
+from wsi_ai.outbox.putting import message_from
+from wsi_ai.outbox.schedule import Schedule
+from wsi_ai.outbox.states import OPEN, SKEW_S, State
+from wsi_ai.outbox.tables import delivery, endpoint, event
+
+GONE = 410
+"""The receiver's word for: never come back."""
+
+Answer = Receipt | DeliveryError | None
+"""``None``: it was not tried after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that one relay alone may send until its lease ends."""
+
+    message: Message
+    attempts: int
+    """With this one."""
+    created: float
+
+
+def claim(
+    connection: Connection, sink: str, most: int, lease_s: float, now: float
+) -> list[Claimed]:
+    """Lease what is due at ``sink``: urgent flags first, and of a flag only the oldest revision
+    that is not settled."""
+    _end_leases(connection, sink, now)
+    wanted = (
+        select(event, delivery.c.attempts, delivery.c.created.label("since"))
+        .join(delivery, delivery.c.event_id == event.c.event_id)
+        .where(delivery.c.sink == sink, _is_ready(now))
+        .order_by(delivery.c.rank, delivery.c.next_at)
+        .limit(most)
+        .with_for_update(of=delivery, skip_locked=True)
+    )
+    rows = connection.execute(wanted).all()
+    leased = {"b_sink": sink, "state": State.INFLIGHT, "lease_until": now + lease_s, "changed": now}
+    _set(
+        connection,
+        [{**leased, "b_event": row.event_id, "attempts": row.attempts + 1} for row in rows],
+        State.PENDING,
+    )
+    return [Claimed(message_from(row), row.attempts + 1, row.since) for row in rows]
+
+
+def count_under_way(connection: Connection, now: float) -> int:
+    """How many deliveries are being made, or could be made now."""
+    inflight = delivery.c.state == State.INFLIGHT
+    wanted = select(func.count()).select_from(delivery).where(or_(inflight, _is_ready(now)))
+    return connection.scalar(wanted) or 0
+
+
+def _is_ready(now: float) -> ColumnElement[bool]:
+    """Due, at an endpoint that is not paused, and no older revision of the flag comes first."""
+    older = delivery.alias("older")
+    waits = exists().where(
+        older.c.flag_id == delivery.c.flag_id,
+        older.c.sink == delivery.c.sink,
+        older.c.revision < delivery.c.revision,
+        older.c.state.in_(OPEN),
+    )
+    paused = exists().where(
+        endpoint.c.sink == delivery.c.sink,
+        endpoint.c.paused_until > now,
+        endpoint.c.changed <= now + SKEW_S,
+    )
+    due = or_(delivery.c.next_at <= now, delivery.c.changed > now + SKEW_S)
+    return and_(delivery.c.state == State.PENDING, due, ~paused, ~waits)
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """What answers mean for what was claimed."""
+
+    schedule: Schedule
+    random: Random
+    now: float
+
+    def settle(
+        self, connection: Connection, sink: str, answers: Sequence[tuple[Claimed, Answer]]
+    ) -> None:
+        """Write down what came of each; a receipt counts even where the lease had ended."""
+        sent = [(c, a) for c, a in answers if isinstance(a, Receipt)]
+        unsent = [(c, a) for c, a in answers if not isinstance(a, Receipt)]
+        _set(connection, [self._row(sink, c, a) for c, a in sent], *State)
+        _set(connection, [self._row(sink, c, a) for c, a in unsent], State.INFLIGHT)
+        self._note_endpoint(connection, sink, [answer for _, answer in answers])
+
+    def _row(self, sink: str, claimed: Claimed, answer: Answer) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "b_event": claimed.message.event_id,
+            "b_sink": sink,
+            "state": State.PENDING,
+            "attempts": claimed.attempts,
+            "next_at": self.now,
+            "lease_until": None,
+            "changed": self.now,
+            "last_code": None,
+            "last_error": None,
+            "reference": None,
+        }
+        match answer:
+            case None:
+                row["attempts"] -= 1
+            case Receipt():
+                row |= {"state": State.DELIVERED, "reference": answer.reference}
+            case DeliveryError():
+                row |= {"last_code": answer.code, "last_error": str(answer)}
+                row |= self._after_failure(claimed, answer)
+        return row
+
+    def _after_failure(self, claimed: Claimed, error: DeliveryError) -> dict[str, Any]:
+        if isinstance(error, Refused) or self.schedule.is_over(self.now - claimed.created):
+            return {"state": State.DEAD}
+        if isinstance(error, TryAgain):
+            urgent, schedule = claimed.message.urgent, self.schedule
+            wait = schedule.urgent_wait_s if urgent else schedule.wait_s
+            return {"next_at": self.now + wait(claimed.attempts, error.after_s, self.random)}
+        return {}
+
+    def _note_endpoint(self, connection: Connection, sink: str, answers: Sequence[Answer]) -> None:
+        failures = _failures(connection, sink)
+        before, pause = failures, 0.0
+        why: str | None = None
+        for answer in answers:
+            if isinstance(answer, Paused):
+                why = str(answer)
+                pause = math.inf if answer.code == GONE else self.schedule.pause_s
+            elif isinstance(answer, TryAgain):
+                failures += 1
+            elif isinstance(answer, Receipt):
+                failures = 0
+        limit = self.schedule.failures_in_a_row
+        if not pause and failures >= limit:
+            pause = self.random.uniform(0, self.schedule.down_s)
+        if before >= limit > failures:
+            _hurry(connection, sink, self.now)
+        if pause or failures != before:
+            _write_endpoint(connection, sink, self.now, (pause, failures, why))
+
+
+def _write_endpoint(
+    connection: Connection, sink: str, now: float, told: tuple[float, int, str | None]
+) -> None:
+    pause_s, failures, why = told
+    connection.execute(delete(endpoint).where(endpoint.c.sink == sink))
+    row = {"sink": sink, "paused_until": now + pause_s, "changed": now}
+    connection.execute(insert(endpoint).values(**row, failures=failures, why=why))
+
+
+def _hurry(connection: Connection, sink: str, now: float) -> None:
+    """The receiver is back: what waits for it has waited long enough."""
+    waits = delivery.c.sink == sink, delivery.c.state == State.PENDING
+    connection.execute(update(delivery).where(*waits).values(next_at=now, changed=now))
+
+
+def _failures(connection: Connection, sink: str) -> int:
+    found = select(endpoint.c.failures).where(endpoint.c.sink == sink)
+    return connection.scalar(found) or 0
+
+
+def _end_leases(connection: Connection, sink: str, now: float) -> None:
+    """What a relay that died had claimed is anyone's again."""
+    over = or_(delivery.c.lease_until <= now, delivery.c.changed > now + SKEW_S)
+    connection.execute(
+        update(delivery)
+        .where(delivery.c.sink == sink, delivery.c.state == State.INFLIGHT, over)
+        .values(state=State.PENDING, next_at=now, lease_until=None, changed=now)
+    )
+
+
+def _set(connection: Connection, rows: list[dict[str, Any]], *states: State) -> None:
+    """Update deliveries named by ``b_event`` and ``b_sink``, if they are in one of the states."""
+    if rows:
+        allowed = or_(*(delivery.c.state == state for state in states))
+        named = delivery.c.event_id == bindparam("b_event"), delivery.c.sink == bindparam("b_sink")
+        connection.execute(update(delivery).where(*named, allowed), rows)

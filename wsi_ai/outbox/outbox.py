@@ -1,0 +1,188 @@
+"""The outbox as others see it: every method is one transaction."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+import wsi_ai.outbox.book as book
+import wsi_ai.outbox.claims as claims
+import wsi_ai.outbox.putting as putting
+from wsi_ai.canonical import TriageFlag
+from wsi_ai.events import next_early_revision, next_revision, retraction, trust_of
+from wsi_ai.messages import Endpoint, Kind, Retraction
+from wsi_ai.outbox.claims import Answer, Claimed, Settling
+from wsi_ai.outbox.schedule import Schedule
+from wsi_ai.outbox.states import OPEN, State
+from wsi_ai.outbox.tables import READING, alone, translated
+
+Flag = Mapping[str, Any]
+Clock = Callable[[], float]
+"""Seconds since 1970, UTC."""
+
+
+def nobody_listens(flag: Flag) -> None:
+    """For an outbox whose decisions are not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Flags on their way out.  Any number of processes may share the database.
+
+    ``decided`` hears of each new revision before it is committed: where it raises, nothing is kept.
+    Every method raises OutputError where the database refuses, and then has changed nothing.
+    """
+
+    engine: Engine
+    clock: Clock
+    random: Random
+    schedule: Schedule = field(default_factory=Schedule)
+    decided: Callable[[Flag], None] = nobody_listens
+
+    def put(self, flag: Flag, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+        """Keep a finished flag; give it back with its revision.  Nothing is kept where the newest
+        revision says the same."""
+        return self._put(flag, endpoints, next_revision)
+
+    def put_early(self, flag: Flag, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+        """Keep a flag that a finished one will follow, if it raises the level."""
+        return self._put(flag, endpoints, next_early_revision)
+
+    def retract(self, flag_id: str, why: Retraction) -> dict[str, Any] | None:
+        """Take a flag back wherever it went; ``None`` where there is none, or it was taken back."""
+        with self._transaction() as connection:
+            return self._retract(connection, flag_id, why)
+
+    def recall(self, model: str, version: str) -> list[dict[str, Any]]:
+        """Take back every live flag of a model; it need not be installed."""
+        with self._transaction() as connection:
+            live = [
+                row.flag_id
+                for row in book.newest_events(connection)
+                if (row.model_name, row.model_version) == (model, version)
+            ]
+            taken = [self._retract(connection, f, Retraction.MODEL_DEFECT) for f in live]
+            return [flag for flag in taken if flag is not None]
+
+    def claim(self, sink: str, most: int = 32, lease_s: float = 120.0) -> list[Claimed]:
+        """Lease what is due at this sink now, in the order to send it in."""
+        with self._transaction() as connection:
+            return claims.claim(connection, sink, most, lease_s, self.clock())
+
+    def settle(self, sink: str, answers: Sequence[tuple[Claimed, Answer]]) -> None:
+        """Write down what came of what was claimed."""
+        with self._transaction() as connection:
+            settling = Settling(self.schedule, self.random, self.clock())
+            settling.settle(connection, sink, answers)
+
+    def lines(self, states: Sequence[State] = tuple(State), since: float = 0) -> list[book.Line]:
+        with self._reading() as connection:
+            return book.lines(connection, states, since)
+
+    def waiting(self) -> int:
+        """How many deliveries are still to be made."""
+        with self._reading() as connection:
+            return book.count(connection, OPEN)
+
+    def under_way(self) -> int:
+        """How many deliveries are being made, or could be made now."""
+        with self._reading() as connection:
+            return claims.count_under_way(connection, self.clock())
+
+    def flags(self) -> list[dict[str, Any]]:
+        """The newest revision of every flag."""
+        with self._reading() as connection:
+            rows = [row.flag_id for row in book.newest_events(connection)]
+            return [kept.flag for f in rows if (kept := putting.newest(connection, f))]
+
+    def flag(self, flag_id: str) -> dict[str, Any] | None:
+        with self._reading() as connection:
+            kept = putting.newest(connection, flag_id)
+            return kept.flag if kept else None
+
+    def body(self, event_id: str) -> bytes | None:
+        """What is sent, to the byte."""
+        with self._reading() as connection:
+            return book.body_of(connection, event_id)
+
+    def replay(self, event_id: str) -> int:
+        """Send an event again.  Raises OutputError where a newer revision took its place."""
+        with self._transaction() as connection:
+            return book.send_again(connection, event_id, self.clock())
+
+    def replay_old(self, event_id: str) -> int:
+        """Send an event again, even one that was superseded: a receiver must ignore it."""
+        with self._transaction() as connection:
+            return book.force_again(connection, event_id, self.clock())
+
+    def skip(self, event_id: str) -> int:
+        with self._transaction() as connection:
+            return book.skip(connection, event_id, self.clock())
+
+    def hurry(self, since: float = 0) -> None:
+        """Make what waits due now, and try paused endpoints again."""
+        with self._transaction() as connection:
+            book.hurry(connection, since, self.clock())
+
+    def route_again(self, endpoints: Iterable[Endpoint]) -> int:
+        """Give events without a route to endpoints that take them now."""
+        with self._transaction() as connection:
+            return putting.route_again(connection, endpoints, self.clock())
+
+    def take_alarms(self, after_s: float = 900.0) -> list[book.Line]:
+        """Urgent flags that should have been delivered by now; each is told once."""
+        with self._transaction() as connection:
+            return book.take_alarms(connection, after_s, self.clock())
+
+    def mismatches(self, sink: str, held: Mapping[str, int]) -> list[book.Mismatch]:
+        """What the sink's receiver should hold, and does not."""
+        with self._reading() as connection:
+            return book.mismatches(connection, sink, held)
+
+    def _put(
+        self,
+        flag: Flag,
+        endpoints: Iterable[Endpoint],
+        revise: Callable[[Flag, Any], dict[str, Any] | None],
+    ) -> dict[str, Any]:
+        with self._transaction() as connection:
+            alone(connection, flag["flag_id"])
+            before = putting.newest(connection, flag["flag_id"])
+            revised = revise(flag, before.said if before else None)
+            if revised is None:
+                return before.flag if before else dict(flag)
+            sinks = putting.sinks_for(endpoints, trust_of(revised))
+            self._keep(connection, revised, sinks)
+            return revised
+
+    def _retract(
+        self, connection: Connection, flag_id: str, why: Retraction
+    ) -> dict[str, Any] | None:
+        alone(connection, flag_id)
+        before = putting.newest(connection, flag_id)
+        if before is None or before.said.kind is Kind.RETRACTED:
+            return None
+        at = datetime.fromtimestamp(self.clock(), UTC)
+        taken = retraction(before.flag, before.said, why, at)
+        self._keep(connection, taken, putting.sinks_that_know(connection, flag_id))
+        return taken
+
+    def _keep(self, connection: Connection, flag: Flag, sinks: Iterable[str]) -> None:
+        TriageFlag.model_validate(flag)
+        putting.keep(connection, flag, sinks, self.clock())
+        self.decided(flag)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Holds no one up."""
+        with translated(), self.engine.connect() as connection:
+            yield connection.execution_options(**READING)

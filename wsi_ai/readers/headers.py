@@ -1,0 +1,20 @@
+"""What a DICOM slide says of itself, beside its pixels."""
+
+from pathlib import Path
+
+import openslide
+
+_PREFIX = "dicom."
+_WANTED = "AccessionNumber", "ContainerIdentifier"
+
+
+def case_header(path: Path) -> dict[str, str]:
+    """The header's own words by keyword, of what tells whose slide it is; empty where the file is
+    no DICOM slide, or says nothing."""
+    try:
+        if openslide.OpenSlide.detect_format(path) != "dicom":
+            return {}
+        with openslide.OpenSlide(path) as slide:
+            return {k: v for k in _WANTED if (v := slide.properties.get(_PREFIX + k))}
+    except openslide.OpenSlideError:
+        return {}

@@ -1,0 +1,135 @@
+"""What was received: every event once, and of each flag the newest revision."""
+
+import json
+import sqlite3
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from wsi_ai.canonical import TriageFlag
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS arrival (
+  n INTEGER PRIMARY KEY, event_id TEXT, flag_id TEXT, revision INTEGER, at REAL, became TEXT);
+CREATE TABLE IF NOT EXISTS newest (
+  flag_id TEXT PRIMARY KEY, revision INTEGER, event_id TEXT, at REAL, flag TEXT);
+CREATE INDEX IF NOT EXISTS arrival_event ON arrival (event_id);
+"""
+_URGENCY = {"expedite": 0, "not_assessed": 1, "standard": 2}
+
+
+class Became(StrEnum):
+    """What an event did to the worklist."""
+
+    NEWEST = "newest"
+    DUPLICATE = "duplicate"
+    OUTDATED = "outdated"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A CloudEvent whose data is a flag that satisfies the schema."""
+
+    event_id: str
+    flag: dict[str, Any]
+
+
+def parse(body: bytes) -> Event:
+    """Raises ValueError, whose text quotes nothing of the flag."""
+    try:
+        event = json.loads(body)
+        event_id, flag = event["id"], event["data"]
+        known = event["specversion"] == "1.0" and isinstance(event_id, str)
+    except (ValueError, KeyError, TypeError):
+        raise ValueError("not a CloudEvent in structured mode") from None
+    if not known:
+        raise ValueError("not a CloudEvent of version 1.0")
+    TriageFlag.model_validate(flag)
+    return Event(event_id, flag)
+
+
+class Inbox:
+    """Kept in one SQLite file; an event that was answered for is on the disk."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._lock = threading.Lock()
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_TABLES)
+
+    def take(self, event: Event, at: float) -> Became:
+        """Keep an event.  Only a revision above the one that is held changes the worklist: so
+        duplicates, late arrivals and replays do no harm."""
+        flag_id, revision = event.flag["flag_id"], event.flag["revision"]
+        with self._lock, self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            became = self._became(event.event_id, flag_id, revision)
+            self._db.execute(
+                "INSERT INTO arrival (event_id, flag_id, revision, at, became)"
+                " VALUES (?, ?, ?, ?, ?)",
+                (event.event_id, flag_id, revision, at, became),
+            )
+            if became is Became.NEWEST:
+                row = (flag_id, revision, event.event_id, at, json.dumps(event.flag))
+                self._db.execute("INSERT OR REPLACE INTO newest VALUES (?, ?, ?, ?, ?)", row)
+        return became
+
+    def worklist(self) -> list[dict[str, Any]]:
+        """Flags that hold, the most urgent first; one that was taken back is not among them."""
+        live = [flag for flag in self._flags() if flag["action"] != "retract"]
+        order = sorted(
+            live, key=lambda f: (_URGENCY[f["result"]["level"]], f["timestamps"]["issued"])
+        )
+        return [_line(flag) for flag in order]
+
+    def held(self) -> list[dict[str, Any]]:
+        """The newest revision of every flag, taken back or not: for the sender to compare."""
+        with self._lock:
+            rows = self._db.execute("SELECT flag_id, revision FROM newest ORDER BY flag_id")
+            return [{"flag_id": flag_id, "revision": revision} for flag_id, revision in rows]
+
+    def arrivals(self) -> list[tuple[str, str, int, str]]:
+        """Event id, flag id, revision and what it became, in the order of arrival."""
+        with self._lock:
+            rows = self._db.execute(
+                "SELECT event_id, flag_id, revision, became FROM arrival ORDER BY n"
+            )
+            return list(rows)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _became(self, event_id: str, flag_id: str, revision: int) -> Became:
+        seen = self._db.execute("SELECT 1 FROM arrival WHERE event_id = ?", (event_id,))
+        if seen.fetchone():
+            return Became.DUPLICATE
+        held = self._db.execute("SELECT revision FROM newest WHERE flag_id = ?", (flag_id,))
+        (newest,) = held.fetchone() or (0,)
+        return Became.NEWEST if revision > newest else Became.OUTDATED
+
+    def _flags(self) -> list[dict[str, Any]]:
+        with self._lock:
+            return [json.loads(text) for (text,) in self._db.execute("SELECT flag FROM newest")]
+
+
+def _line(flag: dict[str, Any]) -> dict[str, Any]:
+    """What a person at the worklist is shown: the level never stands without its statement."""
+    case, result = flag["case"], flag["result"]
+    return {
+        "flag_id": flag["flag_id"],
+        "revision": flag["revision"],
+        "trust": flag["tenant"]["trust_ods"] if flag["tenant"] else None,
+        "accession": case["accession"]["value"] if case else None,
+        "slide": flag["slide"]["slide_id"]["value"],
+        "level": result["level"],
+        "explanation": result["explanation"],
+        "score": result["score"],
+        "threshold": result["threshold"]["value"],
+        "analysed_fraction": flag["qc"]["analysed_fraction"],
+        "model": f"{flag['model']['name']} {flag['model']['version']}",
+        "issued": flag["timestamps"]["issued"],
+        "statement": flag["regulatory"]["statement"],
+    }

@@ -1,0 +1,91 @@
+"""The receiver's HTTP: ``POST /flags``, ``GET /worklist``, ``GET /flags``, ``GET /health``."""
+
+import hmac
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, HTTPException, Request
+
+from wsi_ai.receive.inbox import Event, Inbox, parse
+from wsi_ai.receive.verify import is_genuine
+
+_MOST_BYTES = 1 << 18
+_CONTENT_TYPE = "application/cloudevents+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may send here: whoever has a key, and the bearer token where one is asked for."""
+
+    keys: tuple[str, ...]
+    bearer: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Access({len(self.keys)} keys)"
+
+    def may_come(self, request: Request) -> bool:
+        if self.bearer is None:
+            return True
+        told = request.headers.get("authorization", "").encode()
+        return hmac.compare_digest(told, f"Bearer {self.bearer}".encode())
+
+    def signed(self, request: Request, body: bytes, now: float) -> bool:
+        return is_genuine(dict(request.headers), body, self.keys, now)
+
+
+def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAPI:
+    """The app.  401 for a request that is not genuine or not fresh, 4xx for one that will never be
+    right, 200 once the event is on the disk, whether it was new or not."""
+    app = FastAPI(title="wsi_ai reference receiver", docs_url=None, redoc_url=None)
+
+    @app.post("/flags")
+    async def take(request: Request) -> dict[str, str]:
+        body = await _body(request)
+        if not access.may_come(request) or not access.signed(request, body, clock()):
+            raise HTTPException(401, "not signed by a known key within five minutes")
+        event = _event(request, body)
+        return {"event_id": event.event_id, "became": inbox.take(event, clock())}
+
+    @app.get("/worklist")
+    def worklist(request: Request) -> dict[str, Sequence[Any]]:
+        _known(access, request)
+        return {"worklist": inbox.worklist()}
+
+    @app.get("/flags")
+    def held(request: Request) -> dict[str, Sequence[Any]]:
+        _known(access, request)
+        return {"flags": inbox.held()}
+
+    @app.get("/health")
+    def health() -> dict[str, str]:
+        return {"status": "up"}
+
+    return app
+
+
+def _known(access: Access, request: Request) -> None:
+    if not access.may_come(request):
+        raise HTTPException(401, "no valid bearer token")
+
+
+def _event(request: Request, body: bytes) -> Event:
+    if not request.headers.get("content-type", "").startswith(_CONTENT_TYPE):
+        raise HTTPException(415, f"send {_CONTENT_TYPE}")
+    try:
+        event = parse(body)
+    except ValueError:
+        raise HTTPException(422, "not a triage flag of version 1.0") from None
+    if event.event_id != request.headers["webhook-id"]:
+        raise HTTPException(400, "the event is not the one that was signed for")
+    return event
+
+
+async def _body(request: Request) -> bytes:
+    """Read no more than a flag may be."""
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _MOST_BYTES:
+            raise HTTPException(413, "larger than any flag")
+    return bytes(body)

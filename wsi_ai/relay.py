@@ -1,0 +1,186 @@
+"""Takes what waits in the outbox to the sinks: a thread a sink, so that none waits for another."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from wsi_ai.contracts import Sink
+from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused
+from wsi_ai.messages import Receipt
+from wsi_ai.outbox import Claimed, Mismatch, Outbox
+from wsi_ai.outbox.claims import Answer
+
+log = logging.getLogger(__name__)
+
+Entry = Mapping[str, Any]
+Answered = list[tuple[Claimed, Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How a relay works through what waits."""
+
+    batch: int = 32
+    lease_s: float = 60.0
+    """At least; more where the sink is given longer for an attempt."""
+    idle_s: float = 0.25
+    """How long after its last look a flag of another process may lie unseen."""
+    alarm_after_s: float = 900.0
+    alarm_every_s: float = 10.0
+
+
+def unheard(entries: Sequence[Entry]) -> None:
+    """For a relay whose attempts are not recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Delivers at least once, in order per flag and endpoint; an endpoint may have several sinks.
+
+    Killed at any moment, it has lost nothing: what it had claimed goes out again when the lease
+    ends, under the same event id.
+    """
+
+    outbox: Outbox
+    sinks: Sequence[Sink]
+    pace: Pace = Pace()
+    record: Callable[[Sequence[Entry]], None] = unheard
+    """Hears of every attempt once it is settled."""
+    alarm: Callable[[str], None] = log.error
+    _wake: threading.Event = field(default_factory=threading.Event)
+
+    def wake(self) -> None:
+        """Something new is in the outbox: look now."""
+        self._wake.set()
+
+    def step(self, sink: Sink) -> int:
+        """Make one batch of deliveries.  Returns how many were tried."""
+        name, pace = sink.endpoint.name, self.pace
+        lease_s = max(pace.lease_s, 4 * sink.endpoint.timeout_s)
+        claimed = self.outbox.claim(name, pace.batch, lease_s)
+        if not claimed:
+            return 0
+        answers = self._send(sink, claimed, lease_s)
+        self.outbox.settle(name, answers)
+        tried = [_entry(name, one, answer) for one, answer in answers if answer is not None]
+        self.record(tried)
+        return len(tried)
+
+    def sound_alarms(self) -> int:
+        """Tell of urgent flags that are late or dead.  Returns how many."""
+        late = self.outbox.take_alarms(self.pace.alarm_after_s)
+        if late:
+            self.alarm(f"{len(late)} urgent flags are not delivered; see: wsi-ai outbox list")
+            self.record([_alarm_entry(line.event_id, line.sink) for line in late])
+        return len(late)
+
+    def run(self, stop: threading.Event) -> None:
+        """Deliver until told to stop; the batch at hand is finished first.
+
+        Raises whatever a sink raised against its contract: better no relay than a silent one.
+        """
+        with ThreadPoolExecutor(len(self.sinks) + 1) as pool:
+            work = [pool.submit(self._work, sink, stop) for sink in self.sinks]
+            work.append(pool.submit(self._watch, stop))
+            wait(work, return_when=FIRST_EXCEPTION)
+            stop.set()
+        for each in work:
+            each.result()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Deliver in the background while the block runs."""
+        stop = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            work = pool.submit(self.run, stop)
+            try:
+                yield
+            finally:
+                stop.set()
+                self.wake()
+        work.result()
+
+    def wait_until_quiet(self, seconds: float) -> int:
+        """Wait until all that can be sent now was tried, at most so long.  Returns how many still
+        wait."""
+        end = time.monotonic() + seconds
+        while self.outbox.under_way() and time.monotonic() < end:
+            time.sleep(min(0.02, self.pace.idle_s))
+        return self.outbox.waiting()
+
+    def reconcile(self) -> dict[str, list[Mismatch] | None]:
+        """By sink: what its receiver does not hold as it was sent; ``None`` where it cannot be
+        asked.  Raises DeliveryError."""
+        at, found = self._at(), dict[str, list[Mismatch] | None]()
+        for name, sink in {sink.endpoint.name: sink for sink in self.sinks}.items():
+            held = sink.held(at)
+            found[name] = None if held is None else self.outbox.mismatches(name, held)
+        return found
+
+    def _work(self, sink: Sink, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                busy = self.step(sink)
+            except OutputError as error:
+                log.error("%s; trying again", error)  # noqa: TRY400  # the trace may quote a flag
+                busy = 0
+            if not busy:
+                self._wake.wait(self.pace.idle_s)
+                self._wake.clear()
+
+    def _watch(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                self.sound_alarms()
+            except OutputError as error:
+                log.error("%s; trying again", error)  # noqa: TRY400
+            stop.wait(self.pace.alarm_every_s)
+
+    def _send(self, sink: Sink, claimed: Sequence[Claimed], lease_s: float) -> Answered:
+        """Send while the lease holds.  An endpoint that is paused gets nothing more."""
+        start, answers, paused = self.outbox.clock(), Answered(), False
+        for one in claimed:
+            left_s = start + lease_s - self.outbox.clock()
+            if paused or left_s < 2 * sink.endpoint.timeout_s:
+                answers.append((one, None))
+                continue
+            answer = self._send_one(sink, one)
+            paused = isinstance(answer, Paused)
+            answers.append((one, answer))
+        return answers
+
+    def _send_one(self, sink: Sink, one: Claimed) -> Receipt | DeliveryError:
+        if not sink.endpoint.takes(one.message.trust):
+            return Refused("this sink no longer takes this trust's flags")
+        try:
+            return sink.send(one.message, self._at())
+        except DeliveryError as error:
+            return error
+
+    def _at(self) -> datetime:
+        return datetime.fromtimestamp(self.outbox.clock(), UTC)
+
+
+def _entry(sink: str, one: Claimed, answer: Receipt | DeliveryError) -> Entry:
+    """Of an attempt.  Ids and codes only: nothing of the case."""
+    told = {"reference": answer.reference} if isinstance(answer, Receipt) else {"code": answer.code}
+    return {
+        "what": "attempt",
+        "event_id": one.message.event_id,
+        "flag_id": one.message.flag_id,
+        "revision": one.message.revision,
+        "sink": sink,
+        "attempt": one.attempts,
+        "outcome": type(answer).__name__,
+        **told,
+    }
+
+
+def _alarm_entry(event_id: str, sink: str) -> Entry:
+    return {"what": "alarm", "event_id": event_id, "sink": sink}

@@ -1,0 +1,119 @@
+"""Where flags go: from a settings file, or from URLs on the command line."""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from wsi_ai import schemas
+from wsi_ai.errors import SinkError
+from wsi_ai.messages import TIMEOUT_S, Credentials, Endpoint, ReadSecret, Secret, Tls
+from wsi_ai.settings import from_environment
+
+KEY, BEARER, AUTHORITY = (
+    "WSI_AI_WEBHOOK_KEY",
+    "WSI_AI_WEBHOOK_BEARER",
+    "WSI_AI_WEBHOOK_CA_FILE",
+)
+"""What an endpoint that was named by its URL alone goes by."""
+
+
+def load_endpoints(places: Sequence[str]) -> tuple[Endpoint, ...]:
+    """Each place is a settings file (``schemas/sinks-1.schema.json``), ``URL`` or ``TRUST=URL``.
+
+    Raises SinkError, which quotes no secret.
+    """
+    found: list[Endpoint] = []
+    for place in places:
+        found += _from_url(place) if "://" in place else _from_file(Path(place))
+    names = [endpoint.name for endpoint in found]
+    if len(set(names)) < len(names):
+        raise SinkError("two sinks have the same name")
+    return tuple(found)
+
+
+def _from_url(place: str) -> list[Endpoint]:
+    """A bare URL takes the flags of every trust: whoever runs the slides named it for them.
+
+    It is named after itself, so that what waits for one URL never goes to another.
+    """
+    trust, _, rest = place.partition("=")
+    trusts, url = (None, place) if "://" in trust else (frozenset({trust}), rest)
+    bearer = secret_at(f"env:{BEARER}") if from_environment(BEARER) else None
+    authority = from_environment(AUTHORITY)
+    keyless = url.startswith("file:")
+    return [
+        Endpoint(
+            name=f"send-{hashlib.sha256(url.encode()).hexdigest()[:8]}",
+            url=url,
+            trusts=trusts,
+            credentials=Credentials(() if keyless else (secret_at(f"env:{KEY}"),), bearer),
+            tls=Tls(Path(authority) if authority else None),
+            allowed_hosts=_hosts(url),
+        )
+    ]
+
+
+def _from_file(path: Path) -> list[Endpoint]:
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise SinkError(f"no sinks: {path}: {error.strerror}") from None
+    except ValueError as error:  # TOML or UTF-8
+        raise SinkError(f"{path} is not valid TOML: {error}") from None
+    if wrong := schemas.complaint("sinks-1", table):
+        raise SinkError(f"{path}: {wrong}")
+    allowed = table.get("allowed_hosts")
+    return [_endpoint(row, frozenset(allowed) if allowed else None) for row in table["sink"]]
+
+
+def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoint:
+    url, read_back = row["url"], row.get("read_back")
+    bearer = row.get("bearer")
+    return Endpoint(
+        name=row["name"],
+        url=url,
+        trusts=frozenset(row["trusts"]),
+        credentials=Credentials(
+            tuple(secret_at(place) for place in row.get("signing_keys", ())),
+            secret_at(bearer) if bearer else None,
+        ),
+        tls=Tls(
+            _path(row, "ca_file"), _path(row, "client_cert_file"), _path(row, "client_key_file")
+        ),
+        timeout_s=float(row.get("timeout_s", TIMEOUT_S)),
+        read_back=read_back,
+        allowed_hosts=_hosts(url, read_back) if allowed is None else allowed,
+    )
+
+
+def secret_at(place: str) -> ReadSecret:
+    """``file:PATH`` or ``env:NAME``; reading it raises SinkError where there is none."""
+    kind, _, name = place.partition(":")
+    if kind not in ("file", "env"):
+        raise SinkError("a secret is named by file:PATH or env:NAME, and never given itself")
+    return (lambda: _in_file(Path(name))) if kind == "file" else (lambda: _in_environment(name))
+
+
+def _in_file(path: Path) -> Secret:
+    try:
+        return Secret(path.read_bytes().strip())
+    except OSError as error:
+        raise SinkError(f"no secret: {path}: {error.strerror}") from None
+
+
+def _in_environment(name: str) -> Secret:
+    value = from_environment(name)
+    if value is None:
+        raise SinkError(f"no secret: {name} is not set in the environment")
+    return Secret(value.strip().encode())
+
+
+def _hosts(*urls: str | None) -> frozenset[str]:
+    return frozenset(host for url in urls if url and (host := urlsplit(url).hostname))
+
+
+def _path(row: Mapping[str, Any], name: str) -> Path | None:
+    return Path(row[name]) if name in row else None

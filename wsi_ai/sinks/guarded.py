@@ -1,0 +1,144 @@
+"""A network that reaches the allowed hosts only, and gives up on time.
+
+Names are resolved here, and the connection goes to the very address that was looked at: so no
+second answer of a name server can lead elsewhere.
+"""
+
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpcore
+
+from wsi_ai.errors import SinkError
+from wsi_ai.messages import Endpoint
+
+_METADATA = {
+    ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")
+}
+
+_KEEP_ALIVE_S = 4.0  # shorter than what common servers keep an idle connection for
+
+Monotonic = Callable[[], float]
+
+
+class Deadline:
+    """When the attempt at hand must be over, in seconds of ``clock``."""
+
+    def __init__(self, clock: Monotonic = time.monotonic) -> None:
+        self._clock = clock
+        self._end = 0.0
+
+    def start(self, seconds: float) -> None:
+        self._end = self._clock() + seconds
+
+    def left_s(self) -> float:
+        """Raises TimeoutException once it is over."""
+        left = self._end - self._clock()
+        if left <= 0:
+            raise httpcore.ReadTimeout
+        return left
+
+
+def open_pool(endpoint: Endpoint, deadline: Deadline) -> httpcore.ConnectionPool:
+    """Connections that stay open between attempts.  No proxy, no redirect, and TLS is verified.
+
+    Raises SinkError where certificates cannot be read.
+    """
+    backend = GuardedBackend(endpoint.allowed_hosts, deadline)
+    return httpcore.ConnectionPool(
+        ssl_context=_context(endpoint),
+        max_connections=1,
+        keepalive_expiry=_KEEP_ALIVE_S,
+        network_backend=backend,
+    )
+
+
+def is_forbidden(address: str) -> bool:
+    """Link-local and metadata addresses, and those that are no host's."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
+        ip = ip.ipv4_mapped
+    return ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in _METADATA
+
+
+class GuardedBackend(httpcore.NetworkBackend):
+    """See the module."""
+
+    def __init__(self, allowed_hosts: frozenset[str], deadline: Deadline) -> None:
+        self._allowed = allowed_hosts
+        self._deadline = deadline
+        self._below = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        if host not in self._allowed:
+            raise httpcore.ConnectError("not an allowed host")
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError:
+            raise httpcore.ConnectError("no such host") from None
+        addresses = [str(place[0]) for *_, place in found]
+        if any(is_forbidden(address) for address in addresses):
+            raise httpcore.ConnectError("a link-local or metadata address")
+        return _TimedStream(self._connect(addresses, port), self._deadline)
+
+    def _connect(self, addresses: list[str], port: int) -> httpcore.NetworkStream:
+        error: Exception = httpcore.ConnectError("no address")
+        for address in addresses:
+            try:
+                return self._below.connect_tcp(address, port, self._deadline.left_s())
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as failed:
+                error = failed
+        raise error
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """Every step gets what is left of the attempt, so that no trickle can stretch it."""
+
+    def __init__(self, below: httpcore.NetworkStream, deadline: Deadline) -> None:
+        self._below = below
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._below.read(max_bytes, self._deadline.left_s())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._below.write(buffer, self._deadline.left_s())
+
+    def close(self) -> None:
+        self._below.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        below = self._below.start_tls(ssl_context, server_hostname, self._deadline.left_s())
+        return _TimedStream(below, self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._below.get_extra_info(info)
+
+
+def _context(endpoint: Endpoint) -> ssl.SSLContext:
+    tls = endpoint.tls
+    try:
+        context = ssl.create_default_context(cafile=tls.authority)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if tls.certificate is not None:
+            context.load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        told = error.strerror or error.args[0]
+        raise SinkError(f"sink {endpoint.name}: its certificates cannot be read: {told}") from None
+    return context

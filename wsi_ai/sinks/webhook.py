@@ -1,0 +1,158 @@
+"""CloudEvents over HTTPS, signed as Standard Webhooks say; the default road."""
+
+import hashlib
+import ipaddress
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+import httpcore
+
+from wsi_ai.errors import DeliveryError, Paused, Refused, SinkError, TryAgain
+from wsi_ai.messages import Endpoint, Message, Receipt, Secret
+from wsi_ai.sinks.guarded import Deadline, open_pool
+from wsi_ai.sinks.signing import signed_headers
+
+_CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
+_MOST_ANSWER_BYTES = 1 << 16
+_MOST_HELD_BYTES = 1 << 28
+_OK, _UNAUTHORIZED, _SERVER = range(200, 300), 401, 500
+_TRY_AGAIN = frozenset({408, 425, 429})
+_REFUSED = frozenset({400, 409, 413, 415, 422})
+
+
+def open_sink(endpoint: Endpoint) -> "WebhookSink":
+    """For https://, and http:// on this machine.  Raises SinkError."""
+    parts = urlsplit(endpoint.url)
+    named = f"sink {endpoint.name}"
+    if not parts.hostname:
+        raise SinkError(f"{named}: its URL names no host")
+    if parts.username or parts.password:
+        raise SinkError(f"{named}: no user or password in a URL; name a bearer file")
+    for url in filter(None, (endpoint.url, endpoint.read_back)):
+        host = urlsplit(url).hostname or ""
+        if urlsplit(url).scheme != "https" and not _is_loopback(host):
+            raise SinkError(f"{named}: https only, unless the receiver is on this machine")
+        if host not in endpoint.allowed_hosts:
+            raise SinkError(f"{named}: its host is not among the allowed hosts")
+    if not endpoint.credentials.signing:
+        raise SinkError(f"{named}: no signing key; a flag is never sent unsigned")
+    sink = WebhookSink(endpoint)
+    sink.check_keys()
+    return sink
+
+
+class WebhookSink:
+    """See ``contracts.Sink``."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._deadline = Deadline()
+        self._pool = open_pool(endpoint, self._deadline)
+        self._keys: tuple[Secret, ...] = ()
+        self._bearer: Secret | None = None
+
+    def check_keys(self) -> None:
+        """Read keys and token.  Raises SinkError where one is missing or malformed."""
+        self._keys = tuple(read() for read in self.endpoint.credentials.signing)
+        signed_headers("evt_0", b"", self._keys, datetime.now(UTC))
+        bearer = self.endpoint.credentials.bearer
+        self._bearer = bearer() if bearer else None
+
+    def send(self, message: Message, at: datetime) -> Receipt:
+        """See ``contracts.Sink.send``.  After a 401, keys and token are read anew, once."""
+        try:
+            answer = self._post(message, at)
+        except Paused as refused:
+            if refused.code != _UNAUTHORIZED:
+                raise
+            self._read_keys_again()
+            answer = self._post(message, at)
+        reference = hashlib.sha256(answer).hexdigest()[:16]
+        return Receipt(message.flag_id, self.endpoint.name, reference, at)
+
+    def held(self, at: datetime) -> Mapping[str, int] | None:
+        """See ``contracts.Sink.held``."""
+        if self.endpoint.read_back is None:
+            return None
+        told = self._request("GET", self.endpoint.read_back, {}, b"", at)
+        try:
+            held = {line["flag_id"]: int(line["revision"]) for line in json.loads(told)["flags"]}
+        except (ValueError, KeyError, TypeError):
+            raise TryAgain("the receiver's list of flags cannot be read") from None
+        return held
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _read_keys_again(self) -> None:
+        try:
+            self.check_keys()
+        except SinkError as error:
+            raise Paused(str(error)) from None
+
+    def _post(self, message: Message, at: datetime) -> bytes:
+        headers = {
+            "Content-Type": _CONTENT_TYPE,
+            "Idempotency-Key": f'"{message.event_id}"',
+            **signed_headers(message.event_id, message.body, self._keys, at),
+        }
+        return self._request("POST", self.endpoint.url, headers, message.body, at)
+
+    def _request(
+        self, method: str, url: str, headers: dict[str, str], body: bytes, at: datetime
+    ) -> bytes:
+        if self._bearer is not None:
+            headers["Authorization"] = f"Bearer {self._bearer.value.decode().strip()}"
+        self._deadline.start(self.endpoint.timeout_s)
+        most = _MOST_ANSWER_BYTES if method == "POST" else _MOST_HELD_BYTES
+        try:
+            named = list(headers.items())
+            with self._pool.stream(method, url, headers=named, content=body) as response:
+                told = _read(response, most)
+        except (httpcore.TimeoutException, TimeoutError):
+            raise TryAgain("no answer in time") from None
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise TryAgain(f"no answer: {type(error).__name__}") from None
+        if response.status in _OK:
+            return told
+        raise _refusal(response, at)
+
+
+def _read(response: httpcore.Response, most: int) -> bytes:
+    read = bytearray()
+    for piece in response.iter_stream():
+        read += piece
+        if len(read) > most:
+            raise TryAgain("the answer has no end", response.status)
+    return bytes(read)
+
+
+def _refusal(response: httpcore.Response, at: datetime) -> DeliveryError:
+    """What a status other than 2xx means.  Only one that is about this very flag refuses it: all
+    others, redirects too, are about the endpoint, and must not cost a flag."""
+    code = response.status
+    told = f"the receiver answered {code}"
+    if code in _TRY_AGAIN or code >= _SERVER:
+        return TryAgain(told, code, _retry_after_s(response, at))
+    return Refused(told, code) if code in _REFUSED else Paused(told, code)
+
+
+def _retry_after_s(response: httpcore.Response, at: datetime) -> float | None:
+    headers = {name.lower(): value for name, value in response.headers}
+    text = headers.get(b"retry-after", b"").decode("ascii", "replace").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        return max(0.0, (parsedate_to_datetime(text) - at).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
