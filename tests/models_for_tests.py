@@ -36,6 +36,22 @@ def red_network(side: int = 64, layout: str = "nhwc", dtype: str = "uint8") -> o
     return _model(nodes, kind, shape, ["n", 1], initial)
 
 
+def product_network(side: int = 64) -> onnx.ModelProto:
+    """The mean of red over 255 by a matrix product, as a transformer computes: [n, 1]."""
+    weights = np.zeros((side * side * 3, 1), np.float32)
+    weights[::3] = 1 / (255 * side * side)
+    initial = [
+        numpy_helper.from_array(np.array([0, -1]), "flat"),
+        numpy_helper.from_array(weights, "weights"),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["tiles"], ["float"], to=T.FLOAT),
+        helper.make_node("Reshape", ["float", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "weights"], ["score"]),
+    ]
+    return _model(nodes, T.UINT8, ["n", side, side, 3], ["n", 1], initial)
+
+
 def constant_network(scores: list[float], side: int = 64) -> onnx.ModelProto:
     """The same output for every tile, whatever it shows: [n, len(scores)]."""
     nodes = [

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import DEMO_MODEL
 from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai.cli import models
 from wsi_ai.errors import DeviceError, ModelError
@@ -219,6 +220,12 @@ def test_the_command_tells_what_ran_and_exits_by_it(
     assert "REFUSED" in capsys.readouterr().out
     assert models.check(model.parent) == 2
     assert "no model card" in capsys.readouterr().err
+
+
+def test_the_demo_model_says_the_same_in_onnx_and_in_torch() -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    rows = list(verify(DEMO_MODEL, [CPU]))
+    assert [(row.format, row.accepted) for row in rows] == [("onnx", True), ("pt2", True)]
 
 
 @pytest.mark.parametrize(

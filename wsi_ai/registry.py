@@ -12,7 +12,6 @@ A plug-in is a package with an entry point in one of the groups:
 
 import logging
 import re
-from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
 _ON_REQUEST = "tiffslide"
 _EXTRAS = {"onnx": "cpu", "cuda": "cuda", "openvino": "openvino", "tiffslide": "tiffslide"}
-_HOST = "cpu"
+_HOST, _AUTO = "cpu", ("cuda", "openvino")
 
 
 def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = None) -> Slide:
@@ -66,16 +65,17 @@ def _readers(wanted: str | None) -> list[EntryPoint]:
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
     """The runtime for the card's weights on the device asked for.
 
-    ``auto`` is CUDA where there is a device and what drives it, else the host's processor: a
+    ``auto`` is the first of ``_AUTO`` that does not say NoDevice, else the host's usual runtime: a
     device that is there and fails is an error.  Raises ModelError or DeviceError.
     """
     if request.device != "auto":
-        return _open(card, request)
-    try:
-        return _open(card, replace(request, device="cuda"))
-    except NoDevice as error:
-        log.info("not on CUDA: %s", error)
-    return _open(card, replace(request, device=_HOST))
+        return _open(card, request, request.device)
+    for device in _AUTO:
+        try:
+            return _open(card, request, device)
+        except NoDevice as error:
+            log.info("not %s: %s", device, error)
+    return _open(card, request, _HOST)
 
 
 def devices(card: ModelCard) -> list[str]:
@@ -84,14 +84,15 @@ def devices(card: ModelCard) -> list[str]:
     return sorted((kind or _HOST for _, _, kind in names), key=lambda kind: (kind != _HOST, kind))
 
 
-def _open(card: ModelCard, request: RuntimeRequest) -> Runtime:
-    asked = re.fullmatch(r"([a-z]+)(:[0-9]+)?", request.device)
+def _open(card: ModelCard, request: RuntimeRequest, device: str) -> Runtime:
+    """The factory sees ``auto`` where that was asked for, and may decline by NoDevice."""
+    asked = re.fullmatch(r"([a-z]+)(:[0-9]+)?", device)
     kind = asked[1] if asked else ""
     name = card.format if kind == _HOST else f"{card.format}.{kind}"
     found = _runtimes()
     if name not in found:
         raise NoDevice(
-            f"nothing installed runs {card.format} models on device {request.device!r}; "
+            f"nothing installed runs {card.format} models on device {device!r}; "
             f"give --device auto or one of: {', '.join(devices(card)) or 'none is there'}"
         )
     runtime: Runtime = _load(found[name])(card, request)

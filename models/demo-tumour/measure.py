@@ -77,7 +77,7 @@ def keep_golden(scored: SlideScores) -> dict[str, float]:
 
 def fill_card(path: Path, threshold: float) -> None:
     digest = hashlib.sha256(ONNX.read_bytes()).hexdigest()
-    text = re.sub(r"(?m)^sha256 = .*$", f'sha256 = "{digest}"', path.read_text())
+    text = re.sub(r"(?m)^sha256 = .*$", f'sha256 = "{digest}"', path.read_text(), count=1)
     path.write_text(re.sub(r"(?m)^threshold = .*$", f"threshold = {threshold:.2f}", text))
 
 

@@ -1,4 +1,4 @@
-"""Break ``gpu/ring.py`` in one place at a time.  ``python tests/gpu/ring_mutants.py`` prints what
+"""Break ``gpu/ring.py`` in one place at a time.  ``python -m tests.gpu.ring_mutants`` prints what
 notices each of them, as a table."""
 
 import ast

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.models_for_tests import red_network, write_model
+from tests.models_for_tests import product_network, red_network, write_model
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import ModelError
 from wsi_ai.manifest import load_card
@@ -106,3 +106,17 @@ def test_openvino_refuses_a_card_that_does_not_fit_its_network(
     card = load_card(write_model(tmp_path / "m", red_network(), **fields))
     with pytest.raises(ModelError):
         open_runtime(card, RuntimeRequest("openvino"))
+
+
+@pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="auto is CUDA here")
+def test_auto_takes_openvino_for_networks_of_matrix_products_only(tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    cards = [
+        load_card(write_model(tmp_path / name, network))
+        for name, network in (("products", product_network()), ("none", red_network()))
+    ]
+    told = [open_runtime(card, RuntimeRequest()).description for card in cards]
+    assert [t.partition(" ")[0] for t in told] == ["openvino", "onnxruntime"]
+    pixels = reds(5)
+    (got,) = open_runtime(cards[0], RuntimeRequest()).predict(Arena(pixels, [5]))
+    np.testing.assert_allclose(got.scores[:, 0], pixels[..., 0].mean(axis=(1, 2)) / 255, atol=1e-5)

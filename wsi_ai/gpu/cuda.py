@@ -34,7 +34,7 @@ def device_errors(doing: str) -> Iterator[None]:
 
 
 def open_device(name: str) -> "CudaDevice":
-    """``cuda`` or ``cuda:1``.  Raises DeviceError, which says what would do."""
+    """``cuda``, ``cuda:1``, or ``auto`` for the first.  Raises DeviceError."""
     if torch.version.cuda is None:
         raise NoDevice("this torch has no CUDA; install another with: pip install 'wsi-ai[cuda]'")
     index = int(name.partition(":")[2] or 0)

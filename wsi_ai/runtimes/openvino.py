@@ -6,7 +6,7 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.errors import DeviceError, ModelError, NoDevice
 from wsi_ai.runtimes.host import BATCH, HostRuntime
 from wsi_ai.scoring import first_line, prepare
 from wsi_ai.values import Layout, ModelCard, Precision, RuntimeRequest
@@ -17,8 +17,10 @@ _TYPES = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     """The network compiled for a fixed batch on all cores at hand, tried once.
 
-    Raises ModelError where the file does not load or does not fit its card, DeviceError where the
-    processor has no instructions for the precision.
+    Where the device is ``auto`` it declines, by NoDevice, what it cannot read, and networks of
+    convolutions: ONNX Runtime is as fast at these and slower at transformers
+    (``benchmarks/infer.py``).  Raises ModelError where the file does not load or does not fit its
+    card, DeviceError where the processor has no instructions for the precision.
     """
     core = ov.Core()
     if request.precision is not Precision.FP32:
@@ -32,10 +34,13 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     try:
         model = core.read_model(card.weights)
         _check_input(card, model)
+        if request.device == "auto" and not _of_products(model):
+            raise NoDevice("OpenVINO is no faster at networks of convolutions")
         model.reshape(_shape(card, request.batch_size or BATCH))
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
-        raise ModelError(f"{card.weights.name} does not load: {_told(error)}") from None
+        kind = NoDevice if request.device == "auto" else ModelError
+        raise kind(f"{card.weights.name} does not load: {_told(error)}") from None
     asked = compiled.create_infer_request()
 
     def network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -48,6 +53,12 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     version = ov.__version__.partition("-")[0]
     told = f"openvino {version}/cpu/{request.precision}"
     return HostRuntime(card, told, network, request.batch_size)
+
+
+def _of_products(model: ov.Model) -> bool:
+    """Whether matrix products outnumber convolutions, as in a transformer."""
+    kinds = [op.get_type_name() for op in model.get_ops()]
+    return kinds.count("MatMul") > kinds.count("Convolution")
 
 
 def _shape(card: ModelCard, batch: int) -> list[int]:

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from wsi_ai.errors import WsiAiError
 
-_FAILURES = (
+FAILURES = (
     ArithmeticError,
     AssertionError,
     LookupError,
@@ -46,7 +46,7 @@ class Op:
         try:
             if self.error is None:
                 (self.end if self.begun else self.begin)()
-        except _FAILURES as error:
+        except FAILURES as error:
             self.error = error
         ended, self.begun = self.begun or self.error is not None, True
         return ended

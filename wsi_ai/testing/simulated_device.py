@@ -28,7 +28,7 @@ from wsi_ai.testing.happens_before import (
     SimBuffer,
     join,
 )
-from wsi_ai.testing.schedulers import Op, Scheduler, SteppedScheduler
+from wsi_ai.testing.schedulers import FAILURES, Op, Scheduler, SteppedScheduler
 
 
 def poison(array: NDArray[Any]) -> None:
@@ -251,7 +251,7 @@ class SimulatedDevice:
             self.faults.extend(f"{b.name}: {work.kind} after it was freed" for b in used if b.freed)
             try:
                 part()
-            except Exception as error:
+            except FAILURES as error:
                 self._failures.append(error)
                 raise
 
