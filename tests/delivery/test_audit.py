@@ -88,18 +88,18 @@ from pathlib import Path
 from wsi_ai.audit import Audit
 audit = Audit(Path(sys.argv[1]), lambda: "now")
 Path(sys.argv[1] + sys.argv[2]).touch()
-while not all(Path(sys.argv[1] + name).exists() for name in "ab"):
+while not all(Path(sys.argv[1] + name).exists() for name in "abc"):
     time.sleep(0.001)
-for n in range(40):
-    audit.append([{"what": "attempt", "writer": sys.argv[2], "k": n}])
+for n in range(20):
+    audit.append([{"writer": sys.argv[2], "k": 50 * n + k} for k in range(50)])
 """
 
 
 def test_processes_that_write_at_once_make_one_chain(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
     words = [sys.executable, "-c", _WRITER, str(path)]
-    writers = [subprocess.Popen([*words, name]) for name in "ab"]
-    assert [writer.wait() for writer in writers] == [0, 0]
-    assert verify(path).lines == 80
+    writers = [subprocess.Popen([*words, name]) for name in "abc"]
+    assert [writer.wait() for writer in writers] == [0, 0, 0]
+    assert verify(path).lines == 3000
     told = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [line["k"] for line in told if line["writer"] == "a"] == list(range(40))
+    assert [line["k"] for line in told if line["writer"] == "a"] == list(range(1000))
