@@ -52,7 +52,7 @@ class Posting:
     def unsendable(self, since: float) -> int:
         """How many flags put since then no sink takes: without an identity, or without a route."""
         lines = self.relay.outbox.lines((State.SKIPPED, State.DEAD), since)
-        return sum(line.sink == NO_SINK for line in lines)
+        return len({line.flag_id for line in lines if line.sink == NO_SINK})
 
 
 @contextmanager

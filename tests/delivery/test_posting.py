@@ -1,7 +1,9 @@
 """From a slide to the receiver's worklist, by the commands that people type."""
 
 import json
+import logging
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -57,8 +59,14 @@ def cases(folder: Path, slide: Path, **more: str) -> Path:
 
 
 def test_a_run_posts_what_it_finds_and_a_rerun_posts_nothing(
-    cmu: Path, model: Path, tmp_path: Path, base: str, inbox: Inbox
+    cmu: Path,
+    model: Path,
+    tmp_path: Path,
+    base: str,
+    inbox: Inbox,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    caplog.set_level(logging.DEBUG)
     out, send = tmp_path / "out", f"{base}/flags"
     words = ["run", cmu, "--model", model, "--out", out, "--send", send]
     done = wsi_ai(*words, "--cases", cases(tmp_path, cmu))
@@ -74,6 +82,9 @@ def test_a_run_posts_what_it_finds_and_a_rerun_posts_nothing(
     for again in ([], ["--force"]):
         assert wsi_ai(*words, "--cases", tmp_path / "cases.json", *again).exit_code == 0
     assert len(inbox.arrivals()) == arrived
+    assert caplog.text
+    assert not [word for word in ("S26-1", KEY, KEY[6:]) if word in caplog.text + done.stderr]
+    assert stat.S_IMODE((out / "outbox.db").stat().st_mode) == 0o600
 
 
 def test_a_flag_whose_slide_is_nobodys_is_written_and_not_sent(
@@ -83,7 +94,7 @@ def test_a_flag_whose_slide_is_nobodys_is_written_and_not_sent(
         "run", cmu, "--model", model, "--out", tmp_path / "out", "--send", f"{base}/flags"
     )
     assert done.exit_code == 0
-    assert "were not sent: whose slide it is is not known" in done.stderr
+    assert "1 flags were not sent: whose slide it is is not known" in done.stderr
     assert len(list(tmp_path.glob("out/*/*/flag.json"))) == 1
     assert inbox.arrivals() == []
 
@@ -126,7 +137,7 @@ def test_what_waits_goes_out_when_the_receiver_is_back(
     words = ["--out", out, "--cases", cases(tmp_path, cmu), "--send", send]
     done = wsi_ai("run", cmu, "--model", model, *words)
     assert done.exit_code == 0
-    assert "flags wait" in done.stderr
+    assert "deliveries wait" in done.stderr
     assert wsi_ai("outbox", "list", "--outbox", database).exit_code == 1
     with serving(receiver(inbox, Access((KEY,)), time.time), port=port):
         drained = wsi_ai("outbox", "drain", "--outbox", database, "--send", send)

@@ -75,7 +75,7 @@ def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
         yield posting
         left, unsendable = posting.drain(_DRAIN_S), posting.unsendable(started)
     if left:
-        print(f"wsi-ai: {left} flags wait; wsi-ai relay goes on delivering", file=sys.stderr)
+        print(f"wsi-ai: {left} deliveries wait; wsi-ai relay makes them", file=sys.stderr)
     if unsendable:
         told = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
         print(f"wsi-ai: {unsendable} flags were not sent: {told}", file=sys.stderr)

@@ -1,8 +1,10 @@
 """The outbox's tables, on SQLite or PostgreSQL."""
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -102,8 +104,10 @@ def open_database(url: str) -> Engine:
         if where.drivername == "postgresql":
             where = where.set(drivername="postgresql+psycopg")
         lite = where.get_backend_name() == "sqlite"
-        engine = create_engine(where, connect_args={"timeout": _BUSY_S} if lite else {})
+        options = {"timeout": _BUSY_S} if lite else {}
+        engine = create_engine(where, connect_args=options, hide_parameters=True)
         if lite:
+            _make_private(where.database)
             listeners.listen(engine, "connect", _set_up_sqlite)
             listeners.listen(engine, "begin", _begin_at_once)
         with engine.begin() as connection:
@@ -131,6 +135,13 @@ def translated() -> Iterator[None]:
         raise OutputError(f"the outbox refused: {told}; look at its disk and its server") from None
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise OutputError(f"the outbox cannot be used: {type(error).__name__}") from None
+
+
+def _make_private(path: str | None) -> None:
+    """For its owner's eyes only: the flags in it name cases.  SQLite's side files follow suit."""
+    if path:
+        with contextlib.suppress(OSError):  # SQLite says it better
+            Path(path).touch(0o600)
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:

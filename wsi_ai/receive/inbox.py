@@ -55,6 +55,8 @@ class Inbox:
 
     def __init__(self, path: Path | str) -> None:
         self._lock = threading.Lock()
+        if path != ":memory:":
+            Path(path).touch(0o600)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
