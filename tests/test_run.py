@@ -3,7 +3,7 @@
 import json
 import resource
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -265,3 +265,23 @@ def test_a_clear_slide_is_flagged_before_it_is_through(
 ) -> None:
     timing = load(run_one(cmu, model, tmp_path), "run.json")["timing"]
     assert 0 < timing["to_flag_s"] < timing["to_finish_s"]
+
+
+class FullPost:
+    """A post whose database is full."""
+
+    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        raise OutputError("the outbox cannot be written")
+
+    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+
+def test_results_stand_though_their_flag_cannot_be_kept_for_sending(
+    cmu: Path, model: Path, tmp_path: Path
+) -> None:
+    done = run_one(cmu, model, tmp_path)
+    (again,) = run_slides([cmu], model, tmp_path, post=FullPost())
+    assert again.level is Level.NOT_ASSESSED
+    assert "could not be kept for sending" in again.reason
+    assert load(done, "flag.json")["result"]["level"] == "expedite"

@@ -16,7 +16,7 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.contracts import Post, Slide, Watcher
-from wsi_ai.errors import Busy, SlideError, Stopped, WsiAiError
+from wsi_ai.errors import Busy, OutputError, SlideError, Stopped, WsiAiError
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
@@ -119,14 +119,23 @@ class SlideWork:
         job.clock.lap("opening")
         job.held.enter_context(claimed(job.folder))
         if not self.force and (flag := finished(job.folder, record.digest(job.asked))):
-            self.post.put(flag)  # a crash may have come before the folder appeared, or --send after
-            job.outcome = outcome_of(job.path, flag, job.folder, fresh=False)
+            job.outcome = self._known(job, flag)
             return
         made = self.pipeline.prepare(slide, lambda plan: self._journal(job, plan), job.clock)
         if isinstance(made, Prepared):
             job.prepared = made
         else:
             job.assessment = made
+
+    def _known(self, job: SlideJob, flag: dict[str, Any]) -> Outcome:
+        """The results stand; their flag is put again, for a crash may have come between the two,
+        or a receiver since."""
+        try:
+            self.post.put(flag)
+        except OutputError as error:
+            told = f"done before, but its flag could not be kept for sending: {error}"
+            return Outcome(job.path, Level.NOT_ASSESSED, told, job.folder, fresh=False)
+        return outcome_of(job.path, flag, job.folder, fresh=False)
 
     def _identify(self, job: SlideJob) -> None:
         """Whose slide it is, by all that is known; raises IdentityInDoubt, or SlideError where the
