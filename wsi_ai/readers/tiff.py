@@ -43,10 +43,8 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
             pyramid = describe(tiff)
     except tifffile.TiffFileError:
         raise UnknownFormat("not a TIFF file") from None
-    except _DAMAGE as error:
-        raise SlideError(
-            f"the TIFF structure is damaged ({type(error).__name__}); copy the file again"
-        ) from None
+    except _DAMAGE:
+        raise SlideError("the TIFF file is damaged or cut short; copy it again") from None
     fd = os.open(path, os.O_RDONLY)
     levels = [TiffLevel(table, fd) for table in pyramid.levels]
     return StoredSlide(_info(path, digest, pyramid, spacing), levels, lambda: os.close(fd))
