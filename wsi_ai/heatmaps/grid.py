@@ -1,7 +1,5 @@
 """Scores back on the slide's grid."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from wsi_ai.values import Heatmap, ModelCard, Predictions, TilePlan
@@ -25,11 +23,3 @@ class Canvas:
         """As it stands: what got no score is NaN.  It shares memory with the canvas."""
         plan = self._plan
         return Heatmap(plan.slide, self._card, self._scores, plan.step, self._planned)
-
-
-def stitch(plan: TilePlan, predictions: Iterable[Predictions], card: ModelCard) -> Heatmap:
-    """All predictions of a plan as its heatmap."""
-    canvas = Canvas(plan, card)
-    for batch in predictions:
-        canvas.put(batch)
-    return canvas.heatmap()
