@@ -17,6 +17,7 @@ from wsi_ai.values import (
     ModelCard,
     ModelRef,
     OperatingPoint,
+    Task,
     TileSpec,
     Tolerance,
 )
@@ -118,6 +119,7 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
         point=OperatingPoint(
             point["class"], point["threshold"], point["chosen_for"], point["calibrated_on"]
         ),
+        task=Task(table["task"]),
         mpp_tolerance=image.get("mpp_tolerance", 0.1),
         input=InputSpec(
             plain.layout,

@@ -207,6 +207,21 @@ class OperatingPoint:
             raise ValueError(f"the threshold must lie between 0 and 1, got {self.threshold}")
 
 
+class Task(StrEnum):
+    """What a network's output says of its tile."""
+
+    TILE_CLASSIFICATION = "tile-classification"
+    """One score a class."""
+    SEGMENTATION = "segmentation"
+    """One score a class for each pixel of the output."""
+    DETECTION = "detection"
+    """Objects: where, of which class, how sure."""
+    EMBEDDING = "embedding"
+    """A vector of features, and no score."""
+    SLIDE_CLASSIFICATION = "slide-classification"
+    """A vector of features; a second network makes one score a class of all of them."""
+
+
 class Layout(StrEnum):
     NHWC = "nhwc"
     NCHW = "nchw"
@@ -279,6 +294,7 @@ class ModelCard:
     tile: TileSpec
     classes: tuple[str, ...]
     point: OperatingPoint
+    task: Task = Task.TILE_CLASSIFICATION
     mpp_tolerance: float = 0.1
     """How much coarser than ``tile.mpp`` a slide may be, as a share of it."""
     input: InputSpec = InputSpec(Layout.NHWC, "uint8")
