@@ -9,6 +9,7 @@ from typing import Any
 
 from wsi_ai import schemas
 from wsi_ai.errors import ModelError
+from wsi_ai.stains import MacenkoTarget, ReinhardTarget, StainTarget
 from wsi_ai.values import (
     Activation,
     Colour,
@@ -20,6 +21,7 @@ from wsi_ai.values import (
     Task,
     TileSpec,
     Tolerance,
+    Tta,
 )
 
 
@@ -84,6 +86,15 @@ def _contradiction(table: dict[str, Any]) -> str | None:
         return "output.activation: softmax over a single class is always 1; use sigmoid"
     if 0 in table["input"].get("std", ()):
         return "input.std: must not be 0"
+    return _stain_contradiction(table["input"])
+
+
+def _stain_contradiction(image: dict[str, Any]) -> str | None:
+    method, given = image.get("stain_normalisation", "none"), image.get("stain_target", {})
+    known = _STAIN_TARGETS[method].__slots__ if method in _STAIN_TARGETS else ()
+    wrong = sorted(given.keys() - set(known))
+    if wrong:
+        return f"input.stain_target.{wrong[0]}: not of input.stain_normalisation {method!r}"
     return None
 
 
@@ -102,6 +113,15 @@ def _weights(folder: Path, table: dict[str, Any], named: str) -> Path:
             f" {table['sha256'][:12]}…, the file's is {digest[:12]}…; get the model again"
         )
     return path
+
+
+_STAIN_TARGETS = {"macenko": MacenkoTarget, "reinhard": ReinhardTarget}
+
+
+def _stain(image: dict[str, Any]) -> StainTarget | None:
+    target = _STAIN_TARGETS.get(image.get("stain_normalisation", "none"))
+    given = {name: tuple(value) for name, value in image.get("stain_target", {}).items()}
+    return target(**given) if target else None
 
 
 def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
@@ -126,6 +146,8 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
             plain.dtype,
             tuple(image.get("mean", plain.mean)),
             tuple(image.get("std", plain.std)),
+            Tta(image.get("tta", Tta.NONE)),
+            _stain(image),
         ),
         activation=Activation(output["activation"]),
         weights=weights,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size, Spacing, Step
+from wsi_ai.stains import Recolour, StainTarget
 
 Mask = NDArray[np.bool_]
 """A mask of the whole slide at any resolution: row i covers level-0 rows from
@@ -168,6 +169,8 @@ class TileBatch:
     index: NDArray[np.int64]
     """Positions in the plan."""
     pixels: Pixels
+    recolour: Recolour | None = None
+    """What is left to do to the pixels, where they are: the runtime's first step."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:
@@ -235,6 +238,16 @@ class Activation(StrEnum):
     SOFTMAX = "softmax"
 
 
+class Tta(StrEnum):
+    """Views of a tile that its scores are averaged over."""
+
+    NONE = "none"
+    FLIPS = "flips"
+    """As it is, mirrored along either axis and along both: four."""
+    D4 = "d4"
+    """All eight symmetries of the square."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """How uint8 RGB tiles become the network's input: ``(pixel / 255 - mean) / std``, or as they
@@ -244,6 +257,9 @@ class InputSpec:
     dtype: str
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    tta: Tta = Tta.NONE
+    stain: StainTarget | None = None
+    """The colours that tiles are given first; ``None`` where they stay as they are."""
 
 
 class Precision(StrEnum):

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from wsi_ai.scoring import scores_of
 from wsi_ai.values import ModelCard, Predictions, TileBatch
+from wsi_ai.views import mean_over, views_of
 
 BATCH = 32
 Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -26,6 +27,7 @@ class HostRuntime:
         self.description = description
         self.batch_size = batch_size or BATCH
         self._network = network
+        self._views = views_of(card.input.tta)
         side = card.tile.size_px
         self._scores(np.full((1, side, side, 3), 255, np.uint8))
 
@@ -33,6 +35,8 @@ class HostRuntime:
         """See ``contracts.Runtime.predict``."""
         for batch in batches:
             pixels = np.asarray(np.from_dlpack(batch.pixels), np.uint8)
+            if batch.recolour is not None and len(pixels):
+                pixels = batch.recolour(pixels, np)
             yield Predictions(batch.slide_id, batch.index, self._scores(pixels))
 
     def _scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -43,4 +47,6 @@ class HostRuntime:
             padded = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
             padded[:count] = pixels
             pixels = padded
-        return scores_of(self._network(pixels), count, self.card)
+        shown = (np.ascontiguousarray(view.of(pixels, np)) for view in self._views)
+        each = [scores_of(self._network(tiles), count, self.card) for tiles in shown]
+        return each[0] if len(each) == 1 else mean_over(self._views, each)
