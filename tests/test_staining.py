@@ -54,7 +54,9 @@ def test_reinhard_gives_what_torchstain_gives(tissue: np.ndarray) -> None:
 def test_cielab_is_opencvs() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     expected = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    np.testing.assert_allclose(to_lab(pixels, np), expected, atol=0.4)  # OpenCV interpolates in a table
+    np.testing.assert_allclose(
+        to_lab(pixels, np), expected, atol=0.4
+    )  # OpenCV interpolates in a table
 
 
 @pytest.mark.parametrize("target", TARGETS)

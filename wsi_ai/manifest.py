@@ -3,7 +3,7 @@
 import hashlib
 import re
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,8 @@ def _contradiction(table: dict[str, Any]) -> str | None:
 
 def _stain_contradiction(image: dict[str, Any]) -> str | None:
     method, given = image.get("stain_normalisation", "none"), image.get("stain_target", {})
-    known = _STAIN_TARGETS[method].__slots__ if method in _STAIN_TARGETS else ()
-    wrong = sorted(given.keys() - set(known))
+    target = _STAIN_TARGETS.get(method)
+    wrong = sorted(given.keys() - {field.name for field in fields(target)} if target else given)
     if wrong:
         return f"input.stain_target.{wrong[0]}: not of input.stain_normalisation {method!r}"
     return None
@@ -115,7 +115,10 @@ def _weights(folder: Path, table: dict[str, Any], named: str) -> Path:
     return path
 
 
-_STAIN_TARGETS = {"macenko": MacenkoTarget, "reinhard": ReinhardTarget}
+_STAIN_TARGETS: dict[str, type[StainTarget]] = {
+    "macenko": MacenkoTarget,
+    "reinhard": ReinhardTarget,
+}
 
 
 def _stain(image: dict[str, Any]) -> StainTarget | None:

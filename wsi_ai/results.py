@@ -69,10 +69,8 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
     with fresh_folder(folder) as aside:
         if assessment.canvas is not None:
             assessment.canvas.write(aside)
-        if assessment.thumbnail is not None and assessment.tissue is not None:
-            view = View(
-                assessment.thumbnail, assessment.tissue, assessment.heatmap, assessment.flag
-            )
+        if (look := assessment.look) is not None:
+            view = View(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag)
             write_overlay(aside / "overlay.png", view)
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
         _write_json(aside / "run.json", _record(assessment, run))
@@ -100,6 +98,7 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
             "mpp_y": flag.slide.spacing.y_um if flag.slide.spacing else None,
         },
         "model": model_record(flag.model),
+        "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
         "asked": dict(run.asked),
         "tiles": {

@@ -53,7 +53,7 @@ def on_ring(device: SimulatedDevice, card: ModelCard) -> Runtime:
     from wsi_ai.runtimes.onnx import open_session, session_options
 
     session = open_session(card, session_options(), ["CPUExecutionProvider"])
-    kernel = careful(bind(card, session, 4, torch.device("cpu")), card)
+    kernel = careful(bind(card, session, ring_shape(card, 4), torch.device("cpu")), card)
 
     def launched(pixels: Any, outputs: Any, **kwargs: Any) -> None:
         kernel(torch.from_numpy(pixels), torch.from_numpy(outputs), **kwargs)

@@ -42,7 +42,9 @@ def _root(
 @app.command()
 def run(
     slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
-    model: Annotated[Path, typer.Option(help="Folder with model.toml and weights.")],
+    model: Annotated[
+        list[Path], typer.Option(help="Folder with model.toml and weights; several at once.")
+    ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
     mpp: Annotated[
         float | None,

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.scoring import output_shape, scores_of
+from wsi_ai.scoring import output_shape, scores_over_views
 from wsi_ai.values import ModelCard, Predictions, TileBatch
-from wsi_ai.views import mean_over, views_of
+from wsi_ai.views import views_of
 
 BATCH = 32
 Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -48,5 +48,4 @@ class HostRuntime:
             padded[:count] = pixels
             pixels = padded
         shown = (np.ascontiguousarray(view.of(pixels, np)) for view in self._views)
-        each = [scores_of(self._network(tiles), count, self.card) for tiles in shown]
-        return each[0] if len(each) == 1 else mean_over(self._views, each)
+        return scores_over_views((self._network(tiles) for tiles in shown), count, self.card)
