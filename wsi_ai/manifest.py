@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
+from wsi_ai.card_output import output_complaint, output_spec, tile_spec
 from wsi_ai.errors import ModelError
 from wsi_ai.values import (
     Activation,
-    Colour,
     InputSpec,
     Layout,
     ModelCard,
@@ -84,7 +84,7 @@ def _contradiction(table: dict[str, Any]) -> str | None:
         return "output.activation: softmax over a single class is always 1; use sigmoid"
     if 0 in table["input"].get("std", ()):
         return "input.std: must not be 0"
-    return None
+    return output_complaint(table)
 
 
 def _weights(folder: Path, table: dict[str, Any], named: str) -> Path:
@@ -109,12 +109,7 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
     plain = InputSpec(Layout(image["layout"]), image["dtype"])
     return ModelCard(
         ref=ModelRef(table["name"], table["version"], table["weights"]["sha256"]),
-        tile=TileSpec(
-            image["size_px"],
-            float(image["mpp"]),
-            image.get("stride_px", image["size_px"]),
-            Colour(image.get("color", Colour.RAW)),
-        ),
+        tile=tile_spec(table),
         classes=tuple(output["classes"]),
         point=OperatingPoint(
             point["class"], point["threshold"], point["chosen_for"], point["calibrated_on"]
@@ -128,6 +123,7 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
             tuple(image.get("std", plain.std)),
         ),
         activation=Activation(output["activation"]),
+        output=output_spec(table),
         weights=weights,
         format=table["weights"]["format"],
         architecture=table["weights"].get("architecture", ""),

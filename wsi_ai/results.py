@@ -14,6 +14,8 @@ from wsi_ai.exports.overlay import View, write_overlay
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.thumbnail import Thumbnail
+from wsi_ai.values import Marks, Mask
 
 _LONGEST_STEM = 120
 
@@ -70,15 +72,19 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
         if assessment.canvas is not None:
             assessment.canvas.write(aside)
         if assessment.thumbnail is not None and assessment.tissue is not None:
-            view = View(
-                assessment.thumbnail, assessment.tissue, assessment.heatmap, assessment.flag
+            write_overlay(
+                aside / "overlay.png", _view(assessment, assessment.thumbnail, assessment.tissue)
             )
-            write_overlay(aside / "overlay.png", view)
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
         _write_json(aside / "run.json", _record(assessment, run))
         body = post.put(body)
         _write_json(aside / "flag.json", body)
     return body
+
+
+def _view(assessment: Assessment, thumbnail: Thumbnail, tissue: Mask) -> View:
+    marks = assessment.canvas.marks() if assessment.canvas is not None else Marks()
+    return View(thumbnail, tissue, assessment.heatmap, assessment.flag, marks)
 
 
 def _record(assessment: Assessment, run: Run) -> dict[str, Any]:

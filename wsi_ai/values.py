@@ -110,6 +110,8 @@ class TileSpec:
     mpp: float
     stride_px: int
     color: Colour = Colour.RAW
+    lead_px: int = 0
+    """So many pixels of a tile lie before its cell, at the left and at the top."""
 
     def __post_init__(self) -> None:
         if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:
@@ -150,7 +152,8 @@ class TilePlan:
 
     def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """x and y of the corners of some consecutive tiles; see ``origin``."""
-        row, col = self.cells[start:stop].T.astype(np.float64)
+        lead = self.spec.lead_px / self.spec.stride_px
+        row, col = self.cells[start:stop].T.astype(np.float64) - lead
         return (
             np.rint(col * self.step.x).astype(np.int64),
             np.rint(row * self.step.y).astype(np.int64),
@@ -182,7 +185,7 @@ class Predictions:
     index: NDArray[np.int64]
     scores: NDArray[np.float32]
     """By the model's task: (tiles, classes); (tiles, classes, height, width) for a segmentation;
-    (tiles, objects, 6) for a detection, see ``scoring.objects_of``; (tiles, features)."""
+    (tiles, objects, 6) for a detection, see ``detections.objects_of``; (tiles, features)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +249,17 @@ class Form(StrEnum):
     POINTS_XY = "points-xy"
 
 
+class Scored(StrEnum):
+    """What stands behind the place in a detecting network's row."""
+
+    SCORE_CLASS = "score-class"
+    """A score and the number of a class."""
+    CLASS_SCORES = "class-scores"
+    """A score for each class; the highest is the object's."""
+    OBJECTNESS_CLASS_SCORES = "objectness-class-scores"
+    """The same, each to be multiplied by the first one."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
     """The shape of what a network gives for one tile, beside its classes.  A task uses its own
@@ -256,8 +270,15 @@ class OutputSpec:
     margin_px: int = 0
     """Segmentation: along the tile's edges, pixels whose scores would change if more were seen."""
     form: Form = Form.BOXES_XYXY
+    scored: Scored = Scored.SCORE_CLASS
     objects: int = 0
     """Detection: rows of the output, so many objects at most in a tile."""
+    min_score: float = 0.05
+    """Detection: rows that score less are padding."""
+    nms_iou: float = 0.5
+    """Detection: boxes that share so much of their union are one object."""
+    radius_um: float = 0.0
+    """Detection: points no farther apart than this are one object."""
     features: int = 0
     """Embedding: length of the vector."""
 
@@ -347,11 +368,34 @@ class ModelCard:
 class Marks:
     """What an overlay draws on the slide itself, beside the heatmap."""
 
-    objects: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
-    """(objects, 2): x and y of their middles, in level-0 pixels."""
     classes: NDArray[np.uint8] | None = None
     """(rows, cols) over the whole slide: 1 + the class that is most likely there, 0 where not
     assessed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Objects:
+    """What a detecting model found on a slide, each once."""
+
+    boxes: NDArray[np.float64]
+    """(objects, 4): left, top, right and bottom in level-0 pixels; a point has no extent."""
+    scores: NDArray[np.float32]
+    """(objects,)."""
+    classes: NDArray[np.int64]
+    """(objects,): positions in the card's classes."""
+    most: int = 0
+    """So many at most could be in one cell of the heatmap that was not seen."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def middles(self) -> NDArray[np.float64]:
+        """(objects, 2): x and y."""
+        return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Objects":
+        return Objects(self.boxes[chosen], self.scores[chosen], self.classes[chosen], self.most)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -366,6 +410,8 @@ class Heatmap:
     step: Step
     planned: Mask
     """(rows, cols): which cells were meant to be assessed."""
+    objects: Objects | None = None
+    """Of a detecting model, whose scores are those of a cell's surest object of each class."""
 
     @property
     def assessed(self) -> Mask:
