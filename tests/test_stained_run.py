@@ -61,7 +61,7 @@ def test_a_slide_whose_stain_cannot_be_found_is_not_assessed(method: str, tmp_pa
     rng = np.random.default_rng(7)
     image = np.full((1024, 1024, 3), 245, np.uint8)
     grain = np.kron(rng.integers(-1, 2, (350, 350, 1)), np.ones((2, 2, 1), int))
-    image[150:850, 150:850] = (170, 90, 160) + grain
+    image[150:850, 150:850] = np.add(grain, (170, 90, 160))
     path = tmp_path / "flat.tif"
     tifffile.imwrite(
         path, image, tile=(256, 256), photometric="rgb", compression="deflate",

@@ -43,12 +43,13 @@ def test_reinhard_gives_what_torchstain_gives(tissue: np.ndarray) -> None:
     stain = pytest.importorskip("torchstain.numpy.normalizers", reason="torchstain is missing")
     theirs = stain.NumpyReinhardNormalizer()
     theirs.target_means, theirs.target_stds = ReinhardTarget().mean, ReinhardTarget().std
-    shown = recoloured(ReinhardTarget(), tissue)
+    plain = tissue[np.any(tissue < 206, axis=-1)][:, None]  # without glass, which is left out here
+    shown = recoloured(ReinhardTarget(), plain)
     inside = np.all((shown > 2) & (shown < 253), axis=-1)  # beyond it wraps round, this clips
-    got, expected = shown[inside], theirs.normalize(tissue)[inside]
+    got, expected = shown[inside], theirs.normalize(plain)[inside]
     assert inside.mean() > 0.6
     assert furthest(got, expected) <= 2
-    assert furthest(got, tissue[inside]) > 20
+    assert furthest(got, plain[inside]) > 20
 
 
 def test_cielab_is_opencvs() -> None:

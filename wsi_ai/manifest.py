@@ -3,25 +3,24 @@
 import hashlib
 import re
 import tomllib
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
+from wsi_ai.card_input import input_complaint, input_spec
+from wsi_ai.card_output import output_complaint, output_spec, tile_spec
 from wsi_ai.errors import ModelError
-from wsi_ai.stains import MacenkoTarget, ReinhardTarget, StainTarget
 from wsi_ai.values import (
     Activation,
-    Colour,
-    InputSpec,
-    Layout,
+    AggregatorRef,
     ModelCard,
     ModelRef,
     OperatingPoint,
+    Pool,
     Task,
     TileSpec,
     Tolerance,
-    Tta,
 )
 
 
@@ -61,7 +60,11 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
     if wrong:
         raise ModelError(f"{named}: {wrong}")
     weights = _weights(manifest.parent, table["weights"], named)
-    return _card(table, weights, hashlib.sha256(content).hexdigest()), table, named
+    card = _card(table, weights, hashlib.sha256(content).hexdigest())
+    if second := table.get("aggregator"):
+        path = _weights(manifest.parent, second, named, "aggregator")
+        card = replace(card, aggregator=AggregatorRef(path, second["format"], second["sha256"]))
+    return card, table, named
 
 
 def placeholder_card(model: Path) -> ModelCard:
@@ -79,83 +82,64 @@ def placeholder_card(model: Path) -> ModelCard:
 
 def _contradiction(table: dict[str, Any]) -> str | None:
     """What each field allows, but not together."""
+    if Task(table["task"]) is not Task.EMBEDDING and (wrong := _class_contradiction(table)):
+        return wrong
+    return input_complaint(table) or output_complaint(table)
+
+
+def _class_contradiction(table: dict[str, Any]) -> str | None:
     classes, label = table["output"]["classes"], table["operating_point"]["class"]
     if label not in classes:
         return f"operating_point.class: {label!r} is none of output.classes {classes}"
     if table["output"]["activation"] == Activation.SOFTMAX and len(classes) == 1:
         return "output.activation: softmax over a single class is always 1; use sigmoid"
-    if 0 in table["input"].get("std", ()):
-        return "input.std: must not be 0"
-    return _stain_contradiction(table["input"])
-
-
-def _stain_contradiction(image: dict[str, Any]) -> str | None:
-    method, given = image.get("stain_normalisation", "none"), image.get("stain_target", {})
-    target = _STAIN_TARGETS.get(method)
-    wrong = sorted(given.keys() - {field.name for field in fields(target)} if target else given)
-    if wrong:
-        return f"input.stain_target.{wrong[0]}: not of input.stain_normalisation {method!r}"
     return None
 
 
-def _weights(folder: Path, table: dict[str, Any], named: str) -> Path:
+def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weights") -> Path:
     path: Path = folder / table["path"]
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"{named}: weights.path: leads out of the model's folder")
+        raise ModelError(f"{named}: {field}.path: leads out of the model's folder")
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"{named}: weights.path: {path.name}: {error.strerror}") from None
+        raise ModelError(f"{named}: {field}.path: {path.name}: {error.strerror}") from None
     if digest != table["sha256"]:
         raise ModelError(
-            f"{path.name} is not the approved file: weights.sha256 in {named} is"
+            f"{path.name} is not the approved file: {field}.sha256 in {named} is"
             f" {table['sha256'][:12]}…, the file's is {digest[:12]}…; get the model again"
         )
     return path
 
 
-_STAIN_TARGETS: dict[str, type[StainTarget]] = {
-    "macenko": MacenkoTarget,
-    "reinhard": ReinhardTarget,
-}
-
-
-def _stain(image: dict[str, Any]) -> StainTarget | None:
-    target = _STAIN_TARGETS.get(image.get("stain_normalisation", "none"))
-    given = {name: tuple(value) for name, value in image.get("stain_target", {}).items()}
-    return target(**given) if target else None
+def _point(table: dict[str, Any]) -> OperatingPoint:
+    """Where the task gives no score, one that nothing reaches for."""
+    point = table.get("operating_point")
+    if point is None:
+        return OperatingPoint("none", 0.5, "no score", "no score")
+    return OperatingPoint(
+        point["class"], point["threshold"], point["chosen_for"], point["calibrated_on"]
+    )
 
 
 def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
-    image, output, point = table["input"], table["output"], table["operating_point"]
-    plain = InputSpec(Layout(image["layout"]), image["dtype"])
+    image, output, network = table["input"], table["output"], table["weights"]
     return ModelCard(
-        ref=ModelRef(table["name"], table["version"], table["weights"]["sha256"]),
-        tile=TileSpec(
-            image["size_px"],
-            float(image["mpp"]),
-            image.get("stride_px", image["size_px"]),
-            Colour(image.get("color", Colour.RAW)),
-        ),
-        classes=tuple(output["classes"]),
-        point=OperatingPoint(
-            point["class"], point["threshold"], point["chosen_for"], point["calibrated_on"]
-        ),
+        ref=ModelRef(table["name"], table["version"], network["sha256"]),
+        tile=tile_spec(table),
+        classes=tuple(output.get("classes", ())),
+        point=_point(table),
         task=Task(table["task"]),
         mpp_tolerance=image.get("mpp_tolerance", 0.1),
-        input=InputSpec(
-            plain.layout,
-            plain.dtype,
-            tuple(image.get("mean", plain.mean)),
-            tuple(image.get("std", plain.std)),
-            Tta(image.get("tta", Tta.NONE)),
-            _stain(image),
-        ),
-        activation=Activation(output["activation"]),
+        input=input_spec(image),
+        activation=Activation(output.get("activation", Activation.NONE)),
+        output=output_spec(table),
         weights=weights,
-        format=table["weights"]["format"],
-        architecture=table["weights"].get("architecture", ""),
+        format=network["format"],
+        architecture=network.get("architecture", ""),
+        arguments=tuple(sorted(network.get("arguments", {}).items())),
+        pool=Pool(network.get("pool", Pool.NONE)),
         tolerance=Tolerance(**table.get("tolerance", {})),
         manifest_sha256=digest,
         intended_use=table["card"]["intended_use"],

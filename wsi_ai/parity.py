@@ -13,6 +13,7 @@ from wsi_ai.golden import Differences, Golden, compare, load_golden, write_score
 from wsi_ai.manifest import load_card, load_variants
 from wsi_ai.reading import RegionTiles
 from wsi_ai.registry import devices, open_runtime, open_slide
+from wsi_ai.scoring import tile_scores
 from wsi_ai.tasks import plan_for
 from wsi_ai.thumbnail import take_thumbnail
 from wsi_ai.tissue import find_tissue
@@ -90,7 +91,8 @@ def scores(runtime: Runtime, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
         TileBatch("golden", np.arange(len(part)), part)
         for part in (tiles[start : start + size] for start in range(0, len(tiles), size))
     )
-    return np.concatenate([predicted.scores for predicted in runtime.predict(batches)])
+    found = [tile_scores(predicted.scores, runtime.card) for predicted in runtime.predict(batches)]
+    return np.concatenate(found)
 
 
 def _all_requests(card: ModelCard) -> list[RuntimeRequest]:

@@ -11,9 +11,11 @@ from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
 from wsi_ai.exports.overlay import View, write_overlay
+from wsi_ai.looking import Look
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.values import Marks
 
 _LONGEST_STEM = 120
 
@@ -70,13 +72,17 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
         if assessment.canvas is not None:
             assessment.canvas.write(aside)
         if (look := assessment.look) is not None:
-            view = View(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag)
-            write_overlay(aside / "overlay.png", view)
+            write_overlay(aside / "overlay.png", _view(assessment, look))
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
         _write_json(aside / "run.json", _record(assessment, run))
         body = post.put(body)
         _write_json(aside / "flag.json", body)
     return body
+
+
+def _view(assessment: Assessment, look: Look) -> View:
+    marks = assessment.canvas.marks() if assessment.canvas is not None else Marks()
+    return View(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag, marks)
 
 
 def _record(assessment: Assessment, run: Run) -> dict[str, Any]:

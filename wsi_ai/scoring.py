@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.detections import columns, objects_of, surest
 from wsi_ai.errors import ModelError
 from wsi_ai.values import Activation, Layout, ModelCard, Task
 from wsi_ai.views import mean_over, views_of
@@ -44,6 +45,7 @@ def output_shape(card: ModelCard) -> tuple[int, ...]:
     shapes = {
         Task.TILE_CLASSIFICATION: (classes,),
         Task.SEGMENTATION: (classes, side, side),
+        Task.DETECTION: (out.objects, columns(card)),
         Task.EMBEDDING: (out.features,),
         Task.SLIDE_CLASSIFICATION: (out.features,),
     }
@@ -72,10 +74,7 @@ def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArr
     raw = output.reshape(batch, *output_shape(card))[:count]
     lost = ~np.logical_and.reduce(np.isfinite(raw), axis=tuple(range(1, raw.ndim)))
     given = np.where(lost.reshape(-1, *(1,) * (raw.ndim - 1)), np.float32(0), raw)
-    if card.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION):
-        scores = given
-    else:
-        scores = _in_0_to_1(activate(given, card.activation), card)
+    scores = _said(given, card)
     scores[lost] = np.nan
     return scores
 
@@ -89,7 +88,16 @@ def scores_over_views(
     return each[0] if len(views) == 1 else mean_over(views, each)
 
 
-def _in_0_to_1(scores: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+def _said(given: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+    if card.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION):
+        return given
+    if card.task is Task.DETECTION:
+        return objects_of(given, card, lambda raw: _activated(raw, card, axis=2))
+    return _activated(given, card, axis=1)
+
+
+def _activated(raw: NDArray[np.float32], card: ModelCard, axis: int) -> NDArray[np.float32]:
+    scores = activate(raw, card.activation, axis)
     if np.any((scores < 0) | (scores > 1)):
         raise ModelError(
             f"{card.weights.name} gives scores outside 0..1; is output.activation right?"
@@ -97,14 +105,34 @@ def _in_0_to_1(scores: NDArray[np.float32], card: ModelCard) -> NDArray[np.float
     return scores
 
 
-def activate(output: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """(tiles, classes, ...) of scores in 0..1."""
+def activate(
+    output: NDArray[np.float32], activation: Activation, axis: int = 1
+) -> NDArray[np.float32]:
+    """Scores in 0..1; ``axis`` is that of the classes."""
     if activation is Activation.SIGMOID:
         return np.asarray(0.5 + 0.5 * np.tanh(0.5 * output), np.float32)  # no overflow
     if activation is Activation.SOFTMAX:
-        grown = np.exp(output - output.max(axis=1, keepdims=True))
-        return np.asarray(grown / grown.sum(axis=1, keepdims=True), np.float32)
+        grown = np.exp(output - output.max(axis=axis, keepdims=True))
+        return np.asarray(grown / grown.sum(axis=axis, keepdims=True), np.float32)
     return output
+
+
+def tile_scores(scores: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+    """(tiles, classes) of ``Predictions.scores``, to hold runtimes against each other: the mean
+    over a segmentation's pixels, the surest object of each class; NaN where a tile has none."""
+    if card.task is Task.SEGMENTATION:
+        return np.asarray(scores.mean(axis=(2, 3)), np.float32)
+    if card.task is Task.DETECTION:
+        return surest(scores, len(card.classes))
+    return scores
+
+
+def batch_for(card: ModelCard, most: int, pixels: int) -> int:
+    """Tiles at once: ``most``, or fewer where so many ``pixels`` are enough, for a network that
+    keeps its tile's resolution needs memory by the pixel."""
+    if card.task not in (Task.SEGMENTATION, Task.DETECTION):
+        return most
+    return max(1, min(most, pixels // card.tile.size_px**2))
 
 
 def first_line(error: Exception) -> str:

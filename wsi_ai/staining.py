@@ -76,7 +76,11 @@ def _directions(stained: Plane) -> Plane:
 
 
 def _reinhard(target: ReinhardTarget, pixels: Pixels) -> Reinhard:
-    lab = to_lab(pixels, np).astype(np.float64)
+    """Of what is not glass, so that how much of it lies about does not matter."""
+    shown = pixels[np.any(optical_density()[pixels] >= _FAINT, axis=1)]
+    if len(shown) < _FEWEST:
+        raise StainUnclear(f"its stain cannot be found: only {len(shown)} pixels are not glass")
+    lab = to_lab(shown, np).astype(np.float64)
     spread = lab.std(axis=0)
     if np.min(spread) < _FLAT:
         raise StainUnclear("its stain cannot be found: all of it has one colour")

@@ -5,18 +5,24 @@ A further task is a line in ``_CANVASES``.
 
 from collections.abc import Callable, Mapping
 
-from wsi_ai.heatmaps import Canvas, Keep, TileCanvas
-from wsi_ai.planning import plan_tiles
+from wsi_ai.heatmaps import Canvas, DenseCanvas, Keep, TileCanvas
+from wsi_ai.planning import in_rows, plan_tiles
 from wsi_ai.values import Mask, ModelCard, SlideInfo, Task, TilePlan
 
 _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
     Task.TILE_CLASSIFICATION: TileCanvas,
+    Task.SEGMENTATION: DenseCanvas,
 }
 
 
 def plan_for(card: ModelCard, slide: SlideInfo, tissue: Mask) -> TilePlan:
-    """The tiles that the card's model is to see of a slide, in the order that suits its task."""
-    return plan_tiles(slide, tissue, card.tile)
+    """The tiles that the card's model is to see of a slide, in the order that suits its task.
+
+    Spread out, so that evidence comes early from all over; a segmentation row by row, for in any
+    other order the sums of a whole slide would have to be held until its end.
+    """
+    plan = plan_tiles(slide, tissue, card.tile)
+    return in_rows(plan) if card.task is Task.SEGMENTATION else plan
 
 
 def open_canvas(plan: TilePlan, card: ModelCard, keep: Keep) -> Canvas:

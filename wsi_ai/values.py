@@ -111,6 +111,8 @@ class TileSpec:
     mpp: float
     stride_px: int
     color: Colour = Colour.RAW
+    lead_px: int = 0
+    """So many pixels of a tile lie before its cell, at the left and at the top."""
 
     def __post_init__(self) -> None:
         if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:
@@ -151,7 +153,8 @@ class TilePlan:
 
     def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """x and y of the corners of some consecutive tiles; see ``origin``."""
-        row, col = self.cells[start:stop].T.astype(np.float64)
+        lead = self.spec.lead_px / self.spec.stride_px
+        row, col = self.cells[start:stop].T.astype(np.float64) - lead
         return (
             np.rint(col * self.step.x).astype(np.int64),
             np.rint(row * self.step.y).astype(np.int64),
@@ -185,7 +188,7 @@ class Predictions:
     index: NDArray[np.int64]
     scores: NDArray[np.float32]
     """By the model's task: (tiles, classes); (tiles, classes, height, width) for a segmentation;
-    (tiles, objects, 6) for a detection, see ``scoring.objects_of``; (tiles, features)."""
+    (tiles, objects, 6) for a detection, see ``detections.objects_of``; (tiles, features)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,14 @@ class Tta(StrEnum):
     """All eight symmetries of the square."""
 
 
+class Precision(StrEnum):
+    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
 class Form(StrEnum):
     """How a detecting network says where an object is, in pixels of its tile."""
 
@@ -257,6 +268,17 @@ class Form(StrEnum):
     BOXES_CXCYWH = "boxes-cxcywh"
     """Middle, width and height."""
     POINTS_XY = "points-xy"
+
+
+class Scored(StrEnum):
+    """What stands behind the place in a detecting network's row."""
+
+    SCORE_CLASS = "score-class"
+    """A score and the number of a class."""
+    CLASS_SCORES = "class-scores"
+    """A score for each class; the highest is the object's."""
+    OBJECTNESS_CLASS_SCORES = "objectness-class-scores"
+    """The same, each to be multiplied by the first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,10 +291,19 @@ class OutputSpec:
     margin_px: int = 0
     """Segmentation: along the tile's edges, pixels whose scores would change if more were seen."""
     form: Form = Form.BOXES_XYXY
+    scored: Scored = Scored.SCORE_CLASS
     objects: int = 0
     """Detection: rows of the output, so many objects at most in a tile."""
+    min_score: float = 0.05
+    """Detection: rows that score less are padding."""
+    nms_iou: float = 0.5
+    """Detection: boxes that share so much of their union are one object."""
+    radius_um: float = 0.0
+    """Detection: points no farther apart than this are one object."""
     features: int = 0
     """Embedding: length of the vector."""
+    storage: Precision = Precision.FP32
+    """Embedding: how its numbers are stored, fp32 or fp16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,14 +320,6 @@ class InputSpec:
     """The colours that tiles are given first; ``None`` where they stay as they are."""
 
 
-class Precision(StrEnum):
-    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    BF16 = "bf16"
-
-
 @dataclass(frozen=True, slots=True)
 class RuntimeRequest:
     """Where a model is to run, and how exactly."""
@@ -310,6 +333,28 @@ class RuntimeRequest:
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+class Pool(StrEnum):
+    """How a named architecture's tokens (tiles, tokens, features) become one vector a tile."""
+
+    NONE = "none"
+    """It gives a vector by itself."""
+    FIRST = "first"
+    """The class token."""
+    MEAN = "mean"
+    """The mean of the patches' tokens."""
+    FIRST_AND_MEAN = "first-and-mean"
+    """One after the other: twice as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatorRef:
+    """Exactly which network makes a slide's score of its tiles' vectors."""
+
+    weights: Path
+    format: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +392,11 @@ class ModelCard:
     format: str = "onnx"
     architecture: str = ""
     """Whose weights they are, where the format does not say: ``torchvision/resnet18``."""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """What the architecture is built with beside its defaults, by name."""
+    pool: Pool = Pool.NONE
+    aggregator: AggregatorRef | None = None
+    """The second network of a slide-classification."""
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
@@ -363,11 +413,34 @@ class ModelCard:
 class Marks:
     """What an overlay draws on the slide itself, beside the heatmap."""
 
-    objects: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
-    """(objects, 2): x and y of their middles, in level-0 pixels."""
     classes: NDArray[np.uint8] | None = None
     """(rows, cols) over the whole slide: 1 + the class that is most likely there, 0 where not
     assessed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Objects:
+    """What a detecting model found on a slide, each once."""
+
+    boxes: NDArray[np.float64]
+    """(objects, 4): left, top, right and bottom in level-0 pixels; a point has no extent."""
+    scores: NDArray[np.float32]
+    """(objects,)."""
+    classes: NDArray[np.int64]
+    """(objects,): positions in the card's classes."""
+    most: int = 0
+    """So many at most could be in one cell of the heatmap that was not seen."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @property
+    def middles(self) -> NDArray[np.float64]:
+        """(objects, 2): x and y."""
+        return (self.boxes[:, :2] + self.boxes[:, 2:]) / 2
+
+    def only(self, chosen: NDArray[np.bool_]) -> "Objects":
+        return Objects(self.boxes[chosen], self.scores[chosen], self.classes[chosen], self.most)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -382,6 +455,8 @@ class Heatmap:
     step: Step
     planned: Mask
     """(rows, cols): which cells were meant to be assessed."""
+    objects: Objects | None = None
+    """Of a detecting model, whose scores are those of a cell's surest object of each class."""
 
     @property
     def assessed(self) -> Mask:

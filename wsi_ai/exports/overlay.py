@@ -1,6 +1,6 @@
 """A picture for people: the slide, what the model made of it, and what that means."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,16 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from wsi_ai.flags import STATEMENT, Flag, Level
 from wsi_ai.thumbnail import Thumbnail
-from wsi_ai.values import Heatmap, Mask
+from wsi_ai.values import Heatmap, Marks, Mask, Objects
 
 _LONG_SIDE_IN, _DPI = 9.0, 150
 _COLOURS = colormaps["viridis"]  # perceptually even, and safe for the colour-blind
 _OUTLINE, _REGION, _MISSED = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito 2008
+_CLASSES = ("#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442")
 _BANNER = {
     Level.EXPEDITE: ("EXPEDITE", "#D55E00"),
     Level.STANDARD: ("STANDARD", "#0072B2"),
@@ -37,6 +39,7 @@ class View:
     tissue: Mask
     heatmap: Heatmap | None
     flag: Flag
+    marks: Marks = field(default_factory=Marks)
 
 
 def write_overlay(path: Path, view: View) -> None:
@@ -47,8 +50,7 @@ def write_overlay(path: Path, view: View) -> None:
     axes = figure.add_axes((0.03, 0.1, 0.80, 0.78))
     _draw_slide(axes, view)
     if view.heatmap is not None:
-        _draw_scores(axes, view.heatmap)
-        _draw_colour_bar(figure, view.flag)
+        _draw_heatmap(figure, axes, view.heatmap, view)
     _draw_regions(axes, view.flag)
     _draw_scale_bar(axes, view)
     _draw_legend(axes, view)
@@ -72,13 +74,46 @@ def _draw_slide(axes: Axes, view: View) -> None:
     axes.set_anchor("W")
 
 
+def _draw_heatmap(figure: Figure, axes: Axes, heatmap: Heatmap, view: View) -> None:
+    """Classes where there is one for each place, else scores; then the objects."""
+    if view.marks.classes is None:
+        _draw_scores(axes, heatmap)
+        _draw_colour_bar(figure, view.flag)
+    else:
+        _draw_classes(axes, heatmap, view.marks.classes)
+    if heatmap.objects is not None:
+        _draw_objects(axes, heatmap.objects, view.flag)
+
+
+def _draw_classes(axes: Axes, heatmap: Heatmap, classes: NDArray[np.uint8]) -> None:
+    """The positive class in full, the others pale."""
+    names = heatmap.model.classes
+    colours = np.zeros((1 + len(names), 4))
+    for n in range(len(names)):
+        alpha = 0.65 if n == heatmap.model.positive_class else 0.25
+        colours[1 + n] = to_rgba(_CLASSES[n % len(_CLASSES)], alpha)
+    rgba = colours[classes]
+    rgba[heatmap.missed] = to_rgba(_MISSED, 0.7)
+    _draw_cells(axes, heatmap, rgba)
+
+
+def _draw_objects(axes: Axes, objects: Objects, flag: Flag) -> None:
+    """Those that count, each a dot."""
+    x, y = objects.only(objects.scores >= flag.threshold).middles.T
+    axes.plot(x, y, ".", color=_REGION, markersize=2, markeredgewidth=0)
+
+
 def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
     """Colour says how much, opacity keeps the tissue readable where there is little."""
     layer = heatmap.scores[heatmap.model.positive_class]
     rgba = _COLOURS(np.nan_to_num(layer))
     rgba[..., 3] = np.where(heatmap.assessed, 0.12 + 0.48 * np.nan_to_num(layer), 0)
     rgba[heatmap.missed] = to_rgba(_MISSED, 0.7)
-    rows, cols = layer.shape
+    _draw_cells(axes, heatmap, rgba)
+
+
+def _draw_cells(axes: Axes, heatmap: Heatmap, rgba: NDArray[np.float64]) -> None:
+    rows, cols = heatmap.planned.shape
     extent = (0, cols * heatmap.step.x, rows * heatmap.step.y, 0)
     axes.imshow(rgba, extent=extent, interpolation="nearest")
 
@@ -116,6 +151,9 @@ def _draw_legend(axes: Axes, view: View) -> None:
     if view.flag.findings:
         text = f"score ≥ {view.flag.threshold:.2f}"
         entries.append(Line2D([], [], color=_REGION, linewidth=1.4, label=text))
+    if view.heatmap is not None and view.marks.classes is not None:
+        for n, name in enumerate(view.heatmap.model.classes):
+            entries.append(Patch(color=_CLASSES[n % len(_CLASSES)], label=name))
     if view.heatmap is not None and view.heatmap.missed.any():
         entries.append(Patch(color=to_rgba(_MISSED, 0.7), label="could not be assessed"))
     axes.legend(handles=entries, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0))

@@ -15,7 +15,7 @@ from wsi_ai.gpu.careful import careful
 from wsi_ai.gpu.cuda import CudaDevice, open_device
 from wsi_ai.gpu.providers import CUDA, Way, version_of_tensorrt, ways
 from wsi_ai.gpu.ring import Ring, RingShape
-from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, try_once
+from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, try_once, usual_batch
 from wsi_ai.runtimes.onnx import REFUSED, misfit
 from wsi_ai.runtimes.torch_forward import Prepare, open_prepare
 from wsi_ai.scoring import first_line, output_shape
@@ -51,7 +51,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         torch.cuda.empty_cache()
         return _fastest(card, request, device, ring_shape(card, batch), possible)
 
-    return open_fitting(build, request.batch_size)
+    return open_fitting(build, request.batch_size or usual_batch(card))
 
 
 def _fastest(

@@ -9,13 +9,18 @@ import numpy as np
 from wsi_ai.errors import OutOfDeviceMemory
 from wsi_ai.gpu.device import B
 from wsi_ai.gpu.ring import Ring, RingShape
-from wsi_ai.scoring import output_shape, scores_over_views
+from wsi_ai.scoring import batch_for, output_shape, scores_over_views
 from wsi_ai.values import ModelCard, Predictions, TileBatch
 from wsi_ai.views import views_of
 
 log = logging.getLogger(__name__)
-BATCH = 128
+BATCH, _PIXELS = 128, 1 << 24
 """Not measured on a device yet: ``benchmarks/gpu.sh`` tries others."""
+
+
+def usual_batch(card: ModelCard) -> int:
+    """To begin with, where none is asked for."""
+    return batch_for(card, BATCH, _PIXELS)
 
 
 def ring_shape(card: ModelCard, batch: int) -> RingShape:
@@ -43,12 +48,12 @@ class RingRuntime(Generic[B]):
             yield Predictions(raw.slide_id, raw.index, scores)
 
 
-def open_fitting(build: Callable[[int], RingRuntime[B]], batch: int | None) -> RingRuntime[B]:
-    """The runtime with the largest batch that fits, halved as often as needed, and tried once.
+def open_fitting(build: Callable[[int], RingRuntime[B]], batch: int) -> RingRuntime[B]:
+    """The runtime with the largest batch that fits, from ``batch`` on halved as often as needed,
+    and tried once.
 
     Raises OutOfDeviceMemory where not even one tile fits.
     """
-    batch = batch or BATCH
     while True:
         try:
             runtime = build(batch)

@@ -10,7 +10,7 @@ from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.gpu.careful import careful
 from wsi_ai.gpu.cuda import CudaDevice, device_errors, open_device
 from wsi_ai.gpu.ring import Ring, RingShape
-from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape
+from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, usual_batch
 from wsi_ai.runtimes.torch_forward import TORCH_ERRORS, Forward, open_forward
 from wsi_ai.runtimes.torch_weights import load_module
 from wsi_ai.scoring import first_line, fits
@@ -45,7 +45,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         told = f"torch {version}/{device.torch_device} {how}/{request.precision}"
         return RingRuntime(card, told, Ring(device, careful(kernel, card), shape))
 
-    return open_fitting(build, request.batch_size)
+    return open_fitting(build, request.batch_size or usual_batch(card))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from it.
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ import zarr
 from numpy.typing import NDArray
 from zarr.errors import ZarrUserWarning
 
-from wsi_ai.values import Heatmap
+from wsi_ai.geometry import Step
+from wsi_ai.values import Heatmap, SlideInfo
 
-_CHUNK, _SHARD = 256, 1024
-_SMALLEST_LEVEL = 64
+_CHUNK, SHARD = 256, 1024
+SMALLEST_LEVEL = 64
 _COLOURS = ("D55E00", "0072B2", "009E73", "CC79A7", "E69F00", "56B4E9")  # Okabe and Ito 2008
 
 
@@ -31,13 +33,13 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)
-        root = zarr.open_group(path, mode="w-", zarr_format=3)
+        root, place = zarr.open_group(path, mode="w-", zarr_format=3), (heatmap.slide, heatmap.step)
         levels = _pyramid(heatmap.scores)
-        _write_levels(root, levels, ("c", "y", "x"), np.nan)
+        _write_levels(root, levels, np.nan)
         root.attrs["ome"] = {
             "version": "0.5",
-            "multiscales": [_multiscale("scores", heatmap, len(levels), with_channels=True)],
-            "omero": _omero(heatmap),
+            "multiscales": [multiscale("scores", place, len(levels), with_channels=True)],
+            "omero": omero(heatmap.model.classes, Window()),
         }
         masks = [np.asarray(np.isfinite(level).all(axis=0), np.uint8) for level in levels]
         _write_assessed(root.create_group("labels"), heatmap, masks)
@@ -45,11 +47,11 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
 
 def _write_assessed(labels: "zarr.Group", heatmap: Heatmap, masks: list[NDArray[np.uint8]]) -> None:
     labels.attrs["ome"] = {"version": "0.5", "labels": ["assessed"]}
-    group = labels.create_group("assessed")
-    _write_levels(group, masks, ("y", "x"), 0)
+    group, place = labels.create_group("assessed"), (heatmap.slide, heatmap.step)
+    _write_levels(group, masks, 0)
     group.attrs["ome"] = {
         "version": "0.5",
-        "multiscales": [_multiscale("assessed", heatmap, len(masks), with_channels=False)],
+        "multiscales": [multiscale("assessed", place, len(masks), with_channels=False)],
         "image-label": {
             "colors": [{"label-value": 1, "rgba": [0, 114, 178, 96]}],
             "source": {"image": "../../"},
@@ -60,7 +62,7 @@ def _write_assessed(labels: "zarr.Group", heatmap: Heatmap, masks: list[NDArray[
 def _pyramid(scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """Halved until small; a cell is the mean of its assessed parts, NaN where there are none."""
     levels = [scores]
-    while max(levels[-1].shape[1:]) > _SMALLEST_LEVEL:
+    while max(levels[-1].shape[1:]) > SMALLEST_LEVEL:
         levels.append(_halved(levels[-1]))
     return levels
 
@@ -76,32 +78,41 @@ def _halved(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(mean, np.float32)
 
 
-def _write_levels(
-    group: "zarr.Group", levels: Sequence[NDArray[Any]], axes: tuple[str, ...], fill: float
-) -> None:
+def _write_levels(group: "zarr.Group", levels: Sequence[NDArray[Any]], fill: float) -> None:
     for k, level in enumerate(levels):
-        leading = (1,) * (level.ndim - 2)
-        sides = [min(_CHUNK, side) for side in level.shape[-2:]]
-        shards = [
-            side * -(-min(_SHARD, whole) // side)
-            for side, whole in zip(sides, level.shape[-2:], strict=True)
-        ]
-        array = group.create_array(
-            str(k),
-            shape=level.shape,
-            dtype=level.dtype,
-            chunks=(*leading, *sides),
-            shards=(*leading, *shards),
-            fill_value=fill,
-            dimension_names=axes,
-        )
-        array[...] = level
+        create_level(group, k, level.shape, level.dtype, fill)[...] = level
 
 
-def _multiscale(name: str, heatmap: Heatmap, count: int, *, with_channels: bool) -> dict[str, Any]:
-    spacing = heatmap.slide.known_spacing()
+def create_level(
+    group: "zarr.Group", k: int, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float
+) -> "zarr.Array[Any]":
+    """Level ``k``, whose last axes are y and x, empty; what was there is gone."""
+    leading = (1,) * (len(shape) - 2)
+    sides = [min(_CHUNK, side) for side in shape[-2:]]
+    shards = [
+        side * -(-min(SHARD, whole) // side) for side, whole in zip(sides, shape[-2:], strict=True)
+    ]
+    return group.create_array(
+        str(k),
+        shape=shape,
+        dtype=dtype,
+        chunks=(*leading, *sides),
+        shards=(*leading, *shards),
+        fill_value=fill,
+        dimension_names=("c", "y", "x")[-len(shape) :],
+        overwrite=True,
+    )
+
+
+def multiscale(
+    name: str, place: tuple[SlideInfo, Step], count: int, *, with_channels: bool
+) -> dict[str, Any]:
+    """Of ``count`` levels, each half of the one before, whose first has cells of a step on the
+    slide."""
+    slide, step = place
+    spacing = slide.known_spacing()
     pixel = (spacing.y_um, spacing.x_um)
-    cell = (heatmap.step.y * spacing.y_um, heatmap.step.x * spacing.x_um)
+    cell = (step.y * spacing.y_um, step.x * spacing.x_um)
     lead: tuple[float, ...] = (1.0,) if with_channels else ()
     origin: tuple[float, ...] = (0.0,) if with_channels else ()
     datasets = []
@@ -122,16 +133,26 @@ def _multiscale(name: str, heatmap: Heatmap, count: int, *, with_channels: bool)
     return {"name": name, "axes": [*channel, *space], "datasets": datasets, "type": "mean"}
 
 
-def _omero(heatmap: Heatmap) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which stored values a viewer shows from black to full colour."""
+
+    least: float = 0.0
+    most: float = 1.0
+
+
+def omero(classes: Sequence[str], window: Window) -> dict[str, Any]:
+    """What a viewer calls the channels, and how it shows them."""
+    least, most = window.least, window.most
     return {
         "channels": [
             {
                 "label": name,
                 "color": _COLOURS[n % len(_COLOURS)],
                 "active": True,
-                "window": {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0},
+                "window": {"min": least, "max": most, "start": least, "end": most},
             }
-            for n, name in enumerate(heatmap.model.classes)
+            for n, name in enumerate(classes)
         ],
         "rdefs": {"model": "color"},
     }

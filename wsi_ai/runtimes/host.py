@@ -5,14 +5,19 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.scoring import output_shape, scores_over_views
+from wsi_ai.scoring import batch_for, output_shape, scores_over_views
 from wsi_ai.values import ModelCard, Predictions, TileBatch
 from wsi_ai.views import views_of
 
-BATCH = 32
+BATCH, _PIXELS = 32, 1 << 20
 Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """uint8 RGB (batch, height, width, 3), always of the same shape, to outputs (batch, ...).  Raises
 ModelError or DeviceError."""
+
+
+def usual_batch(card: ModelCard) -> int:
+    """Where none is asked for."""
+    return batch_for(card, BATCH, _PIXELS)
 
 
 class HostRuntime:
@@ -25,7 +30,7 @@ class HostRuntime:
         """Tries one batch of white tiles against the card.  Raises ModelError or DeviceError."""
         self.card = card
         self.description = description
-        self.batch_size = batch_size or BATCH
+        self.batch_size = batch_size or usual_batch(card)
         self._network = network
         self._views = views_of(card.input.tta)
         side = card.tile.size_px

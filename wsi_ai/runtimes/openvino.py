@@ -7,7 +7,7 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from wsi_ai.errors import DeviceError, ModelError, NoDevice
-from wsi_ai.runtimes.host import BATCH, HostRuntime
+from wsi_ai.runtimes.host import HostRuntime, usual_batch
 from wsi_ai.scoring import first_line, prepare
 from wsi_ai.values import Layout, ModelCard, Precision, RuntimeRequest
 
@@ -36,7 +36,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         _check_input(card, model)
         if request.device == "auto" and not _of_products(model):
             raise NoDevice("OpenVINO is no faster at networks of convolutions")
-        model.reshape(_shape(card, request.batch_size or BATCH))
+        model.reshape(_shape(card, request.batch_size or usual_batch(card)))
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         kind = NoDevice if request.device == "auto" else ModelError

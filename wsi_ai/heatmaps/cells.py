@@ -1,0 +1,69 @@
+"""A dense map averaged to the cells that a rule looks at.  Pure."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.heatmaps.rows import Stored, score_of
+from wsi_ai.values import Mask
+
+CELL_UM = 16.0
+"""About two nuclei across: fine enough for an area, coarse enough for a slide's worth of rules."""
+
+
+def cell_side(um_per_px: float) -> int:
+    """Pixels along a cell: the power of two that comes nearest to ``CELL_UM``."""
+    return 1 << max(0, round(math.log2(CELL_UM / um_per_px)))
+
+
+class Cells:
+    """Takes a dense map's rows from the top, and fills one row of cells after the other."""
+
+    def __init__(self, shape: tuple[int, int, int], side: int, planned: Mask, stride: int) -> None:
+        """``planned`` says which squares of ``stride`` pixels were to be assessed."""
+        classes, height, width = shape
+        self._side, self._height = side, height
+        grid = math.ceil(height / side), math.ceil(width / side)
+        self._wanted = planned
+        self._rows = np.minimum(np.arange(height) // stride, planned.shape[0] - 1)
+        self._cols = np.minimum(np.arange(width) // stride, planned.shape[1] - 1)
+        middles = [
+            np.minimum(np.arange(n) * side + side // 2, m - 1)
+            for n, m in zip(grid, (height, width), strict=True)
+        ]
+        self.planned: Mask = planned[self._rows[middles[0]]][:, self._cols[middles[1]]]
+        """(rows, cols) of cells: where the middle was to be assessed."""
+        self.scores = np.full((classes, *grid), np.nan, np.float32)
+        self._top = 0
+        self._waiting = np.empty((classes, 0, width), np.uint8)
+
+    def add(self, rows: Stored) -> None:
+        """The next (classes, rows, width).  A cell is filled once all of it is there."""
+        here = np.concatenate([self._waiting, rows], axis=1)
+        last = self._top + here.shape[1] == self._height
+        whole = here.shape[1] if last else here.shape[1] // self._side * self._side
+        if whole:
+            self._fill(here[:, :whole])
+            self._top += whole
+        self._waiting = here[:, whole:].copy()
+
+    def _fill(self, rows: Stored) -> None:
+        """A cell is the mean of what was assessed in it, and NaN where something was to be
+        assessed and could not be."""
+        first, count = self._top // self._side, math.ceil(rows.shape[1] / self._side)
+        wanted = self._wanted[self._rows[self._top : self._top + rows.shape[1]]][:, self._cols]
+        seen = rows[0] > 0
+        n = self._summed(seen)
+        lost = self._summed(wanted & ~seen) > 0
+        empty = lost | (n == 0) | ~self.planned[first : first + count]
+        for layer, values in zip(self.scores, rows, strict=True):
+            mean = score_of(self._summed(values) / np.maximum(n, 1))
+            layer[first : first + count] = np.where(empty, np.nan, mean)
+
+    def _summed(self, values: NDArray[np.uint8] | Mask) -> NDArray[np.uint32]:
+        """Over each cell."""
+        along = np.add.reduceat(
+            values, np.arange(0, values.shape[1], self._side), axis=1, dtype=np.uint32
+        )
+        return np.asarray(np.add.reduceat(along, np.arange(0, len(values), self._side), axis=0))

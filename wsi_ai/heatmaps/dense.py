@@ -1,0 +1,116 @@
+"""A segmentation: a score for every pixel of the output, all over the slide, in bounded memory."""
+
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from wsi_ai.errors import OutputError
+from wsi_ai.geometry import Size, Step
+from wsi_ai.heatmaps.blend import Blender, DenseGrid
+from wsi_ai.heatmaps.canvas import Keep
+from wsi_ai.heatmaps.cells import Cells, cell_side
+from wsi_ai.heatmaps.pyramid import complete
+from wsi_ai.heatmaps.rows import DenseRows, stored
+from wsi_ai.heatmaps.zarr import write_heatmap
+from wsi_ai.values import Activation, Heatmap, Marks, ModelCard, Predictions, TilePlan
+
+_NAME = "segmentation.ome.zarr"
+
+
+def dense_grid(plan: TilePlan, card: ModelCard) -> DenseGrid:
+    """The output's pixels over the whole slide."""
+    scale, spec = card.output.scale, plan.spec
+    step, size = output_step(plan, card), plan.slide.size
+    return DenseGrid(
+        size=Size(math.ceil(size.width / step.x), math.ceil(size.height / step.y)),
+        tile=round(spec.size_px * scale),
+        stride=round(spec.stride_px * scale),
+        lead=round(spec.lead_px * scale),
+        margin=math.ceil(card.output.margin_px * scale),
+    )
+
+
+def output_step(plan: TilePlan, card: ModelCard) -> Step:
+    """One pixel of the output, in level-0 pixels."""
+    stride = plan.spec.stride_px * card.output.scale
+    return Step(plan.step.x / stride, plan.step.y / stride)
+
+
+class DenseCanvas:
+    """A ``Canvas`` for segmentations.  The plan's tiles come row by row.
+
+    Rows of the output are blended, written and forgotten as soon as no tile to come can reach
+    them: at most a row of tiles is held, and a row of shards of what is finished.  A killed run
+    goes on at the first tile that reaches what was not written.
+    """
+
+    def __init__(self, plan: TilePlan, card: ModelCard, keep: Keep) -> None:
+        self._plan, self._card, self._batch_size = plan, card, keep.batch_size
+        self._grid, self._step = dense_grid(plan, card), output_step(plan, card)
+        shape = (len(card.classes), self._grid.size.height, self._grid.size.width)
+        self._blender = Blender(self._grid, len(card.classes))
+        self._rows = DenseRows(keep.folder / _NAME, keep, shape)
+        wanted = np.zeros(plan.grid, np.bool_)
+        wanted[tuple(plan.cells.T)] = True
+        um = self._step.x * plan.slide.known_spacing().x_um
+        self._side = cell_side(um)
+        self._cells = Cells(shape, self._side, wanted, self._grid.stride)
+        self._done = self._restored()
+
+    def _restored(self) -> int:
+        for band in self._rows.bands():
+            self._cells.add(band)
+        self._blender.skip(self._rows.rows)
+        ends = self._plan.cells[:, 0] * self._grid.stride - self._grid.lead + self._grid.tile
+        begun = np.minimum(ends, self._grid.size.height) > self._rows.rows
+        return int(np.argmax(begun)) if begun.any() else len(self._plan)
+
+    @property
+    def done(self) -> int:
+        return self._done
+
+    def put(self, batch: Predictions) -> None:
+        for (row, col), scores in zip(
+            self._plan.cells[batch.index].tolist(), batch.scores, strict=True
+        ):
+            self._finish(self._grid.begin(row))
+            if np.isfinite(scores[0, 0, 0]):  # of a tile that is lost, no number is
+                self._blender.add(row, col, scores)
+        self._done += self._batch_size
+        if self._done < len(self._plan):
+            self._finish(self._grid.begin(int(self._plan.cells[self._done, 0])))
+        else:
+            self._finish(self._grid.size.height)
+
+    def _finish(self, end: int) -> None:
+        for rows in self._blender.finish(end):
+            steps = stored(rows)
+            self._cells.add(steps)
+            self._rows.append(steps)
+
+    def heatmap(self) -> Heatmap:
+        """Means over cells of about 16 µm, of rows that are finished."""
+        step = Step(self._step.x * self._side, self._step.y * self._side)
+        return Heatmap(self._plan.slide, self._card, self._cells.scores, step, self._cells.planned)
+
+    def marks(self) -> Marks:
+        """Where the classes are independent of each other, only what is more likely than not."""
+        scores = np.nan_to_num(self._cells.scores, nan=-1.0)
+        best = scores.max(axis=0)
+        least = 0.0 if self._card.activation is Activation.SOFTMAX else 0.5
+        return Marks(np.where(best >= least, 1 + scores.argmax(axis=0), 0).astype(np.uint8))
+
+    def write(self, folder: Path) -> None:
+        self._finish(self._grid.size.height)
+        complete(self._rows.path, self._card, self._plan.slide, self._step)
+        try:
+            shutil.copytree(self._rows.path, folder / _NAME, copy_function=os.link)
+        except OSError as error:
+            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
+        write_heatmap(folder / "heatmap.ome.zarr", self.heatmap())
+
+    def close(self) -> None:
+        """What was written lasts."""

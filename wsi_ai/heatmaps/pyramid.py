@@ -1,0 +1,58 @@
+"""The coarser levels of a dense map, and what makes it an OME-Zarr image."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import zarr
+from zarr.errors import ZarrUserWarning
+
+from wsi_ai.geometry import Step
+from wsi_ai.heatmaps.rows import Stored
+from wsi_ai.heatmaps.zarr import SHARD, SMALLEST_LEVEL, Window, create_level, multiscale, omero
+from wsi_ai.values import ModelCard, SlideInfo
+
+
+def complete(path: Path, card: ModelCard, slide: SlideInfo, step: Step) -> None:
+    """Halve level 0 until it is small, a row of shards at a time, and say what it all is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        root = zarr.open_group(path, mode="r+")
+        count = 1
+        while max(_shape(root, count - 1)[1:]) > SMALLEST_LEVEL:
+            _halve(root, count - 1)
+            count += 1
+        root.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [multiscale("scores", (slide, step), count, with_channels=True)],
+            "omero": omero(card.classes, Window(1, 255)),
+        }
+        root.attrs["wsi_ai"] = {"scores": "(value - 1) / 254", "not_assessed": 0}
+
+
+def _shape(root: "zarr.Group", level: int) -> tuple[int, ...]:
+    array = root[str(level)]
+    if not isinstance(array, zarr.Array):
+        raise TypeError(f"level {level} is a {type(array).__name__}")
+    return array.shape
+
+
+def _halve(root: "zarr.Group", level: int) -> None:
+    classes, height, width = _shape(root, level)
+    fine = zarr.open_array(root.store_path / str(level), mode="r")
+    shape = (classes, -(-height // 2), -(-width // 2))
+    coarse = create_level(root, level + 1, shape, np.dtype(np.uint8), 0)
+    for c in range(classes):
+        for top in range(0, shape[1], SHARD):
+            rows = np.asarray(fine[c, 2 * top : 2 * (top + SHARD)], np.uint8)
+            coarse[c, top : top + SHARD] = halved(rows)
+
+
+def halved(rows: Stored) -> Stored:
+    """(rows, cols): the mean of what was assessed of four pixels, 0 where none was."""
+    even = np.pad(rows, [(0, side % 2) for side in rows.shape])
+    total, seen = np.zeros((2, *even[::2, ::2].shape), np.uint16)
+    for part in (even[a::2, b::2] for a in (0, 1) for b in (0, 1)):
+        total += part
+        seen += part > 0
+    return np.asarray((total + seen // 2) // np.maximum(seen, 1), np.uint8)

@@ -1,0 +1,101 @@
+"""A dense map on disk, filled from the top: what is there lasts, so that a killed run goes on.
+
+Scores are kept as uint8: 0 where not assessed, else 1 + 254 * score, rounded.  So a score is off by
+0.002 at most, every viewer opens it, and what was never looked at takes no room.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from wsi_ai.errors import OutputError
+from wsi_ai.heatmaps.canvas import Keep
+from wsi_ai.heatmaps.zarr import SHARD, create_level
+
+Stored = NDArray[np.uint8]
+_STEPS = 254
+
+
+def stored(scores: NDArray[np.float32]) -> Stored:
+    """NaN is 0."""
+    steps = np.nan_to_num(scores * np.float32(_STEPS) + np.float32(1.5), copy=False, nan=0)
+    return np.asarray(steps, np.uint8)
+
+
+def score_of(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of a stored value that is not 0, or of a mean of such values."""
+    return (steps - 1) / _STEPS
+
+
+class DenseRows:
+    """(classes, height, width), written whole rows of shards at a time.
+
+    Raises OutputError where the disk refuses.
+    """
+
+    def __init__(self, path: Path, keep: Keep, shape: tuple[int, int, int]) -> None:
+        self.path, self.shape = path, shape
+        self._state = keep.folder / "rows.json"
+        self._question = keep.question
+        self._waiting = np.zeros((shape[0], min(SHARD, shape[1]), shape[2]), np.uint8)
+        self._held = 0
+        try:
+            self.rows = self._rows_kept()
+            if not self.rows:
+                shutil.rmtree(keep.folder, ignore_errors=True)
+                keep.folder.mkdir(parents=True)
+                root = zarr.open_group(path, mode="w-", zarr_format=3)
+                create_level(root, 0, shape, np.dtype(np.uint8), 0)
+            self._array = zarr.open_array(path / "0", mode="r+")
+        except OSError as error:
+            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
+
+    def append(self, rows: Stored) -> None:
+        """The next (classes, rows, width)."""
+        taken, room = 0, self._waiting.shape[1]
+        while taken < rows.shape[1]:
+            part = rows[:, taken : taken + room - self._held]
+            self._waiting[:, self._held : self._held + part.shape[1]] = part
+            self._held += part.shape[1]
+            taken += part.shape[1]
+            if self._held == room or self.rows + self._held == self.shape[1]:
+                self._flush()
+
+    def bands(self) -> Iterator[Stored]:
+        """What is on the disk, in order, a row of shards at a time."""
+        for top in range(0, self.rows, SHARD):
+            yield np.asarray(self._array[:, top : min(top + SHARD, self.rows)], np.uint8)
+
+    def _flush(self) -> None:
+        end = self.rows + self._held
+        try:
+            self._array[:, self.rows : end] = self._waiting[:, : self._held]
+            self._to_the_disk(self.rows // SHARD)
+            aside = self._state.with_suffix(".new")
+            aside.write_text(json.dumps({"question": self._question, "rows": end}), "utf-8")
+            aside.replace(self._state)
+        except OSError as error:
+            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
+        self.rows, self._held = end, 0
+
+    def _to_the_disk(self, row_of_shards: int) -> None:
+        """Before it is said that they are there."""
+        for shard in self.path.glob(f"0/c/*/{row_of_shards}/*"):
+            handle = os.open(shard, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+    def _rows_kept(self) -> int:
+        try:
+            state = json.loads(self._state.read_text("utf-8"))
+            return int(state["rows"]) if state["question"] == self._question else 0
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
