@@ -23,7 +23,7 @@ from wsi_ai.pipeline import Pipeline
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.results import NoPost
-from wsi_ai.settings import load_policy
+from wsi_ai.settings import check_policy, load_policy
 from wsi_ai.values import Precision, RuntimeRequest
 from wsi_ai.work import SlideJob, SlideWork
 
@@ -87,6 +87,7 @@ def run_slides(
     card = placeholder_card(model)
     try:
         card = load_card(model)
+        check_policy(policy, card)
         runtime = open_runtime(card, options.request())
         hold_to_golden(runtime)
     except (ModelError, DeviceError) as error:
