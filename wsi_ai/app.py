@@ -24,7 +24,7 @@ from wsi_ai.pipeline import Pipeline
 from wsi_ai.reading import HostTiles, SharedTiles
 from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.results import NoPost
-from wsi_ai.settings import Policy, load_policy
+from wsi_ai.settings import Policy, check_policy, load_policy
 from wsi_ai.together import OpenOnce, PartyWork, Silent
 from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 from wsi_ai.work import SlideWork
@@ -81,7 +81,7 @@ def run_slides(
     make_folder(out)
     site = _Site(policy, cases, out, post or NoPost())
     models = [model] if isinstance(model, Path) else list(model)
-    opened, refused = _opened(models, options)
+    opened, refused = _opened(models, options, policy)
     party = PartyWork(_works(opened, options, site), watch or Silent())
     for slide, outcomes in _parties(party, slides):
         whose = cases.identity_of(slide)
@@ -105,13 +105,16 @@ class _Site:
 _Refused = tuple[ModelCard, ModelError | DeviceError]
 
 
-def _opened(models: Sequence[Path], options: RunOptions) -> tuple[list[Runtime], list[_Refused]]:
+def _opened(
+    models: Sequence[Path], options: RunOptions, policy: Policy
+) -> tuple[list[Runtime], list[_Refused]]:
     """Those that run, and those that do not, and why."""
     runtimes, refused = list[Runtime](), list[_Refused]()
     for model in models:
         card = placeholder_card(model)
         try:
             card = load_card(model)
+            check_policy(policy, card)
             _refuse_twins(card, [runtime.card for runtime in runtimes])
             runtime = open_runtime(card, options.request())
             hold_to_golden(runtime)

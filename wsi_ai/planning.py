@@ -39,6 +39,7 @@ def plan_tiles(slide: SlideInfo, tissue: Mask, spec: TileSpec) -> TilePlan:
         cells=spread_out(np.argwhere(touched).astype(np.int32), _block(grid)),
         grid=grid,
         step=step,
+        tissue=tissue,
     )
 
 

@@ -10,6 +10,7 @@ from wsi_ai.contracts import Post
 from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
+from wsi_ai.exports.objects import write_objects
 from wsi_ai.exports.overlay import View, write_overlay
 from wsi_ai.looking import Look
 from wsi_ai.pipeline import Assessment
@@ -71,6 +72,8 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
     with fresh_folder(folder) as aside:
         if assessment.canvas is not None:
             assessment.canvas.write(aside)
+        if assessment.heatmap is not None and assessment.heatmap.objects is not None:
+            write_objects(aside, assessment.heatmap.objects, assessment.flag.model)
         if (look := assessment.look) is not None:
             write_overlay(aside / "overlay.png", _view(assessment, look))
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
@@ -107,7 +110,7 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
         "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
         "asked": dict(run.asked),
-        "tiles": {
+        f"{flag.model.cell_name}s": {
             "planned": flag.planned,
             "inferred": inferred,
             "left_out": flag.planned - inferred,

@@ -142,6 +142,8 @@ class TilePlan:
     """Rows and columns."""
     step: Step
     """From one cell to the next."""
+    tissue: Mask | None = field(default=None, repr=False)
+    """What the cells were chosen for."""
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -153,8 +155,14 @@ class TilePlan:
 
     def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """x and y of the corners of some consecutive tiles; see ``origin``."""
+        return self.corners_of(slice(start, stop))
+
+    def corners_of(
+        self, tiles: NDArray[np.int64] | slice
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """x and y of the corners of these tiles; see ``origin``."""
         lead = self.spec.lead_px / self.spec.stride_px
-        row, col = self.cells[start:stop].T.astype(np.float64) - lead
+        row, col = self.cells[tiles].T.astype(np.float64) - lead
         return (
             np.rint(col * self.step.x).astype(np.int64),
             np.rint(row * self.step.y).astype(np.int64),
@@ -402,6 +410,11 @@ class ModelCard:
     intended_use: str = ""
     stain: str | None = None
     """The only one that it may judge; ``None`` where the card does not say."""
+
+    @property
+    def cell_name(self) -> str:
+        """What a cell of its heatmap is called."""
+        return "cell" if self.task is Task.SEGMENTATION else "tile"
 
     @property
     def positive_class(self) -> int:
