@@ -59,6 +59,20 @@ def corner_network(side: int = 64) -> onnx.ModelProto:
     return _model(nodes, T.UINT8, ["n", side, side, 3], ["n", 1], initial)
 
 
+def mean_network(side: int = 64, times: float = 1 / 255) -> onnx.ModelProto:
+    """The means of red, green and blue, ``times``: [n, 3]."""
+    initial = [
+        numpy_helper.from_array(np.array([1, 2]), "rest"),
+        numpy_helper.from_array(np.array(times, np.float32), "times"),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["tiles"], ["float"], to=T.FLOAT),
+        helper.make_node("ReduceMean", ["float", "rest"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "times"], ["score"]),
+    ]
+    return _model(nodes, T.UINT8, ["n", side, side, 3], ["n", 3], initial)
+
+
 def product_network(side: int = 64) -> onnx.ModelProto:
     """The mean of red over 255 by a matrix product, as a transformer computes: [n, 1]."""
     weights = np.zeros((side * side * 3, 1), np.float32)
@@ -142,6 +156,45 @@ FIELDS: dict[str, Any] = {
     "name": "red", "side": 64, "mpp": 0.5, "layout": "nhwc", "dtype": "uint8",
     "activation": "none", "classes": '["red"]', "label": "red", "threshold": 0.5, "input": "",
 }  # fmt: skip
+
+
+VECTORS = """
+schema_version = "1"
+name = "{name}"
+version = "1.0.0"
+task = "{task}"
+[weights]
+path = "weights.onnx"
+format = "onnx"
+sha256 = "{sha256}"
+[input]
+size_px = {side}
+mpp = {mpp}
+layout = "nhwc"
+dtype = "uint8"
+[output]
+features = {features}
+{output}
+[card]
+intended_use = "Tests."
+regulatory_status = "research_use_only"
+licence = "Apache-2.0"
+training_data = "None."
+evidence = "None."
+limitations = "All."
+"""
+
+
+def write_encoder(folder: Path, network: onnx.ModelProto, **fields: Any) -> Path:
+    """A model folder of an embedding; ``fields`` in place of those that fit ``mean_network``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = network.SerializeToString()
+    (folder / "weights.onnx").write_bytes(weights)
+    plain = {"name": "mean", "task": "embedding", "side": 64, "mpp": 1.0, "features": 3}
+    digest = hashlib.sha256(weights).hexdigest()
+    card = VECTORS.format(**{**plain, "output": "", "sha256": digest, **fields})
+    (folder / "model.toml").write_text(card, "utf-8")
+    return folder
 
 
 def write_model(folder: Path, network: onnx.ModelProto | bytes, **fields: Any) -> Path:

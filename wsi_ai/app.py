@@ -26,7 +26,7 @@ from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.results import NoPost
 from wsi_ai.settings import Policy, check_policy, load_policy
 from wsi_ai.together import OpenOnce, PartyWork, Silent
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest
+from wsi_ai.values import ModelCard, Precision, RuntimeRequest, Task
 from wsi_ai.work import SlideWork
 
 __all__ = ["Outcome", "RunOptions", "Silent", "make_folder", "run_slides"]
@@ -114,6 +114,7 @@ def _opened(
         card = placeholder_card(model)
         try:
             card = load_card(model)
+            _refuse_vectors(card)
             check_policy(policy, card)
             _refuse_twins(card, [runtime.card for runtime in runtimes])
             runtime = open_runtime(card, options.request())
@@ -123,6 +124,11 @@ def _opened(
         else:
             runtimes.append(runtime)
     return runtimes, refused
+
+
+def _refuse_vectors(card: ModelCard) -> None:
+    if card.task is Task.EMBEDDING:
+        raise ModelError(f"{card.ref.name} gives embeddings and no flag; use: wsi-ai embed")
 
 
 def _refuse_twins(card: ModelCard, others: Sequence[ModelCard]) -> None:

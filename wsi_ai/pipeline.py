@@ -129,21 +129,25 @@ class Pipeline:
         ModelError, DeviceError or OutputError.
         """
         plan, canvas = prepared.plan, prepared.canvas
-        resumed = min(canvas.done, len(plan))
-        watch.planned(len(plan), resumed)
-        batches = _recoloured(clock.waits("tiles", prepared.batches), prepared.recolour)
-        raised = False
-        for n, batch in enumerate(self.runtime.predict(batches), 1):
-            canvas.put(batch)
-            done = min(canvas.done, len(plan))
-            watch.passed(done)
-            if not raised and done < len(plan) and self._due(n, plan):
+        resumed, raised = min(canvas.done, len(plan)), False
+        for n, _ in enumerate(self.collecting(prepared, watch, clock), 1):
+            if not raised and canvas.done < len(plan) and self._due(n, plan):
                 raised = self._raised(canvas, prepared, early)
             yield
-        clock.lap("inference")
         heatmap = canvas.heatmap()
         flag = triage(heatmap, self.policy, prepared.look.quality)
         return Assessment(flag, prepared.look, prepared.recolour, heatmap, canvas, resumed)
+
+    def collecting(self, prepared: Prepared, watch: Watcher, clock: Stopwatch) -> Iterator[None]:
+        """Infer what is left of the plan, one turn a batch, into the canvas.  No judgement."""
+        plan, canvas = prepared.plan, prepared.canvas
+        watch.planned(len(plan), min(canvas.done, len(plan)))
+        batches = _recoloured(clock.waits("tiles", prepared.batches), prepared.recolour)
+        for batch in self.runtime.predict(batches):
+            canvas.put(batch)
+            watch.passed(min(canvas.done, len(plan)))
+            yield
+        clock.lap("inference")
 
     def _due(self, n: int, plan: TilePlan) -> bool:
         """After every batch; on a large slide, after every hundredth of it."""

@@ -16,7 +16,7 @@ from wsi_ai.looking import Look
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.values import Marks
+from wsi_ai.values import Marks, SlideInfo
 
 _LONGEST_STEM = 120
 
@@ -76,10 +76,10 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
             write_objects(aside, assessment.heatmap.objects, assessment.flag.model)
         if (look := assessment.look) is not None:
             write_overlay(aside / "overlay.png", _view(assessment, look))
-            _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
-        _write_json(aside / "run.json", _record(assessment, run))
+            write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
+        write_json(aside / "run.json", _record(assessment, run))
         body = post.put(body)
-        _write_json(aside / "flag.json", body)
+        write_json(aside / "flag.json", body)
     return body
 
 
@@ -97,15 +97,7 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
         "failed": run.failed,
         "level": flag.level.value,
         "reason": flag.reason,
-        "slide": {
-            "sha256": flag.slide.fingerprint,
-            "vendor": flag.slide.vendor,
-            "reader": flag.slide.reader,
-            "width": flag.slide.size.width,
-            "height": flag.slide.size.height,
-            "mpp_x": flag.slide.spacing.x_um if flag.slide.spacing else None,
-            "mpp_y": flag.slide.spacing.y_um if flag.slide.spacing else None,
-        },
+        "slide": slide_record(flag.slide),
         "model": model_record(flag.model),
         "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
@@ -116,14 +108,27 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
             "left_out": flag.planned - inferred,
             "resumed": assessment.resumed,
         },
-        "timing": _timing(run.clock, run.early_s) if run.clock else None,
+        "timing": timing_record(run.clock, run.early_s) if run.clock else None,
         "started": timestamp(provenance.started),
         "finished": timestamp(provenance.finished),
         "versions": versions(),
     }
 
 
-def _timing(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
+def slide_record(slide: SlideInfo) -> dict[str, Any]:
+    """For run.json."""
+    return {
+        "sha256": slide.fingerprint,
+        "vendor": slide.vendor,
+        "reader": slide.reader,
+        "width": slide.size.width,
+        "height": slide.size.height,
+        "mpp_x": slide.spacing.x_um if slide.spacing else None,
+        "mpp_y": slide.spacing.y_um if slide.spacing else None,
+    }
+
+
+def timing_record(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
     """Seconds since the run began, so that its slides can be laid beside each other."""
     inference = sum(end - start for stage, start, end in clock.spans if stage == "inference")
     waited = clock.waited.get("tiles", 0.0)
@@ -139,5 +144,5 @@ def _timing(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
     }
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")

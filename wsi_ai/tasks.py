@@ -5,7 +5,7 @@ A further task is a line in ``_CANVASES``.
 
 from collections.abc import Callable, Mapping
 
-from wsi_ai.heatmaps import Canvas, DenseCanvas, Keep, ObjectsCanvas, TileCanvas
+from wsi_ai.heatmaps import Canvas, DenseCanvas, Keep, ObjectsCanvas, TileCanvas, VectorCanvas
 from wsi_ai.planning import in_rows, plan_tiles
 from wsi_ai.values import Mask, ModelCard, SlideInfo, Task, TilePlan
 
@@ -13,6 +13,7 @@ _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
     Task.TILE_CLASSIFICATION: TileCanvas,
     Task.SEGMENTATION: DenseCanvas,
     Task.DETECTION: ObjectsCanvas,
+    Task.EMBEDDING: VectorCanvas,
 }
 
 

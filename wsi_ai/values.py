@@ -199,6 +199,18 @@ class Predictions:
     (tiles, objects, 6) for a detection, see ``detections.objects_of``; (tiles, features)."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorChunk:
+    """What a network made of some tiles of a slide, and where they lie."""
+
+    index: NDArray[np.int64]
+    """(tiles,): positions in the plan."""
+    corners: NDArray[np.int64]
+    """(tiles, 2): x and y in level-0 pixels."""
+    features: NDArray[np.float32]
+    """(tiles, features)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRef:
     """Exactly which model: the digest is that of its weights."""

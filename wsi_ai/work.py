@@ -4,7 +4,6 @@ Each step runs in a thread of its own, so that the device does not wait between 
 """
 
 import dataclasses
-import logging
 import shutil
 import threading
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.contracts import Post, Slide, Watcher
-from wsi_ai.errors import Busy, OutputError, SlideError, Stopped, WsiAiError
+from wsi_ai.errors import OutputError, SlideError, Stopped
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
@@ -30,9 +29,9 @@ from wsi_ai.results import Run, finished, write_results
 from wsi_ai.settings import Policy
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.tasks import open_canvas
+from wsi_ai.trouble import Trouble, trouble_in
 from wsi_ai.values import SlideInfo, TilePlan
 
-log = logging.getLogger(__name__)
 _THROUGH = object()
 
 
@@ -98,25 +97,25 @@ class SlideWork:
         self._stop.set()
 
     def _step(self, job: SlideJob, step: Callable[[SlideJob], None]) -> SlideJob:
-        """The workers' outermost step: whatever goes wrong is this slide's own reason."""
+        """Whatever goes wrong is this slide's own reason."""
         if job.outcome is not None:
             return job
-        reason = None
-        try:
+
+        def attempt() -> None:
             self._go_on()
             step(job)
-        except (Busy, Stopped) as error:
-            job.outcome = self._untold(job, str(error), None)
-        except WsiAiError as error:
-            reason = str(error)
-        except Exception as error:
-            log.debug("a slide failed", exc_info=True)
-            reason = f"internal error {type(error).__name__}; please report it with --verbose"
-        if job.outcome is not None or reason is not None:
+
+        return self._ended(job, trouble_in(attempt))
+
+    def _ended(self, job: SlideJob, trouble: Trouble | None) -> SlideJob:
+        """Once there is an outcome, nothing is held."""
+        if trouble is not None or job.outcome is not None:
             job.held.close()
-        if reason is not None:
+        if trouble is not None and trouble.passing:
+            job.outcome = self._untold(job, trouble.reason, None)
+        elif trouble is not None:
             failures = Failures(self.pipeline.runtime.card, self.policy, self.out, self.post)
-            job.outcome = failures.record(job.path, reason, job.identity, job.info)
+            job.outcome = failures.record(job.path, trouble.reason, job.identity, job.info)
         return job
 
     def _go_on(self) -> None:

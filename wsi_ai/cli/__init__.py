@@ -91,6 +91,36 @@ def run(
 
 
 @app.command()
+def embed(
+    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
+    model: Annotated[Path, typer.Option(help="Folder with the model.toml of an encoder.")],
+    out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
+    h5: Annotated[bool, typer.Option("--h5", help="Also as HDF5, as CLAM and TRIDENT.")] = False,
+    mpp: Annotated[
+        float | None, typer.Option(min=0.01, max=100, help="Micrometres per pixel.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, openvino, cuda, or cuda:1 and so on.")
+    ] = "auto",
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
+    ] = "fp32",
+    reader: Annotated[str | None, typer.Option(help="Read with this one.")] = None,
+    force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False,
+    verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
+) -> None:
+    """A vector of features for each tile, as Zarr, and a picture of them; no flag.
+
+    Exit status: 0 every slide was embedded; 1 at least one was not; 2 the command or the model is
+    wrong.
+    """
+    command = import_module("wsi_ai.cli.embed")
+    exact = command.Precision(precision)
+    options = command.RunOptions(mpp, device, force=force, reader=reader, precision=exact)
+    raise typer.Exit(command.embed(slides, model, out, options, hdf5=h5, verbose=verbose))
+
+
+@app.command()
 def compare_readers(
     slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="A slide file.")],
     model: Annotated[Path, typer.Option(help="Folder with model.toml and weights.")],

@@ -61,6 +61,11 @@ class Journal:
             self._write(self._question)
         self._file.truncate(end)
 
+    def kept(self) -> Iterator[Predictions]:
+        """All that it holds, read from the disk one by one; not while ``append`` is called."""
+        self._file.seek(len(self._question))
+        return self._records()
+
     def append(self, batch: Predictions) -> None:
         """It is on its way to the disk when this returns."""
         body = batch.index.astype("<i8").tobytes() + batch.scores.astype("<f4").tobytes()

@@ -1,0 +1,200 @@
+"""Slides in, embeddings out: a vector for each tile, and no flag."""
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from wsi_ai import record
+from wsi_ai.app import RunOptions, make_folder
+from wsi_ai.contracts import Slide, Watcher
+from wsi_ai.embedded import Embedded, EmbeddingRun, known, write_embedding, write_refusal
+from wsi_ai.errors import ModelError, Stopped
+from wsi_ai.exports.folder import claimed, hidden
+from wsi_ai.heatmaps import Keep, VectorCanvas, check_hdf5
+from wsi_ai.line import through_stages
+from wsi_ai.manifest import load_card
+from wsi_ai.outcomes import folder_for
+from wsi_ai.pipeline import Assessment, Pipeline, Prepared
+from wsi_ai.reading import HostTiles
+from wsi_ai.registry import open_runtime, open_slide
+from wsi_ai.settings import load_policy
+from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.together import Silent
+from wsi_ai.trouble import trouble_in
+from wsi_ai.values import SlideInfo, Task, TilePlan
+
+_VECTORS = (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
+
+
+def embed_slides(
+    slides: Sequence[Path],
+    model: Path,
+    out: Path,
+    options: RunOptions | None = None,
+    watch: Watcher | None = None,
+    *,
+    hdf5: bool = False,
+) -> Iterator[Embedded]:
+    """Write what a model's encoder makes of each tile of each slide, in order.
+
+    A slide that fails is told and the next one runs.  What was inferred survives a kill.  The
+    model's card is of an embedding, or of a slide classification, whose encoder is taken.
+
+    Raises OutputError, ModelError, PolicyError or DeviceError before any slide.
+    """
+    options = options or RunOptions()
+    make_folder(out)
+    if hdf5:
+        check_hdf5()
+    card = load_card(model)
+    if card.task not in _VECTORS:
+        raise ModelError(
+            f"{card.ref.name} is a {card.task.value} model and gives no embeddings; use: wsi-ai run"
+        )
+    runtime, policy = open_runtime(card, options.request()), load_policy(options.policy)
+    source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
+    work = EmbedWork(
+        pipeline=Pipeline(source, runtime, policy.triage, policy.quality),
+        out=out,
+        open_slide=partial(open_slide, spacing=options.spacing(), reader=options.reader),
+        force=options.force,
+        hdf5=hdf5,
+        watch=watch or Silent(),
+    )
+    stages = work.prepare, work.infer, work.publish
+    for job in through_stages((EmbedJob(slide) for slide in slides), stages, work.stop):
+        if job.outcome is not None:
+            yield job.outcome
+
+
+@dataclass(slots=True)
+class EmbedJob:
+    """What the steps hand on.  It ends with an outcome, and then nothing is held."""
+
+    path: Path
+    held: ExitStack = field(default_factory=ExitStack)
+    clock: Stopwatch = field(default_factory=lambda: Stopwatch(time.perf_counter()))
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    info: SlideInfo | None = None
+    asked: dict[str, Any] = field(default_factory=dict)
+    folder: Path = field(default_factory=Path)
+    prepared: Prepared | None = None
+    canvas: VectorCanvas | None = None
+    resumed: int = 0
+    """Planned tiles that an earlier, unfinished run had passed."""
+    outcome: Embedded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedWork:
+    """All that the slides of one run share; see ``work.SlideWork``, whose steps these resemble."""
+
+    pipeline: Pipeline
+    out: Path
+    open_slide: Callable[[Path], Slide]
+    force: bool
+    hdf5: bool
+    watch: Watcher
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _epoch: float = field(default_factory=time.perf_counter)
+
+    def prepare(self, job: EmbedJob) -> EmbedJob:
+        return self._step(job, self._prepare)
+
+    def infer(self, job: EmbedJob) -> EmbedJob:
+        return self._step(job, self._infer)
+
+    def publish(self, job: EmbedJob) -> EmbedJob:
+        return self._step(job, self._publish)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def _step(self, job: EmbedJob, step: Callable[[EmbedJob], None]) -> EmbedJob:
+        if job.outcome is not None:
+            return job
+        trouble = trouble_in(lambda: step(job))
+        if trouble is not None and (trouble.passing or job.info is None):
+            job.outcome = Embedded(job.path, None, trouble.reason, None, fresh=True)
+        elif trouble is not None:
+            self._refuse(job, trouble.reason, failed=True)
+        if job.outcome is not None:
+            job.held.close()
+        return job
+
+    def _prepare(self, job: EmbedJob) -> None:
+        job.started, job.clock = datetime.now(UTC), Stopwatch(self._epoch)
+        slide = job.held.enter_context(self.open_slide(job.path))
+        job.info, job.asked = slide.info, self._asked(slide.info)
+        job.folder = folder_for(self.out, slide.info, self.pipeline.runtime.card)
+        job.clock.lap("opening")
+        job.held.enter_context(claimed(job.folder))
+        if not self.force and (tiles := known(job.folder, record.digest(job.asked))) is not None:
+            job.outcome = Embedded(job.path, tiles, "", job.folder, fresh=False)
+            return
+        made = self.pipeline.prepare(slide, lambda plan: self._canvas(job, plan), job.clock)
+        if isinstance(made, Assessment):
+            self._refuse(job, made.flag.reason, failed=False)
+            return
+        job.held.callback(made.close)
+        job.prepared = made.read_ahead()
+
+    def _infer(self, job: EmbedJob) -> None:
+        job.clock.lap("queue")
+        self.watch.started(job.path)
+        if job.prepared is not None:
+            for _ in self.pipeline.collecting(job.prepared, self.watch, job.clock):
+                if self._stop.is_set():
+                    raise Stopped("the run was stopped")
+
+    def _publish(self, job: EmbedJob) -> None:
+        if job.prepared is None or job.canvas is None:
+            raise ValueError("a slide came to be published without its vectors")
+        job.outcome = write_embedding(self._run(job), job.prepared, job.canvas, hdf5=self.hdf5)
+        shutil.rmtree(hidden(job.folder, "kept"), ignore_errors=True)
+
+    def _refuse(self, job: EmbedJob, reason: str, *, failed: bool) -> None:
+        job.outcome = write_refusal(self._run(job), reason, failed=failed)
+
+    def _run(self, job: EmbedJob) -> EmbeddingRun:
+        return EmbeddingRun(
+            path=job.path,
+            slide=job.info,
+            card=self.pipeline.runtime.card,
+            folder=job.folder,
+            asked=job.asked,
+            runtime=self.pipeline.runtime.description,
+            clock=job.clock,
+            started=job.started,
+            resumed=job.resumed,
+        )
+
+    def _canvas(self, job: EmbedJob, plan: TilePlan) -> VectorCanvas:
+        size = self.pipeline.source.batch_size
+        about = {**job.asked, "hdf5": None, "batch": size, "plan": record.plan_digest(plan)}
+        keep = Keep(hidden(job.folder, "kept"), record.digest(about), size)
+        canvas = VectorCanvas(plan, self.pipeline.runtime.card, keep)
+        job.canvas = job.held.enter_context(closing(canvas))
+        job.resumed = min(canvas.done, len(plan))
+        return canvas
+
+    def _asked(self, slide: SlideInfo) -> dict[str, Any]:
+        """Everything that the answer depends on."""
+        return {
+            "task": "embed",
+            "hdf5": self.hdf5,
+            "slide": slide.fingerprint,
+            "reader": slide.reader,
+            "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,
+            "model": record.model_record(self.pipeline.runtime.card),
+            "runtime": self.pipeline.runtime.description,
+            "software": record.software(),
+        }

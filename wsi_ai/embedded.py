@@ -1,0 +1,116 @@
+"""What a slide's embeddings leave behind, in one folder that appears whole."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from wsi_ai import record
+from wsi_ai.errors import OutputError
+from wsi_ai.exports.embedding import write_picture
+from wsi_ai.exports.flag import timestamp
+from wsi_ai.exports.folder import fresh_folder
+from wsi_ai.heatmaps import VectorCanvas, write_hdf5
+from wsi_ai.pipeline import Prepared
+from wsi_ai.results import slide_record, timing_record, write_json
+from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.values import ModelCard, SlideInfo, VectorChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What became of one slide."""
+
+    slide: Path
+    tiles: int | None
+    """So many have a vector; ``None`` where the slide was not embedded."""
+    reason: str
+    """Why not."""
+    folder: Path | None
+    fresh: bool
+    """False where the same question had been answered before, and nothing was done."""
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRun:
+    """What run.json says beside the vectors."""
+
+    path: Path
+    slide: SlideInfo | None
+    card: ModelCard
+    folder: Path
+    asked: Mapping[str, Any]
+    runtime: str
+    clock: Stopwatch
+    started: datetime
+    resumed: int
+
+
+def known(folder: Path, question: str) -> int | None:
+    """How many vectors answer this very question already, if any."""
+    try:
+        told = json.loads((folder / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    if told.get("question") != question or told.get("failed") or told.get("reason"):
+        return None
+    tiles: int = told["tiles"]["embedded"]
+    return tiles
+
+
+def write_embedding(
+    run: EmbeddingRun, prepared: Prepared, canvas: VectorCanvas, *, hdf5: bool
+) -> Embedded:
+    """Write all files as ``run.folder``.  Raises OutputError, and then leaves what was there."""
+    plan = prepared.plan
+
+    def chunks() -> Iterator[VectorChunk]:
+        return canvas.vectors().chunks()
+
+    tiles = sum(len(chunk.index) for chunk in chunks())
+    if not tiles:
+        return write_refusal(run, "no tile of the slide could be read", failed=False)
+    with fresh_folder(run.folder) as aside:
+        canvas.write(aside)
+        if hdf5:
+            write_hdf5(aside / "embeddings.h5", plan, run.card, chunks())
+        thumbnail = prepared.look.thumbnail
+        write_picture(aside / "embedding.png", thumbnail, plan, run.card, chunks)
+        counts = {"planned": len(plan), "embedded": tiles, "left_out": len(plan) - tiles}
+        counts["resumed"] = run.resumed
+        stain = prepared.recolour.as_dict() if prepared.recolour else None
+        write_json(
+            aside / "run.json",
+            {**_record(run, "", failed=False), "tiles": counts, "stain_normalisation": stain},
+        )
+    return Embedded(run.path, tiles, "", run.folder, fresh=True)
+
+
+def write_refusal(run: EmbeddingRun, reason: str, *, failed: bool) -> Embedded:
+    """Say why there are no vectors; where ``failed``, the slide is tried again next time."""
+    try:
+        with fresh_folder(run.folder) as aside:
+            write_json(aside / "run.json", _record(run, reason, failed=failed))
+    except OutputError as error:
+        return Embedded(run.path, None, f"{reason}; and {error}", None, fresh=True)
+    return Embedded(run.path, None, reason, run.folder, fresh=True)
+
+
+def _record(run: EmbeddingRun, reason: str, *, failed: bool) -> dict[str, Any]:
+    return {
+        "software": record.software(),
+        "question": record.digest(run.asked),
+        "failed": failed,
+        "flag": "none: embeddings say nothing of a slide by themselves",
+        "reason": reason,
+        "slide": slide_record(run.slide) if run.slide else None,
+        "model": record.model_record(run.card),
+        "runtime": run.runtime,
+        "asked": dict(run.asked),
+        "timing": timing_record(run.clock, None) if run.clock.spans else None,
+        "started": timestamp(run.started),
+        "finished": timestamp(datetime.now(UTC)),
+        "versions": record.versions(),
+    }

@@ -1,0 +1,33 @@
+"""The workers' outermost step: whatever goes wrong with a slide is that slide's own reason."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wsi_ai.errors import Busy, Stopped, WsiAiError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a step did not end well."""
+
+    reason: str
+    passing: bool = False
+    """It says nothing of the slide: another run is at work on it, or the user ended this one."""
+
+
+def trouble_in(step: Callable[[], None]) -> Trouble | None:
+    """``None`` where there was none."""
+    try:
+        step()
+    except (Busy, Stopped) as error:
+        return Trouble(str(error), passing=True)
+    except WsiAiError as error:
+        return Trouble(str(error))
+    except Exception as error:
+        log.debug("a slide failed", exc_info=True)
+        kind = type(error).__name__
+        return Trouble(f"internal error {kind}; please report it with --verbose")
+    return None
