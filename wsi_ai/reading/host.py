@@ -60,7 +60,7 @@ class HostTiles:
         walk = DecodeOnce(
             fetcher(level),
             StoredGrid(level.size, tile),
-            placement(plan, start),
+            placement(plan, start, level.corner),
             self.batch_size,
             _easel(buffers, plan),
         )
@@ -93,12 +93,13 @@ def fetcher(level: EncodedLevel) -> Fetch:
     return fetch
 
 
-def placement(plan: TilePlan, start: int) -> Placement:
-    """Where the tiles of a plan from ``start`` on lie on its level, to the nearest pixel."""
+def placement(plan: TilePlan, start: int, stored: tuple[int, int]) -> Placement:
+    """Where the tiles of a plan from ``start`` on lie on its level, to the nearest pixel, counted
+    from the corner of what is ``stored``."""
     down = plan.slide.downsamples[plan.level]
     corners = plan.corners(start, len(plan))
     x, y = (np.rint(along / down).astype(np.int64) for along in corners)
-    return Placement(x, y, plan.read_px)
+    return Placement(x - stored[0], y - stored[1], plan.read_px)
 
 
 def _easel(buffers: list[Image], plan: TilePlan) -> Easel:
