@@ -6,6 +6,7 @@ from itertools import chain
 
 from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
 from wsi_ai.flags import Flag, Quality
+from wsi_ai.haematoxylin import haematoxylin_density
 from wsi_ai.heatmaps import Canvas, Journal
 from wsi_ai.planning import plan_tiles
 from wsi_ai.qc import QualityLimits, check_quality
@@ -83,7 +84,7 @@ class Pipeline:
         if stopped := quality_gate(quality):
             flag = not_assessed(slide.info, card, self.policy, stopped, quality)
             return Assessment(flag, thumbnail, tissue)
-        plan = plan_tiles(slide.info, tissue, card.tile)
+        plan = plan_tiles(slide.info, tissue, card.tile, haematoxylin_density(thumbnail))
         journal = open_journal(plan)
         batches = _started(self.source(slide, plan, journal.done))
         clock.lap("plan")
