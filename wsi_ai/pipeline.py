@@ -6,6 +6,7 @@ from itertools import chain
 
 from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
 from wsi_ai.flags import Flag, Quality
+from wsi_ai.haematoxylin import haematoxylin_density
 from wsi_ai.heatmaps import Canvas
 from wsi_ai.qc import QualityLimits, check_quality
 from wsi_ai.stopwatch import Stopwatch
@@ -85,7 +86,7 @@ class Pipeline:
         if stopped := quality_gate(quality):
             flag = not_assessed(slide.info, card, self.policy, stopped, quality)
             return Assessment(flag, thumbnail, tissue)
-        plan = plan_for(card, slide.info, tissue)
+        plan = plan_for(card, slide.info, tissue, haematoxylin_density(thumbnail))
         canvas = open_canvas(plan)
         batches = _started(self.source(slide, plan, canvas.done))
         clock.lap("plan")

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.contracts import Post
+from wsi_ai.errors import OutputError, Unsent
 from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
@@ -30,7 +31,7 @@ class Run:
     asked: Mapping[str, Any]
     clock: Stopwatch | None
     failed: bool
-    """The slide, not the answer: it is tried again next time."""
+    """The slide or its sending, not the answer: it is tried again next time."""
     early_s: float | None = None
     """When the flag was raised, if that was before the slide was through."""
 
@@ -65,8 +66,10 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
 
     The flag is kept once everything else is on the disk, and before ``folder`` appears: a crash in
     between leaves a slide to be done again, whose flag says nothing new.  Raises OutputError, and
-    then leaves what was there before.
+    then leaves what was there before; or Unsent where ``post`` alone failed: then everything is
+    written, and not taken for ``finished``.
     """
+    unsent: OutputError | None = None
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
         if assessment.canvas is not None:
@@ -76,9 +79,14 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
                 aside / "overlay.png", _view(assessment, assessment.thumbnail, assessment.tissue)
             )
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
+        try:
+            body = post.put(body)
+        except OutputError as error:
+            unsent, run = error, replace(run, failed=True)
         _write_json(aside / "run.json", _record(assessment, run))
-        body = post.put(body)
         _write_json(aside / "flag.json", body)
+    if unsent is not None:
+        raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
     return body
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.contracts import Post, Slide, Watcher
-from wsi_ai.errors import Busy, OutputError, SlideError, Stopped, WsiAiError
+from wsi_ai.errors import Busy, OutputError, SlideError, Stopped, Unsent, WsiAiError
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
@@ -158,17 +158,28 @@ class SlideWork:
             )
 
     def _raise_early(self, job: SlideJob, flag: Flag) -> None:
-        job.early_s = job.clock.now()
-        self.post.put_early(flag_json(identified(flag, job.identity), self._provenance(job)))
+        """Where it cannot be kept the slide goes on: its final flag will be tried."""
+        at = job.clock.now()
+        try:
+            self.post.put_early(flag_json(identified(flag, job.identity), self._provenance(job)))
+        except OutputError as error:
+            log.error("an early flag was not sent: %s; the final one will be", error)  # noqa: TRY400
+        else:
+            job.early_s = at
 
     def _publish(self, job: SlideJob) -> None:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
-        told, question = self._provenance(job), record.digest(job.asked)
-        run = Run(told, question, job.asked, job.clock, failed=False, early_s=job.early_s)
+        origin, question = self._provenance(job), record.digest(job.asked)
+        run = Run(origin, question, job.asked, job.clock, failed=False, early_s=job.early_s)
         whose = identified(job.assessment.flag, job.identity)
         assessment = dataclasses.replace(job.assessment, flag=whose)
-        flag = write_results(job.folder, assessment, run, self.post)
+        try:
+            flag = write_results(job.folder, assessment, run, self.post)
+        except Unsent as error:
+            told = str(error)
+            job.outcome = Outcome(job.path, Level.NOT_ASSESSED, told, job.folder, fresh=True)
+            return
         shutil.rmtree(hidden(job.folder, "kept"), ignore_errors=True)
         job.outcome = outcome_of(job.path, flag, job.folder, fresh=True)
 
