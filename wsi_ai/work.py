@@ -21,7 +21,7 @@ from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Journal
-from wsi_ai.identity import Cases, agreed, dicom_claim, identified, stain_complaint
+from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
 from wsi_ai.readers.headers import case_header
@@ -143,7 +143,7 @@ class SlideWork:
         job.identity = None
         claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
         job.identity = agreed(claims)
-        if stopped := stain_complaint(job.identity, self.pipeline.runtime.card):
+        if stopped := scope_complaint(job.identity, self.pipeline.runtime.card):
             raise SlideError(stopped)
 
     def _infer(self, job: SlideJob) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.runtimes.torch_pickles import load_pickled, load_state, plain_state
 from wsi_ai.scoring import first_line
 from wsi_ai.values import ModelCard
 
@@ -30,25 +31,28 @@ _BROKEN = (
 )
 
 
-def load_module(card: ModelCard) -> torch.nn.Module:
+def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
     """The card's network, ready for inference, in host memory.
 
-    The formats are ``pt2`` (torch.export), ``torchscript``, and ``state-dict`` of an architecture
-    that torchvision or timm names.  Raises ModelError where the file does not load, DeviceError
-    where the library that knows the architecture is not installed.
+    The formats are ``pt2`` (torch.export), ``torchscript``, ``state-dict`` of an architecture that
+    torchvision or timm names, and ``pickle``.  What could run its author's code is refused unless
+    it is ``trusted``.  Raises ModelError where the file does not load, DeviceError where the
+    library that knows the architecture is not installed.
     """
     try:
-        return _FORMATS[card.format](card)
+        return _FORMATS[card.format](card, trusted=trusted)
     except _BROKEN as error:
         raise ModelError(f"{card.weights.name} does not load: {first_line(error)}") from None
 
 
-def _exported(card: ModelCard) -> torch.nn.Module:
+def _exported(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
     content = card.weights.read_bytes()
-    if wrong := pickled_part(content):
+    wrong = None if trusted else pickled_part(content)
+    if wrong:
         raise ModelError(
             f"{card.weights.name} holds {wrong}, which could run code when it is loaded;"
-            " export the network again from plain tensors"
+            " export the network again from plain tensors, or give --trust-pickle if you trust"
+            " whoever made it"
         )
     module: torch.nn.Module = torch.export.load(io.BytesIO(content)).module()
     return module
@@ -91,7 +95,9 @@ def _plain_tensor(entry: dict[str, Any]) -> bool:
     return entry["use_pickle"] is False and path.startswith(("weight_", "tensor_"))
 
 
-def _scripted(card: ModelCard) -> torch.nn.Module:
+def _scripted(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
+    """Trusted or not: TorchScript is read without running Python."""
+    del trusted
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", FutureWarning
@@ -100,15 +106,25 @@ def _scripted(card: ModelCard) -> torch.nn.Module:
     return module.eval()
 
 
-def _named(card: ModelCard) -> torch.nn.Module:
-    library, _, name = card.architecture.partition("/")
-    module = _ARCHITECTURES[library](name, len(card.classes))
+def _pickled(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
+    return load_pickled(card.weights, trusted=trusted).eval()
+
+
+def _named(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
+    module = build(card.architecture, len(card.classes))
     if card.weights.suffix == ".safetensors":
-        weights = _module("safetensors.torch").load_file(card.weights)
+        weights = plain_state(card.weights, _module("safetensors.torch").load_file(card.weights))
     else:
-        weights = torch.load(card.weights, map_location="cpu", weights_only=True)
+        weights = load_state(card.weights, trusted=trusted)
     module.load_state_dict(weights)
     return module.eval()
+
+
+def build(architecture: str, classes: int) -> torch.nn.Module:
+    """An untrained network by its name.  Raises DeviceError where its library is missing,
+    ValueError or RuntimeError where that does not know it."""
+    library, _, name = architecture.partition("/")
+    return _ARCHITECTURES[library](name, classes)
 
 
 def _of_torchvision(name: str, classes: int) -> torch.nn.Module:
@@ -134,7 +150,8 @@ def _module(name: str) -> Any:
         ) from None
 
 
-_FORMATS: dict[str, Callable[[ModelCard], torch.nn.Module]] = {
+_FORMATS: dict[str, Callable[..., torch.nn.Module]] = {
+    "pickle": _pickled,
     "pt2": _exported,
     "torchscript": _scripted,
     "state-dict": _named,
