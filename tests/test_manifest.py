@@ -41,7 +41,11 @@ def test_changed_weights_are_refused(model: Path) -> None:
         ('layout = "nhwc"', 'layout = "hwc"', "input.layout: 'hwc' is not one of"),
         ('class = "red"', 'class = "blue"', "operating_point.class: 'blue' is none of"),
         ('activation = "none"', 'activation = "softmax"', "output.activation: softmax over"),
-        ("[input]", "[input]\nsise = 3", "input.sise: Additional properties are not allowed ('sise'"),
+        (
+            "[input]",
+            "[input]\nsise = 3",
+            "input.sise: Additional properties are not allowed ('sise'",
+        ),
         ('path = "weights.onnx"', 'path = "../x"', "leads out of the model's folder"),
         ('path = "weights.onnx"', 'path = "other"', "weights.path: other: No such file"),
         ('name = "red"', 'name = "../red"', "name: '../red' does not match"),

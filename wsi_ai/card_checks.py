@@ -23,7 +23,11 @@ def unfinished(table: Any, field: str = "") -> list[str]:
 
 def contradiction(table: dict[str, Any]) -> str | None:
     """What each field allows, but not together."""
-    return _output_contradiction(table) or _input_contradiction(table["input"]) or _scope_contradiction(table)
+    return (
+        _output_contradiction(table)
+        or _input_contradiction(table["input"])
+        or _scope_contradiction(table)
+    )
 
 
 def _output_contradiction(table: dict[str, Any]) -> str | None:
@@ -56,7 +60,9 @@ def _scope_contradiction(table: dict[str, Any]) -> str | None:
     if finest > coarsest:
         return "scope.mpp: the finest comes first"
     if finest > (most := image["mpp"] * (1 + image.get("mpp_tolerance", MPP_TOLERANCE))):
-        return f"scope.mpp: no slide in it has the {most:.4g} µm/px or finer that input.mpp asks for"
+        return (
+            f"scope.mpp: no slide in it has the {most:.4g} µm/px or finer that input.mpp asks for"
+        )
     return None
 
 

@@ -31,6 +31,7 @@ from wsi_ai.values import (
     Tolerance,
 )
 
+
 def load_card(model: Path) -> ModelCard:
     """Read the card of a model's folder, and verify the SHA-256 of its weights.
 

@@ -1,12 +1,13 @@
 """Decide which tiles to read, and in which order.  Pure: no files, no pixels."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size, Step
-from wsi_ai.values import Mask, SlideInfo, TilePlan, TileSpec
+from wsi_ai.values import Mask, Parity, SlideInfo, TilePlan, TileSpec
 
 _BLOCK, _LARGE_BLOCK, _LARGE_GRID = 8, 16, 64
 """Cells along a block's side.  Small enough that evidence comes from all over the tissue early; on
@@ -20,11 +21,9 @@ def plan_tiles(slide: SlideInfo, tissue: Mask, spec: TileSpec) -> TilePlan:
     The scale comes from micrometres alone.  Cells are visited block by block, the blocks spread
     over the slide (see ``spread_out``).  Raises ValueError where the slide has no spacing.
     """
-    scale = spec.scale(slide.known_spacing())
-    step = Step(spec.stride_px * scale.x, spec.stride_px * scale.y)
-    grid = math.ceil(slide.size.height / step.y), math.ceil(slide.size.width / step.x)
-    level = slide.level_for(min(scale.x, scale.y))
-    down = slide.downsamples[level]
+    wsinfer = spec.parity is Parity.WSINFER
+    lattice = _wsinfer_lattice(slide, spec) if wsinfer else _lattice(slide, spec)
+    grid, step = lattice.grid, lattice.step
     touched = _touched(
         tissue,
         row_edges=np.arange(grid[0] + 1) * step.y * tissue.shape[0] / slide.size.height,
@@ -33,12 +32,45 @@ def plan_tiles(slide: SlideInfo, tissue: Mask, spec: TileSpec) -> TilePlan:
     return TilePlan(
         slide=slide,
         spec=spec,
-        level=level,
-        read_px=Size(_read_px(spec, scale.x / down), _read_px(spec, scale.y / down)),
+        level=lattice.level,
+        read_px=lattice.read_px,
         cells=spread_out(np.argwhere(touched).astype(np.int32), _block(grid)),
         grid=grid,
         step=step,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lattice:
+    """See ``values.TilePlan``."""
+
+    level: int
+    read_px: Size
+    grid: tuple[int, int]
+    step: Step
+
+
+def _lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
+    scale = spec.scale(slide.known_spacing())
+    step = Step(spec.stride_px * scale.x, spec.stride_px * scale.y)
+    grid = math.ceil(slide.size.height / step.y), math.ceil(slide.size.width / step.x)
+    level = slide.level_for(min(scale.x, scale.y))
+    down = slide.downsamples[level]
+    read = Size(_read_px(spec, scale.x / down), _read_px(spec, scale.y / down))
+    return _Lattice(level, read, grid, step)
+
+
+def _wsinfer_lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
+    """That of WSInfer 0.6 (``wsinfer/patchlib``): whole pixels of level 0 from the corner on, a
+    tile for each centre that lies on the slide."""
+    exact = spec.size_px * spec.mpp / slide.known_spacing().mean_um
+    side = max(1, round(round(exact, 9)))  # the inner one mends what division did to a half
+    half = round(side / 2)
+    rows, cols = (
+        max(1, math.ceil((length - half) / side))
+        for length in (slide.size.height, slide.size.width)
+    )
+    return _Lattice(0, Size(side, side), (rows, cols), Step(float(side), float(side)))
 
 
 def spread_out(cells: NDArray[np.int32], block: int) -> NDArray[np.int32]:

@@ -11,11 +11,14 @@ from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
 from wsi_ai.exports.overlay import View, write_overlay
+from wsi_ai.exports.wsinfer import write_csv
 from wsi_ai.heatmaps import write_heatmap
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch
 
+FORMATS = ("wsinfer",)
+"""What may be written beside the usual."""
 _LONGEST_STEM = 120
 
 
@@ -32,6 +35,8 @@ class Run:
     """The slide, not the answer: it is tried again next time."""
     early_s: float | None = None
     """When the flag was raised, if that was before the slide was through."""
+    formats: tuple[str, ...] = ()
+    """What is written beside the usual, of ``FORMATS``."""
 
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
@@ -70,6 +75,8 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
     with fresh_folder(folder) as aside:
         if assessment.heatmap is not None:
             write_heatmap(aside / "heatmap.ome.zarr", assessment.heatmap)
+            if "wsinfer" in run.formats:
+                write_csv(aside / "wsinfer.csv", assessment.heatmap)
         if assessment.thumbnail is not None and assessment.tissue is not None:
             view = View(
                 assessment.thumbnail, assessment.tissue, assessment.heatmap, assessment.flag

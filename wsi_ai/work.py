@@ -65,6 +65,7 @@ class SlideWork:
     watch: Watcher
     cases: Cases
     post: Post
+    formats: tuple[str, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _epoch: float = field(default_factory=time.perf_counter)
 
@@ -163,7 +164,15 @@ class SlideWork:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
         told, question = self._provenance(job), record.digest(job.asked)
-        run = Run(told, question, job.asked, job.clock, failed=False, early_s=job.early_s)
+        run = Run(
+            told,
+            question,
+            job.asked,
+            job.clock,
+            failed=False,
+            early_s=job.early_s,
+            formats=self.formats,
+        )
         whose = identified(job.assessment.flag, job.identity)
         assessment = dataclasses.replace(job.assessment, flag=whose)
         flag = write_results(job.folder, assessment, run, self.post)
@@ -192,6 +201,7 @@ class SlideWork:
             "policy": self.policy.as_dict(),
             "runtime": self.pipeline.runtime.description,
             "software": record.software(),
+            **({"formats": list(self.formats)} if self.formats else {}),
         }
 
 

@@ -120,8 +120,8 @@ def bind(
     nhwc = card.input.layout is Layout.NHWC
     wanted = (batch, side, side, channels) if nhwc else (batch, channels, side, side)
     tiles = torch.empty(wanted, dtype=getattr(torch, card.input.dtype), device=device)
-    wanted = output_of(card, session)
-    (output,) = [output for output in session.get_outputs() if output.name == wanted]
+    name = output_of(card, session)
+    (output,) = [output for output in session.get_outputs() if output.name == name]
     flat = len(output.shape) == 1 and shape.outputs[1] == 1
     given = torch.empty(shape.outputs[:1] if flat else shape.outputs, device=device)
     binding, where = session.io_binding(), (device.type, device.index or 0)

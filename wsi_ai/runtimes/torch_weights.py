@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -39,18 +39,29 @@ def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
     it is ``trusted``.  Raises ModelError where the file does not load, DeviceError where the
     library that knows the architecture is not installed.
     """
+    if card.format != "state-dict":
+        return load_whole(card.weights, card.format, trusted=trusted)
+    return _loaded(card.weights, partial(_named, card, trusted=trusted))
+
+
+def load_whole(path: Path, kind: str, *, trusted: bool = False) -> torch.nn.Module:
+    """The same of a file that holds the whole network: ``pt2``, ``torchscript`` or ``pickle``."""
+    return _loaded(path, partial(_FORMATS[kind], path, trusted=trusted))
+
+
+def _loaded(path: Path, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     try:
-        return _FORMATS[card.format](card, trusted=trusted)
+        return load()
     except _BROKEN as error:
-        raise ModelError(f"{card.weights.name} does not load: {first_line(error)}") from None
+        raise ModelError(f"{path.name} does not load: {first_line(error)}") from None
 
 
-def _exported(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
-    content = card.weights.read_bytes()
+def _exported(path: Path, *, trusted: bool) -> torch.nn.Module:
+    content = path.read_bytes()
     wrong = None if trusted else pickled_part(content)
     if wrong:
         raise ModelError(
-            f"{card.weights.name} holds {wrong}, which could run code when it is loaded;"
+            f"{path.name} holds {wrong}, which could run code when it is loaded;"
             " export the network again from plain tensors, or give --trust-pickle if you trust"
             " whoever made it"
         )
@@ -95,19 +106,19 @@ def _plain_tensor(entry: dict[str, Any]) -> bool:
     return entry["use_pickle"] is False and path.startswith(("weight_", "tensor_"))
 
 
-def _scripted(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
+def _scripted(path: Path, *, trusted: bool) -> torch.nn.Module:
     """Trusted or not: TorchScript is read without running Python."""
     del trusted
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", FutureWarning
         )  # of torch, that this format is on its way out
-        module: torch.nn.Module = torch.jit.load(str(card.weights), map_location="cpu")
+        module: torch.nn.Module = torch.jit.load(str(path), map_location="cpu")
     return module.eval()
 
 
-def _pickled(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
-    return load_pickled(card.weights, trusted=trusted).eval()
+def _pickled(path: Path, *, trusted: bool) -> torch.nn.Module:
+    return load_pickled(path, trusted=trusted).eval()
 
 
 def _named(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
@@ -154,6 +165,5 @@ _FORMATS: dict[str, Callable[..., torch.nn.Module]] = {
     "pickle": _pickled,
     "pt2": _exported,
     "torchscript": _scripted,
-    "state-dict": _named,
 }
 _ARCHITECTURES = {"torchvision": _of_torchvision, "timm": _of_timm}

@@ -1,6 +1,7 @@
 """The JSON Schemas (draft 2020-12) of what people write by hand and what others read."""
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -18,7 +19,16 @@ def validator(name: str) -> Draft202012Validator:
 
 def complaint(name: str, instance: Any) -> str | None:
     """What is wrong first, as ``field: what it should be``; ``None`` where nothing is."""
-    error = best_match(validator(name).iter_errors(instance))
+    return _told(validator(name), instance)
+
+
+def complaint_of(schema: Mapping[str, Any], instance: Any) -> str | None:
+    """The same by a part of a schema that refers to nothing outside itself."""
+    return _told(Draft202012Validator(schema), instance)
+
+
+def _told(by: Draft202012Validator, instance: Any) -> str | None:
+    error = best_match(by.iter_errors(instance))
     if error is None:
         return None
     field = ".".join([str(part) for part in error.absolute_path] + _named_by(error))
