@@ -92,9 +92,11 @@ def test_where_nuclei_lie_dense_is_looked_at_first(tmp_path: Path) -> None:
     slide = PaintedSlide(SIZE, Spacing(0.5, 0.5), (1.0, 4.0), blue_square)
     runtime = MeanRuntime()
     pipeline = Pipeline(RegionTiles(runtime.batch_size, 2), runtime, TriagePolicy(), LIMITS)
-    with Journal(tmp_path / "j", "ab" * 32, "painted", runtime.batch_size) as journal:
-        made = pipeline.prepare(slide, lambda _: journal, Stopwatch(time.perf_counter()))
+    keep = Keep(tmp_path / "j", "ab" * 32, runtime.batch_size)
+    clock = Stopwatch(time.perf_counter())
+    made = pipeline.prepare(slide, lambda plan: open_canvas(plan, runtime.card, keep), clock)
     assert isinstance(made, Prepared)
+    made.canvas.close()
     assert set(map(tuple, (made.plan.cells[:64] // 8).tolist())) == {(5, 1)}
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from wsi_ai.approval import approved_model
 from wsi_ai.contracts import Post, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.geometry import Spacing
@@ -22,8 +23,8 @@ from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Pipeline
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
-from wsi_ai.results import NoPost
-from wsi_ai.settings import load_policy
+from wsi_ai.results import FORMATS, NoPost
+from wsi_ai.settings import load_policy, load_site
 from wsi_ai.values import Precision, RuntimeRequest
 from wsi_ai.work import SlideJob, SlideWork
 
@@ -45,12 +46,18 @@ class RunOptions:
     precision: Precision = Precision.FP32
     cases: Path | None = None
     """Whose slides they are: .csv, .json or .toml."""
+    trust_pickle: bool = False
+    """Run the code that a pickled model brings with it."""
+    trusted_keys: Path | None = None
+    """A public key, or a folder of them, one of which must have signed the model."""
+    formats: tuple[str, ...] = ()
+    """What to write beside the usual: ``wsinfer``."""
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
 
     def request(self) -> RuntimeRequest:
-        return RuntimeRequest(self.device, self.precision)
+        return RuntimeRequest(self.device, self.precision, trust_pickle=self.trust_pickle)
 
 
 class Silent:
@@ -71,6 +78,8 @@ def run_slides(
 ) -> Iterator[Outcome]:
     """Run one model over slides, in order; an outcome a slide, whatever happens to it.
 
+    ``model`` is a folder, or the name of one in the store (``approval.approved_model``).
+
     Results are folders below ``out``.  While a slide infers, the next one is opened and read ahead
     and the last one written, in threads; ``watch`` is called from the one that infers.
 
@@ -83,10 +92,12 @@ def run_slides(
     """
     options, post = options or RunOptions(), post or NoPost()
     policy, cases = load_policy(options.policy), load_cases(options.cases)
+    site = load_site(options.trusted_keys)
+    _check_formats(options.formats)
     make_folder(out)
     card = placeholder_card(model)
     try:
-        card = load_card(model)
+        card = load_card(approved_model(model, site))
         runtime = open_runtime(card, options.request())
         hold_to_golden(runtime)
     except (ModelError, DeviceError) as error:
@@ -106,11 +117,17 @@ def run_slides(
         watch=watch or Silent(),
         cases=cases,
         post=post,
+        formats=options.formats,
     )
     stages = work.prepare, work.infer, work.publish
     for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):
         if job.outcome is not None:
             yield job.outcome
+
+
+def _check_formats(formats: Sequence[str]) -> None:
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise OutputError(f"no format is called {unknown[0]}; there is {', '.join(FORMATS)}")
 
 
 def make_folder(out: Path) -> None:

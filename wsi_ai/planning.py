@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size, Step
-from wsi_ai.values import Mask, SlideInfo, TilePlan, TileSpec
+from wsi_ai.values import Mask, Parity, SlideInfo, TilePlan, TileSpec
 
 Likely = NDArray[np.float32]
 """A picture of the whole slide at any resolution, as a ``Mask`` is: the higher, the sooner to be
@@ -31,27 +31,59 @@ def plan_tiles(
     over the slide (see ``spread_out``), and where ``likely`` says where evidence may lie, half of
     them in that order (see ``likely_first``).  Raises ValueError where the slide has no spacing.
     """
+    lattice = _LATTICES[spec.parity](slide, spec)
+    edges = _Edges(slide.size, lattice.grid, lattice.step)
+    cells = np.argwhere(edges.sums(tissue.astype(np.uint8)) > 0).astype(np.int32)
+    if likely is None:
+        cells = spread_out(cells, _block(lattice.grid))
+    else:
+        means = edges.sums(likely) / np.maximum(1, edges.sums(np.ones_like(likely)))
+        cells = likely_first(cells, means[cells[:, 0], cells[:, 1]], _block(lattice.grid))
+    return TilePlan(
+        slide=slide,
+        spec=spec,
+        level=lattice.level,
+        read_px=lattice.read_px,
+        cells=cells,
+        grid=lattice.grid,
+        step=lattice.step,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lattice:
+    """See ``values.TilePlan``."""
+
+    level: int
+    read_px: Size
+    grid: tuple[int, int]
+    step: Step
+
+
+def _lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
     scale = spec.scale(slide.known_spacing())
     step = Step(spec.stride_px * scale.x, spec.stride_px * scale.y)
     grid = math.ceil(slide.size.height / step.y), math.ceil(slide.size.width / step.x)
     level = slide.level_for(min(scale.x, scale.y))
     down = slide.downsamples[level]
-    edges = _Edges(slide.size, grid, step)
-    cells = np.argwhere(edges.sums(tissue.astype(np.uint8)) > 0).astype(np.int32)
-    if likely is None:
-        cells = spread_out(cells, _block(grid))
-    else:
-        means = edges.sums(likely) / np.maximum(1, edges.sums(np.ones_like(likely)))
-        cells = likely_first(cells, means[cells[:, 0], cells[:, 1]], _block(grid))
-    return TilePlan(
-        slide=slide,
-        spec=spec,
-        level=level,
-        read_px=Size(_read_px(spec, scale.x / down), _read_px(spec, scale.y / down)),
-        cells=cells,
-        grid=grid,
-        step=step,
+    read = Size(_read_px(spec, scale.x / down), _read_px(spec, scale.y / down))
+    return _Lattice(level, read, grid, step)
+
+
+def _wsinfer_lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
+    """That of WSInfer 0.6 (``wsinfer/patchlib``): whole pixels of level 0 from the corner on, a
+    tile for each centre that lies on the slide."""
+    exact = spec.size_px * spec.mpp / slide.known_spacing().mean_um
+    side = max(1, round(round(exact, 9)))  # the inner one mends what division did to a half
+    half = round(side / 2)
+    rows, cols = (
+        max(1, math.ceil((length - half) / side))
+        for length in (slide.size.height, slide.size.width)
     )
+    return _Lattice(0, Size(side, side), (rows, cols), Step(float(side), float(side)))
+
+
+_LATTICES = {Parity.NONE: _lattice, Parity.WSINFER: _wsinfer_lattice}
 
 
 def in_rows(plan: TilePlan) -> TilePlan:

@@ -12,12 +12,15 @@ from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
 from wsi_ai.exports.overlay import View, write_overlay
+from wsi_ai.exports.wsinfer import write_csv
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.thumbnail import Thumbnail
 from wsi_ai.values import Marks, Mask
 
+FORMATS = ("wsinfer",)
+"""What may be written beside the usual."""
 _LONGEST_STEM = 120
 
 
@@ -34,6 +37,8 @@ class Run:
     """The slide or its sending, not the answer: it is tried again next time."""
     early_s: float | None = None
     """When the flag was raised, if that was before the slide was through."""
+    formats: tuple[str, ...] = ()
+    """What is written beside the usual, of ``FORMATS``."""
 
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
@@ -74,6 +79,8 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
     with fresh_folder(folder) as aside:
         if assessment.canvas is not None:
             assessment.canvas.write(aside)
+        if assessment.heatmap is not None and "wsinfer" in run.formats:
+            write_csv(aside / "wsinfer.csv", assessment.heatmap)
         if assessment.thumbnail is not None and assessment.tissue is not None:
             write_overlay(
                 aside / "overlay.png", _view(assessment, assessment.thumbnail, assessment.tissue)

@@ -22,7 +22,7 @@ from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Canvas, Keep
-from wsi_ai.identity import Cases, agreed, dicom_claim, identified, stain_complaint
+from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
 from wsi_ai.readers.headers import case_header
@@ -67,6 +67,7 @@ class SlideWork:
     watch: Watcher
     cases: Cases
     post: Post
+    formats: tuple[str, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _epoch: float = field(default_factory=time.perf_counter)
 
@@ -145,7 +146,7 @@ class SlideWork:
         job.identity = None
         claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
         job.identity = agreed(claims)
-        if stopped := stain_complaint(job.identity, self.pipeline.runtime.card):
+        if stopped := scope_complaint(job.identity, self.pipeline.runtime.card):
             raise SlideError(stopped)
 
     def _infer(self, job: SlideJob) -> None:
@@ -171,7 +172,15 @@ class SlideWork:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
         origin, question = self._provenance(job), record.digest(job.asked)
-        run = Run(origin, question, job.asked, job.clock, failed=False, early_s=job.early_s)
+        run = Run(
+            origin,
+            question,
+            job.asked,
+            job.clock,
+            failed=False,
+            early_s=job.early_s,
+            formats=self.formats,
+        )
         whose = identified(job.assessment.flag, job.identity)
         assessment = dataclasses.replace(job.assessment, flag=whose)
         try:
@@ -205,6 +214,7 @@ class SlideWork:
             "policy": self.policy.as_dict(),
             "runtime": self.pipeline.runtime.description,
             "software": record.software(),
+            **({"formats": list(self.formats)} if self.formats else {}),
         }
 
 

@@ -15,7 +15,7 @@ from wsi_ai.gpu.cuda import CudaDevice, open_device
 from wsi_ai.gpu.providers import CUDA, Way, version_of_tensorrt, ways
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, try_once, usual_batch
-from wsi_ai.runtimes.onnx import REFUSED, misfit
+from wsi_ai.runtimes.onnx import REFUSED, misfit, output_of
 from wsi_ai.runtimes.torch_forward import Prepare, open_prepare
 from wsi_ai.scoring import first_line
 from wsi_ai.values import Layout, ModelCard, Precision, RuntimeRequest
@@ -120,7 +120,8 @@ def bind(
     nhwc = card.input.layout is Layout.NHWC
     wanted = (batch, side, side, channels) if nhwc else (batch, channels, side, side)
     tiles = torch.empty(wanted, dtype=getattr(torch, card.input.dtype), device=device)
-    output = session.get_outputs()[0]
+    name = output_of(card, session)
+    (output,) = [output for output in session.get_outputs() if output.name == name]
     flat = len(output.shape) == 1 and shape.outputs[1:] == (1,)
     given = torch.empty(shape.outputs[:1] if flat else shape.outputs, device=device)
     binding, where = session.io_binding(), (device.type, device.index or 0)

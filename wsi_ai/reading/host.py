@@ -17,7 +17,7 @@ from wsi_ai.reading.easel import Canvases, Easel, Slots
 from wsi_ai.reading.regions import RegionTiles
 from wsi_ai.reading.schedule import Placement, StoredGrid
 from wsi_ai.reading.shrink import shrinker
-from wsi_ai.values import TileBatch, TilePlan
+from wsi_ai.values import Parity, TileBatch, TilePlan
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,8 @@ class HostTiles:
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
         small = max(plan.read_px.width, plan.read_px.height) <= _LARGEST_READ_PX
-        if isinstance(slide, EncodedSlide) and small:
+        ours = plan.spec.parity is Parity.NONE
+        if isinstance(slide, EncodedSlide) and small and ours:
             return self._once(slide.encoded_level(plan.level), plan, start)
         return RegionTiles(self.batch_size, self.threads)(slide, plan, start)
 
