@@ -91,7 +91,7 @@ def stains_network() -> onnx.ModelProto:
     return graph.model("score", ["n", 3, "h", "w"], "side")
 
 
-def nuclei_network(side: int = 256, most: int = 128) -> onnx.ModelProto:
+def nuclei_network(side: int = 256, most: int = 256) -> onnx.ModelProto:
     """(n, most, 4): x, y, score and class 0 of the darkest blobs of haematoxylin in a tile."""
     graph = Graph()
     graph.stains()

@@ -139,7 +139,7 @@ def test_a_gate_stops_a_slide_before_anything_is_read(tmp_path: Path) -> None:
     done, early, _ = story(slide, tmp_path / "j", TriagePolicy())
     assert done.flag.level is Level.NOT_ASSESSED
     assert done.flag.reason == "no spacing in the file; give --mpp"
-    assert done.thumbnail is None
+    assert done.look is None
     assert not isinstance(done, Prepared)
     assert early == []
     assert not (tmp_path / "j").exists()

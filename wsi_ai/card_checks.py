@@ -5,8 +5,9 @@ import mmap
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.card_input import input_complaint
 from wsi_ai.card_output import output_complaint
-from wsi_ai.values import Activation, Colour, Parity, Role
+from wsi_ai.values import Activation, Colour, Parity, Role, Task
 
 MPP_TOLERANCE = 0.1
 """Where the card leaves it out."""
@@ -25,14 +26,17 @@ def unfinished(table: Any, field: str = "") -> list[str]:
 def contradiction(table: dict[str, Any]) -> str | None:
     """What each field allows, but not together."""
     return (
-        _output_contradiction(table)
+        _classes_contradiction(table)
         or _input_contradiction(table["input"])
+        or input_complaint(table)
         or _scope_contradiction(table)
         or output_complaint(table)
     )
 
 
-def _output_contradiction(table: dict[str, Any]) -> str | None:
+def _classes_contradiction(table: dict[str, Any]) -> str | None:
+    if Task(table["task"]) is Task.EMBEDDING:
+        return None
     output, label = table["output"], table["operating_point"]["class"]
     classes, roles = output["classes"], output.get("roles", {})
     if label not in classes:
@@ -47,8 +51,6 @@ def _output_contradiction(table: dict[str, Any]) -> str | None:
 
 
 def _input_contradiction(image: dict[str, Any]) -> str | None:
-    if 0 in image.get("std", ()):
-        return "input.std: must not be 0"
     if image["dtype"] == "uint8" and ("mean" in image or "std" in image):
         return "input.dtype: a uint8 network gets pixels as they are; leave out mean and std"
     plain = "free_size" not in image and image.get("color") != Colour.SRGB

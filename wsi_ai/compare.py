@@ -21,7 +21,7 @@ from wsi_ai.manifest import load_card
 from wsi_ai.pipeline import Assessment, Pipeline
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
-from wsi_ai.settings import Policy, load_policy
+from wsi_ai.settings import Policy, check_policy, load_policy
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.tasks import open_canvas, plan_for
 from wsi_ai.thumbnail import take_thumbnail
@@ -65,6 +65,7 @@ def compare_readers(
     """
     options = options or RunOptions()
     card, policy = load_card(model), load_policy(options.policy)
+    check_policy(policy, card)
     runtime = open_runtime(card, options.request())
     with ExitStack() as opened:
         slides = [opened.enter_context(open_slide(path, options.spacing(), r)) for r in readers]

@@ -75,6 +75,9 @@ class TileSource(Protocol):
     next batch.  Each batch holds what could be read of the next ``batch_size`` tiles of the plan:
     where none could, it is empty."""
 
+    @property
+    def batch_size(self) -> int: ...
+
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]: ...
 
 

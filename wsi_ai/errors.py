@@ -6,6 +6,7 @@
     * NoSpacing           its size on the glass is not known
     * TileUnreadable      one tile could not be decoded
     * IdentityInDoubt     what is known of whose slide it is does not agree
+    * StainUnclear        its colours cannot be made those that the model asks for
   * ModelError          the model or its manifest: no slide will work
   * PolicyError         the triage policy: no slide will work
   * DeviceError         the accelerator or its library: retry elsewhere or later
@@ -48,6 +49,10 @@ class TileUnreadable(SlideError):
 
 class IdentityInDoubt(SlideError):
     """The sources of the slide's identity contradict one another."""
+
+
+class StainUnclear(SlideError):
+    """Too little of the slide is stained to say how."""
 
 
 class ModelError(WsiAiError):

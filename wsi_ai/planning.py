@@ -47,6 +47,7 @@ def plan_tiles(
         cells=cells,
         grid=lattice.grid,
         step=lattice.step,
+        tissue=tissue,
     )
 
 

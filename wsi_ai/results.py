@@ -11,13 +11,14 @@ from wsi_ai.errors import OutputError, Unsent
 from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
+from wsi_ai.exports.objects import write_objects
 from wsi_ai.exports.overlay import View, write_overlay
 from wsi_ai.exports.wsinfer import write_csv
+from wsi_ai.looking import Look
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.thumbnail import Thumbnail
-from wsi_ai.values import Marks, Mask
+from wsi_ai.values import Marks
 
 FORMATS = ("wsinfer",)
 """What may be written beside the usual."""
@@ -81,10 +82,10 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
             assessment.canvas.write(aside)
         if assessment.heatmap is not None and "wsinfer" in run.formats:
             write_csv(aside / "wsinfer.csv", assessment.heatmap)
-        if assessment.thumbnail is not None and assessment.tissue is not None:
-            write_overlay(
-                aside / "overlay.png", _view(assessment, assessment.thumbnail, assessment.tissue)
-            )
+        if assessment.heatmap is not None and assessment.heatmap.objects is not None:
+            write_objects(aside, assessment.heatmap.objects, assessment.flag.model)
+        if (look := assessment.look) is not None:
+            write_overlay(aside / "overlay.png", _view(assessment, look))
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
         try:
             body = post.put(body)
@@ -97,9 +98,9 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
     return body
 
 
-def _view(assessment: Assessment, thumbnail: Thumbnail, tissue: Mask) -> View:
+def _view(assessment: Assessment, look: Look) -> View:
     marks = assessment.canvas.marks() if assessment.canvas is not None else Marks()
-    return View(thumbnail, tissue, assessment.heatmap, assessment.flag, marks)
+    return View(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag, marks)
 
 
 def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
@@ -121,9 +122,10 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
             "mpp_y": flag.slide.spacing.y_um if flag.slide.spacing else None,
         },
         "model": model_record(flag.model),
+        "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
         "asked": dict(run.asked),
-        "tiles": {
+        f"{flag.model.cell_name}s": {
             "planned": flag.planned,
             "inferred": inferred,
             "left_out": flag.planned - inferred,

@@ -7,7 +7,7 @@ monotone in evidence, which is why a rule that is met early stays met.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -20,18 +20,48 @@ Layer = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Spots:
+    """Objects of the positive class."""
+
+    scores: Layer
+    """(spots,)."""
+    at_mm: Layer
+    """(spots, 2): x and y on the glass."""
+    counts: NDArray[np.int64]
+    """(spots,): so many objects stand for one spot."""
+
+    def reaching(self, threshold: float) -> "Spots":
+        high = self.scores >= threshold
+        return Spots(self.scores[high], self.at_mm[high], self.counts[high])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """Tile scores of the positive class on the slide's grid."""
+    """Scores of the positive class on the slide's grid, and its objects where they are counted."""
 
     scores: Layer
     """(rows, cols); 0 or more where there is a score, NaN where there is none."""
     planned: Mask
     cell_mm2: float
+    spots: Spots | None = None
+    unseen: Spots | None = None
+    """As many objects as can be, each as sure as can be, in every planned cell without a score."""
+    cell_name: str = "tile"
 
     def at_best(self) -> "Evidence":
         """As if every planned tile that was not seen were as positive as can be."""
         scores = np.where(self.planned & np.isnan(self.scores), 1.0, self.scores)
-        return Evidence(scores, self.planned, self.cell_mm2)
+        return replace(self, scores=scores, spots=_joined(self.spots, self.unseen))
+
+
+def _joined(one: Spots | None, other: Spots | None) -> Spots | None:
+    if one is None or other is None:
+        return one
+    return Spots(
+        np.concatenate([one.scores, other.scores]),
+        np.concatenate([one.at_mm, other.at_mm]),
+        np.concatenate([one.counts, other.counts]),
+    )
 
 
 class Rule(Protocol):
@@ -77,7 +107,8 @@ class Area:
         found = self._counted(evidence, threshold) * evidence.cell_mm2
         asked = self.cells_needed(evidence) * evidence.cell_mm2
         return (
-            f"{found:.2f} mm² of tissue look like {label} (tile score {threshold:.2f} or more);"
+            f"{found:.2f} mm² of tissue look like {label} ({evidence.cell_name} score"
+            f" {threshold:.2f} or more);"
             f" the rule asks for {asked:.2f} mm²"
         )
 
@@ -109,7 +140,7 @@ class Tiles:
     def told(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = int((np.nan_to_num(evidence.scores, nan=-1.0) >= threshold).sum())
         return (
-            f"{found} tiles look like {label} (score {threshold:.2f} or more);"
+            f"{found} {evidence.cell_name}s look like {label} (score {threshold:.2f} or more);"
             f" the rule asks for {self.tiles}"
         )
 
@@ -130,8 +161,8 @@ class TopMean:
 
     def told(self, evidence: Evidence, threshold: float, label: str) -> str:
         return (
-            f"the {self.top_tiles} tiles most like {label} score {self.score(evidence):.2f}"
-            f" on average; the rule asks for {threshold:.2f}"
+            f"the {self.top_tiles} {evidence.cell_name}s most like {label} score"
+            f" {self.score(evidence):.2f} on average; the rule asks for {threshold:.2f}"
         )
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
+from wsi_ai.counting import HotSpot, ObjectCount
 from wsi_ai.errors import PolicyError
 from wsi_ai.qc import QualityLimits
 from wsi_ai.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
 from wsi_ai.triage import TriagePolicy
+from wsi_ai.values import ModelCard, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,13 @@ def load_policy(path: Path | None) -> Policy:
 
 def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
     """Raises ValueError, which names the field."""
-    kinds = [kind for kind in ("tiles", "top_tiles", "any", "all") if kind in table]
+    if "objects" in table and table.keys() <= {"objects", "within_mm2"}:
+        return HotSpot(**table) if "within_mm2" in table else ObjectCount(**table)
+    kinds = [kind for kind in ("tiles", "top_tiles", "objects", "any", "all") if kind in table]
     if kinds and len(table) > 1:
         raise ValueError(f"{field_name}: {', '.join(sorted(table))} exclude each other")
+    if "within_mm2" in table:
+        raise ValueError(f"{field_name}.within_mm2: says where objects are counted; add objects")
     if not kinds:
         if "threshold" in table:
             raise ValueError(f"{field_name}.threshold: one threshold holds for all; set it in rule")
@@ -117,6 +123,21 @@ def _site_table(path: Path) -> dict[str, str]:
         raise PolicyError(f"{path}: {wrong}")
     models: dict[str, str] = table.get("models", {})
     return models
+
+
+def check_policy(policy: Policy, card: ModelCard) -> None:
+    """Raises PolicyError where the rule asks what this model cannot tell."""
+    if card.task is not Task.DETECTION and _counts_objects(policy.triage.rule):
+        raise PolicyError(
+            f"policy {policy.triage.name}: rule.objects counts objects, and {card.ref.name} is a"
+            f" {card.task.value} model; give another --policy"
+        )
+
+
+def _counts_objects(rule: Rule) -> bool:
+    if isinstance(rule, AnyOf | AllOf):
+        return any(_counts_objects(part) for part in rule.rules)
+    return isinstance(rule, ObjectCount | HotSpot)
 
 
 def from_environment(name: str) -> str | None:

@@ -5,13 +5,14 @@ A further task is a line in ``_CANVASES``.
 
 from collections.abc import Callable, Mapping
 
-from wsi_ai.heatmaps import Canvas, DenseCanvas, Keep, TileCanvas
+from wsi_ai.heatmaps import Canvas, DenseCanvas, Keep, ObjectsCanvas, TileCanvas
 from wsi_ai.planning import Likely, in_rows, plan_tiles
 from wsi_ai.values import Mask, ModelCard, SlideInfo, Task, TilePlan
 
 _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
     Task.TILE_CLASSIFICATION: TileCanvas,
     Task.SEGMENTATION: DenseCanvas,
+    Task.DETECTION: ObjectsCanvas,
 }
 
 

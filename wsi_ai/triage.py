@@ -10,11 +10,12 @@ import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsi_ai.findings import find_regions
 from wsi_ai.flags import Flag, Level, Quality, Status
-from wsi_ai.rules import Area, Evidence, Rule
-from wsi_ai.values import Heatmap, ModelCard, SlideInfo
+from wsi_ai.rules import Area, Evidence, Rule, Spots
+from wsi_ai.values import Heatmap, ModelCard, Objects, SlideInfo
 
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690a")
 
@@ -91,7 +92,32 @@ def evidence_of(heatmap: Heatmap) -> Evidence:
     """The class of the operating point, where every class has a score."""
     layer = heatmap.scores[heatmap.model.positive_class].astype(np.float64)
     seen = np.where(heatmap.assessed, layer, np.nan)
-    return Evidence(seen, heatmap.planned, heatmap.cell_mm2)
+    return Evidence(
+        seen,
+        heatmap.planned,
+        heatmap.cell_mm2,
+        spots=None if heatmap.objects is None else _spots(heatmap, heatmap.objects),
+        unseen=None if heatmap.objects is None else _unseen(heatmap, heatmap.objects),
+        cell_name=heatmap.model.cell_name,
+    )
+
+
+def _spots(heatmap: Heatmap, objects: Objects) -> Spots:
+    own = objects.only(objects.classes == heatmap.model.positive_class)
+    ones = np.ones(len(own), np.int64)
+    return Spots(own.scores.astype(np.float64), own.middles * _mm(heatmap), ones)
+
+
+def _unseen(heatmap: Heatmap, objects: Objects) -> Spots:
+    row, col = np.nonzero(heatmap.missed)
+    middles = np.stack([(col + 0.5) * heatmap.step.x, (row + 0.5) * heatmap.step.y], axis=1)
+    counts = np.full(len(row), objects.most, np.int64)
+    return Spots(np.ones(len(row)), middles * _mm(heatmap), counts)
+
+
+def _mm(heatmap: Heatmap) -> NDArray[np.float64]:
+    spacing = heatmap.slide.known_spacing()
+    return np.array([spacing.x_um, spacing.y_um]) / 1000
 
 
 def scope_gate(slide: SlideInfo, card: ModelCard) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size, Spacing, Step
+from wsi_ai.stains import Recolour, StainTarget
 
 Mask = NDArray[np.bool_]
 """A mask of the whole slide at any resolution: row i covers level-0 rows from
@@ -153,6 +154,8 @@ class TilePlan:
     """Rows and columns."""
     step: Step
     """From one cell to the next."""
+    tissue: Mask | None = field(default=None, repr=False)
+    """What the cells were chosen for."""
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -164,8 +167,14 @@ class TilePlan:
 
     def corners(self, start: int, stop: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """x and y of the corners of some consecutive tiles; see ``origin``."""
+        return self.corners_of(slice(start, stop))
+
+    def corners_of(
+        self, tiles: NDArray[np.int64] | slice
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """x and y of the corners of these tiles; see ``origin``."""
         lead = self.spec.lead_px / self.spec.stride_px
-        row, col = self.cells[start:stop].T.astype(np.float64) - lead
+        row, col = self.cells[tiles].T.astype(np.float64) - lead
         return (
             np.rint(col * self.step.x).astype(np.int64),
             np.rint(row * self.step.y).astype(np.int64),
@@ -183,6 +192,8 @@ class TileBatch:
     index: NDArray[np.int64]
     """Positions in the plan."""
     pixels: Pixels
+    recolour: Recolour | None = None
+    """What is left to do to the pixels, where they are: the runtime's first step."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:
@@ -279,6 +290,24 @@ class Activation(StrEnum):
     SOFTMAX = "softmax"
 
 
+class Tta(StrEnum):
+    """Views of a tile that its scores are averaged over."""
+
+    NONE = "none"
+    FLIPS = "flips"
+    """As it is, mirrored along either axis and along both: four."""
+    D4 = "d4"
+    """All eight symmetries of the square."""
+
+
+class Precision(StrEnum):
+    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
+
+
 class Form(StrEnum):
     """How a detecting network says where an object is, in pixels of its tile."""
 
@@ -323,6 +352,8 @@ class OutputSpec:
     """Detection: points no farther apart than this are one object."""
     features: int = 0
     """Embedding: length of the vector."""
+    storage: Precision = Precision.FP32
+    """Embedding: how its numbers are stored, fp32 or fp16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,14 +365,9 @@ class InputSpec:
     dtype: str
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-class Precision(StrEnum):
-    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    BF16 = "bf16"
+    tta: Tta = Tta.NONE
+    stain: StainTarget | None = None
+    """The colours that tiles are given first; ``None`` where they stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +385,28 @@ class RuntimeRequest:
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+class Pool(StrEnum):
+    """How a named architecture's tokens (tiles, tokens, features) become one vector a tile."""
+
+    NONE = "none"
+    """It gives a vector by itself."""
+    FIRST = "first"
+    """The class token."""
+    MEAN = "mean"
+    """The mean of the patches' tokens."""
+    FIRST_AND_MEAN = "first-and-mean"
+    """One after the other: twice as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatorRef:
+    """Exactly which network makes a slide's score of its tiles' vectors."""
+
+    weights: Path
+    format: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,12 +444,22 @@ class ModelCard:
     format: str = "onnx"
     architecture: str = ""
     """Whose weights they are, where the format does not say: ``torchvision/resnet18``."""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """What the architecture is built with beside its defaults, by name."""
+    pool: Pool = Pool.NONE
+    aggregator: AggregatorRef | None = None
+    """The second network of a slide-classification."""
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
     scope: Scope = Scope()
     roles: tuple[tuple[str, Role], ...] = ()
     """Classes and what they stand for, as far as the card says."""
+
+    @property
+    def cell_name(self) -> str:
+        """What a cell of its heatmap is called."""
+        return "cell" if self.task is Task.SEGMENTATION else "tile"
 
     @property
     def positive_class(self) -> int:

@@ -44,8 +44,11 @@ def _root(
 def run(
     slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
     model: Annotated[
-        Path,
-        typer.Option(help="Folder with model.toml and weights, or NAME[@VERSION] in the store."),
+        list[Path],
+        typer.Option(
+            help="Folder with model.toml and weights, or NAME[@VERSION] in the store;"
+            " several at once."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
     mpp: Annotated[

@@ -75,14 +75,15 @@ def _draw_slide(axes: Axes, view: View) -> None:
 
 
 def _draw_heatmap(figure: Figure, axes: Axes, heatmap: Heatmap, view: View) -> None:
-    """Classes where there is one for each place, else scores; then the objects."""
-    if view.marks.classes is None:
+    """Objects where they were looked for, classes where each place has one, else scores."""
+    if heatmap.objects is not None:
+        _draw_cells(axes, heatmap, np.zeros((*heatmap.planned.shape, 4)))
+        _draw_objects(axes, heatmap.objects, view.flag)
+    elif view.marks.classes is not None:
+        _draw_classes(axes, heatmap, view.marks.classes)
+    else:
         _draw_scores(axes, heatmap)
         _draw_colour_bar(figure, view.flag)
-    else:
-        _draw_classes(axes, heatmap, view.marks.classes)
-    if heatmap.objects is not None:
-        _draw_objects(axes, heatmap.objects, view.flag)
 
 
 def _draw_classes(axes: Axes, heatmap: Heatmap, classes: NDArray[np.uint8]) -> None:
@@ -92,15 +93,18 @@ def _draw_classes(axes: Axes, heatmap: Heatmap, classes: NDArray[np.uint8]) -> N
     for n in range(len(names)):
         alpha = 0.65 if n == heatmap.model.positive_class else 0.25
         colours[1 + n] = to_rgba(_CLASSES[n % len(_CLASSES)], alpha)
-    rgba = colours[classes]
-    rgba[heatmap.missed] = to_rgba(_MISSED, 0.7)
-    _draw_cells(axes, heatmap, rgba)
+    _draw_cells(axes, heatmap, colours[classes])
 
 
 def _draw_objects(axes: Axes, objects: Objects, flag: Flag) -> None:
     """Those that count, each a dot."""
-    x, y = objects.only(objects.scores >= flag.threshold).middles.T
+    x, y = _counted(objects, flag).middles.T
     axes.plot(x, y, ".", color=_REGION, markersize=2, markeredgewidth=0)
+
+
+def _counted(objects: Objects, flag: Flag) -> Objects:
+    own = objects.classes == flag.model.positive_class
+    return objects.only(own & (objects.scores >= flag.threshold))
 
 
 def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
@@ -108,11 +112,12 @@ def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
     layer = heatmap.scores[heatmap.model.positive_class]
     rgba = _COLOURS(np.nan_to_num(layer))
     rgba[..., 3] = np.where(heatmap.assessed, 0.12 + 0.48 * np.nan_to_num(layer), 0)
-    rgba[heatmap.missed] = to_rgba(_MISSED, 0.7)
     _draw_cells(axes, heatmap, rgba)
 
 
 def _draw_cells(axes: Axes, heatmap: Heatmap, rgba: NDArray[np.float64]) -> None:
+    """(rows, cols, 4); what could not be assessed in grey."""
+    rgba[heatmap.missed] = to_rgba(_MISSED, 0.7)
     rows, cols = heatmap.planned.shape
     extent = (0, cols * heatmap.step.x, rows * heatmap.step.y, 0)
     axes.imshow(rgba, extent=extent, interpolation="nearest")
@@ -129,7 +134,7 @@ def _draw_colour_bar(figure: Figure, flag: Flag) -> None:
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _COLOURS), cax=axes)
     bar.ax.axhline(flag.threshold, color=_REGION, linewidth=2)
     bar.set_ticks([0, 0.25, 0.5, 0.75, 1])
-    bar.set_label(f"tile score for {flag.model.point.label}", fontsize=8)
+    bar.set_label(f"{flag.model.cell_name} score for {flag.model.point.label}", fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
 
@@ -148,6 +153,10 @@ def _draw_scale_bar(axes: Axes, view: View) -> None:
 
 def _draw_legend(axes: Axes, view: View) -> None:
     entries: list[Any] = [Line2D([], [], color=_OUTLINE, linewidth=0.8, label="tissue")]
+    if view.heatmap is not None and view.heatmap.objects is not None:
+        found = len(_counted(view.heatmap.objects, view.flag))
+        text = f"{found} objects: {view.flag.model.point.label}"
+        entries.append(Line2D([], [], color=_REGION, marker=".", linewidth=0, label=text))
     if view.flag.findings:
         text = f"score ≥ {view.flag.threshold:.2f}"
         entries.append(Line2D([], [], color=_REGION, linewidth=1.4, label=text))
@@ -167,7 +176,7 @@ def _draw_words(figure: Figure, flag: Flag) -> None:
     ref = flag.model.ref
     facts = (
         f"model {ref.name} {ref.version} ({ref.sha256[:8]}), policy {flag.policy},"
-        f" {flag.coverage:.1%} of {flag.planned} planned tiles assessed,"
+        f" {flag.coverage:.1%} of {flag.planned} planned {flag.model.cell_name}s assessed,"
         f" slide {flag.slide.fingerprint[:8]}"
     )
     figure.text(0.03, 0.025, facts, fontsize=7, va="center", color="#333333")

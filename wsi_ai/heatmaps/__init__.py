@@ -2,8 +2,18 @@
 
 from wsi_ai.heatmaps.canvas import Canvas, Keep
 from wsi_ai.heatmaps.dense import DenseCanvas
+from wsi_ai.heatmaps.found import ObjectsCanvas
 from wsi_ai.heatmaps.grid import Grid, TileCanvas
 from wsi_ai.heatmaps.journal import Journal
 from wsi_ai.heatmaps.zarr import write_heatmap
 
-__all__ = ["Canvas", "DenseCanvas", "Grid", "Journal", "Keep", "TileCanvas", "write_heatmap"]
+__all__ = [
+    "Canvas",
+    "DenseCanvas",
+    "Grid",
+    "Journal",
+    "Keep",
+    "ObjectsCanvas",
+    "TileCanvas",
+    "write_heatmap",
+]

@@ -1,6 +1,7 @@
 """A dense map averaged to the cells that a rule looks at.  Pure."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,23 +18,40 @@ def cell_side(um_per_px: float) -> int:
     return 1 << max(0, round(math.log2(CELL_UM / um_per_px)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """What of a dense map was to be assessed."""
+
+    squares: Mask
+    """One for each square of ``stride`` pixels."""
+    stride: int
+    tissue: Mask | None
+
+
 class Cells:
     """Takes a dense map's rows from the top, and fills one row of cells after the other."""
 
-    def __init__(self, shape: tuple[int, int, int], side: int, planned: Mask, stride: int) -> None:
-        """``planned`` says which squares of ``stride`` pixels were to be assessed."""
+    def __init__(self, shape: tuple[int, int, int], side: int, wanted: "Wanted") -> None:
         classes, height, width = shape
         self._side, self._height = side, height
         grid = math.ceil(height / side), math.ceil(width / side)
-        self._wanted = planned
-        self._rows = np.minimum(np.arange(height) // stride, planned.shape[0] - 1)
-        self._cols = np.minimum(np.arange(width) // stride, planned.shape[1] - 1)
+        self._wanted, planned = wanted.squares, wanted.squares
+        self._rows = np.minimum(np.arange(height) // wanted.stride, planned.shape[0] - 1)
+        self._cols = np.minimum(np.arange(width) // wanted.stride, planned.shape[1] - 1)
         middles = [
             np.minimum(np.arange(n) * side + side // 2, m - 1)
             for n, m in zip(grid, (height, width), strict=True)
         ]
         self.planned: Mask = planned[self._rows[middles[0]]][:, self._cols[middles[1]]]
-        """(rows, cols) of cells: where the middle was to be assessed."""
+        """(rows, cols) of cells: whose middle was to be assessed and lies on tissue."""
+        if (tissue := wanted.tissue) is not None:
+            down, along = (
+                middle * side_of // whole
+                for middle, side_of, whole in zip(
+                    middles, tissue.shape, (height, width), strict=True
+                )
+            )
+            self.planned = self.planned & tissue[down][:, along]
         self.scores = np.full((classes, *grid), np.nan, np.float32)
         self._top = 0
         self._waiting = np.empty((classes, 0, width), np.uint8)

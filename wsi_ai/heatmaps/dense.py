@@ -11,7 +11,7 @@ from wsi_ai.errors import OutputError
 from wsi_ai.geometry import Size, Step
 from wsi_ai.heatmaps.blend import Blender, DenseGrid
 from wsi_ai.heatmaps.canvas import Keep
-from wsi_ai.heatmaps.cells import Cells, cell_side
+from wsi_ai.heatmaps.cells import Cells, Wanted, cell_side
 from wsi_ai.heatmaps.pyramid import complete
 from wsi_ai.heatmaps.rows import DenseRows, stored
 from wsi_ai.heatmaps.zarr import write_heatmap
@@ -53,11 +53,12 @@ class DenseCanvas:
         shape = (len(card.classes), self._grid.size.height, self._grid.size.width)
         self._blender = Blender(self._grid, len(card.classes))
         self._rows = DenseRows(keep.folder / _NAME, keep, shape)
-        wanted = np.zeros(plan.grid, np.bool_)
-        wanted[tuple(plan.cells.T)] = True
+        squares = np.zeros(plan.grid, np.bool_)
+        squares[tuple(plan.cells.T)] = True
+        wanted = Wanted(squares, self._grid.stride, plan.tissue)
         um = self._step.x * plan.slide.known_spacing().x_um
         self._side = cell_side(um)
-        self._cells = Cells(shape, self._side, wanted, self._grid.stride)
+        self._cells = Cells(shape, self._side, wanted)
         self._done = self._restored()
 
     def _restored(self) -> int:

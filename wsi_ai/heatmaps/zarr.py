@@ -24,7 +24,7 @@ SMALLEST_LEVEL = 64
 _COLOURS = ("D55E00", "0072B2", "009E73", "CC79A7", "E69F00", "56B4E9")  # Okabe and Ito 2008
 
 
-def write_heatmap(path: Path, heatmap: Heatmap) -> None:
+def write_heatmap(path: Path, heatmap: Heatmap, window: "Window | None" = None) -> None:
     """Write ``heatmap`` as a new group at ``path``.
 
     Axes c, y, x; one channel per class, float32, NaN where not assessed; coarser levels are means
@@ -39,7 +39,7 @@ def write_heatmap(path: Path, heatmap: Heatmap) -> None:
         root.attrs["ome"] = {
             "version": "0.5",
             "multiscales": [multiscale("scores", place, len(levels), with_channels=True)],
-            "omero": omero(heatmap.model.classes, Window()),
+            "omero": omero(heatmap.model.classes, window or Window()),
         }
         masks = [np.asarray(np.isfinite(level).all(axis=0), np.uint8) for level in levels]
         _write_assessed(root.create_group("labels"), heatmap, masks)
