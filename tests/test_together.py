@@ -96,7 +96,7 @@ class Counting:
 class _CountingLevel:
     def __init__(self, level: EncodedLevel, number: int, counts: Counter[Any]) -> None:
         self._level, self._number, self._counts = level, number, counts
-        self.size, self.encoding = level.size, level.encoding
+        self.size, self.encoding, self.corner = level.size, level.encoding, level.corner
 
     def encoded(self, col: int, row: int) -> bytes | None:
         self._counts[self._number, col, row] += 1

@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wsi_ai.values import Colour, Form, OutputSpec, Precision, Scored, Task, TileSpec
+from wsi_ai.values import (
+    Colour,
+    Form,
+    OutputSpec,
+    Parity,
+    Precision,
+    Scored,
+    Task,
+    TileSpec,
+)
 from wsi_ai.windows import FittedWindow, FreeSize, fitted
 
 Table = Mapping[str, Any]
@@ -37,12 +46,14 @@ def tile_spec(card: Table) -> TileSpec:
     window = _window(card)
     centred = Task(card["task"]) in _OWN_FIELDS
     lead = (window.size_px - window.stride_px) // 2 if centred else 0
-    return TileSpec(window.size_px, float(image["mpp"]), window.stride_px, colour, lead)
+    parity = Parity(image.get("parity", Parity.NONE))
+    return TileSpec(window.size_px, float(image["mpp"]), window.stride_px, colour, lead, parity)
 
 
 def output_spec(card: Table) -> OutputSpec:
     given, plain = card["output"], OutputSpec()
     return OutputSpec(
+        name=given.get("name", plain.name),
         scale=float(given.get("scale", plain.scale)),
         margin_px=given.get("margin_px", plain.margin_px),
         form=Form(given.get("form", plain.form)),

@@ -42,7 +42,14 @@ class EncodedLevel(Protocol):
 
     @property
     def size(self) -> Size:
-        """Of the level, in its own pixels."""
+        """Of what is stored, in the level's own pixels.  All of the level, but for a glass of which
+        only a part was scanned."""
+        ...
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """x and y on the level at which the first tile begins; what is around the stored part is
+        white."""
         ...
 
     @property

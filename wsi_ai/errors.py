@@ -14,6 +14,7 @@
     * OutOfDeviceMemory   fewer tiles at once may fit
   * OutputError         results could not be written
     * Busy                another run is at work on the same slide
+    * Unsent              results were written, and their flag could not be kept for sending
   * SinkError           the settings of a sink: no flag can be sent through it
   * DeliveryError       a flag was not accepted this time, and what to do about it
     * TryAgain            the same flag may be accepted later
@@ -80,6 +81,10 @@ class OutputError(WsiAiError):
 
 class Busy(OutputError):
     """Another process is at work on the same slide with the same model."""
+
+
+class Unsent(OutputError):
+    """The results are there; their flag could not be kept for sending."""
 
 
 class SinkError(WsiAiError):

@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.card_input import input_complaint, input_spec
-from wsi_ai.card_output import output_complaint, output_spec, tile_spec
+from wsi_ai.card_checks import (
+    MPP_TOLERANCE,
+    contradiction,
+    keeps_tensors_elsewhere,
+    unfinished,
+)
+from wsi_ai.card_input import input_spec
+from wsi_ai.card_output import output_spec, tile_spec
 from wsi_ai.errors import ModelError
 from wsi_ai.values import (
     Activation,
@@ -18,6 +24,8 @@ from wsi_ai.values import (
     ModelRef,
     OperatingPoint,
     Pool,
+    Role,
+    Scope,
     Task,
     TileSpec,
     Tolerance,
@@ -56,7 +64,9 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
         raise ModelError(f"no model card: {named}: {error.strerror}") from None
     except ValueError as error:  # TOML or UTF-8
         raise ModelError(f"{named} is not valid TOML: {error}") from None
-    wrong = schemas.complaint("model-card-1", table) or _contradiction(table)
+    if left := unfinished(table):
+        raise ModelError(f"{named}: still to be filled in (TODO): {', '.join(left)}")
+    wrong = schemas.complaint("model-card-1", table) or contradiction(table)
     if wrong:
         raise ModelError(f"{named}: {wrong}")
     weights = _weights(manifest.parent, table["weights"], named)
@@ -80,22 +90,6 @@ def placeholder_card(model: Path) -> ModelCard:
     )
 
 
-def _contradiction(table: dict[str, Any]) -> str | None:
-    """What each field allows, but not together."""
-    if Task(table["task"]) is not Task.EMBEDDING and (wrong := _class_contradiction(table)):
-        return wrong
-    return input_complaint(table) or output_complaint(table)
-
-
-def _class_contradiction(table: dict[str, Any]) -> str | None:
-    classes, label = table["output"]["classes"], table["operating_point"]["class"]
-    if label not in classes:
-        return f"operating_point.class: {label!r} is none of output.classes {classes}"
-    if table["output"]["activation"] == Activation.SOFTMAX and len(classes) == 1:
-        return "output.activation: softmax over a single class is always 1; use sigmoid"
-    return None
-
-
 def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weights") -> Path:
     path: Path = folder / table["path"]
     if not path.resolve().is_relative_to(folder.resolve()):
@@ -109,6 +103,11 @@ def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weig
         raise ModelError(
             f"{path.name} is not the approved file: {field}.sha256 in {named} is"
             f" {table['sha256'][:12]}…, the file's is {digest[:12]}…; get the model again"
+        )
+    if table["format"] == "onnx" and keeps_tensors_elsewhere(path):
+        raise ModelError(
+            f"{path.name} keeps tensors in other files, which its SHA-256 does not vouch for;"
+            " save it as one file"
         )
     return path
 
@@ -131,7 +130,7 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
         classes=tuple(output.get("classes", ())),
         point=_point(table),
         task=Task(table["task"]),
-        mpp_tolerance=image.get("mpp_tolerance", 0.1),
+        mpp_tolerance=image.get("mpp_tolerance", MPP_TOLERANCE),
         input=input_spec(image),
         activation=Activation(output.get("activation", Activation.NONE)),
         output=output_spec(table),
@@ -143,5 +142,21 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
         tolerance=Tolerance(**table.get("tolerance", {})),
         manifest_sha256=digest,
         intended_use=table["card"]["intended_use"],
-        stain=table.get("scope", {}).get("stain"),
+        scope=_scope(table.get("scope", {})),
+        roles=tuple((name, Role(role)) for name, role in output.get("roles", {}).items()),
+    )
+
+
+def _scope(table: dict[str, Any]) -> Scope:
+    def listed(name: str) -> tuple[str, ...]:
+        told = table.get(name, ())
+        return (told,) if isinstance(told, str) else tuple(told)
+
+    low, high = table.get("mpp", (None, None))
+    return Scope(
+        stains=listed("stain"),
+        organs=listed("organ"),
+        specimens=listed("specimen"),
+        scanners=listed("scanners"),
+        mpp=None if low is None else (low, high),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.contracts import Post
-from wsi_ai.errors import OutputError, SlideError
+from wsi_ai.errors import OutputError, SlideError, Unsent
 from wsi_ai.exports.flag import Provenance
 from wsi_ai.exports.folder import claimed
 from wsi_ai.flags import Identity, Level
@@ -85,11 +85,14 @@ class Failures:
         flag = identified(unseen, identity)
         asked = {"slide": slide.fingerprint, "policy": self.policy.as_dict()}
         question = record.digest(asked)
-        told = provenance("none", question, datetime.now(UTC))
+        origin = provenance("none", question, datetime.now(UTC))
         try:
             with claimed(folder):
-                run = Run(told, question, asked, None, failed=True)
+                run = Run(origin, question, asked, None, failed=True)
                 body = write_results(folder, Assessment(flag), run, self.post)
+        except Unsent as error:
+            told = f"{reason}; and {error}"
+            return Outcome(path, Level.NOT_ASSESSED, told, folder, fresh=True)
         except OutputError as error:
             why, model = f"{reason}; and {error}", told_model(self.card)
             return Outcome(path, Level.NOT_ASSESSED, why, None, fresh=True, model=model)

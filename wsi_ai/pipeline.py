@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
 from wsi_ai.errors import StainUnclear
 from wsi_ai.flags import Flag
+from wsi_ai.haematoxylin import haematoxylin_density
 from wsi_ai.heatmaps import Canvas
 from wsi_ai.looking import Look, Looker, look_at
 from wsi_ai.qc import QualityLimits
@@ -93,7 +94,7 @@ class Pipeline:
         look = self.look(slide, self.limits, clock)
         if stopped := quality_gate(look.quality):
             return self._not_assessed(slide, look, stopped)
-        plan = plan_for(card, slide.info, look.tissue)
+        plan = plan_for(card, slide.info, look.tissue, haematoxylin_density(look.thumbnail))
         try:
             recolour = recolour_for(slide, plan, card)
         except StainUnclear as error:

@@ -41,6 +41,8 @@ class SlideInfo:
     fingerprint: str
     """SHA-256 of the file's content, in hex, so that a result names the bytes it came from."""
     vendor: str = "unknown"
+    scanner: str = ""
+    """Maker and model of the scanner in the file's own words, where they say more."""
     reader: str = "unknown"
     """The entry point that opened it."""
     icc_profile: bytes | None = field(default=None, repr=False)
@@ -103,6 +105,15 @@ class Colour(StrEnum):
     """After the slide's own profile, where it has one."""
 
 
+class Parity(StrEnum):
+    """Whose way of reading is followed to the pixel, where that is not our own."""
+
+    NONE = "none"
+    WSINFER = "wsinfer"
+    """Of WSInfer 0.6: tiles of a whole number of level-0 pixels, side by side from the corner,
+    black beyond the slide, and resized as Pillow does it (bilinear, antialiased)."""
+
+
 @dataclass(frozen=True, slots=True)
 class TileSpec:
     """What a model wants to see: square tiles of ``size_px`` at ``mpp`` micrometres per pixel."""
@@ -113,6 +124,7 @@ class TileSpec:
     color: Colour = Colour.RAW
     lead_px: int = 0
     """So many pixels of a tile lie before its cell, at the left and at the top."""
+    parity: Parity = Parity.NONE
 
     def __post_init__(self) -> None:
         if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:
@@ -249,6 +261,34 @@ class Task(StrEnum):
     """A vector of features; a second network makes one score a class of all of them."""
 
 
+class Role(StrEnum):
+    """What a class stands for."""
+
+    POSITIVE = "positive"
+    """What the model looks for."""
+    NEGATIVE = "negative"
+    """Tissue in which it is not."""
+    TISSUE = "tissue"
+    """Some kind of tissue, neither for nor against."""
+    BACKGROUND = "background"
+    """Glass."""
+    ARTEFACT = "artefact"
+    """Ink, folds, out of focus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The slides that a model was made for; what is empty the card does not say.  Any other slide
+    is not assessed."""
+
+    stains: tuple[str, ...] = ()
+    organs: tuple[str, ...] = ()
+    specimens: tuple[str, ...] = ()
+    scanners: tuple[str, ...] = ()
+    mpp: tuple[float, float] | None = None
+    """Finest and coarsest, of the slide itself: micrometres per level-0 pixel."""
+
+
 class Layout(StrEnum):
     NHWC = "nhwc"
     NCHW = "nchw"
@@ -306,6 +346,8 @@ class OutputSpec:
     """The shape of what a network gives for one tile, beside its classes.  A task uses its own
     fields; see ``scoring.output_shape``."""
 
+    name: str = ""
+    """Which output of an ONNX file; the first where it is empty."""
     scale: float = 1.0
     """Segmentation: pixels of the output to one of the tile."""
     margin_px: int = 0
@@ -349,6 +391,8 @@ class RuntimeRequest:
     precision: Precision = Precision.FP32
     batch_size: int | None = None
     """Tiles at once, at most; ``None`` is what suits the device."""
+    trust_pickle: bool = False
+    """Load weights that run code of their author's when they are loaded."""
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
@@ -420,8 +464,9 @@ class ModelCard:
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
-    stain: str | None = None
-    """The only one that it may judge; ``None`` where the card does not say."""
+    scope: Scope = Scope()
+    roles: tuple[tuple[str, Role], ...] = ()
+    """Classes and what they stand for, as far as the card says."""
 
     @property
     def cell_name(self) -> str:

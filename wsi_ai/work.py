@@ -4,6 +4,7 @@ Each step runs in a thread of its own, so that the device does not wait between 
 """
 
 import dataclasses
+import logging
 import shutil
 import threading
 import time
@@ -16,12 +17,12 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.contracts import Post, Slide, Watcher
-from wsi_ai.errors import OutputError, SlideError, Stopped
+from wsi_ai.errors import OutputError, SlideError, Stopped, Unsent
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Canvas, Keep
-from wsi_ai.identity import Cases, agreed, dicom_claim, identified, stain_complaint
+from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance, told_model
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
 from wsi_ai.readers.headers import case_header
@@ -32,6 +33,7 @@ from wsi_ai.tasks import open_canvas
 from wsi_ai.trouble import Trouble, trouble_in
 from wsi_ai.values import SlideInfo, TilePlan
 
+log = logging.getLogger(__name__)
 _THROUGH = object()
 
 
@@ -66,6 +68,7 @@ class SlideWork:
     force: bool
     cases: Cases
     post: Post
+    formats: tuple[str, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _epoch: float = field(default_factory=time.perf_counter)
 
@@ -163,7 +166,7 @@ class SlideWork:
         job.identity = None
         claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
         job.identity = agreed(claims)
-        if stopped := stain_complaint(job.identity, self.pipeline.runtime.card):
+        if stopped := scope_complaint(job.identity, self.pipeline.runtime.card):
             raise SlideError(stopped)
 
     def _read_ahead(self, job: SlideJob) -> None:
@@ -182,17 +185,36 @@ class SlideWork:
         job.prepared = None
 
     def _raise_early(self, job: SlideJob, flag: Flag) -> None:
-        job.early_s = job.clock.now()
-        self.post.put_early(flag_json(identified(flag, job.identity), self._provenance(job)))
+        """Where it cannot be kept the slide goes on: its final flag will be tried."""
+        at = job.clock.now()
+        try:
+            self.post.put_early(flag_json(identified(flag, job.identity), self._provenance(job)))
+        except OutputError as error:
+            log.error("an early flag was not sent: %s; the final one will be", error)  # noqa: TRY400
+        else:
+            job.early_s = at
 
     def _publish(self, job: SlideJob) -> None:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
-        told, question = self._provenance(job), record.digest(job.asked)
-        run = Run(told, question, job.asked, job.clock, failed=False, early_s=job.early_s)
+        origin, question = self._provenance(job), record.digest(job.asked)
+        run = Run(
+            origin,
+            question,
+            job.asked,
+            job.clock,
+            failed=False,
+            early_s=job.early_s,
+            formats=self.formats,
+        )
         whose = identified(job.assessment.flag, job.identity)
         assessment = dataclasses.replace(job.assessment, flag=whose)
-        flag = write_results(job.folder, assessment, run, self.post)
+        try:
+            flag = write_results(job.folder, assessment, run, self.post)
+        except Unsent as error:
+            told = self._untold(job, str(error), job.folder)
+            job.outcome = dataclasses.replace(told, fresh=True)
+            return
         shutil.rmtree(hidden(job.folder, "kept"), ignore_errors=True)
         job.outcome = outcome_of(job.path, flag, job.folder, fresh=True)
 
@@ -220,6 +242,7 @@ class SlideWork:
             "policy": self.policy.as_dict(),
             "runtime": self.pipeline.runtime.description,
             "software": record.software(),
+            **({"formats": list(self.formats)} if self.formats else {}),
         }
 
 

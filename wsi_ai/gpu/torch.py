@@ -32,7 +32,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         including_emulation=False
     ):
         raise DeviceError("this device has no instructions for bf16; give --precision fp16")
-    module = load_module(card)
+    module = load_module(card, trusted=request.trust_pickle)
     with device_errors("loading the model"):
         forward = open_forward(module, card, request.precision, device.torch_device)
     version = torch.__version__.partition("+")[0]
