@@ -73,6 +73,40 @@ def mean_network(side: int = 64, times: float = 1 / 255) -> onnx.ModelProto:
     return _model(nodes, T.UINT8, ["n", side, side, 3], ["n", 3], initial)
 
 
+def attention_head(
+    features: int = 3, steep: float = 20.0, middle: float = 0.75, lead: int = 0
+) -> onnx.ModelProto:
+    """Looks for red, the first feature: attention is the softmax of ``steep`` times it; the logit
+    is ``steep`` times its mean, so weighed, above ``middle``.  ``lead`` axes of 1 come first."""
+    shape = [1] * lead + ["n", features]
+    constants = {"zero": np.array([0]), "one": np.array([1]), "axis": np.array([lead + 1])}
+    constants |= {"all": np.arange(lead + 2), "flat": np.array([1])}
+    nodes = [
+        helper.make_node("Slice", ["vectors", "zero", "one", "axis"], ["red"]),
+        helper.make_node("Mul", ["red", "steep"], ["keen"]),
+        helper.make_node("Softmax", ["keen"], ["attention"], axis=lead),
+        helper.make_node("Mul", ["attention", "red"], ["parts"]),
+        helper.make_node("ReduceSum", ["parts", "all"], ["mean"], keepdims=0),
+        helper.make_node("Sub", ["mean", "middle"], ["over"]),
+        helper.make_node("Mul", ["over", "steep"], ["risen"]),
+        helper.make_node("Reshape", ["risen", "flat"], ["logit"]),
+    ]
+    initial = [numpy_helper.from_array(v.astype(np.int64), k) for k, v in constants.items()]
+    initial.append(numpy_helper.from_array(np.array(steep, np.float32), "steep"))
+    initial.append(numpy_helper.from_array(np.array(middle, np.float32), "middle"))
+    graph = helper.make_graph(
+        nodes,
+        "head",
+        [helper.make_tensor_value_info("vectors", T.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info("logit", T.FLOAT, [1]),
+            helper.make_tensor_value_info("attention", T.FLOAT, [1] * lead + ["n", 1]),
+        ],
+        initial,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
 def product_network(side: int = 64) -> onnx.ModelProto:
     """The mean of red over 255 by a matrix product, as a transformer computes: [n, 1]."""
     weights = np.zeros((side * side * 3, 1), np.float32)
@@ -194,6 +228,32 @@ def write_encoder(folder: Path, network: onnx.ModelProto, **fields: Any) -> Path
     digest = hashlib.sha256(weights).hexdigest()
     card = VECTORS.format(**{**plain, "output": "", "sha256": digest, **fields})
     (folder / "model.toml").write_text(card, "utf-8")
+    return folder
+
+
+SECOND = """
+[aggregator]
+path = "{path}"
+format = "{format}"
+sha256 = "{sha256}"
+[operating_point]
+class = "red"
+threshold = 0.5
+chosen_for = "tests"
+calibrated_on = "nothing"
+"""
+
+
+def write_slide_model(folder: Path, head: bytes, kind: str = "onnx", **fields: Any) -> Path:
+    """A model folder of a slide classification: ``mean_network``, then ``head``."""
+    said = 'activation = "sigmoid"\nclasses = ["red"]'
+    plain = {"name": "slide", "task": "slide-classification", "output": said}
+    write_encoder(folder, mean_network(), **{**plain, **fields})
+    path = f"head.{kind}"
+    (folder / path).write_bytes(head)
+    second = SECOND.format(path=path, format=kind, sha256=hashlib.sha256(head).hexdigest())
+    with (folder / "model.toml").open("a") as card:
+        card.write(second)
     return folder
 
 

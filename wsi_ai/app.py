@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from wsi_ai.approval import approved_model
-from wsi_ai.contracts import Post, Runtime, Watcher
+from wsi_ai.contracts import Aggregator, Post, Runtime, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.geometry import Spacing
 from wsi_ai.identity import Cases, load_cases
@@ -23,7 +23,7 @@ from wsi_ai.outcomes import Failures, Outcome, told_model
 from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Pipeline
 from wsi_ai.reading import HostTiles, SharedTiles
-from wsi_ai.registry import open_runtime, open_slide
+from wsi_ai.registry import open_aggregator, open_runtime, open_slide
 from wsi_ai.results import FORMATS, NoPost
 from wsi_ai.settings import Policy, Site, check_policy, load_policy, load_site
 from wsi_ai.together import OpenOnce, PartyWork, Silent
@@ -113,28 +113,28 @@ class _Shared:
     post: Post
 
 
+_Model = tuple[Runtime, Aggregator | None]
 _Refused = tuple[ModelCard, ModelError | DeviceError]
 
 
 def _opened(
     models: Sequence[Path], options: RunOptions, policy: Policy, site: Site
-) -> tuple[list[Runtime], list[_Refused]]:
+) -> tuple[list[_Model], list[_Refused]]:
     """Those that run, and those that do not, and why."""
-    runtimes, refused = list[Runtime](), list[_Refused]()
+    opened, refused = list[_Model](), list[_Refused]()
     for model in models:
         card = placeholder_card(model)
         try:
             card = load_card(approved_model(model, site))
             _refuse_vectors(card)
             check_policy(policy, card)
-            _refuse_twins(card, [runtime.card for runtime in runtimes])
+            _refuse_twins(card, [runtime.card for runtime, _ in opened])
             runtime = open_runtime(card, options.request())
             hold_to_golden(runtime)
+            opened.append((runtime, open_aggregator(card)))
         except (ModelError, DeviceError) as error:
             refused.append((card, error))
-        else:
-            runtimes.append(runtime)
-    return runtimes, refused
+    return opened, refused
 
 
 def _refuse_vectors(card: ModelCard) -> None:
@@ -148,15 +148,15 @@ def _refuse_twins(card: ModelCard, others: Sequence[ModelCard]) -> None:
         raise ModelError(f"two of the models are called {told_model(card)}; give each once")
 
 
-def _works(runtimes: Sequence[Runtime], options: RunOptions, shared: _Shared) -> list[SlideWork]:
+def _works(models: Sequence[_Model], options: RunOptions, shared: _Shared) -> list[SlideWork]:
     """One for each model, on one source of tiles."""
-    at_once = min((runtime.batch_size for runtime in runtimes), default=1)
+    at_once = min((runtime.batch_size for runtime, _ in models), default=1)
     source = SharedTiles(HostTiles(at_once, threads=len(os.sched_getaffinity(0))))
     look, triage, quality = LookOnce(), shared.policy.triage, shared.policy.quality
     opened = OpenOnce(partial(open_slide, spacing=options.spacing(), reader=options.reader))
     return [
         SlideWork(
-            pipeline=Pipeline(source, runtime, triage, quality, look),
+            pipeline=Pipeline(source, runtime, triage, quality, look, aggregate),
             policy=shared.policy,
             out=shared.out,
             open_slide=opened,
@@ -165,7 +165,7 @@ def _works(runtimes: Sequence[Runtime], options: RunOptions, shared: _Shared) ->
             post=shared.post,
             formats=options.formats,
         )
-        for runtime in runtimes
+        for runtime, aggregate in models
     ]
 
 

@@ -20,7 +20,7 @@ from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.manifest import load_card
 from wsi_ai.pipeline import Assessment, Pipeline
 from wsi_ai.reading import HostTiles
-from wsi_ai.registry import open_runtime, open_slide
+from wsi_ai.registry import open_aggregator, open_runtime, open_slide
 from wsi_ai.settings import Policy, check_policy, load_policy
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.tasks import open_canvas, plan_for
@@ -107,7 +107,7 @@ def _flag(slide: Slide, source: HostTiles, runtime: Runtime, policy: Policy) -> 
 
         def canvas(plan: TilePlan) -> Canvas:
             keep = Keep(Path(scratch), record.plan_digest(plan), runtime.batch_size)
-            return open_canvas(plan, runtime.card, keep)
+            return open_canvas(plan, runtime.card, keep, open_aggregator(runtime.card))
 
         clock = Stopwatch(time.perf_counter())
         made = pipeline.prepare(slide, canvas, clock)

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size
 from wsi_ai.messages import Endpoint, Message, Receipt
-from wsi_ai.values import Encoding, ModelCard, Predictions, SlideInfo, TileBatch, TilePlan
+from wsi_ai.values import (
+    Encoding,
+    ModelCard,
+    Predictions,
+    SlideInfo,
+    SlideScores,
+    TileBatch,
+    TilePlan,
+)
 
 
 class Slide(Protocol):
@@ -100,6 +108,17 @@ class Runtime(Protocol):
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
         """One ``Predictions`` a batch, in order.  Raises DeviceError."""
+        ...
+
+
+class Aggregator(Protocol):
+    """The second network of a slide classification."""
+
+    def __call__(self, features: NDArray[np.float32]) -> SlideScores:
+        """From the vectors (tiles, features) of all tiles that have one; at least one does.
+
+        Raises ModelError or DeviceError.
+        """
         ...
 
 

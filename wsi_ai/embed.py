@@ -14,6 +14,7 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.app import RunOptions, make_folder
+from wsi_ai.approval import approved_model
 from wsi_ai.contracts import Slide, Watcher
 from wsi_ai.embedded import Embedded, EmbeddingRun, known, write_embedding, write_refusal
 from wsi_ai.errors import ModelError, Stopped
@@ -25,7 +26,7 @@ from wsi_ai.outcomes import folder_for
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
-from wsi_ai.settings import load_policy
+from wsi_ai.settings import load_policy, load_site
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.together import Silent
 from wsi_ai.trouble import trouble_in
@@ -54,7 +55,7 @@ def embed_slides(
     make_folder(out)
     if hdf5:
         check_hdf5()
-    card = load_card(model)
+    card = load_card(approved_model(model, load_site(options.trusted_keys)))
     if card.task not in _VECTORS:
         raise ModelError(
             f"{card.ref.name} is a {card.task.value} model and gives no embeddings; use: wsi-ai run"

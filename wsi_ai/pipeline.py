@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
+from wsi_ai.contracts import Aggregator, Runtime, Slide, TileSource, Watcher
 from wsi_ai.errors import StainUnclear
 from wsi_ai.flags import Flag
 from wsi_ai.haematoxylin import haematoxylin_density
@@ -80,6 +80,8 @@ class Pipeline:
     policy: TriagePolicy
     limits: QualityLimits
     look: Looker = look_at
+    aggregate: Aggregator | None = None
+    """A slide classification's second network."""
 
     def prepare(
         self, slide: Slide, open_canvas: Callable[[TilePlan], Canvas], clock: Stopwatch

@@ -6,6 +6,8 @@ A plug-in is a package with an entry point in one of the groups:
 * ``wsi_ai.runtimes``, named by the model format it runs, and by the kind of device where that is
   not the host's processor (``onnx``, ``onnx.cuda``):
   ``open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime``
+* ``wsi_ai.aggregators``, named by the format of the second network of a slide classification:
+  ``open_aggregator(card: ModelCard) -> Aggregator``
 * ``wsi_ai.sinks``, named by the scheme of the URLs it sends to:
   ``open_sink(endpoint: Endpoint) -> Sink``
 """
@@ -16,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.contracts import Runtime, Sink, Slide
+from wsi_ai.contracts import Aggregator, Runtime, Sink, Slide
 from wsi_ai.errors import NoDevice, SinkError, UnknownFormat
 from wsi_ai.geometry import Spacing
 from wsi_ai.messages import Endpoint
@@ -76,6 +78,24 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
         except NoDevice as error:
             log.info("not %s: %s", device, error)
     return _open(card, request, _HOST)
+
+
+def open_aggregator(card: ModelCard) -> Aggregator | None:
+    """The second network of a slide classification, tried once; ``None`` where the card has none.
+    Raises ModelError or DeviceError."""
+    if card.aggregator is None:
+        return None
+    found = {point.name: point for point in entry_points(group="wsi_ai.aggregators")}
+    if card.aggregator.format not in found:
+        raise NoDevice(f"nothing installed runs {card.aggregator.format} aggregators")
+    try:
+        aggregate: Aggregator = found[card.aggregator.format].load()(card)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(card.aggregator.format, "torch")
+        raise NoDevice(
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
+        ) from None
+    return aggregate
 
 
 def devices(card: ModelCard) -> list[str]:

@@ -47,11 +47,21 @@ class Evidence:
     unseen: Spots | None = None
     """As many objects as can be, each as sure as can be, in every planned cell without a score."""
     cell_name: str = "tile"
+    slide_score: float | None = None
+    """What a model that judges slides as a whole says of this one; NaN where it cannot say."""
 
     def at_best(self) -> "Evidence":
         """As if every planned tile that was not seen were as positive as can be."""
         scores = np.where(self.planned & np.isnan(self.scores), 1.0, self.scores)
-        return replace(self, scores=scores, spots=_joined(self.spots, self.unseen))
+        spots = _joined(self.spots, self.unseen)
+        return replace(self, scores=scores, spots=spots, slide_score=self._slide_at_best())
+
+    def _slide_at_best(self) -> float | None:
+        """Nobody knows what a whole says with one part more, so anything is possible."""
+        if self.slide_score is None:
+            return None
+        known = math.isfinite(self.slide_score) and not np.any(np.isnan(self.scores[self.planned]))
+        return self.slide_score if known else 1.0
 
 
 def _joined(one: Spots | None, other: Spots | None) -> Spots | None:
@@ -163,6 +173,25 @@ class TopMean:
         return (
             f"the {self.top_tiles} {evidence.cell_name}s most like {label} score"
             f" {self.score(evidence):.2f} on average; the rule asks for {threshold:.2f}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SlideScore:
+    """The slide as a whole reaches the threshold: the only rule of a model that judges slides.
+
+    Not monotone in tiles, for one tile more may lower such a score.  So nothing is said before
+    all have passed, and where one could not be seen anything is possible.
+    """
+
+    def score(self, evidence: Evidence) -> float:
+        said = evidence.slide_score
+        return said if said is not None and math.isfinite(said) else 0.0
+
+    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
+        return (
+            f"the slide as a whole scores {self.score(evidence):.2f} for {label};"
+            f" the rule asks for {threshold:.2f}"
         )
 
 

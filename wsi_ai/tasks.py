@@ -5,7 +5,16 @@ A further task is a line in ``_CANVASES``.
 
 from collections.abc import Callable, Mapping
 
-from wsi_ai.heatmaps import Canvas, DenseCanvas, Keep, ObjectsCanvas, TileCanvas, VectorCanvas
+from wsi_ai.contracts import Aggregator
+from wsi_ai.heatmaps import (
+    Canvas,
+    DenseCanvas,
+    Keep,
+    ObjectsCanvas,
+    SlideCanvas,
+    TileCanvas,
+    VectorCanvas,
+)
 from wsi_ai.planning import Likely, in_rows, plan_tiles
 from wsi_ai.values import Mask, ModelCard, SlideInfo, Task, TilePlan
 
@@ -30,6 +39,13 @@ def plan_for(
     return in_rows(plan) if card.task is Task.SEGMENTATION else plan
 
 
-def open_canvas(plan: TilePlan, card: ModelCard, keep: Keep) -> Canvas:
-    """Empty, or with what an earlier run has kept.  Raises OutputError."""
+def open_canvas(
+    plan: TilePlan, card: ModelCard, keep: Keep, aggregate: Aggregator | None = None
+) -> Canvas:
+    """Empty, or with what an earlier run has kept.  Raises OutputError.
+
+    ``aggregate`` is a slide classification's second network.
+    """
+    if aggregate is not None:
+        return SlideCanvas(plan, card, keep, aggregate)
     return _CANVASES[card.task](plan, card, keep)

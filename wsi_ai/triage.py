@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from wsi_ai.findings import find_regions
 from wsi_ai.flags import Flag, Level, Quality, Status
-from wsi_ai.rules import Area, Evidence, Rule, Spots
-from wsi_ai.values import Heatmap, ModelCard, Objects, SlideInfo
+from wsi_ai.rules import Area, Evidence, Rule, SlideScore, Spots
+from wsi_ai.values import Heatmap, Mask, ModelCard, Objects, SlideInfo, Task
 
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690a")
 
@@ -37,11 +37,16 @@ class TriagePolicy:
     def threshold_for(self, card: ModelCard) -> float:
         return card.point.threshold if self.threshold is None else self.threshold
 
+    def rule_for(self, card: ModelCard) -> Rule:
+        """The policy's; of a model that judges slides as a whole, the one that such a model has."""
+        return SlideScore() if card.task is Task.SLIDE_CLASSIFICATION else self.rule
+
 
 def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
     """Judge one slide.  The order of the rule is the order of its safety, see ``_judge``."""
     evidence, threshold = evidence_of(heatmap), policy.threshold_for(heatmap.model)
-    positive = np.nan_to_num(evidence.scores, nan=-1.0) >= threshold
+    positive = _positive(heatmap, evidence, threshold)
+    rule = policy.rule_for(heatmap.model)
     level, reason = _judge(heatmap, evidence, policy, quality)
     return Flag(
         flag_id=flag_id(heatmap.slide, heatmap.model),
@@ -51,7 +56,7 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
         policy=policy.name,
         level=level,
         reason=reason,
-        score=None if level is Level.NOT_ASSESSED else policy.rule.score(evidence),
+        score=None if level is Level.NOT_ASSESSED else rule.score(evidence),
         threshold=threshold,
         coverage=heatmap.coverage,
         planned=int(heatmap.planned.sum()),
@@ -61,10 +66,17 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
     )
 
 
+def _positive(heatmap: Heatmap, evidence: Evidence, threshold: float) -> Mask:
+    """Cells that count; none where it is the slide that is judged, for attention is no score."""
+    if heatmap.of_slide:
+        return np.zeros(heatmap.planned.shape, np.bool_)
+    return np.greater_equal(np.nan_to_num(evidence.scores, nan=-1.0), threshold)
+
+
 def is_met(heatmap: Heatmap, policy: TriagePolicy) -> bool:
-    """Is the rule met by what was seen so far?  Then it stays met."""
+    """Is the rule met by what was seen so far?  Then it stays met; so never where it might not."""
     threshold = policy.threshold_for(heatmap.model)
-    return policy.rule.score(evidence_of(heatmap)) >= threshold
+    return not heatmap.of_slide and policy.rule.score(evidence_of(heatmap)) >= threshold
 
 
 def not_assessed(
@@ -90,7 +102,7 @@ def not_assessed(
 
 def evidence_of(heatmap: Heatmap) -> Evidence:
     """The class of the operating point, where every class has a score."""
-    layer = heatmap.scores[heatmap.model.positive_class].astype(np.float64)
+    layer = heatmap.shown.astype(np.float64)
     seen = np.where(heatmap.assessed, layer, np.nan)
     return Evidence(
         seen,
@@ -99,7 +111,13 @@ def evidence_of(heatmap: Heatmap) -> Evidence:
         spots=None if heatmap.objects is None else _spots(heatmap, heatmap.objects),
         unseen=None if heatmap.objects is None else _unseen(heatmap, heatmap.objects),
         cell_name=heatmap.model.cell_name,
+        slide_score=_slide_score(heatmap) if heatmap.of_slide else None,
     )
+
+
+def _slide_score(heatmap: Heatmap) -> float:
+    said = heatmap.slide_scores
+    return math.nan if said is None else float(said[heatmap.model.positive_class])
 
 
 def _spots(heatmap: Heatmap, objects: Objects) -> Spots:
@@ -181,13 +199,16 @@ def _judge(
     stopped = quality_gate(quality)
     if stopped or not heatmap.planned.any():
         return Level.NOT_ASSESSED, stopped or "no tissue was found on the slide"
-    if policy.rule.score(evidence) >= threshold:
-        return Level.EXPEDITE, policy.rule.told(evidence, threshold, label)
-    could_be = policy.rule.score(evidence.at_best()) >= threshold
-    if could_be or heatmap.coverage < policy.min_coverage:
+    rule, covered = policy.rule_for(heatmap.model), heatmap.coverage >= policy.min_coverage
+    if rule.score(evidence) >= threshold and (covered or not heatmap.of_slide):
+        return Level.EXPEDITE, rule.told(evidence, threshold, label)
+    if heatmap.of_slide and heatmap.slide_scores is None and covered:
+        return Level.NOT_ASSESSED, "the model gave no number for this slide"
+    could_be = rule.score(evidence.at_best()) >= threshold
+    if could_be or not covered:
         return (
             Level.NOT_ASSESSED,
             f"only {math.floor(heatmap.coverage * 1000) / 10:.1f} % of the tissue could be"
             " assessed, and what was not seen could change the answer",
         )
-    return Level.STANDARD, policy.rule.told(evidence, threshold, label)
+    return Level.STANDARD, rule.told(evidence, threshold, label)

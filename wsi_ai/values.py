@@ -223,6 +223,16 @@ class VectorChunk:
     """(tiles, features)."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class SlideScores:
+    """What is said of a slide as a whole."""
+
+    scores: NDArray[np.float32]
+    """(classes,) in 0..1."""
+    attention: NDArray[np.float32]
+    """(tiles,): how much each weighed, in whatever unit the network has."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRef:
     """Exactly which model: the digest is that of its weights."""
@@ -527,6 +537,25 @@ class Heatmap:
     """(rows, cols): which cells were meant to be assessed."""
     objects: Objects | None = None
     """Of a detecting model, whose scores are those of a cell's surest object of each class."""
+    slide_scores: NDArray[np.float32] | None = None
+    """(classes,): of a slide classification, once all tiles have passed.  Its ``scores`` are the
+    attention that tiles got, stretched to 0..1 over the slide: no probability of anything."""
+
+    @property
+    def of_slide(self) -> bool:
+        """The model judges the slide as a whole."""
+        return self.model.task is Task.SLIDE_CLASSIFICATION
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the layers of ``scores`` are."""
+        return ("attention",) if self.of_slide else self.model.classes
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """(rows, cols): the layer that people look at first."""
+        layer: NDArray[np.float32] = self.scores[0 if self.of_slide else self.model.positive_class]
+        return layer
 
     @property
     def assessed(self) -> Mask:

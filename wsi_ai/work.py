@@ -229,7 +229,8 @@ class SlideWork:
         about["plan"] = record.plan_digest(plan)
         keep = Keep(hidden(job.folder, "kept"), record.digest(about), size)
         card = self.pipeline.runtime.card
-        return job.held.enter_context(closing(open_canvas(plan, card, keep)))
+        canvas = open_canvas(plan, card, keep, self.pipeline.aggregate)
+        return job.held.enter_context(closing(canvas))
 
     def _asked(self, slide: SlideInfo, identity: Identity | None) -> dict[str, Any]:
         """Everything that the answer depends on."""

@@ -27,6 +27,21 @@ class Red(torch.nn.Module):
         return self.pick(planes.float() / self.shade).mean((2, 3)).clamp(0, 1)
 
 
+class AttentionHead(torch.nn.Module):
+    """What ``models_for_tests.attention_head`` computes, for (n, 3) or (1, n, 3) alone."""
+
+    def __init__(self, lead: int) -> None:
+        super().__init__()
+        self.axes = 2 + lead
+
+    def forward(self, vectors: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if vectors.dim() != self.axes:
+            raise ValueError("not these axes")
+        red = vectors[..., 0].reshape(-1)
+        attention = torch.softmax(20.0 * red, 0)
+        return (20.0 * ((attention * red).sum() - 0.75)).reshape(1, 1), attention
+
+
 class Nets:
     """Files of a network for batches of any size."""
 

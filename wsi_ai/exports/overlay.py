@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wsi_ai.flags import STATEMENT, Flag, Level
 from wsi_ai.thumbnail import Thumbnail
-from wsi_ai.values import Heatmap, Marks, Mask, Objects
+from wsi_ai.values import Heatmap, Marks, Mask, Objects, Task
 
 _LONG_SIDE_IN, _DPI = 9.0, 150
 _COLOURS = colormaps["viridis"]  # perceptually even, and safe for the colour-blind
@@ -109,7 +109,7 @@ def _counted(objects: Objects, flag: Flag) -> Objects:
 
 def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
     """Colour says how much, opacity keeps the tissue readable where there is little."""
-    layer = heatmap.scores[heatmap.model.positive_class]
+    layer = heatmap.shown
     rgba = _COLOURS(np.nan_to_num(layer))
     rgba[..., 3] = np.where(heatmap.assessed, 0.12 + 0.48 * np.nan_to_num(layer), 0)
     _draw_cells(axes, heatmap, rgba)
@@ -132,9 +132,12 @@ def _draw_regions(axes: Axes, flag: Flag) -> None:
 def _draw_colour_bar(figure: Figure, flag: Flag) -> None:
     axes = figure.add_axes((0.86, 0.3, 0.022, 0.45))
     bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _COLOURS), cax=axes)
-    bar.ax.axhline(flag.threshold, color=_REGION, linewidth=2)
     bar.set_ticks([0, 0.25, 0.5, 0.75, 1])
-    bar.set_label(f"{flag.model.cell_name} score for {flag.model.point.label}", fontsize=8)
+    if flag.model.task is Task.SLIDE_CLASSIFICATION:
+        bar.set_label("attention, least to most on this slide; no probability", fontsize=8)
+    else:
+        bar.ax.axhline(flag.threshold, color=_REGION, linewidth=2)
+        bar.set_label(f"{flag.model.cell_name} score for {flag.model.point.label}", fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
 

@@ -1,5 +1,6 @@
 """Predictions back on the slide, and what comes of them on disk."""
 
+from wsi_ai.heatmaps.attention import SlideCanvas
 from wsi_ai.heatmaps.canvas import Canvas, Keep
 from wsi_ai.heatmaps.dense import DenseCanvas
 from wsi_ai.heatmaps.found import ObjectsCanvas
@@ -16,6 +17,7 @@ __all__ = [
     "Journal",
     "Keep",
     "ObjectsCanvas",
+    "SlideCanvas",
     "TileCanvas",
     "VectorCanvas",
     "Vectors",

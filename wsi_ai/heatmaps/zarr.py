@@ -39,7 +39,7 @@ def write_heatmap(path: Path, heatmap: Heatmap, window: "Window | None" = None) 
         root.attrs["ome"] = {
             "version": "0.5",
             "multiscales": [multiscale("scores", place, len(levels), with_channels=True)],
-            "omero": omero(heatmap.model.classes, window or Window()),
+            "omero": omero(heatmap.channels, window or Window()),
         }
         masks = [np.asarray(np.isfinite(level).all(axis=0), np.uint8) for level in levels]
         _write_assessed(root.create_group("labels"), heatmap, masks)

@@ -10,7 +10,7 @@ import torch
 from wsi_ai.scoring import scale_and_shift
 from wsi_ai.values import Layout, ModelCard, Precision
 
-TORCH_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError)
+TORCH_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError, torch.jit.Error)
 """What a module raises on tiles that it was not made for; those of a device are RuntimeErrors."""
 _AUTOCAST = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
 
