@@ -11,7 +11,7 @@ import pytest
 
 from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai.app import run_slides
-from wsi_ai.contracts import EncodedLevel, Runtime
+from wsi_ai.contracts import EncodedLevel, Runtime, Slide
 from wsi_ai.errors import DeviceError, ModelError, TileUnreadable
 from wsi_ai.flags import Level
 from wsi_ai.geometry import Size
@@ -175,9 +175,19 @@ def positions(batches: Iterator[TileBatch]) -> list[int]:
     return [int(i) for batch in batches for i in batch.index]
 
 
+class Reusing(RegionTiles):
+    """Every batch in the same memory, as a reader may."""
+
+    def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
+        memory = np.empty((self.batch_size, 64, 64, 3), np.uint8)
+        for batch in super().__call__(slide, plan, start):
+            memory[: len(batch.index)] = np.asarray(batch.pixels)
+            yield TileBatch(batch.slide_id, batch.index, memory[: len(batch.index)])
+
+
 def test_models_that_come_in_at_different_tiles_each_get_their_own() -> None:
     slide = PaintedSlide()
-    shared, plan = SharedTiles(RegionTiles(8, 1)), plan_of(slide)
+    shared, plan = SharedTiles(Reusing(8, 1)), plan_of(slide)
     late, early = shared(slide, plan, 24), shared(slide, plan, 8)
     first = next(late)
     red = np.asarray(first.pixels)[:, 0, 0, 0].copy()

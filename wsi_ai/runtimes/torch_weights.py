@@ -5,7 +5,7 @@ import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.runtimes.torch_encoders import Pooled, arguments_for
 from wsi_ai.runtimes.torch_pickles import load_pickled, load_state, plain_state
 from wsi_ai.scoring import first_line
-from wsi_ai.values import ModelCard
+from wsi_ai.values import ModelCard, Pool, Task
 
 _PLAIN = ("archive_format", "archive_version", "byteorder")
 _BROKEN = (
@@ -25,6 +26,7 @@ _BROKEN = (
     KeyError,
     OSError,
     RuntimeError,
+    TypeError,
     ValueError,
     pickle.UnpicklingError,
     zipfile.BadZipFile,
@@ -122,33 +124,37 @@ def _pickled(path: Path, *, trusted: bool) -> torch.nn.Module:
 
 
 def _named(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
-    module = build(card.architecture, len(card.classes))
+    vectors = card.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
+    classes = 0 if vectors else len(card.classes)
+    module = build(card.architecture, classes, dict(card.arguments))
     if card.weights.suffix == ".safetensors":
         weights = plain_state(card.weights, _module("safetensors.torch").load_file(card.weights))
     else:
         weights = load_state(card.weights, trusted=trusted)
     module.load_state_dict(weights)
-    return module.eval()
+    whole = module if card.pool is Pool.NONE else Pooled(module, card.pool)
+    return whole.eval()
 
 
-def build(architecture: str, classes: int) -> torch.nn.Module:
-    """An untrained network by its name.  Raises DeviceError where its library is missing,
-    ValueError or RuntimeError where that does not know it."""
+def build(
+    architecture: str, classes: int, arguments: Mapping[str, Any] | None = None
+) -> torch.nn.Module:
+    """An untrained network by its name; nothing is downloaded.  Raises DeviceError where its
+    library is missing, ValueError, TypeError or RuntimeError where that does not know it."""
     library, _, name = architecture.partition("/")
-    return _ARCHITECTURES[library](name, classes)
+    return _ARCHITECTURES[library](name, classes, arguments or {})
 
 
-def _of_torchvision(name: str, classes: int) -> torch.nn.Module:
+def _of_torchvision(name: str, classes: int, arguments: Mapping[str, Any]) -> torch.nn.Module:
     module: torch.nn.Module = _module("torchvision").models.get_model(
-        name, weights=None, num_classes=classes
+        name, weights=None, num_classes=classes, **arguments
     )
     return module
 
 
-def _of_timm(name: str, classes: int) -> torch.nn.Module:
-    module: torch.nn.Module = _module("timm").create_model(
-        name, pretrained=False, num_classes=classes
-    )
+def _of_timm(name: str, classes: int, arguments: Mapping[str, Any]) -> torch.nn.Module:
+    given = {"num_classes": classes, **arguments_for(arguments)}
+    module: torch.nn.Module = _module("timm").create_model(name, pretrained=False, **given)
     return module
 
 
