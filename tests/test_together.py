@@ -212,6 +212,26 @@ def test_what_the_reader_raises_reaches_every_model() -> None:
             next(branch)
 
 
+def test_the_walk_ends_with_the_last_model_that_leaves() -> None:
+    ended = []
+
+    class Walking(RegionTiles):
+        def __call__(self, *given: Any) -> Iterator[TileBatch]:
+            try:
+                yield from super().__call__(*given)
+            finally:
+                ended.append(True)
+
+    slide = PaintedSlide()
+    shared, plan = SharedTiles(Walking(8, 1)), plan_of(slide)
+    branches = [shared(slide, plan, 0) for _ in range(2)]
+    next(branches[0])
+    branches[0].close()
+    assert not ended
+    branches[1].close()
+    assert ended
+
+
 def test_nothing_is_kept_for_a_model_that_has_left() -> None:
     slide = PaintedSlide()
     shared, plan = SharedTiles(RegionTiles(8, 1)), plan_of(slide)

@@ -1,7 +1,7 @@
 """One walk over a slide's tiles for all the models that want the same ones."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -64,8 +64,11 @@ class _Pass:
         return branch
 
     def drop(self, branch: "Branch") -> None:
+        """With the last one the walk ends, and its threads with it."""
         if branch in self._branches:
             self._branches.remove(branch)
+        if not self._branches and isinstance(self._batches, Generator):
+            self._batches.close()
 
     def pull(self) -> None:
         """Read the next batch for all who want it.  Raises StopIteration, or what the walk does:
