@@ -2,8 +2,9 @@
 
     python benchmarks/flags.py [--json] [--flags 10000] [--kills 20]
 
-Every figure is measured with real processes over real sockets: the relay, and the reference
-receiver, each in its own.  The outbox is an SQLite file on the disk that TMPDIR names.
+Every figure of delivery is measured with real processes over real sockets: the relay, and the
+reference receiver, each in its own.  The outbox is an SQLite file on the disk that TMPDIR names.
+How early a flag is raised is measured by time_to_flag.py, and told here too.
 """
 
 import argparse
@@ -279,6 +280,13 @@ def _repeated(arrivals: Arrivals) -> int:
     return len(arrivals) - len({event_id for event_id, *_ in arrivals})
 
 
+def time_to_flag() -> list[Figure]:
+    """See time_to_flag.py, which also makes a table of it."""
+    import time_to_flag as early
+
+    return [Figure(*row) for row in early.figures(early.measured())]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
@@ -289,6 +297,7 @@ def main() -> int:
         folder = Path(name)
         figures = [relay_speed(folder), *latency(folder)]
         figures += faults(folder, asked.flags, asked.kills)
+    figures += time_to_flag()
     for figure in figures:
         print(json.dumps(vars(figure)) if asked.json else f"{figure.name}: {figure.value}")
     return 0

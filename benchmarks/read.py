@@ -101,7 +101,9 @@ def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
     """Decode what the plan needs, once, and nothing else."""
     level = slide.encoded_level(plan.level)
     fetch, tile = fetcher(level), level.encoding.tile
-    jobs = schedule(StoredGrid(level.size, tile), placement(plan, 0), len(plan), 0).jobs
+    jobs = schedule(
+        StoredGrid(level.size, tile), placement(plan, 0, level.corner), len(plan), 0
+    ).jobs
     kept = [np.zeros((tile.height, tile.width, 3), np.uint8) for _ in range(WORKERS)]
 
     def run() -> int:

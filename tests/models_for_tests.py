@@ -36,6 +36,29 @@ def red_network(side: int = 64, layout: str = "nhwc", dtype: str = "uint8") -> o
     return _model(nodes, kind, shape, ["n", 1], initial)
 
 
+def corner_network(side: int = 64) -> onnx.ModelProto:
+    """The mean of red over 255 in the upper left corner (half the height, a quarter of the width),
+    as a logit between -4 and 4: [n, 1].  No view of the tile but itself scores the same."""
+    constants = {
+        "start": np.array([0, 0, 0]),
+        "end": np.array([side // 2, side // 4, 1]),
+        "axes": np.array([1, 2, 3]),
+        "flat": np.array([-1, 1]),
+    }
+    nodes = [
+        helper.make_node("Cast", ["tiles"], ["float"], to=T.FLOAT),
+        helper.make_node("Slice", ["float", "start", "end", "axes"], ["corner"]),
+        helper.make_node("ReduceMean", ["corner", "axes"], ["mean"], keepdims=0),
+        helper.make_node("Reshape", ["mean", "flat"], ["column"]),
+        helper.make_node("Mul", ["column", "steep"], ["risen"]),
+        helper.make_node("Sub", ["risen", "four"], ["score"]),
+    ]
+    initial = [numpy_helper.from_array(v.astype(np.int64), k) for k, v in constants.items()]
+    initial.append(numpy_helper.from_array(np.array(8 / 255, np.float32), "steep"))
+    initial.append(numpy_helper.from_array(np.array(4, np.float32), "four"))
+    return _model(nodes, T.UINT8, ["n", side, side, 3], ["n", 1], initial)
+
+
 def product_network(side: int = 64) -> onnx.ModelProto:
     """The mean of red over 255 by a matrix product, as a transformer computes: [n, 1]."""
     weights = np.zeros((side * side * 3, 1), np.float32)
@@ -97,6 +120,7 @@ size_px = {side}
 mpp = {mpp}
 layout = "{layout}"
 dtype = "{dtype}"
+{input}
 [output]
 activation = "{activation}"
 classes = {classes}
@@ -116,7 +140,7 @@ limitations = "All."
 
 FIELDS: dict[str, Any] = {
     "name": "red", "side": 64, "mpp": 0.5, "layout": "nhwc", "dtype": "uint8",
-    "activation": "none", "classes": '["red"]', "label": "red", "threshold": 0.5,
+    "activation": "none", "classes": '["red"]', "label": "red", "threshold": 0.5, "input": "",
 }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """The demo model on sample slides: what was planted is found, where it was planted."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import shapely
@@ -10,6 +11,7 @@ import shapely
 from tests.conftest import DEMO_MODEL
 from wsi_ai.app import run_slides
 from wsi_ai.flags import Level
+from wsi_ai.results import NoPost
 
 SEEDS = (31, 32, 33, 34, 35)
 """None of them was trained on."""
@@ -54,10 +56,26 @@ def test_the_planted_tumour_is_found_where_it_was_planted(
     assert covered > 0.2
 
 
-def test_a_slide_with_a_tumour_is_expedited(sample: Callable[..., Path], tmp_path: Path) -> None:
-    slide = sample(seed=1, tumour=True)
-    (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path)
-    assert outcome.level is Level.EXPEDITE
+class EarlyFlags(NoPost):
+    """Keeps the early ones."""
+
+    def __init__(self) -> None:
+        self.got: list[Mapping[str, Any]] = []
+
+    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        self.got.append(flag)
+        return dict(flag)
+
+
+def test_a_slide_with_a_tumour_is_expedited_before_a_quarter_of_it_was_seen(
+    sample: Callable[..., Path], tmp_path: Path
+) -> None:
+    """benchmarks/time_to_flag.py measures ten slides."""
+    slide, post = sample(seed=1, tumour=True), EarlyFlags()
+    (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path, post=post)
+    (early,) = post.got
+    assert early["qc"]["analysed_fraction"] < 0.25
+    assert early["result"]["level"] == outcome.level == Level.EXPEDITE
     assert outcome.folder is not None
     assert overlap(slide, outcome.folder)[0] > 0.9
 

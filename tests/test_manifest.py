@@ -1,11 +1,12 @@
 from pathlib import Path
 
+import onnx
 import pytest
 
-from tests.models_for_tests import red_network, write_model
+from tests.models_for_tests import product_network, red_network, write_model
 from wsi_ai.errors import ModelError
 from wsi_ai.manifest import load_card, placeholder_card
-from wsi_ai.values import Layout
+from wsi_ai.values import Layout, Role, Scope
 
 
 @pytest.fixture
@@ -33,19 +34,37 @@ def test_changed_weights_are_refused(model: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('version = "1.0.0"', "", "'version' is a required property"),
+        ('version = "1.0.0"', "", "version: 'version' is a required property"),
         ("size_px = 64", "size_px = 64.5", "input.size_px: 64.5 is not of type 'integer'"),
         ("mpp = 1", "mpp = 0", "input.mpp: 0 is less than or equal to the minimum of 0"),
         ("threshold = 0.5", "threshold = 1.0", "operating_point.threshold: 1.0 is greater"),
         ('layout = "nhwc"', 'layout = "hwc"', "input.layout: 'hwc' is not one of"),
         ('class = "red"', 'class = "blue"', "operating_point.class: 'blue' is none of"),
         ('activation = "none"', 'activation = "softmax"', "output.activation: softmax over"),
-        ("[input]", "[input]\nsise = 3", "input: Additional properties are not allowed ('sise'"),
+        (
+            "[input]",
+            "[input]\nsise = 3",
+            "input.sise: Additional properties are not allowed ('sise'",
+        ),
         ('path = "weights.onnx"', 'path = "../x"', "leads out of the model's folder"),
         ('path = "weights.onnx"', 'path = "other"', "weights.path: other: No such file"),
         ('name = "red"', 'name = "../red"', "name: '../red' does not match"),
         ("[input]", "[input", "is not valid TOML"),
         ("size_px = 64", "size_px = true", "input.size_px: True is not of type 'integer'"),
+        ("mpp = 1", "", "input.mpp: 'mpp' is a required property"),
+        ("mpp = 1", 'mpp = "TODO"', "still to be filled in (TODO): input.mpp"),
+        ('["red"]', '["red", "TODO: a"]', "still to be filled in (TODO): output.classes"),
+        ('task = "tile', 'task = "mind', "task: 'mind-classification' is not one of"),
+        ("[card]", '[scope]\nstein = "H&E"\n[card]', "scope.stein: Additional properties"),
+        ("[card]", "[scope]\nstain = []\n[card]", "scope.stain: []"),
+        ("[card]", "[scope]\nmpp = [0.5, 0.2]\n[card]", "scope.mpp: the finest comes first"),
+        ("[card]", "[scope]\nmpp = [1.2, 2]\n[card]", "scope.mpp: no slide in it has the 1.1 µm"),
+        ("[card]", '[scope]\noutside = "standard"\n[card]', "scope.outside: 'not_assessed' was"),
+        ("[card]", '[output.roles]\nblue = "tissue"\n[card]', "output.roles: 'blue' is none of"),
+        ("[card]", '[output.roles]\nred = "tissue"\n[card]', "output.roles.red: must be positive"),
+        ("[card]", '[output.roles]\nred = "good"\n[card]', "output.roles.red: 'good' is not one"),
+        ("mpp = 1", "mpp = 1\nmean = [0, 0, 0]", "input.dtype: a uint8 network gets pixels as"),
+        ("mpp = 1", 'mpp = 1\nparity = "wsinfer"\nstride_px = 9', "input.parity: wsinfer reads"),
     ],
 )
 def test_a_wrong_card_is_refused_naming_file_and_field(
@@ -58,6 +77,33 @@ def test_a_wrong_card_is_refused_naming_file_and_field(
         load_card(model)
     assert "red/model.toml" in str(refused.value)
     assert told in str(refused.value)
+
+
+def test_scope_roles_and_output_are_read(model: Path) -> None:
+    card = model / "model.toml"
+    more = """[output.roles]
+red = "positive"
+[scope]
+stain = "H&E"
+organ = ["colon", "rectum"]
+scanners = ["Aperio"]
+mpp = [0.2, 0.6]
+[card]"""
+    text = card.read_text().replace("[card]", more).replace("[output]", '[output]\nname = "score"')
+    card.write_text(text)
+    read = load_card(model)
+    assert read.scope == Scope(("H&E",), ("colon", "rectum"), (), ("Aperio",), (0.2, 0.6))
+    assert (read.roles, read.output) == ((("red", Role.POSITIVE),), "score")
+
+
+def test_an_onnx_file_that_keeps_tensors_elsewhere_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "apart.onnx"
+    onnx.save_model(
+        product_network(), place, save_as_external_data=True, location="tensors", size_threshold=99
+    )
+    model = write_model(tmp_path / "model", place.read_bytes())
+    with pytest.raises(ModelError, match="keeps tensors in other files"):
+        load_card(model)
 
 
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:

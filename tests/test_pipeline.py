@@ -82,6 +82,24 @@ def test_the_corner_is_found_and_raised_early_and_once(
     assert early[0].flag_id == done.flag.flag_id
 
 
+def test_where_nuclei_lie_dense_is_looked_at_first(tmp_path: Path) -> None:
+    """A blue square of 8 x 8 cells on pink, at rows 40-47 and columns 8-15."""
+
+    def blue_square(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
+        inside = (x >= 512) & (x < 1024) & (y >= 2560) & (y < 3072)
+        return tuple(np.where(inside, a, b) for a, b in ((90, 220), (60, 150), (140, 200)))
+
+    slide = PaintedSlide(SIZE, Spacing(0.5, 0.5), (1.0, 4.0), blue_square)
+    runtime = MeanRuntime()
+    pipeline = Pipeline(RegionTiles(runtime.batch_size, 2), runtime, TriagePolicy(), LIMITS)
+    keep = Keep(tmp_path / "j", "ab" * 32, runtime.batch_size)
+    clock = Stopwatch(time.perf_counter())
+    made = pipeline.prepare(slide, lambda plan: open_canvas(plan, runtime.card, keep), clock)
+    assert isinstance(made, Prepared)
+    made.canvas.close()
+    assert set(map(tuple, (made.plan.cells[:64] // 8).tolist())) == {(5, 1)}
+
+
 def test_a_rule_that_is_not_met_raises_nothing(
     painted: Callable[..., PaintedSlide], tmp_path: Path
 ) -> None:
@@ -121,7 +139,7 @@ def test_a_gate_stops_a_slide_before_anything_is_read(tmp_path: Path) -> None:
     done, early, _ = story(slide, tmp_path / "j", TriagePolicy())
     assert done.flag.level is Level.NOT_ASSESSED
     assert done.flag.reason == "no spacing in the file; give --mpp"
-    assert done.thumbnail is None
+    assert done.look is None
     assert not isinstance(done, Prepared)
     assert early == []
     assert not (tmp_path / "j").exists()

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from wsi_ai.geometry import Size, Spacing
-from wsi_ai.planning import plan_tiles, spread_out
+from wsi_ai.planning import likely_first, plan_tiles, spread_out
 from wsi_ai.values import SlideInfo, TileSpec
 
 MASKS = npst.arrays(bool, npst.array_shapes(min_dims=2, max_dims=2, max_side=40))
@@ -74,3 +74,49 @@ def test_every_beginning_of_the_order_covers_the_slide() -> None:
     seen = cells[: len(cells) // 8].astype(int)
     gaps = [np.abs(seen - place).max(axis=1).min() for place in np.argwhere(np.ones((16, 16))) * 8]
     assert max(gaps) <= 24
+
+
+GUESSES = npst.arrays(np.float64, (40, 50), elements=st.floats(-1, 2))
+
+
+def blocks_of(cells: np.ndarray) -> list[tuple[int, int]]:
+    """The blocks of 8 x 8 cells in the order of their first visit."""
+    return list(dict.fromkeys(map(tuple, (cells // 8).tolist())))
+
+
+def some_cells(touched: np.ndarray, guess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    cells = np.argwhere(touched).astype(np.int32)
+    return cells, guess[cells[:, 0], cells[:, 1]]
+
+
+@given(npst.arrays(bool, (40, 50)), GUESSES)
+def test_a_guess_loses_and_doubles_no_cell_and_leaves_no_block_half_done(
+    touched: np.ndarray, guess: np.ndarray
+) -> None:
+    cells, likely = some_cells(touched, guess)
+    ordered = likely_first(cells, likely, 8)
+    assert sorted(ordered.tolist()) == cells.tolist()
+    changes = int((np.diff(ordered // 8, axis=0) != 0).any(axis=1).sum())
+    assert changes == max(0, len(blocks_of(ordered)) - 1)
+
+
+@given(npst.arrays(bool, (40, 50)), GUESSES, st.integers(0, 35))
+def test_no_guess_delays_a_block_beyond_twice_its_turn(
+    touched: np.ndarray, guess: np.ndarray, n: int
+) -> None:
+    cells, likely = some_cells(touched, guess)
+    ordered = blocks_of(likely_first(cells, likely, 8))
+    assert set(blocks_of(spread_out(cells, 8))[:n]) <= set(ordered[: 2 * n])
+    means = {b: likely[(cells // 8 == b).all(axis=1)].mean() for b in ordered}
+    best = sorted(means.values(), reverse=True)[:n]
+    found = sorted((means[b] for b in ordered[: 2 * n]), reverse=True)[:n]
+    np.testing.assert_allclose(found, best)
+
+
+def test_a_plan_begins_where_evidence_is_likely_whatever_the_pictures_size() -> None:
+    """Cells of 64 px on 4096 px; the likely place is the block of rows 40-47 and columns 8-15."""
+    likely = np.zeros((256, 512), np.float32)
+    likely[160:192, 64:128] = 0.5
+    plan = plan_tiles(info(4096, 4096, 0.5), np.ones((9, 9), bool), TileSpec(64, 0.5, 64), likely)
+    assert set(map(tuple, (plan.cells[:64] // 8).tolist())) == {(5, 1)}
+    assert len(plan) == 64 * 64

@@ -20,6 +20,7 @@ from wsi_ai.app import Outcome, RunOptions, run_slides
 from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError
 from wsi_ai.flags import Level
 from wsi_ai.readers.openslide import open_slide
+from wsi_ai.results import NoPost
 
 FILES = {"findings.geojson", "flag.json", "heatmap.ome.zarr", "overlay.png", "run.json"}
 
@@ -267,14 +268,69 @@ def test_a_clear_slide_is_flagged_before_it_is_through(
     assert 0 < timing["to_flag_s"] < timing["to_finish_s"]
 
 
-class FullPost:
+class FullPost(NoPost):
     """A post whose database is full."""
 
     def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
         raise OutputError("the outbox cannot be written")
 
+    put_early = put
+
+
+class SecondChance(NoPost):
+    """A post whose database refuses the early flag and takes the final one."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self.kept: list[Mapping[str, Any]] = []
+
+    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        self.kept.append(flag)
+        return {**flag, "revision": 7}
+
     def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(flag)
+        self.refused += 1
+        raise OutputError("the outbox refused: SQLITE_FULL")
+
+
+def test_an_early_flag_that_cannot_be_kept_is_told_and_the_final_one_is_tried(
+    cmu: Path, model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    post = SecondChance()
+    (done,) = run_slides([cmu], model, tmp_path, post=post)
+    assert done.level is Level.EXPEDITE
+    assert (post.refused, len(post.kept)) == (1, 1)
+    assert load(done, "flag.json")["revision"] == 7
+    assert "an early flag was not sent: the outbox refused: SQLITE_FULL" in caplog.text
+
+
+def test_results_are_kept_though_neither_flag_can_be_and_the_next_run_sends_it(
+    cmu: Path, model: Path, tmp_path: Path
+) -> None:
+    """Told as not assessed, for nobody may rely on a flag that did not go out."""
+    (unsent,) = run_slides([cmu], model, tmp_path, post=FullPost())
+    assert unsent.level is Level.NOT_ASSESSED
+    assert "their flag was not sent: the outbox cannot be written; run it again" in unsent.reason
+    assert unsent.folder is not None
+    assert {path.name for path in unsent.folder.iterdir()} == FILES
+    post = SecondChance()
+    (again,) = run_slides([cmu], model, tmp_path, post=post)
+    assert again.level is Level.EXPEDITE
+    assert len(post.kept) == 1
+    record = load(again, "run.json")
+    assert record["tiles"]["resumed"] == record["tiles"]["planned"]
+    assert load(again, "flag.json")["revision"] == 7
+
+
+def test_a_slide_that_fails_is_told_so_though_its_flag_cannot_be_kept(
+    model: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.svs"
+    broken.write_bytes(b"II*\0")
+    (done,) = run_slides([broken], model, tmp_path / "out", post=FullPost())
+    assert done.level is Level.NOT_ASSESSED
+    assert "; and the results are there, but their flag was not sent" in done.reason
+    assert load(done, "flag.json")["result"]["level"] == "not_assessed"
 
 
 def test_results_stand_though_their_flag_cannot_be_kept_for_sending(

@@ -15,7 +15,7 @@ from wsi_ai.geometry import Size, Spacing, Step
 from wsi_ai.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
 from wsi_ai.testing import MEAN_CARD
 from wsi_ai.triage import TriagePolicy, evidence_of, not_assessed, scope_gate, triage
-from wsi_ai.values import Heatmap, SlideInfo
+from wsi_ai.values import Heatmap, Scope, SlideInfo
 
 GRID = (12, 16)
 SLIDE = SlideInfo("s", Size(1024, 768), Spacing(0.5, 0.5), (1.0,), "f00d" * 16)
@@ -218,6 +218,26 @@ def test_a_slide_outside_the_models_scope_is_stopped(
     spacing: Spacing | None, reason: str | None
 ) -> None:
     told = scope_gate(dataclasses.replace(SLIDE, spacing=spacing), MEAN_CARD)
+    assert (told is None) if reason is None else (told is not None and reason in told)
+
+
+@pytest.mark.parametrize(
+    ("scope", "vendor", "scanner", "reason"),
+    [
+        (Scope(mpp=(0.4, 0.6)), "unknown", "", None),
+        (Scope(mpp=(0.2, 0.4)), "unknown", "", "made for slides of 0.2 to 0.4 µm/px"),
+        (Scope(mpp=(0.51, 0.6)), "unknown", "", "the slide has 0.5 µm/px"),
+        (Scope(scanners=("Hamamatsu", "Aperio")), "aperio", "", None),
+        (Scope(scanners=("Leica GT450",)), "dicom", "Leica Biosystems GT450 DX", None),
+        (Scope(scanners=("Aperio GT450",)), "aperio", "", "none of the scanners that the model is"),
+        (Scope(scanners=("Aperio",)), "unknown", "", "made for (Aperio)"),
+    ],
+)
+def test_a_slide_of_another_scanner_or_scale_is_stopped(
+    scope: Scope, vendor: str, scanner: str, reason: str | None
+) -> None:
+    slide = dataclasses.replace(SLIDE, vendor=vendor, scanner=scanner)
+    told = scope_gate(slide, dataclasses.replace(MEAN_CARD, scope=scope))
     assert (told is None) if reason is None else (told is not None and reason in told)
 
 

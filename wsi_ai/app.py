@@ -11,21 +11,24 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from wsi_ai.contracts import Post, Watcher
+from wsi_ai.approval import approved_model
+from wsi_ai.contracts import Post, Runtime, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.geometry import Spacing
-from wsi_ai.identity import load_cases
+from wsi_ai.identity import Cases, load_cases
 from wsi_ai.line import through_stages
+from wsi_ai.looking import LookOnce
 from wsi_ai.manifest import load_card, placeholder_card
-from wsi_ai.outcomes import Failures, Outcome
+from wsi_ai.outcomes import Failures, Outcome, told_model
 from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Pipeline
-from wsi_ai.reading import HostTiles
+from wsi_ai.reading import HostTiles, SharedTiles
 from wsi_ai.registry import open_runtime, open_slide
-from wsi_ai.results import NoPost
-from wsi_ai.settings import check_policy, load_policy
-from wsi_ai.values import Precision, RuntimeRequest
-from wsi_ai.work import SlideJob, SlideWork
+from wsi_ai.results import FORMATS, NoPost
+from wsi_ai.settings import Policy, Site, check_policy, load_policy, load_site
+from wsi_ai.together import OpenOnce, PartyWork, Silent
+from wsi_ai.values import ModelCard, Precision, RuntimeRequest
+from wsi_ai.work import SlideWork
 
 __all__ = ["Outcome", "RunOptions", "Silent", "make_folder", "run_slides"]
 
@@ -45,31 +48,32 @@ class RunOptions:
     precision: Precision = Precision.FP32
     cases: Path | None = None
     """Whose slides they are: .csv, .json or .toml."""
+    trust_pickle: bool = False
+    """Run the code that a pickled model brings with it."""
+    trusted_keys: Path | None = None
+    """A public key, or a folder of them, one of which must have signed the model."""
+    formats: tuple[str, ...] = ()
+    """What to write beside the usual: ``wsinfer``."""
 
     def spacing(self) -> Spacing | None:
         return None if self.mpp is None else Spacing(self.mpp, self.mpp)
 
     def request(self) -> RuntimeRequest:
-        return RuntimeRequest(self.device, self.precision)
-
-
-class Silent:
-    """Watches nothing."""
-
-    def started(self, slide: Path) -> None: ...
-    def planned(self, tiles: int, done: int) -> None: ...
-    def passed(self, done: int) -> None: ...
+        return RuntimeRequest(self.device, self.precision, trust_pickle=self.trust_pickle)
 
 
 def run_slides(
     slides: Sequence[Path],
-    model: Path,
+    model: Path | Sequence[Path],
     out: Path,
     options: RunOptions | None = None,
     watch: Watcher | None = None,
     post: Post | None = None,
 ) -> Iterator[Outcome]:
-    """Run one model over slides, in order; an outcome a slide, whatever happens to it.
+    """Run one model or several over slides, in order; an outcome for each slide and model, whatever
+    happens to it.  Tiles that several models want are decoded once.
+
+    ``model`` is a folder, or the name of one in the store (``approval.approved_model``).
 
     Results are folders below ``out``.  While a slide infers, the next one is opened and read ahead
     and the last one written, in threads; ``watch`` is called from the one that infers.
@@ -78,40 +82,100 @@ def run_slides(
     business.
 
     Raises PolicyError or OutputError before any slide where policy, cases or ``out`` are unusable.
-    Where the model or the device is, every slide gets its ``not_assessed`` flag first, then
-    ModelError or DeviceError is raised.
+    Where a model or the device is, every slide gets its ``not_assessed`` flag first, and those of
+    the other models; then ModelError or DeviceError is raised.
     """
-    options, post = options or RunOptions(), post or NoPost()
+    options = options or RunOptions()
     policy, cases = load_policy(options.policy), load_cases(options.cases)
+    site = load_site(options.trusted_keys)
+    _check_formats(options.formats)
     make_folder(out)
-    card = placeholder_card(model)
-    try:
-        card = load_card(model)
-        check_policy(policy, card)
-        runtime = open_runtime(card, options.request())
-        hold_to_golden(runtime)
-    except (ModelError, DeviceError) as error:
-        for slide in slides:
-            whose = cases.identity_of(slide)
-            yield Failures(card, policy, out, post).record(slide, str(error), whose)
-        raise
-    source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
-    pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
-    opened = partial(open_slide, spacing=options.spacing(), reader=options.reader)
-    work = SlideWork(
-        pipeline=pipeline,
-        policy=policy,
-        out=out,
-        open_slide=opened,
-        force=options.force,
-        watch=watch or Silent(),
-        cases=cases,
-        post=post,
-    )
+    shared = _Shared(policy, cases, out, post or NoPost())
+    models = [model] if isinstance(model, Path) else list(model)
+    opened, refused = _opened(models, options, policy, site)
+    party = PartyWork(_works(opened, options, shared), watch or Silent())
+    for slide, outcomes in _parties(party, slides):
+        whose = cases.identity_of(slide)
+        for card, error in refused:
+            yield Failures(card, policy, out, shared.post).record(slide, str(error), whose)
+        yield from outcomes
+    for _, error in refused:
+        raise error
+
+
+@dataclass(frozen=True, slots=True)
+class _Shared:
+    """What all models of a run share."""
+
+    policy: Policy
+    cases: Cases
+    out: Path
+    post: Post
+
+
+_Refused = tuple[ModelCard, ModelError | DeviceError]
+
+
+def _opened(
+    models: Sequence[Path], options: RunOptions, policy: Policy, site: Site
+) -> tuple[list[Runtime], list[_Refused]]:
+    """Those that run, and those that do not, and why."""
+    runtimes, refused = list[Runtime](), list[_Refused]()
+    for model in models:
+        card = placeholder_card(model)
+        try:
+            card = load_card(approved_model(model, site))
+            check_policy(policy, card)
+            _refuse_twins(card, [runtime.card for runtime in runtimes])
+            runtime = open_runtime(card, options.request())
+            hold_to_golden(runtime)
+        except (ModelError, DeviceError) as error:
+            refused.append((card, error))
+        else:
+            runtimes.append(runtime)
+    return runtimes, refused
+
+
+def _refuse_twins(card: ModelCard, others: Sequence[ModelCard]) -> None:
+    """Their results would go to the same place."""
+    if any(told_model(card) == told_model(other) for other in others):
+        raise ModelError(f"two of the models are called {told_model(card)}; give each once")
+
+
+def _works(runtimes: Sequence[Runtime], options: RunOptions, shared: _Shared) -> list[SlideWork]:
+    """One for each model, on one source of tiles."""
+    at_once = min((runtime.batch_size for runtime in runtimes), default=1)
+    source = SharedTiles(HostTiles(at_once, threads=len(os.sched_getaffinity(0))))
+    look, triage, quality = LookOnce(), shared.policy.triage, shared.policy.quality
+    opened = OpenOnce(partial(open_slide, spacing=options.spacing(), reader=options.reader))
+    return [
+        SlideWork(
+            pipeline=Pipeline(source, runtime, triage, quality, look),
+            policy=shared.policy,
+            out=shared.out,
+            open_slide=opened,
+            force=options.force,
+            cases=shared.cases,
+            post=shared.post,
+            formats=options.formats,
+        )
+        for runtime in runtimes
+    ]
+
+
+def _parties(work: PartyWork, slides: Sequence[Path]) -> Iterator[tuple[Path, Sequence[Outcome]]]:
+    """Nothing is opened where no model runs."""
+    if not work.works:
+        yield from ((slide, ()) for slide in slides)
+        return
     stages = work.prepare, work.infer, work.publish
-    for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):
-        if job.outcome is not None:
-            yield job.outcome
+    for party in through_stages((work.party(slide) for slide in slides), stages, work.stop):
+        yield party.path, party.outcomes
+
+
+def _check_formats(formats: Sequence[str]) -> None:
+    if unknown := [name for name in formats if name not in FORMATS]:
+        raise OutputError(f"no format is called {unknown[0]}; there is {', '.join(FORMATS)}")
 
 
 def make_folder(out: Path) -> None:

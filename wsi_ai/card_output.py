@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wsi_ai.values import Colour, Form, OutputSpec, Scored, Task, TileSpec
+from wsi_ai.values import (
+    Colour,
+    Form,
+    OutputSpec,
+    Parity,
+    Precision,
+    Scored,
+    Task,
+    TileSpec,
+)
 from wsi_ai.windows import FittedWindow, FreeSize, fitted
 
 Table = Mapping[str, Any]
@@ -17,6 +26,8 @@ _WHOLE = 1e-6
 def output_complaint(card: Table) -> str | None:
     """What the fields allow each, but not together or not for this task."""
     task = Task(card["task"])
+    if wrong := _vector_complaint(card, task):
+        return wrong
     for other, fields in _OWN_FIELDS.items():
         strange = sorted(fields & card["output"].keys())
         if strange and other is not task:
@@ -35,12 +46,14 @@ def tile_spec(card: Table) -> TileSpec:
     window = _window(card)
     centred = Task(card["task"]) in _OWN_FIELDS
     lead = (window.size_px - window.stride_px) // 2 if centred else 0
-    return TileSpec(window.size_px, float(image["mpp"]), window.stride_px, colour, lead)
+    parity = Parity(image.get("parity", Parity.NONE))
+    return TileSpec(window.size_px, float(image["mpp"]), window.stride_px, colour, lead, parity)
 
 
 def output_spec(card: Table) -> OutputSpec:
     given, plain = card["output"], OutputSpec()
     return OutputSpec(
+        name=given.get("name", plain.name),
         scale=float(given.get("scale", plain.scale)),
         margin_px=given.get("margin_px", plain.margin_px),
         form=Form(given.get("form", plain.form)),
@@ -49,7 +62,21 @@ def output_spec(card: Table) -> OutputSpec:
         min_score=given.get("min_score", plain.min_score),
         nms_iou=given.get("nms_iou", plain.nms_iou),
         radius_um=given.get("radius_um", plain.radius_um),
+        features=given.get("features", plain.features),
+        storage=Precision(given.get("storage", plain.storage)),
     )
+
+
+def _vector_complaint(card: Table, task: Task) -> str | None:
+    vectors = task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
+    for field in ("features", "storage"):
+        if field in card["output"] and not vectors:
+            return f"output.{field}: belongs to embeddings and slide classifications"
+    if task is Task.EMBEDDING and (strange := {"activation", "classes"} & card["output"].keys()):
+        return f"output.{min(strange)}: an embedding has none"
+    if "aggregator" in card and task is not Task.SLIDE_CLASSIFICATION:
+        return f"aggregator: belongs to task {Task.SLIDE_CLASSIFICATION.value!r} alone"
+    return None
 
 
 def _window(card: Table) -> FittedWindow:

@@ -42,7 +42,14 @@ class EncodedLevel(Protocol):
 
     @property
     def size(self) -> Size:
-        """Of the level, in its own pixels."""
+        """Of what is stored, in the level's own pixels.  All of the level, but for a glass of which
+        only a part was scanned."""
+        ...
+
+    @property
+    def corner(self) -> tuple[int, int]:
+        """x and y on the level at which the first tile begins; what is around the stored part is
+        white."""
         ...
 
     @property
@@ -67,6 +74,9 @@ class TileSource(Protocol):
     """Reads a plan, from tile ``start`` on.  A batch's pixels are the caller's until it takes the
     next batch.  Each batch holds what could be read of the next ``batch_size`` tiles of the plan:
     where none could, it is empty."""
+
+    @property
+    def batch_size(self) -> int: ...
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]: ...
 

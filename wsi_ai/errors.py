@@ -6,6 +6,7 @@
     * NoSpacing           its size on the glass is not known
     * TileUnreadable      one tile could not be decoded
     * IdentityInDoubt     what is known of whose slide it is does not agree
+    * StainUnclear        its colours cannot be made those that the model asks for
   * ModelError          the model or its manifest: no slide will work
   * PolicyError         the triage policy: no slide will work
   * DeviceError         the accelerator or its library: retry elsewhere or later
@@ -13,6 +14,7 @@
     * OutOfDeviceMemory   fewer tiles at once may fit
   * OutputError         results could not be written
     * Busy                another run is at work on the same slide
+    * Unsent              results were written, and their flag could not be kept for sending
   * SinkError           the settings of a sink: no flag can be sent through it
   * DeliveryError       a flag was not accepted this time, and what to do about it
     * TryAgain            the same flag may be accepted later
@@ -49,6 +51,10 @@ class IdentityInDoubt(SlideError):
     """The sources of the slide's identity contradict one another."""
 
 
+class StainUnclear(SlideError):
+    """Too little of the slide is stained to say how."""
+
+
 class ModelError(WsiAiError):
     """The model cannot be used as it is."""
 
@@ -75,6 +81,10 @@ class OutputError(WsiAiError):
 
 class Busy(OutputError):
     """Another process is at work on the same slide with the same model."""
+
+
+class Unsent(OutputError):
+    """The results are there; their flag could not be kept for sending."""
 
 
 class SinkError(WsiAiError):

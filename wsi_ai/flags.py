@@ -78,6 +78,9 @@ class Identity:
     network: str | None = None
     issuer: str | None = None
     """Whose numbers the accession and the slide id are."""
+    organ: str | None = None
+    specimen: str | None = None
+    """What kind: biopsy, resection, …"""
 
 
 @dataclass(frozen=True, slots=True)

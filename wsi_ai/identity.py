@@ -81,13 +81,20 @@ def dicom_claim(header: Mapping[str, Any]) -> Claim:
     return _known({name: None if value is None else str(value) for name, value in named.items()})
 
 
-def stain_complaint(identity: Identity | None, card: ModelCard) -> str | None:
-    """Why this model cannot judge a slide so stained, or ``None``.  Where the stain is not known it
-    is taken to be the one that was asked for."""
-    stain = identity.stain if identity else None
-    if stain is None or card.stain is None or _plain(stain) == _plain(card.stain):
+def scope_complaint(identity: Identity | None, card: ModelCard) -> str | None:
+    """Why this model cannot judge a slide of which this is known, or ``None``.  What is not known
+    is taken to be what was asked for.  Names what the model needs, never what the case is."""
+    if identity is None:
         return None
-    return f"the slide is not stained as the model needs it ({card.stain})"
+    scope = card.scope
+    for told, allowed, complaint in (
+        (identity.stain, scope.stains, "the slide is not stained as the model needs it"),
+        (identity.organ, scope.organs, "the slide is not of an organ that the model is made for"),
+        (identity.specimen, scope.specimens, "the specimen is not of a kind the model is made for"),
+    ):
+        if told and allowed and _plain(told) not in map(_plain, allowed):
+            return f"{complaint} ({', '.join(allowed)})"
+    return None
 
 
 def identified(flag: Flag, identity: Identity | None) -> Flag:
@@ -168,6 +175,6 @@ def _known(said: Mapping[str, str | None]) -> dict[str, str]:
     return {name: value for name, value in told.items() if value and name in FIELDS}
 
 
-def _plain(stain: str) -> str:
+def _plain(word: str) -> str:
     """H&E, HE, h & e: the same stain."""
-    return re.sub(r"[^a-z0-9]", "", stain.lower().replace("and", ""))
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"\band\b", "", word.lower()))

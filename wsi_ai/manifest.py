@@ -8,15 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.card_output import output_complaint, output_spec, tile_spec
+from wsi_ai.card_checks import (
+    MPP_TOLERANCE,
+    contradiction,
+    keeps_tensors_elsewhere,
+    unfinished,
+)
+from wsi_ai.card_input import input_spec
+from wsi_ai.card_output import output_spec, tile_spec
 from wsi_ai.errors import ModelError
 from wsi_ai.values import (
     Activation,
-    InputSpec,
-    Layout,
+    AggregatorRef,
     ModelCard,
     ModelRef,
     OperatingPoint,
+    Pool,
+    Role,
+    Scope,
     Task,
     TileSpec,
     Tolerance,
@@ -55,11 +64,17 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
         raise ModelError(f"no model card: {named}: {error.strerror}") from None
     except ValueError as error:  # TOML or UTF-8
         raise ModelError(f"{named} is not valid TOML: {error}") from None
-    wrong = schemas.complaint("model-card-1", table) or _contradiction(table)
+    if left := unfinished(table):
+        raise ModelError(f"{named}: still to be filled in (TODO): {', '.join(left)}")
+    wrong = schemas.complaint("model-card-1", table) or contradiction(table)
     if wrong:
         raise ModelError(f"{named}: {wrong}")
     weights = _weights(manifest.parent, table["weights"], named)
-    return _card(table, weights, hashlib.sha256(content).hexdigest()), table, named
+    card = _card(table, weights, hashlib.sha256(content).hexdigest())
+    if second := table.get("aggregator"):
+        path = _weights(manifest.parent, second, named, "aggregator")
+        card = replace(card, aggregator=AggregatorRef(path, second["format"], second["sha256"]))
+    return card, table, named
 
 
 def placeholder_card(model: Path) -> ModelCard:
@@ -75,60 +90,73 @@ def placeholder_card(model: Path) -> ModelCard:
     )
 
 
-def _contradiction(table: dict[str, Any]) -> str | None:
-    """What each field allows, but not together."""
-    classes, label = table["output"]["classes"], table["operating_point"]["class"]
-    if label not in classes:
-        return f"operating_point.class: {label!r} is none of output.classes {classes}"
-    if table["output"]["activation"] == Activation.SOFTMAX and len(classes) == 1:
-        return "output.activation: softmax over a single class is always 1; use sigmoid"
-    if 0 in table["input"].get("std", ()):
-        return "input.std: must not be 0"
-    return output_complaint(table)
-
-
-def _weights(folder: Path, table: dict[str, Any], named: str) -> Path:
+def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weights") -> Path:
     path: Path = folder / table["path"]
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"{named}: weights.path: leads out of the model's folder")
+        raise ModelError(f"{named}: {field}.path: leads out of the model's folder")
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ModelError(f"{named}: weights.path: {path.name}: {error.strerror}") from None
+        raise ModelError(f"{named}: {field}.path: {path.name}: {error.strerror}") from None
     if digest != table["sha256"]:
         raise ModelError(
-            f"{path.name} is not the approved file: weights.sha256 in {named} is"
+            f"{path.name} is not the approved file: {field}.sha256 in {named} is"
             f" {table['sha256'][:12]}…, the file's is {digest[:12]}…; get the model again"
+        )
+    if table["format"] == "onnx" and keeps_tensors_elsewhere(path):
+        raise ModelError(
+            f"{path.name} keeps tensors in other files, which its SHA-256 does not vouch for;"
+            " save it as one file"
         )
     return path
 
 
+def _point(table: dict[str, Any]) -> OperatingPoint:
+    """Where the task gives no score, one that nothing reaches for."""
+    point = table.get("operating_point")
+    if point is None:
+        return OperatingPoint("none", 0.5, "no score", "no score")
+    return OperatingPoint(
+        point["class"], point["threshold"], point["chosen_for"], point["calibrated_on"]
+    )
+
+
 def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
-    image, output, point = table["input"], table["output"], table["operating_point"]
-    plain = InputSpec(Layout(image["layout"]), image["dtype"])
+    image, output, network = table["input"], table["output"], table["weights"]
     return ModelCard(
-        ref=ModelRef(table["name"], table["version"], table["weights"]["sha256"]),
+        ref=ModelRef(table["name"], table["version"], network["sha256"]),
         tile=tile_spec(table),
-        classes=tuple(output["classes"]),
-        point=OperatingPoint(
-            point["class"], point["threshold"], point["chosen_for"], point["calibrated_on"]
-        ),
+        classes=tuple(output.get("classes", ())),
+        point=_point(table),
         task=Task(table["task"]),
-        mpp_tolerance=image.get("mpp_tolerance", 0.1),
-        input=InputSpec(
-            plain.layout,
-            plain.dtype,
-            tuple(image.get("mean", plain.mean)),
-            tuple(image.get("std", plain.std)),
-        ),
-        activation=Activation(output["activation"]),
+        mpp_tolerance=image.get("mpp_tolerance", MPP_TOLERANCE),
+        input=input_spec(image),
+        activation=Activation(output.get("activation", Activation.NONE)),
         output=output_spec(table),
         weights=weights,
-        format=table["weights"]["format"],
-        architecture=table["weights"].get("architecture", ""),
+        format=network["format"],
+        architecture=network.get("architecture", ""),
+        arguments=tuple(sorted(network.get("arguments", {}).items())),
+        pool=Pool(network.get("pool", Pool.NONE)),
         tolerance=Tolerance(**table.get("tolerance", {})),
         manifest_sha256=digest,
         intended_use=table["card"]["intended_use"],
-        stain=table.get("scope", {}).get("stain"),
+        scope=_scope(table.get("scope", {})),
+        roles=tuple((name, Role(role)) for name, role in output.get("roles", {}).items()),
+    )
+
+
+def _scope(table: dict[str, Any]) -> Scope:
+    def listed(name: str) -> tuple[str, ...]:
+        told = table.get(name, ())
+        return (told,) if isinstance(told, str) else tuple(told)
+
+    low, high = table.get("mpp", (None, None))
+    return Scope(
+        stains=listed("stain"),
+        organs=listed("organ"),
+        specimens=listed("specimen"),
+        scanners=listed("scanners"),
+        mpp=None if low is None else (low, high),
     )

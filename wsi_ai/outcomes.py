@@ -9,7 +9,7 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.contracts import Post
-from wsi_ai.errors import OutputError, SlideError
+from wsi_ai.errors import OutputError, SlideError, Unsent
 from wsi_ai.exports.flag import Provenance
 from wsi_ai.exports.folder import claimed
 from wsi_ai.flags import Identity, Level
@@ -34,12 +34,19 @@ class Outcome:
     """Where the results are; ``None`` where not even the reason could be written."""
     fresh: bool
     """False where the same question had been answered before, and nothing was done."""
+    model: str = ""
+    """Its name and version, as its folder is called."""
 
 
 def outcome_of(slide: Path, flag: dict[str, Any], folder: Path, *, fresh: bool) -> Outcome:
     """The outcome that a written flag tells."""
     result = flag["result"]
-    return Outcome(slide, Level(result["level"]), result["explanation"], folder, fresh)
+    model = f"{flag['model']['name']}-{flag['model']['version']}"
+    return Outcome(slide, Level(result["level"]), result["explanation"], folder, fresh, model)
+
+
+def told_model(card: ModelCard) -> str:
+    return f"{card.ref.name}-{card.ref.version}"
 
 
 def provenance(runtime: str, question: str, started: datetime) -> Provenance:
@@ -56,8 +63,7 @@ def provenance(runtime: str, question: str, started: datetime) -> Provenance:
 
 def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
     """Where the results of this slide by this model go."""
-    model = f"{card.ref.name}-{card.ref.version}"
-    return result_folder(out, slide.slide_id, slide.fingerprint, model)
+    return result_folder(out, slide.slide_id, slide.fingerprint, told_model(card))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +85,17 @@ class Failures:
         flag = identified(unseen, identity)
         asked = {"slide": slide.fingerprint, "policy": self.policy.as_dict()}
         question = record.digest(asked)
-        told = provenance("none", question, datetime.now(UTC))
+        origin = provenance("none", question, datetime.now(UTC))
         try:
             with claimed(folder):
-                run = Run(told, question, asked, None, failed=True)
+                run = Run(origin, question, asked, None, failed=True)
                 body = write_results(folder, Assessment(flag), run, self.post)
+        except Unsent as error:
+            told = f"{reason}; and {error}"
+            return Outcome(path, Level.NOT_ASSESSED, told, folder, fresh=True)
         except OutputError as error:
-            return Outcome(path, Level.NOT_ASSESSED, f"{reason}; and {error}", None, fresh=True)
+            why, model = f"{reason}; and {error}", told_model(self.card)
+            return Outcome(path, Level.NOT_ASSESSED, why, None, fresh=True, model=model)
         return outcome_of(path, body, folder, fresh=True)
 
 

@@ -1,17 +1,21 @@
 """The story of one slide."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import chain
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
-from wsi_ai.flags import Flag, Quality
+from wsi_ai.errors import StainUnclear
+from wsi_ai.flags import Flag
+from wsi_ai.haematoxylin import haematoxylin_density
 from wsi_ai.heatmaps import Canvas
-from wsi_ai.qc import QualityLimits, check_quality
+from wsi_ai.looking import Look, Looker, look_at
+from wsi_ai.qc import QualityLimits
+from wsi_ai.reading import sample_pixels
+from wsi_ai.staining import find_stain
+from wsi_ai.stains import Recolour
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.tasks import plan_for
-from wsi_ai.thumbnail import Thumbnail, take_thumbnail
-from wsi_ai.tissue import find_tissue
 from wsi_ai.triage import (
     TriagePolicy,
     is_met,
@@ -20,7 +24,7 @@ from wsi_ai.triage import (
     scope_gate,
     triage,
 )
-from wsi_ai.values import Heatmap, Mask, TileBatch, TilePlan
+from wsi_ai.values import Heatmap, ModelCard, TileBatch, TilePlan
 
 EarlyFlag = Callable[[Flag], None]
 """Takes a flag that is raised before its slide is through: what is still to come can add to it
@@ -32,8 +36,10 @@ class Assessment:
     """All that was learnt of a slide."""
 
     flag: Flag
-    thumbnail: Thumbnail | None = None
-    tissue: Mask | None = None
+    look: Look | None = None
+    """``None`` where a gate stopped the slide before it was looked at."""
+    recolour: Recolour | None = None
+    """What was done to its colours."""
     heatmap: Heatmap | None = None
     """``None`` where a gate stopped the slide before inference."""
     canvas: Canvas | None = None
@@ -44,57 +50,81 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """A slide that passed the gates, planned, and its first tiles read."""
+    """A slide that passed the gates, and its plan.  Reading begins with the first batch taken."""
 
-    thumbnail: Thumbnail
-    tissue: Mask
-    quality: Quality
+    look: Look
     plan: TilePlan
     canvas: Canvas
     batches: Iterator[TileBatch]
+    recolour: Recolour | None = None
+
+    def read_ahead(self) -> "Prepared":
+        """The same; the first batch is read already, and the next ones are on their way."""
+        return replace(self, batches=ReadAhead(self.batches))
+
+    def close(self) -> None:
+        """No more is read."""
+        if isinstance(self.batches, _Closable):
+            self.batches.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """One model and one policy, for any number of slides.
 
-    ``prepare`` and ``infer`` are apart, so that the next slide can be prepared while one infers.
+    ``prepare`` and ``inferring`` are apart, so that the next slide is prepared while one infers.
     """
 
     source: TileSource
     runtime: Runtime
     policy: TriagePolicy
     limits: QualityLimits
+    look: Looker = look_at
 
     def prepare(
         self, slide: Slide, open_canvas: Callable[[TilePlan], Canvas], clock: Stopwatch
     ) -> Prepared | Assessment:
-        """Look, pass the gates, plan, and start reading.  An Assessment where a gate stops it.
+        """Look, pass the gates, and plan.  An Assessment where a gate stops it.
 
         The caller closes the canvas.  Raises OutputError.
         """
         card = self.runtime.card
         if stopped := scope_gate(slide.info, card):
             return Assessment(not_assessed(slide.info, card, self.policy, stopped, None))
-        thumbnail = take_thumbnail(slide)
-        clock.lap("thumbnail")
-        tissue = find_tissue(slide.info, thumbnail)
-        clock.lap("tissue")
-        quality = check_quality(slide, thumbnail, tissue, self.limits)
-        clock.lap("quality")
-        if stopped := quality_gate(quality):
-            flag = not_assessed(slide.info, card, self.policy, stopped, quality)
-            return Assessment(flag, thumbnail, tissue)
-        plan = plan_for(card, slide.info, tissue)
+        look = self.look(slide, self.limits, clock)
+        if stopped := quality_gate(look.quality):
+            return self._not_assessed(slide, look, stopped)
+        plan = plan_for(card, slide.info, look.tissue, haematoxylin_density(look.thumbnail))
+        try:
+            recolour = recolour_for(slide, plan, card)
+        except StainUnclear as error:
+            return self._not_assessed(slide, look, str(error))
         canvas = open_canvas(plan)
-        batches = _started(self.source(slide, plan, canvas.done))
+        batches = self.source(slide, plan, canvas.done)
         clock.lap("plan")
-        return Prepared(thumbnail, tissue, quality, plan, canvas, batches)
+        return Prepared(look, plan, canvas, batches, recolour)
+
+    def _not_assessed(self, slide: Slide, look: Look, reason: str) -> Assessment:
+        card = self.runtime.card
+        return Assessment(not_assessed(slide.info, card, self.policy, reason, look.quality), look)
 
     def infer(
         self, prepared: Prepared, watch: Watcher, clock: Stopwatch, early: EarlyFlag
     ) -> Assessment:
-        """Infer what is left of the plan, and judge.  A tile that cannot be read is left out.
+        """All of ``inferring`` at once."""
+        steps = self.inferring(prepared, watch, clock, early)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                assessment: Assessment = end.value
+                return assessment
+
+    def inferring(
+        self, prepared: Prepared, watch: Watcher, clock: Stopwatch, early: EarlyFlag
+    ) -> Generator[None, None, Assessment]:
+        """Infer what is left of the plan, one turn a batch, and judge.  A tile that cannot be read
+        is left out.
 
         ``early`` gets the flag as soon as the rule is met, if that is before the end.  Raises
         ModelError, DeviceError or OutputError.
@@ -102,7 +132,7 @@ class Pipeline:
         plan, canvas = prepared.plan, prepared.canvas
         resumed = min(canvas.done, len(plan))
         watch.planned(len(plan), resumed)
-        batches = clock.waits("tiles", prepared.batches)
+        batches = _recoloured(clock.waits("tiles", prepared.batches), prepared.recolour)
         raised = False
         for n, batch in enumerate(self.runtime.predict(batches), 1):
             canvas.put(batch)
@@ -110,24 +140,49 @@ class Pipeline:
             watch.passed(done)
             if not raised and done < len(plan) and self._due(n, plan):
                 raised = self._raised(canvas, prepared, early)
+            yield
         clock.lap("inference")
         heatmap = canvas.heatmap()
-        flag = triage(heatmap, self.policy, prepared.quality)
-        return Assessment(flag, prepared.thumbnail, prepared.tissue, heatmap, canvas, resumed)
+        flag = triage(heatmap, self.policy, prepared.look.quality)
+        return Assessment(flag, prepared.look, prepared.recolour, heatmap, canvas, resumed)
 
     def _due(self, n: int, plan: TilePlan) -> bool:
         """After every batch; on a large slide, after every hundredth of it."""
-        return n % max(1, len(plan) // self.runtime.batch_size // 100) == 0
+        return n % max(1, len(plan) // self.source.batch_size // 100) == 0
 
     def _raised(self, canvas: Canvas, prepared: Prepared, early: EarlyFlag) -> bool:
         heatmap = canvas.heatmap()
         if not is_met(heatmap, self.policy):
             return False
-        early(triage(heatmap, self.policy, prepared.quality))
+        early(triage(heatmap, self.policy, prepared.look.quality))
         return True
 
 
-def _started(batches: Iterator[TileBatch]) -> Iterator[TileBatch]:
-    """The same batches, of which the first is read already and the next ones are on their way."""
-    first = next(batches, None)
-    return batches if first is None else chain([first], batches)
+@runtime_checkable
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+class ReadAhead:
+    """Batches of which the first is read already."""
+
+    def __init__(self, batches: Iterator[TileBatch]) -> None:
+        self._batches = batches
+        self._first = next(batches, None)
+
+    def __iter__(self) -> "ReadAhead":
+        return self
+
+    def __next__(self) -> TileBatch:
+        first, self._first = self._first, None
+        return next(self._batches) if first is None else first
+
+
+def recolour_for(slide: Slide, plan: TilePlan, card: ModelCard) -> Recolour | None:
+    """What the card wants done to this slide's colours.  Raises StainUnclear."""
+    target = card.input.stain
+    return None if target is None else find_stain(target, sample_pixels(slide, plan))
+
+
+def _recoloured(batches: Iterator[TileBatch], recolour: Recolour | None) -> Iterator[TileBatch]:
+    return (replace(batch, recolour=recolour) for batch in batches)

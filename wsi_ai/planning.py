@@ -1,13 +1,20 @@
 """Decide which tiles to read, and in which order.  Pure: no files, no pixels."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size, Step
-from wsi_ai.values import Mask, SlideInfo, TilePlan, TileSpec
+from wsi_ai.values import Mask, Parity, SlideInfo, TilePlan, TileSpec
+
+Likely = NDArray[np.float32]
+"""A picture of the whole slide at any resolution, as a ``Mask`` is: the higher, the sooner to be
+looked at."""
 
 _BLOCK, _LARGE_BLOCK, _LARGE_GRID = 8, 16, 64
 """Cells along a block's side.  Small enough that evidence comes from all over the tissue early; on
@@ -15,32 +22,69 @@ grids with more than 64 cells along a side twice as large, so that fewer stored 
 the border of two blocks and are decoded twice."""
 
 
-def plan_tiles(slide: SlideInfo, tissue: Mask, spec: TileSpec) -> TilePlan:
+def plan_tiles(
+    slide: SlideInfo, tissue: Mask, spec: TileSpec, likely: Likely | None = None
+) -> TilePlan:
     """Lay the model's grid over the slide and keep every cell that touches tissue.
 
     The scale comes from micrometres alone.  Cells are visited block by block, the blocks spread
-    over the slide (see ``spread_out``).  Raises ValueError where the slide has no spacing.
+    over the slide (see ``spread_out``), and where ``likely`` says where evidence may lie, half of
+    them in that order (see ``likely_first``).  Raises ValueError where the slide has no spacing.
     """
+    lattice = _LATTICES[spec.parity](slide, spec)
+    edges = _Edges(slide.size, lattice.grid, lattice.step)
+    cells = np.argwhere(edges.sums(tissue.astype(np.uint8)) > 0).astype(np.int32)
+    if likely is None:
+        cells = spread_out(cells, _block(lattice.grid))
+    else:
+        means = edges.sums(likely) / np.maximum(1, edges.sums(np.ones_like(likely)))
+        cells = likely_first(cells, means[cells[:, 0], cells[:, 1]], _block(lattice.grid))
+    return TilePlan(
+        slide=slide,
+        spec=spec,
+        level=lattice.level,
+        read_px=lattice.read_px,
+        cells=cells,
+        grid=lattice.grid,
+        step=lattice.step,
+        tissue=tissue,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Lattice:
+    """See ``values.TilePlan``."""
+
+    level: int
+    read_px: Size
+    grid: tuple[int, int]
+    step: Step
+
+
+def _lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
     scale = spec.scale(slide.known_spacing())
     step = Step(spec.stride_px * scale.x, spec.stride_px * scale.y)
     grid = math.ceil(slide.size.height / step.y), math.ceil(slide.size.width / step.x)
     level = slide.level_for(min(scale.x, scale.y))
     down = slide.downsamples[level]
-    touched = _touched(
-        tissue,
-        row_edges=np.arange(grid[0] + 1) * step.y * tissue.shape[0] / slide.size.height,
-        col_edges=np.arange(grid[1] + 1) * step.x * tissue.shape[1] / slide.size.width,
+    read = Size(_read_px(spec, scale.x / down), _read_px(spec, scale.y / down))
+    return _Lattice(level, read, grid, step)
+
+
+def _wsinfer_lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
+    """That of WSInfer 0.6 (``wsinfer/patchlib``): whole pixels of level 0 from the corner on, a
+    tile for each centre that lies on the slide."""
+    exact = spec.size_px * spec.mpp / slide.known_spacing().mean_um
+    side = max(1, round(round(exact, 9)))  # the inner one mends what division did to a half
+    half = round(side / 2)
+    rows, cols = (
+        max(1, math.ceil((length - half) / side))
+        for length in (slide.size.height, slide.size.width)
     )
-    return TilePlan(
-        slide=slide,
-        spec=spec,
-        level=level,
-        read_px=Size(_read_px(spec, scale.x / down), _read_px(spec, scale.y / down)),
-        cells=spread_out(np.argwhere(touched).astype(np.int32), _block(grid)),
-        grid=grid,
-        step=step,
-        tissue=tissue,
-    )
+    return _Lattice(0, Size(side, side), (rows, cols), Step(float(side), float(side)))
+
+
+_LATTICES = {Parity.NONE: _lattice, Parity.WSINFER: _wsinfer_lattice}
 
 
 def in_rows(plan: TilePlan) -> TilePlan:
@@ -55,13 +99,34 @@ def spread_out(cells: NDArray[np.int32], block: int) -> NDArray[np.int32]:
     Bits of the block's row and column are interleaved and reversed, so that every beginning of
     the sequence covers the whole slide evenly.  Within a block, row by row.
     """
-    row, col = cells[:, 0].astype(np.int64), cells[:, 1].astype(np.int64)
-    key = _reversed_bits(row // block) * 2 + _reversed_bits(col // block)
-    return cells[np.lexsort((col, row, key))]
+    row, col = cells.T.astype(np.int64)
+    return cells[np.lexsort((col, row, _van_der_corput(row // block, col // block)))]
+
+
+def likely_first(
+    cells: NDArray[np.int32], likely: NDArray[np.float64], block: int
+) -> NDArray[np.int32]:
+    """Order cells by square blocks: by turns the next one by the mean of its cells' ``likely``, the
+    highest first, and the next one that ``spread_out`` would visit.
+
+    So the first n blocks of either order are among the first 2 n of this one: a good guess finds
+    evidence early, and a wrong one no later than after twice as many blocks.
+    """
+    row, col = cells.T.astype(np.int64)
+    _, blocks = np.unique(_van_der_corput(row // block, col // block), return_inverse=True)
+    means = np.bincount(blocks, likely) / np.bincount(blocks)
+    best = np.argsort(-means, kind="stable").tolist()
+    visited = dict.fromkeys(chain.from_iterable(zip(best, range(len(best)), strict=True)))
+    rank = np.argsort(list(visited))
+    return cells[np.lexsort((col, row, rank[blocks]))]
 
 
 def _block(grid: tuple[int, int]) -> int:
     return _LARGE_BLOCK if max(grid) > _LARGE_GRID else _BLOCK
+
+
+def _van_der_corput(row: NDArray[np.int64], col: NDArray[np.int64]) -> NDArray[np.int64]:
+    return _reversed_bits(row) * 2 + _reversed_bits(col)
 
 
 def _reversed_bits(number: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -76,21 +141,28 @@ def _read_px(spec: TileSpec, scale: float) -> int:
     return max(1, round(spec.size_px * scale))
 
 
-def _touched(
-    mask: Mask, row_edges: NDArray[np.float64], col_edges: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Which cells hold at least one true mask pixel, from sums over rectangles."""
-    total = np.pad(mask.astype(np.int64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-    top, bottom = _cover(row_edges, mask.shape[0])
-    left, right = _cover(col_edges, mask.shape[1])
-    inside: NDArray[np.int64] = (
-        total[bottom][:, right]
-        - total[top][:, right]
-        - total[bottom][:, left]
-        + total[top][:, left]
-    )
-    touched: NDArray[np.bool_] = np.greater(inside, 0)
-    return touched
+@dataclass(frozen=True, slots=True)
+class _Edges:
+    """Where the grid lies on pictures of the whole slide."""
+
+    slide: Size
+    grid: tuple[int, int]
+    step: Step
+
+    def sums(self, picture: NDArray[Any]) -> NDArray[np.float64]:
+        """(rows, cols) of the grid: the sum of all pixels that the cell touches."""
+        down, along = np.arange(self.grid[0] + 1), np.arange(self.grid[1] + 1)
+        rows, cols = picture.shape
+        top, bottom = _cover(down * self.step.y * rows / self.slide.height, rows)
+        left, right = _cover(along * self.step.x * cols / self.slide.width, cols)
+        total = cv2.integral(picture).astype(np.float64)
+        inside: NDArray[np.float64] = (
+            total[bottom][:, right]
+            - total[top][:, right]
+            - total[bottom][:, left]
+            + total[top][:, left]
+        )
+        return inside
 
 
 def _cover(edges: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

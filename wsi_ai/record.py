@@ -52,4 +52,6 @@ def model_record(card: ModelCard) -> dict[str, str]:
         "version": card.ref.version,
         "weights_sha256": card.ref.sha256,
         "manifest_sha256": card.manifest_sha256,
+        "tta": card.input.tta.value,
+        "stain_normalisation": repr(card.input.stain) if card.input.stain else "none",
     }

@@ -2,22 +2,26 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.contracts import Post
+from wsi_ai.errors import OutputError, Unsent
 from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
 from wsi_ai.exports.objects import write_objects
 from wsi_ai.exports.overlay import View, write_overlay
+from wsi_ai.exports.wsinfer import write_csv
+from wsi_ai.looking import Look
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.thumbnail import Thumbnail
-from wsi_ai.values import Marks, Mask
+from wsi_ai.values import Marks
 
+FORMATS = ("wsinfer",)
+"""What may be written beside the usual."""
 _LONGEST_STEM = 120
 
 
@@ -31,9 +35,11 @@ class Run:
     asked: Mapping[str, Any]
     clock: Stopwatch | None
     failed: bool
-    """The slide, not the answer: it is tried again next time."""
+    """The slide or its sending, not the answer: it is tried again next time."""
     early_s: float | None = None
     """When the flag was raised, if that was before the slide was through."""
+    formats: tuple[str, ...] = ()
+    """What is written beside the usual, of ``FORMATS``."""
 
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
@@ -66,28 +72,35 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
 
     The flag is kept once everything else is on the disk, and before ``folder`` appears: a crash in
     between leaves a slide to be done again, whose flag says nothing new.  Raises OutputError, and
-    then leaves what was there before.
+    then leaves what was there before; or Unsent where ``post`` alone failed: then everything is
+    written, and not taken for ``finished``.
     """
+    unsent: OutputError | None = None
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
         if assessment.canvas is not None:
             assessment.canvas.write(aside)
+        if assessment.heatmap is not None and "wsinfer" in run.formats:
+            write_csv(aside / "wsinfer.csv", assessment.heatmap)
         if assessment.heatmap is not None and assessment.heatmap.objects is not None:
             write_objects(aside, assessment.heatmap.objects, assessment.flag.model)
-        if assessment.thumbnail is not None and assessment.tissue is not None:
-            write_overlay(
-                aside / "overlay.png", _view(assessment, assessment.thumbnail, assessment.tissue)
-            )
+        if (look := assessment.look) is not None:
+            write_overlay(aside / "overlay.png", _view(assessment, look))
             _write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
+        try:
+            body = post.put(body)
+        except OutputError as error:
+            unsent, run = error, replace(run, failed=True)
         _write_json(aside / "run.json", _record(assessment, run))
-        body = post.put(body)
         _write_json(aside / "flag.json", body)
+    if unsent is not None:
+        raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
     return body
 
 
-def _view(assessment: Assessment, thumbnail: Thumbnail, tissue: Mask) -> View:
+def _view(assessment: Assessment, look: Look) -> View:
     marks = assessment.canvas.marks() if assessment.canvas is not None else Marks()
-    return View(thumbnail, tissue, assessment.heatmap, assessment.flag, marks)
+    return View(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag, marks)
 
 
 def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
@@ -109,6 +122,7 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
             "mpp_y": flag.slide.spacing.y_um if flag.slide.spacing else None,
         },
         "model": model_record(flag.model),
+        "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
         "asked": dict(run.asked),
         f"{flag.model.cell_name}s": {

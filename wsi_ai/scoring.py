@@ -1,11 +1,14 @@
 """Around a network, in host memory: pixels to its input, its output to scores."""
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.detections import columns, objects_of, surest
 from wsi_ai.errors import ModelError
 from wsi_ai.values import Activation, Layout, ModelCard, Task
+from wsi_ai.views import mean_over, views_of
 
 Tiles = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -74,6 +77,15 @@ def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArr
     scores = _said(given, card)
     scores[lost] = np.nan
     return scores
+
+
+def scores_over_views(
+    outputs: Iterable[NDArray[np.float32]], count: int, card: ModelCard
+) -> NDArray[np.float32]:
+    """``scores_of``, of one output for each of the card's views: their mean."""
+    views = views_of(card.input.tta)
+    each = [scores_of(output, count, card) for output in outputs]
+    return each[0] if len(views) == 1 else mean_over(views, each)
 
 
 def _said(given: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:

@@ -1,4 +1,5 @@
-"""What a site sets: the triage policy, from TOML; and the only reader of the environment."""
+"""What a site sets, from TOML: the triage policy, and which models may run; and the only reader of
+the environment."""
 
 import os
 import tomllib
@@ -77,6 +78,51 @@ def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
         rules = tuple(_rule(part, f"{field_name}.{kind}.{n}") for n, part in enumerate(table[kind]))
         return AnyOf(rules) if kind == "any" else AllOf(rules)
     return Tiles(table[kind]) if kind == "tiles" else TopMean(table[kind])
+
+
+_SITE = Path("/etc/wsi-ai/site.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Which models may run here."""
+
+    store: Path
+    """Where ``wsi-ai models add`` keeps them."""
+    trusted_keys: tuple[Path, ...] = ()
+    """Public keys, or folders of them: of each a model must carry a signature.  Empty: of none."""
+
+
+def load_site(trusted_keys: Path | None = None) -> Site:
+    """From ``WSI_AI_SITE``, a file like ``configs/site.toml`` (else ``/etc/wsi-ai/site.toml``,
+    where it is), ``WSI_AI_MODELS`` and ``WSI_AI_TRUSTED_KEYS``.
+
+    ``trusted_keys`` stands in for the environment's; those of the file hold in any case.  Raises
+    PolicyError, which names the file and the field.
+    """
+    told = from_environment("WSI_AI_SITE")
+    path = Path(told) if told else _SITE
+    table = _site_table(path) if told or path.is_file() else {}
+    keys = [path.parent / table["trusted_keys"]] if "trusted_keys" in table else []
+    other = trusted_keys or from_environment("WSI_AI_TRUSTED_KEYS")
+    if other:
+        keys.append(Path(other))
+    data = Path(from_environment("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    usual = path.parent / table["store"] if "store" in table else data / "wsi-ai" / "models"
+    return Site(Path(from_environment("WSI_AI_MODELS") or usual), tuple(keys))
+
+
+def _site_table(path: Path) -> dict[str, str]:
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise PolicyError(f"no site settings: {path}: {error.strerror}") from None
+    except ValueError as error:  # TOML or UTF-8
+        raise PolicyError(f"{path} is not valid TOML: {error}") from None
+    if wrong := schemas.complaint("site-1", table):
+        raise PolicyError(f"{path}: {wrong}")
+    models: dict[str, str] = table.get("models", {})
+    return models
 
 
 def check_policy(policy: Policy, card: ModelCard) -> None:

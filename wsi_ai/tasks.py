@@ -6,7 +6,7 @@ A further task is a line in ``_CANVASES``.
 from collections.abc import Callable, Mapping
 
 from wsi_ai.heatmaps import Canvas, DenseCanvas, Keep, ObjectsCanvas, TileCanvas
-from wsi_ai.planning import in_rows, plan_tiles
+from wsi_ai.planning import Likely, in_rows, plan_tiles
 from wsi_ai.values import Mask, ModelCard, SlideInfo, Task, TilePlan
 
 _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
@@ -16,13 +16,16 @@ _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
 }
 
 
-def plan_for(card: ModelCard, slide: SlideInfo, tissue: Mask) -> TilePlan:
+def plan_for(
+    card: ModelCard, slide: SlideInfo, tissue: Mask, likely: Likely | None = None
+) -> TilePlan:
     """The tiles that the card's model is to see of a slide, in the order that suits its task.
 
-    Spread out, so that evidence comes early from all over; a segmentation row by row, for in any
-    other order the sums of a whole slide would have to be held until its end.
+    Spread out, and by turns where ``likely`` is highest, so that evidence comes early; a
+    segmentation row by row, for in any other order the sums of a whole slide would have to be held
+    until its end.
     """
-    plan = plan_tiles(slide, tissue, card.tile)
+    plan = plan_tiles(slide, tissue, card.tile, likely)
     return in_rows(plan) if card.task is Task.SEGMENTATION else plan
 
 

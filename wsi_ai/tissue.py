@@ -21,10 +21,12 @@ def find_tissue(slide: SlideInfo, thumbnail: Thumbnail) -> Mask:
     """(rows, cols) of the thumbnail: true where there is tissue or where nothing could be read."""
     pixel = pixel_spacing(slide, thumbnail)
     smooth = cv2.GaussianBlur(thumbnail.pixels, (0, 0), max(0.5, 4.0 / pixel.mean_um))
-    chroma = smooth.max(axis=2) - smooth.min(axis=2)
+    red, green, blue = cv2.split(smooth)
+    brightest = cv2.max(cv2.max(red, green), blue)
+    chroma = cv2.subtract(brightest, cv2.min(cv2.min(red, green), blue))
     otsu, _ = cv2.threshold(chroma, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     limit = min(max(otsu, _CHROMA_FLOOR), _CHROMA_CEILING)
-    found = ((chroma >= limit) | (smooth.max(axis=2) < _DARK)).astype(np.uint8)
+    found = ((chroma >= limit) | (brightest < _DARK)).astype(np.uint8)
     side = 2 * round(_CLOSE_UM / pixel.mean_um / 2) + 1
     square = np.ones((side, side), np.uint8)
     closed = np.asarray(cv2.morphologyEx(found, cv2.MORPH_CLOSE, square), np.uint8)

@@ -5,6 +5,7 @@ not have changed it.  So losing tiles can cost certainty, never hide a tumour.
 """
 
 import math
+import re
 import uuid
 from dataclasses import dataclass, field
 
@@ -131,7 +132,30 @@ def scope_gate(slide: SlideInfo, card: ModelCard) -> str | None:
             f"the slide has {slide.spacing.mean_um:.4g} µm/px;"
             f" the model needs {card.tile.mpp:.4g} µm/px or finer"
         )
-    return None
+    return _range_complaint(slide.spacing.mean_um, card) or _scanner_complaint(slide, card)
+
+
+def _range_complaint(mpp: float, card: ModelCard) -> str | None:
+    if card.scope.mpp is None or card.scope.mpp[0] <= mpp <= card.scope.mpp[1]:
+        return None
+    finest, coarsest = card.scope.mpp
+    return (
+        f"the slide has {mpp:.4g} µm/px;"
+        f" the model is made for slides of {finest:.4g} to {coarsest:.4g} µm/px"
+    )
+
+
+def _scanner_complaint(slide: SlideInfo, card: ModelCard) -> str | None:
+    """A scanner is known by words: all of those on the card must stand in what the file says."""
+    told = _words(f"{slide.vendor} {slide.scanner}")
+    scanners = card.scope.scanners
+    if not scanners or any(_words(scanner) <= told for scanner in scanners):
+        return None
+    return f"the file names none of the scanners that the model is made for ({', '.join(scanners)})"
+
+
+def _words(told: str) -> set[str]:
+    return set(re.findall(r"[a-z0-9]+", told.lower()))
 
 
 def quality_gate(quality: Quality) -> str | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size, Spacing, Step
+from wsi_ai.stains import Recolour, StainTarget
 
 Mask = NDArray[np.bool_]
 """A mask of the whole slide at any resolution: row i covers level-0 rows from
@@ -40,6 +41,8 @@ class SlideInfo:
     fingerprint: str
     """SHA-256 of the file's content, in hex, so that a result names the bytes it came from."""
     vendor: str = "unknown"
+    scanner: str = ""
+    """Maker and model of the scanner in the file's own words, where they say more."""
     reader: str = "unknown"
     """The entry point that opened it."""
     icc_profile: bytes | None = field(default=None, repr=False)
@@ -102,6 +105,15 @@ class Colour(StrEnum):
     """After the slide's own profile, where it has one."""
 
 
+class Parity(StrEnum):
+    """Whose way of reading is followed to the pixel, where that is not our own."""
+
+    NONE = "none"
+    WSINFER = "wsinfer"
+    """Of WSInfer 0.6: tiles of a whole number of level-0 pixels, side by side from the corner,
+    black beyond the slide, and resized as Pillow does it (bilinear, antialiased)."""
+
+
 @dataclass(frozen=True, slots=True)
 class TileSpec:
     """What a model wants to see: square tiles of ``size_px`` at ``mpp`` micrometres per pixel."""
@@ -112,6 +124,7 @@ class TileSpec:
     color: Colour = Colour.RAW
     lead_px: int = 0
     """So many pixels of a tile lie before its cell, at the left and at the top."""
+    parity: Parity = Parity.NONE
 
     def __post_init__(self) -> None:
         if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:
@@ -179,6 +192,8 @@ class TileBatch:
     index: NDArray[np.int64]
     """Positions in the plan."""
     pixels: Pixels
+    recolour: Recolour | None = None
+    """What is left to do to the pixels, where they are: the runtime's first step."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:
@@ -234,6 +249,34 @@ class Task(StrEnum):
     """A vector of features; a second network makes one score a class of all of them."""
 
 
+class Role(StrEnum):
+    """What a class stands for."""
+
+    POSITIVE = "positive"
+    """What the model looks for."""
+    NEGATIVE = "negative"
+    """Tissue in which it is not."""
+    TISSUE = "tissue"
+    """Some kind of tissue, neither for nor against."""
+    BACKGROUND = "background"
+    """Glass."""
+    ARTEFACT = "artefact"
+    """Ink, folds, out of focus."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The slides that a model was made for; what is empty the card does not say.  Any other slide
+    is not assessed."""
+
+    stains: tuple[str, ...] = ()
+    organs: tuple[str, ...] = ()
+    specimens: tuple[str, ...] = ()
+    scanners: tuple[str, ...] = ()
+    mpp: tuple[float, float] | None = None
+    """Finest and coarsest, of the slide itself: micrometres per level-0 pixel."""
+
+
 class Layout(StrEnum):
     NHWC = "nhwc"
     NCHW = "nchw"
@@ -245,6 +288,24 @@ class Activation(StrEnum):
     NONE = "none"
     SIGMOID = "sigmoid"
     SOFTMAX = "softmax"
+
+
+class Tta(StrEnum):
+    """Views of a tile that its scores are averaged over."""
+
+    NONE = "none"
+    FLIPS = "flips"
+    """As it is, mirrored along either axis and along both: four."""
+    D4 = "d4"
+    """All eight symmetries of the square."""
+
+
+class Precision(StrEnum):
+    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    BF16 = "bf16"
 
 
 class Form(StrEnum):
@@ -273,6 +334,8 @@ class OutputSpec:
     """The shape of what a network gives for one tile, beside its classes.  A task uses its own
     fields; see ``scoring.output_shape``."""
 
+    name: str = ""
+    """Which output of an ONNX file; the first where it is empty."""
     scale: float = 1.0
     """Segmentation: pixels of the output to one of the tile."""
     margin_px: int = 0
@@ -289,6 +352,8 @@ class OutputSpec:
     """Detection: points no farther apart than this are one object."""
     features: int = 0
     """Embedding: length of the vector."""
+    storage: Precision = Precision.FP32
+    """Embedding: how its numbers are stored, fp32 or fp16."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,14 +365,9 @@ class InputSpec:
     dtype: str
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
-
-
-class Precision(StrEnum):
-    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    BF16 = "bf16"
+    tta: Tta = Tta.NONE
+    stain: StainTarget | None = None
+    """The colours that tiles are given first; ``None`` where they stay as they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,10 +379,34 @@ class RuntimeRequest:
     precision: Precision = Precision.FP32
     batch_size: int | None = None
     """Tiles at once, at most; ``None`` is what suits the device."""
+    trust_pickle: bool = False
+    """Load weights that run code of their author's when they are loaded."""
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+
+
+class Pool(StrEnum):
+    """How a named architecture's tokens (tiles, tokens, features) become one vector a tile."""
+
+    NONE = "none"
+    """It gives a vector by itself."""
+    FIRST = "first"
+    """The class token."""
+    MEAN = "mean"
+    """The mean of the patches' tokens."""
+    FIRST_AND_MEAN = "first-and-mean"
+    """One after the other: twice as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregatorRef:
+    """Exactly which network makes a slide's score of its tiles' vectors."""
+
+    weights: Path
+    format: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,11 +444,17 @@ class ModelCard:
     format: str = "onnx"
     architecture: str = ""
     """Whose weights they are, where the format does not say: ``torchvision/resnet18``."""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    """What the architecture is built with beside its defaults, by name."""
+    pool: Pool = Pool.NONE
+    aggregator: AggregatorRef | None = None
+    """The second network of a slide-classification."""
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
-    stain: str | None = None
-    """The only one that it may judge; ``None`` where the card does not say."""
+    scope: Scope = Scope()
+    roles: tuple[tuple[str, Role], ...] = ()
+    """Classes and what they stand for, as far as the card says."""
 
     @property
     def cell_name(self) -> str:

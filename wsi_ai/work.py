@@ -8,8 +8,8 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +17,13 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.contracts import Post, Slide, Watcher
-from wsi_ai.errors import Busy, OutputError, SlideError, Stopped, WsiAiError
+from wsi_ai.errors import Busy, OutputError, SlideError, Stopped, Unsent, WsiAiError
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Canvas, Keep
-from wsi_ai.identity import Cases, agreed, dicom_claim, identified, stain_complaint
-from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance
+from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
+from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance, told_model
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
 from wsi_ai.readers.headers import case_header
 from wsi_ai.results import Run, finished, write_results
@@ -33,6 +33,7 @@ from wsi_ai.tasks import open_canvas
 from wsi_ai.values import SlideInfo, TilePlan
 
 log = logging.getLogger(__name__)
+_THROUGH = object()
 
 
 @dataclass(slots=True)
@@ -62,20 +63,33 @@ class SlideWork:
     pipeline: Pipeline
     policy: Policy
     out: Path
-    open_slide: Callable[[Path], Slide]
+    open_slide: Callable[[Path], AbstractContextManager[Slide]]
     force: bool
-    watch: Watcher
     cases: Cases
     post: Post
+    formats: tuple[str, ...] = ()
     _stop: threading.Event = field(default_factory=threading.Event)
     _epoch: float = field(default_factory=time.perf_counter)
 
     def prepare(self, job: SlideJob) -> SlideJob:
-        """Open, look, plan, read ahead; or see that the answer is there already."""
+        """Open, look, plan; or see that the answer is there already."""
         return self._step(job, self._prepare)
 
-    def infer(self, job: SlideJob) -> SlideJob:
-        return self._step(job, self._infer)
+    def read_ahead(self, job: SlideJob) -> SlideJob:
+        """Begin to read the tiles that are still to be inferred."""
+        return self._step(job, self._read_ahead)
+
+    def inferring(self, job: SlideJob, watch: Watcher) -> Iterator[None]:
+        """Infer, one turn a batch, so that models may take turns."""
+        steps, going = self._infer(job, watch), True
+
+        def go_on(_: SlideJob) -> None:
+            nonlocal going
+            going = next(steps, _THROUGH) is not _THROUGH
+
+        while going and job.outcome is None:
+            self._step(job, go_on)
+            yield
 
     def publish(self, job: SlideJob) -> SlideJob:
         return self._step(job, self._publish)
@@ -93,7 +107,7 @@ class SlideWork:
             self._go_on()
             step(job)
         except (Busy, Stopped) as error:
-            job.outcome = Outcome(job.path, Level.NOT_ASSESSED, str(error), None, fresh=False)
+            job.outcome = self._untold(job, str(error), None)
         except WsiAiError as error:
             reason = str(error)
         except Exception as error:
@@ -126,6 +140,7 @@ class SlideWork:
         made = self.pipeline.prepare(slide, lambda plan: self._canvas(job, plan), job.clock)
         if isinstance(made, Prepared):
             job.prepared = made
+            job.held.callback(made.close)
         else:
             job.assessment = made
 
@@ -136,8 +151,13 @@ class SlideWork:
             self.post.put(flag)
         except OutputError as error:
             told = f"done before, but its flag could not be kept for sending: {error}"
-            return Outcome(job.path, Level.NOT_ASSESSED, told, job.folder, fresh=False)
+            return self._untold(job, told, job.folder)
         return outcome_of(job.path, flag, job.folder, fresh=False)
+
+    def _untold(self, job: SlideJob, reason: str, folder: Path | None) -> Outcome:
+        """Of which no flag says anything new."""
+        model = told_model(self.pipeline.runtime.card)
+        return Outcome(job.path, Level.NOT_ASSESSED, reason, folder, fresh=False, model=model)
 
     def _identify(self, job: SlideJob) -> None:
         """Whose slide it is, by all that is known; raises IdentityInDoubt, or SlideError where the
@@ -145,30 +165,55 @@ class SlideWork:
         job.identity = None
         claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
         job.identity = agreed(claims)
-        if stopped := stain_complaint(job.identity, self.pipeline.runtime.card):
+        if stopped := scope_complaint(job.identity, self.pipeline.runtime.card):
             raise SlideError(stopped)
 
-    def _infer(self, job: SlideJob) -> None:
-        job.clock.lap("queue")
-        self.watch.started(job.path)
+    def _read_ahead(self, job: SlideJob) -> None:
         if job.prepared is not None:
-            watch = _Stoppable(self.watch, self._go_on)
-            job.assessment = self.pipeline.infer(
-                job.prepared, watch, job.clock, lambda flag: self._raise_early(job, flag)
+            job.prepared = job.prepared.read_ahead()
+
+    def _infer(self, job: SlideJob, watch: Watcher) -> Iterator[None]:
+        job.clock.lap("queue")
+        if job.prepared is not None:
+            job.assessment = yield from self.pipeline.inferring(
+                job.prepared,
+                _Stoppable(watch, self._go_on),
+                job.clock,
+                lambda flag: self._raise_early(job, flag),
             )
+        job.prepared = None
 
     def _raise_early(self, job: SlideJob, flag: Flag) -> None:
-        job.early_s = job.clock.now()
-        self.post.put_early(flag_json(identified(flag, job.identity), self._provenance(job)))
+        """Where it cannot be kept the slide goes on: its final flag will be tried."""
+        at = job.clock.now()
+        try:
+            self.post.put_early(flag_json(identified(flag, job.identity), self._provenance(job)))
+        except OutputError as error:
+            log.error("an early flag was not sent: %s; the final one will be", error)  # noqa: TRY400
+        else:
+            job.early_s = at
 
     def _publish(self, job: SlideJob) -> None:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
-        told, question = self._provenance(job), record.digest(job.asked)
-        run = Run(told, question, job.asked, job.clock, failed=False, early_s=job.early_s)
+        origin, question = self._provenance(job), record.digest(job.asked)
+        run = Run(
+            origin,
+            question,
+            job.asked,
+            job.clock,
+            failed=False,
+            early_s=job.early_s,
+            formats=self.formats,
+        )
         whose = identified(job.assessment.flag, job.identity)
         assessment = dataclasses.replace(job.assessment, flag=whose)
-        flag = write_results(job.folder, assessment, run, self.post)
+        try:
+            flag = write_results(job.folder, assessment, run, self.post)
+        except Unsent as error:
+            told = str(error)
+            job.outcome = Outcome(job.path, Level.NOT_ASSESSED, told, job.folder, fresh=True)
+            return
         shutil.rmtree(hidden(job.folder, "kept"), ignore_errors=True)
         job.outcome = outcome_of(job.path, flag, job.folder, fresh=True)
 
@@ -178,10 +223,12 @@ class SlideWork:
 
     def _canvas(self, job: SlideJob, plan: TilePlan) -> Canvas:
         """Of these very tiles by this very model; policies may differ."""
-        about = {**job.asked, "policy": None, "identity": None, "plan": record.plan_digest(plan)}
-        runtime = self.pipeline.runtime
-        keep = Keep(hidden(job.folder, "kept"), record.digest(about), runtime.batch_size)
-        return job.held.enter_context(closing(open_canvas(plan, runtime.card, keep)))
+        size = self.pipeline.source.batch_size
+        about = {**job.asked, "policy": None, "identity": None, "batch": size}
+        about["plan"] = record.plan_digest(plan)
+        keep = Keep(hidden(job.folder, "kept"), record.digest(about), size)
+        card = self.pipeline.runtime.card
+        return job.held.enter_context(closing(open_canvas(plan, card, keep)))
 
     def _asked(self, slide: SlideInfo, identity: Identity | None) -> dict[str, Any]:
         """Everything that the answer depends on."""
@@ -194,6 +241,7 @@ class SlideWork:
             "policy": self.policy.as_dict(),
             "runtime": self.pipeline.runtime.description,
             "software": record.software(),
+            **({"formats": list(self.formats)} if self.formats else {}),
         }
 
 

@@ -17,9 +17,10 @@ from wsi_ai.identity import (
     dicom_claim,
     identified,
     load_cases,
-    stain_complaint,
+    scope_complaint,
 )
 from wsi_ai.readers.headers import case_header
+from wsi_ai.values import Scope
 
 FULL = {"trust": "RXX", "accession": "S26-1", "slide_id": "S26-1-A1-1"}
 CSV = "file,trust,accession,slide_id,block,stain\none.svs,RXX,S26-1,S26-1-A1-1,A1,H&E\n"
@@ -133,5 +134,25 @@ def test_a_flag_is_named_by_the_glass_not_by_the_scan() -> None:
 def test_a_model_judges_only_the_stain_that_it_was_made_for(
     *, stain: str | None, needs: str | None, fits: bool
 ) -> None:
-    card = dataclasses.replace(CARD, stain=needs)
-    assert (stain_complaint(Identity(**FULL, stain=stain), card) is None) == fits
+    card = dataclasses.replace(CARD, scope=Scope(stains=(needs,) if needs else ()))
+    assert (scope_complaint(Identity(**FULL, stain=stain), card) is None) == fits
+
+
+@pytest.mark.parametrize(
+    ("told", "complaint"),
+    [
+        ({"organ": "Colon", "specimen": "biopsy"}, None),
+        ({}, None),
+        ({"organ": "skin"}, "not of an organ that the model is made for (colon, rectum)"),
+        ({"organ": "rectum", "specimen": "resection"}, "not of a kind the model is made for (bio"),
+    ],
+)
+def test_a_model_judges_only_organs_and_specimens_that_it_was_made_for(
+    told: dict[str, str], complaint: str | None
+) -> None:
+    scope = Scope(organs=("colon", "rectum"), specimens=("biopsy",))
+    found = scope_complaint(Identity(**FULL, **told), dataclasses.replace(CARD, scope=scope))
+    assert (found is None) == (complaint is None)
+    assert found is None or complaint in found
+    assert "skin" not in (found or "")
+    assert "resection" not in (found or "")

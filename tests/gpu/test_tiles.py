@@ -31,6 +31,7 @@ class Stored:
     slide: PaintedSlide
     size: Size
     broken: tuple[tuple[int, int], ...] = ()
+    corner: tuple[int, int] = (0, 0)
     asked: int = 0
 
     @property
@@ -45,7 +46,7 @@ class Stored:
         self.asked += 1
         if (col, row) in self.broken:
             raise TileUnreadable("broken")
-        x, y = col * self.tile.width, row * self.tile.height
+        x, y = self.corner[0] + col * self.tile.width, self.corner[1] + row * self.tile.height
         return self.slide.read(0, x, y, self.tile.width, self.tile.height).tobytes()
 
 
@@ -79,6 +80,21 @@ def test_the_pixels_are_those_of_reading_by_region(stride: int, decoder: Any) ->
     got = list(source(Stored(slide, slide.size), decoder)(slide, plan, 0))
     assert [g.index.tolist() for g in got] == [e.index.tolist() for e in expected]
     for there, here in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(np.asarray(there.pixels), np.asarray(here.pixels))
+
+
+def test_around_what_is_stored_it_is_white() -> None:
+    corner, size = (123, 45), Size(700, 500)
+
+    def on_glass(x: Any, y: Any) -> tuple[Any, Any, Any]:
+        white = (x < corner[0]) | (y < corner[1])
+        return tuple(np.where(white, 255, channel) for channel in paint(x, y))  # type: ignore[return-value]
+
+    slide = PaintedSlide(size, Spacing(0.5, 0.5), (1.0,), on_glass)
+    plan = plan_tiles(slide.info, np.ones((5, 7), np.bool_), TileSpec(64, 0.5, 64))
+    stored = Stored(slide, Size(size.width - 123, size.height - 45), corner=corner)
+    expected = list(RegionTiles(5, 1)(slide, plan, 0))
+    for there, here in zip(source(stored)(slide, plan, 0), expected, strict=True):
         np.testing.assert_array_equal(np.asarray(there.pixels), np.asarray(here.pixels))
 
 

@@ -43,6 +43,14 @@ class TestMemory(SlideContract):
         return memory_slide(MemoryLevel(noise(700, 600), Size(100, 90)))
 
 
+class TestMemoryOfAPart(SlideContract):
+    """The stored part begins within the slide, on no grid."""
+
+    @pytest.fixture
+    def slide(self) -> Slide:
+        return memory_slide(MemoryLevel(noise(700, 600), Size(100, 90), corner=(123, 45)))
+
+
 class TestPainted(SlideContract):
     @pytest.fixture
     def slide(self) -> Slide:

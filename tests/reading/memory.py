@@ -22,6 +22,8 @@ class MemoryLevel:
     tile: Size
     damaged: frozenset[Place] = frozenset()
     unscanned: frozenset[Place] = frozenset()
+    corner: Place = (0, 0)
+    """Where on the slide the first tile begins; the slide is that much larger."""
 
     def __post_init__(self) -> None:
         self.size = Size(self.pixels.shape[1], self.pixels.shape[0])
@@ -42,7 +44,8 @@ class MemoryLevel:
 
 
 def memory_slide(level: MemoryLevel) -> StoredSlide:
-    info = SlideInfo("memory", level.size, Spacing(0.5, 0.5), (1.0,), "beef" * 16)
+    size = Size(level.size.width + level.corner[0], level.size.height + level.corner[1])
+    info = SlideInfo("memory", size, Spacing(0.5, 0.5), (1.0,), "beef" * 16)
     return StoredSlide(info, [level], lambda: None)
 
 

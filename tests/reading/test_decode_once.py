@@ -56,7 +56,7 @@ places = st.frozensets(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size
 
 @example(  # a tile that begins where the slide ends, within the last stored tile
     tile=(16, 16), side=1, read=None, stride=50.6875, batch=1, start=0, threads=1,
-    damaged=frozenset(), unscanned=frozenset(),
+    damaged=frozenset(), unscanned=frozenset(), corner=(0, 0),
 )  # fmt: skip
 @settings(deadline=None, max_examples=60)
 @given(
@@ -69,6 +69,7 @@ places = st.frozensets(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size
     threads=st.integers(1, 4),
     damaged=places,
     unscanned=places,
+    corner=st.just((0, 0)) | st.tuples(st.integers(0, 120), st.integers(0, 120)),
 )
 def test_it_reads_what_regions_read(
     tile: tuple[int, int],
@@ -80,8 +81,9 @@ def test_it_reads_what_regions_read(
     threads: int,
     damaged: frozenset[tuple[int, int]],
     unscanned: frozenset[tuple[int, int]],
+    corner: tuple[int, int],
 ) -> None:
-    slide = memory_slide(MemoryLevel(noise(203, 151), Size(*tile), damaged, unscanned))
+    slide = memory_slide(MemoryLevel(noise(203, 151), Size(*tile), damaged, unscanned, corner))
     plan = a_plan(slide, side, stride, read)
     ours = taken(HostTiles(batch, threads)(slide, plan, start * batch))
     assert_alike(ours, taken(RegionTiles(batch, 1)(slide, plan, start * batch)))

@@ -138,9 +138,47 @@ def test_a_state_dict_that_could_run_code_is_refused_unopened(
     folder = write_torch_model(
         tmp_path / "m", content, "state-dict", architecture="torchvision/squeezenet1_1"
     )
-    with pytest.raises(ModelError, match="does not load"):
+    with pytest.raises(ModelError, match="holds more than tensors: loading it runs whatever code"):
         open_runtime(load_card(folder), CPU)
     assert not Path("boom").exists()
+
+
+TRUSTED = RuntimeRequest("cpu", trust_pickle=True)
+
+
+def test_a_pickled_network_runs_only_where_it_is_trusted(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save(Red(), buffer)
+    card = load_card(write_torch_model(tmp_path / "m", buffer.getvalue(), "pickle"))
+    with pytest.raises(ModelError, match=r"weights\.pt is a pickle: .* give --trust-pickle"):
+        open_runtime(card, CPU)
+    pixels = np.full((1, 64, 64, 3), 51, np.uint8)
+    (got,) = open_runtime(card, TRUSTED).predict(Arena(pixels, [1]))
+    np.testing.assert_allclose(got.scores, [[0.2]], atol=1e-6)
+
+
+def test_a_trusted_pickle_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.save({"epoch": 3}, buffer)
+    card = load_card(write_torch_model(tmp_path / "m", buffer.getvalue(), "pickle"))
+    with pytest.raises(ModelError, match="holds no network but a dict"):
+        open_runtime(card, TRUSTED)
+
+
+def test_a_training_checkpoint_scores_as_its_state_dict_does(tmp_path: Path) -> None:
+    models = pytest.importorskip("torchvision.models", reason="torchvision is not installed")
+    torch.manual_seed(0)
+    network = models.squeezenet1_1(weights=None, num_classes=1).eval()
+    state = {f"module.{name}": tensor for name, tensor in network.state_dict().items()}
+    folder = write_torch_model(
+        tmp_path / "m", saved({"epoch": 3, "state_dict": state}, "pt"), "state-dict",
+        architecture="torchvision/squeezenet1_1", activation="sigmoid",
+    )  # fmt: skip
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    (got,) = open_runtime(load_card(folder), CPU).predict(Arena(pixels, [2]))
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
+    np.testing.assert_allclose(got.scores, logits.sigmoid().numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize(

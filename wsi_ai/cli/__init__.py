@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsi_ai.cli import delivery
+from wsi_ai.cli import delivery, model_store
+from wsi_ai.cli.model_store import TRUST_PICKLE
 
 app = typer.Typer(
     name="wsi-ai",
@@ -42,7 +43,13 @@ def _root(
 @app.command()
 def run(
     slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
-    model: Annotated[Path, typer.Option(help="Folder with model.toml and weights.")],
+    model: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder with model.toml and weights, or NAME[@VERSION] in the store;"
+            " several at once."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
     mpp: Annotated[
         float | None,
@@ -73,6 +80,14 @@ def run(
     outbox: Annotated[
         str | None, typer.Option(metavar="DB", help="Where flags wait; by default OUT/outbox.db.")
     ] = None,
+    trusted_keys: Annotated[
+        Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
+    ] = None,
+    trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help=TRUST_PICKLE)] = False,
+    also: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="Write this too; wsinfer: scores as WSInfer's CSV."),
+    ] = None,
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
 ) -> None:
     """Slides in; a heatmap, a picture and a flag each out.
@@ -82,7 +97,16 @@ def run(
     """
     command = import_module("wsi_ai.cli.run")
     options = command.RunOptions(
-        mpp, device, policy, force, reader, command.Precision(precision), cases
+        mpp,
+        device,
+        policy,
+        force,
+        reader,
+        command.Precision(precision),
+        cases,
+        trust_pickle,
+        trusted_keys,
+        tuple(also or ()),
     )
     sending = command.Sending(send or [], outbox or str(out / "outbox.db"))
     raise typer.Exit(command.run(slides, model, out, options, sending, verbose))
@@ -128,12 +152,18 @@ app.add_typer(_models, name="models")
 
 
 @_models.command()
-def verify(model: Annotated[Path, typer.Argument(help="Folder with model.toml.")]) -> None:
-    """Hold every runtime and precision here to the model's golden scores.
+def verify(
+    model: Annotated[Path, typer.Argument(help="Folder with model.toml, or NAME[@VERSION].")],
+    key: Annotated[
+        Path | None, typer.Option(help="Public key (PEM) that must have signed it, or a folder.")
+    ] = None,
+) -> None:
+    """Hold every runtime and precision here to the model's golden scores; with --key, and where
+    the site asks for it, the model's files to their signature first.
 
     Exit status: 0 all that run are accepted; 1 one is refused, or none runs; 2 the model is wrong.
     """
-    raise typer.Exit(import_module("wsi_ai.cli.models").check(model))
+    raise typer.Exit(import_module("wsi_ai.cli.models").check(model, key))
 
 
 @_models.command()
@@ -146,4 +176,5 @@ def golden(
     raise typer.Exit(import_module("wsi_ai.cli.models").golden(model, slides, count))
 
 
+model_store.add_to(_models)
 delivery.add_to(app)

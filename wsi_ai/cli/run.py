@@ -34,7 +34,7 @@ class Sending:
 
 def run(
     slides: list[Path],
-    model: Path,
+    models: list[Path],
     out: Path,
     options: RunOptions,
     sending: Sending,
@@ -49,8 +49,8 @@ def run(
             _posting(sending, out) as post,
             progress_for(sys.stderr, "tiles", len(slides)) as progress,
         ):
-            for outcome in run_slides(slides, model, out, options, progress, post):
-                print(_told(outcome), flush=True)
+            for outcome in run_slides(slides, models, out, options, progress, post):
+                print(_told(outcome, several=len(models) > 1), flush=True)
                 counts[outcome.level] += 1
     except WsiAiError as error:
         print(f"wsi-ai: {error}", file=sys.stderr)
@@ -58,7 +58,7 @@ def run(
     except KeyboardInterrupt:
         print("wsi-ai: stopped; the same command goes on from here", file=sys.stderr)
         return _INTERRUPTED
-    print(_summary(counts))
+    print(_summary(counts, len(models)))
     return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
 
 
@@ -81,9 +81,10 @@ def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
         print(f"wsi-ai: {unsendable} flags were not sent: {told}", file=sys.stderr)
 
 
-def _told(outcome: Outcome) -> str:
+def _told(outcome: Outcome, *, several: bool) -> str:
     word = outcome.level.value.replace("_", " ").upper()
-    lines = [f"{outcome.slide}: {word}: {outcome.reason}"]
+    model = f" [{outcome.model}]" if several else ""
+    lines = [f"{outcome.slide}{model}: {word}: {outcome.reason}"]
     if outcome.folder is None:
         lines.append("  nothing was written")
     elif outcome.fresh:
@@ -94,7 +95,8 @@ def _told(outcome: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _summary(counts: dict[Level, int]) -> str:
+def _summary(counts: dict[Level, int], models: int) -> str:
     told = ", ".join(f"{n} {level.value.replace('_', ' ')}" for level, n in counts.items())
-    total = sum(counts.values())
-    return f"{total} slide{'s' * (total != 1)}: {told}. {STATEMENT}"
+    slides = sum(counts.values()) // models
+    each = f" by {models} models" if models > 1 else ""
+    return f"{slides} slide{'s' * (slides != 1)}{each}: {told}. {STATEMENT}"

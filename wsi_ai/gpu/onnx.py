@@ -11,13 +11,14 @@ import onnxruntime as ort
 import torch
 
 from wsi_ai.errors import DeviceError, ModelError, NoDevice, OutOfDeviceMemory, WsiAiError
+from wsi_ai.gpu.careful import careful
 from wsi_ai.gpu.cuda import CudaDevice, open_device
 from wsi_ai.gpu.providers import CUDA, Way, version_of_tensorrt, ways
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, try_once, usual_batch
-from wsi_ai.runtimes.onnx import REFUSED, misfit
+from wsi_ai.runtimes.onnx import REFUSED, misfit, output_of
 from wsi_ai.runtimes.torch_forward import Prepare, open_prepare
-from wsi_ai.scoring import first_line
+from wsi_ai.scoring import first_line, output_shape
 from wsi_ai.values import Layout, ModelCard, Precision, RuntimeRequest
 
 log = logging.getLogger(__name__)
@@ -65,7 +66,7 @@ def _fastest(
         told = f"onnxruntime {ort.__version__}/{device.torch_device} {way.name}/{request.precision}"
         try:
             session = way.open(card, shape)
-            kernel = bind(card, session, shape, device.torch_device)
+            kernel = careful(bind(card, session, shape, device.torch_device), card)
             runtime = RingRuntime(card, told, Ring(device, kernel, shape))
             try_once(runtime)
         except OutOfDeviceMemory:
@@ -120,9 +121,10 @@ def bind(
     nhwc = card.input.layout is Layout.NHWC
     wanted = (batch, side, side, channels) if nhwc else (batch, channels, side, side)
     tiles = torch.empty(wanted, dtype=getattr(torch, card.input.dtype), device=device)
-    output = session.get_outputs()[0]
-    flat = len(output.shape) == 1 and shape.outputs[1:] == (1,)
-    given = torch.empty(shape.outputs[:1] if flat else shape.outputs, device=device)
+    name, told = output_of(card, session), (batch, *output_shape(card))
+    (output,) = [output for output in session.get_outputs() if output.name == name]
+    flat = len(output.shape) == 1 and told[1:] == (1,)
+    given = torch.empty(told[:1] if flat else told, device=device)
     binding, where = session.io_binding(), (device.type, device.index or 0)
     try:
         binding.bind_input(

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic
 
 import numpy as np
@@ -67,7 +68,8 @@ _Opened = tuple[list[_Input[B]], list[_Result[B]], list[Stream]]
 
 @dataclass(frozen=True, slots=True)
 class Ring(Generic[B]):
-    """``kernel(pixels, outputs)`` reads tiles and writes outputs of ``shape``, on the device."""
+    """``kernel(pixels, outputs)`` reads tiles and writes outputs of ``shape``, on the device; it
+    is given ``recolour`` as well where a batch has one."""
 
     device: Device[B]
     kernel: Kernel
@@ -135,13 +137,16 @@ class Ring(Generic[B]):
         self.device.copy_async(slot.device, source, upload)
         slot.uploaded.record(upload)
         compute.wait(slot.uploaded)
-        self.device.launch(self.kernel, compute, [slot.device], [result.device])
+        self.device.launch(self._kernel(batch), compute, [slot.device], [result.device])
         slot.consumed.record(compute)
         download.wait(slot.consumed)
         self.device.copy_async(result.pinned, result.device, download)
         result.downloaded.record(download)
         if resident is not None:  # its owner overwrites it once the next batch is taken
             slot.uploaded.synchronize()
+
+    def _kernel(self, batch: TileBatch) -> Kernel:
+        return partial(self.kernel, recolour=batch.recolour) if batch.recolour else self.kernel
 
     def _check(self, batch: TileBatch) -> None:
         count, *tile = batch.pixels.shape

@@ -9,8 +9,9 @@ import numpy as np
 from wsi_ai.errors import OutOfDeviceMemory
 from wsi_ai.gpu.device import B
 from wsi_ai.gpu.ring import Ring, RingShape
-from wsi_ai.scoring import batch_for, output_shape, scores_of
+from wsi_ai.scoring import batch_for, output_shape, scores_over_views
 from wsi_ai.values import ModelCard, Predictions, TileBatch
+from wsi_ai.views import views_of
 
 log = logging.getLogger(__name__)
 BATCH, _PIXELS = 128, 1 << 24
@@ -23,8 +24,10 @@ def usual_batch(card: ModelCard) -> int:
 
 
 def ring_shape(card: ModelCard, batch: int) -> RingShape:
-    side = card.tile.size_px
-    return RingShape((batch, side, side, 3), (batch, *output_shape(card)))
+    """Outputs of several views stand side by side: (batch, views, ...)."""
+    side, views = card.tile.size_px, len(views_of(card.input.tta))
+    lead = (batch,) if views == 1 else (batch, views)
+    return RingShape((batch, side, side, 3), (*lead, *output_shape(card)))
 
 
 class RingRuntime(Generic[B]):
@@ -39,7 +42,9 @@ class RingRuntime(Generic[B]):
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
         """See ``contracts.Runtime.predict``."""
         for raw in self._ring.predict(batches):
-            scores = scores_of(raw.scores, len(raw.index), self.card)
+            several = len(views_of(self.card.input.tta)) > 1
+            outputs = np.moveaxis(raw.scores, 1, 0) if several else [raw.scores]
+            scores = scores_over_views(outputs, len(raw.index), self.card)
             yield Predictions(raw.slide_id, raw.index, scores)
 
 

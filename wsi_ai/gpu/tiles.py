@@ -41,6 +41,8 @@ class StoredLevel(Protocol):
     @property
     def size(self) -> Size: ...
     @property
+    def corner(self) -> tuple[int, int]: ...
+    @property
     def encoding(self) -> HasTile: ...
     def encoded(self, col: int, row: int) -> bytes | None: ...
 
@@ -66,7 +68,7 @@ class DeviceTiles:
         kept = dict[Cell, torch.Tensor | None]()
         for first in range(start, len(plan), self.batch_size):
             index = np.arange(first, min(first + self.batch_size, len(plan)))
-            places = [place(plan, i) for i in index.tolist()]
+            places = [place(plan, level, i) for i in index.tolist()]
             needed = dict.fromkeys(c for p in places for c in cells(level, p, plan.read_px))
             kept = {cell: kept[cell] for cell in needed if cell in kept}
             kept |= self._decoded(level, [cell for cell in needed if cell not in kept])
@@ -141,15 +143,16 @@ class DeviceTiles:
         return torch.stack(drawn) if drawn else empty
 
 
-def place(plan: TilePlan, tile: int) -> tuple[int, int]:
-    """x and y of a tile's corner in pixels of the plan's level, rounded to the nearest."""
+def place(plan: TilePlan, level: StoredLevel, tile: int) -> tuple[int, int]:
+    """x and y of a tile's corner in pixels of the plan's level, rounded to the nearest, and counted
+    from the corner of what is stored."""
     x, y = plan.origin(tile)
     down = plan.slide.downsamples[plan.level]
-    return round(x / down), round(y / down)
+    return round(x / down) - level.corner[0], round(y / down) - level.corner[1]
 
 
 def cells(level: StoredLevel, corner: tuple[int, int], size: Size) -> list[Cell]:
-    """The stored tiles beneath a rectangle of the level."""
+    """The stored tiles beneath a rectangle of what is stored."""
     (x, y), tile = corner, level.encoding.tile
     right, bottom = min(x + size.width, level.size.width), min(y + size.height, level.size.height)
     cols = range(max(x, 0) // tile.width, -(-right // tile.width))

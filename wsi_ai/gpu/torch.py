@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.gpu.careful import careful
 from wsi_ai.gpu.cuda import CudaDevice, device_errors, open_device
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, usual_batch
@@ -31,7 +32,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         including_emulation=False
     ):
         raise DeviceError("this device has no instructions for bf16; give --precision fp16")
-    module = load_module(card)
+    module = load_module(card, trusted=request.trust_pickle)
     with device_errors("loading the model"):
         forward = open_forward(module, card, request.precision, device.torch_device)
     version = torch.__version__.partition("+")[0]
@@ -42,7 +43,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         check_fit(forward, shape, device.torch_device)
         kernel, how = _captured(forward, shape, device)
         told = f"torch {version}/{device.torch_device} {how}/{request.precision}"
-        return RingRuntime(card, told, Ring(device, kernel, shape))
+        return RingRuntime(card, told, Ring(device, careful(kernel, card), shape))
 
     return open_fitting(build, request.batch_size or usual_batch(card))
 

@@ -138,12 +138,18 @@ def _open(name: str, levels: list[list[_Instance]], spacing: Spacing | None) -> 
         downsamples=tuple(downs),
         fingerprint=_fingerprint(levels),
         vendor="dicom",
+        scanner=_scanner(base),
         reader="dicom",
         icc_profile=_profile(base),
     )
     with ExitStack() as files:
         opened = [_level(parts, files) for parts in levels]
         return StoredSlide(info, opened, files.pop_all().close)
+
+
+def _scanner(header: pydicom.Dataset) -> str:
+    told = (header.get(name) for name in ("Manufacturer", "ManufacturerModelName"))
+    return " ".join(str(word) for word in told if word)
 
 
 def _level(parts: list[_Instance], files: ExitStack) -> DicomLevel:

@@ -48,6 +48,8 @@ class Frame:
 class DicomLevel:
     """Frames as stored, from file descriptors that stay open as long as this is used."""
 
+    corner = (0, 0)
+
     def __init__(
         self,
         header: Any,

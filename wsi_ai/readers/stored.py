@@ -35,8 +35,8 @@ class StoredSlide:
     def read(self, level: int, x: int, y: int, width: int, height: int) -> Image:
         """See ``contracts.Slide.read``.  The corner falls on the level's nearest pixel."""
         down = self.info.downsamples[level]
-        left, top = round(x / down), round(y / down)
         stored = self._levels[level]
+        left, top = round(x / down) - stored.corner[0], round(y / down) - stored.corner[1]
         tile, size = stored.encoding.tile, stored.size
         out = np.full((height, width, 3), 255, np.uint8)
         for row in _under(top, height, tile.height, size.height):

@@ -1,4 +1,4 @@
-"""Slides in tiled TIFF files: Aperio, Philips, OME and generic pyramids.
+"""Slides in tiled TIFF files: Aperio, Hamamatsu, Leica, Philips, Trestle, OME and generic pyramids.
 
 The tiles are handed out as they lie in the file.  What a maker says beyond plain TIFF is in
 ``tiff_makers``, how a tile is made complete in ``tiff_level``.
@@ -6,7 +6,9 @@ The tiles are handed out as they lie in the file.  What a maker says beyond plai
 
 import os
 import struct
+from contextlib import ExitStack
 from pathlib import Path
+from xml.etree import ElementTree
 
 import tifffile
 
@@ -14,11 +16,12 @@ from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.geometry import Spacing
 from wsi_ai.readers.fingerprint import fingerprint
 from wsi_ai.readers.stored import StoredSlide
-from wsi_ai.readers.tiff_level import TiffLevel
-from wsi_ai.readers.tiff_makers import Pyramid, describe
+from wsi_ai.readers.tiff_makers import describe
+from wsi_ai.readers.tiff_ndpi import is_ndpi
+from wsi_ai.readers.tiff_pyramid import Pyramid
 from wsi_ai.values import SlideInfo
 
-_DAMAGE = (  # what tifffile raises on a damaged structure
+_DAMAGE = (  # what tifffile raises on a damaged structure, and the XML parser
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -27,6 +30,7 @@ _DAMAGE = (  # what tifffile raises on a damaged structure
     RuntimeError,
     TypeError,
     ValueError,
+    ElementTree.ParseError,
     struct.error,
 )
 
@@ -39,21 +43,23 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
     """
     digest = fingerprint(path)
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with tifffile.TiffFile(path, is_ndpi=is_ndpi(path)) as tiff:
             pyramid = describe(tiff)
     except tifffile.TiffFileError:
         raise UnknownFormat("not a TIFF file") from None
     except _DAMAGE:
         raise SlideError("the TIFF file is damaged or cut short; copy it again") from None
-    fd = os.open(path, os.O_RDONLY)
-    levels = [TiffLevel(table, fd) for table in pyramid.levels]
-    return StoredSlide(_info(path, digest, pyramid, spacing), levels, lambda: os.close(fd))
+    with ExitStack() as opened:
+        fd = os.open(path, os.O_RDONLY)
+        opened.callback(os.close, fd)
+        levels = [tiles.on(fd) for tiles in pyramid.levels]
+        return StoredSlide(_info(path, digest, pyramid, spacing), levels, opened.pop_all().close)
 
 
 def _info(path: Path, digest: str, pyramid: Pyramid, spacing: Spacing | None) -> SlideInfo:
     return SlideInfo(
         slide_id=path.stem,
-        size=pyramid.levels[0].size,
+        size=pyramid.size,
         spacing=spacing or pyramid.spacing,
         downsamples=pyramid.downsamples,
         fingerprint=digest,

@@ -44,6 +44,11 @@ class TileTable:
     """Comes before each JPEG tile; empty for other codecs."""
     sparse: bool
     """The format says that a tile of no bytes was never scanned."""
+    corner: tuple[int, int] = (0, 0)
+    """Where on its level the first tile begins."""
+
+    def on(self, fd: int) -> "TiffLevel":
+        return TiffLevel(self, fd)
 
 
 class TiffLevel:
@@ -51,7 +56,7 @@ class TiffLevel:
 
     def __init__(self, table: TileTable, fd: int) -> None:
         self._table, self._fd = table, fd
-        self.size, self.encoding = table.size, table.encoding
+        self.size, self.corner, self.encoding = table.size, table.corner, table.encoding
         self._across = table.across
         self._most = 2 * self.encoding.tile.width * self.encoding.tile.height * 4 + 65536
 
@@ -70,7 +75,9 @@ class TiffLevel:
         return tile_stream(table.prefix, data) if table.prefix else data
 
 
-def tile_table(page: Any, size: Size, *, sparse: bool) -> TileTable:
+def tile_table(
+    page: Any, size: Size, *, sparse: bool, corner: tuple[int, int] = (0, 0)
+) -> TileTable:
     """From a tifffile page, of which ``size`` is image.  Raises UnknownFormat for what wsi_ai does
     not decode, ValueError where it contradicts itself."""
     encoding = _encoding(page)
@@ -81,7 +88,8 @@ def tile_table(page: Any, size: Size, *, sparse: bool) -> TileTable:
     tiles = across * -(-page.imagelength // encoding.tile.height)
     if not len(page.dataoffsets) == len(page.databytecounts) == tiles:
         raise ValueError("the tile table does not fit the image")
-    return TileTable(size, encoding, across, page.dataoffsets, page.databytecounts, prefix, sparse)
+    places = page.dataoffsets, page.databytecounts
+    return TileTable(size, encoding, across, *places, prefix, sparse, corner)
 
 
 def _encoding(page: Any) -> Encoding:

@@ -2,5 +2,7 @@
 
 from wsi_ai.reading.host import HostTiles
 from wsi_ai.reading.regions import RegionTiles
+from wsi_ai.reading.sample import sample_pixels
+from wsi_ai.reading.shared import SharedTiles
 
-__all__ = ["HostTiles", "RegionTiles"]
+__all__ = ["HostTiles", "RegionTiles", "SharedTiles", "sample_pixels"]

@@ -5,6 +5,7 @@ that stays in its core's cache, and copies the pieces at once to wherever they g
 tile is a model's tile, it is decoded straight into its place.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from wsi_ai.errors import TileUnreadable
 from wsi_ai.reading.chapter import Chapter
 from wsi_ai.reading.easel import Easel
 from wsi_ai.reading.progress import Progress, Stopped
-from wsi_ai.reading.schedule import Job, Placement, StoredGrid, schedule
+from wsi_ai.reading.schedule import Job, Placement, StoredGrid, most_under, schedule
 from wsi_ai.reading.seams import Seams
 
 Image = NDArray[np.uint8]
@@ -26,9 +27,9 @@ TileUnreadable.  Threads share it."""
 Work = tuple[int, Chapter, Job]
 """A batch, and one of its jobs."""
 
-_CHAPTER_TILES = 8192
-"""So many tiles are scheduled at a time, whatever the slide's size: that bounds the schedule, and
-the wait for the first batch.  No seam crosses from one chapter to the next."""
+_CHAPTER_TILES, _CHAPTER_PIECES = 8192, 1 << 17
+"""So much is scheduled at a time, whatever the slide's size: that bounds the schedule, and the wait
+for the first batch.  No seam crosses from one chapter to the next."""
 
 
 class DecodeOnce:
@@ -71,7 +72,7 @@ class DecodeOnce:
 
     def _work(self, progress: Progress, seams: int) -> Iterator[Work]:
         """In order.  Waits, before the first job of a batch, for its buffer."""
-        length = max(1, _CHAPTER_TILES // self._batch_size) * self._batch_size
+        length = self._chapter_length()
         for start in range(0, len(self._placement), length):
             part = self._placement.part(start, start + length)
             plan = schedule(self._grid, part, self._batch_size, seams)
@@ -85,6 +86,12 @@ class DecodeOnce:
                 progress.begin(batch, count)
                 for _ in range(count):
                     yield batch, chapter, next(jobs)
+
+    def _chapter_length(self) -> int:
+        """In tiles: whole batches."""
+        pieces = math.prod(most_under(self._grid, self._placement.size))
+        tiles = min(_CHAPTER_TILES, _CHAPTER_PIECES // pieces)
+        return max(1, tiles // self._batch_size) * self._batch_size
 
     def _lost_of(self, batch: int) -> dict[int, TileUnreadable]:
         lost = self._chapters.pop(batch).lost

@@ -17,7 +17,7 @@ from wsi_ai.reading.easel import Canvases, Easel, Slots
 from wsi_ai.reading.regions import RegionTiles
 from wsi_ai.reading.schedule import Placement, StoredGrid
 from wsi_ai.reading.shrink import shrinker
-from wsi_ai.values import TileBatch, TilePlan
+from wsi_ai.values import Parity, TileBatch, TilePlan
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,8 @@ class HostTiles:
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
         small = max(plan.read_px.width, plan.read_px.height) <= _LARGEST_READ_PX
-        if isinstance(slide, EncodedSlide) and small:
+        ours = plan.spec.parity is Parity.NONE
+        if isinstance(slide, EncodedSlide) and small and ours:
             return self._once(slide.encoded_level(plan.level), plan, start)
         return RegionTiles(self.batch_size, self.threads)(slide, plan, start)
 
@@ -60,7 +61,7 @@ class HostTiles:
         walk = DecodeOnce(
             fetcher(level),
             StoredGrid(level.size, tile),
-            placement(plan, start),
+            placement(plan, start, level.corner),
             self.batch_size,
             _easel(buffers, plan),
         )
@@ -93,12 +94,13 @@ def fetcher(level: EncodedLevel) -> Fetch:
     return fetch
 
 
-def placement(plan: TilePlan, start: int) -> Placement:
-    """Where the tiles of a plan from ``start`` on lie on its level, to the nearest pixel."""
+def placement(plan: TilePlan, start: int, stored: tuple[int, int]) -> Placement:
+    """Where the tiles of a plan from ``start`` on lie on its level, to the nearest pixel, counted
+    from the corner of what is ``stored``."""
     down = plan.slide.downsamples[plan.level]
     corners = plan.corners(start, len(plan))
     x, y = (np.rint(along / down).astype(np.int64) for along in corners)
-    return Placement(x, y, plan.read_px)
+    return Placement(x - stored[0], y - stored[1], plan.read_px)
 
 
 def _easel(buffers: list[Image], plan: TilePlan) -> Easel:

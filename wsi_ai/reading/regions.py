@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.geometry import Size
+from wsi_ai.reading.as_wsinfer import read_as_wsinfer
 from wsi_ai.reading.colour import finisher
 from wsi_ai.reading.shrink import shrinker
-from wsi_ai.values import TileBatch, TilePlan
+from wsi_ai.values import Parity, TileBatch, TilePlan
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class RegionTiles:
 
 def read_tile(slide: Slide, plan: TilePlan, tile: int) -> Tile:
     """One tile, uint8 (size_px, size_px, 3).  Raises TileUnreadable."""
+    if plan.spec.parity is Parity.WSINFER:
+        return read_as_wsinfer(slide, plan, tile)
     x, y = plan.origin(tile)
     side, read = plan.spec.size_px, plan.read_px
     if max(read.width, read.height) > _PIECE_PX:

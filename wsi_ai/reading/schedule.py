@@ -111,6 +111,11 @@ def schedule(grid: StoredGrid, placement: Placement, batch_size: int, seams: int
     )
 
 
+def most_under(grid: StoredGrid, size: Size) -> tuple[int, int]:
+    """How many rows and columns of stored tiles a tile of a plan can touch."""
+    return (size.height - 2) // grid.tile.height + 2, (size.width - 2) // grid.tile.width + 2
+
+
 def cuts(grid: StoredGrid, placement: Placement) -> tuple[dict[int, dict[int, Cut]], ...]:
     """For rows and for columns: of a tile that starts at this pixel, what comes from which stored
     row (or column)."""
@@ -144,8 +149,9 @@ def _pieces(grid: StoredGrid, placement: Placement) -> tuple[Ints, Ints]:
     bottom = np.minimum(placement.y + placement.size.height, grid.size.height)
     right = np.minimum(placement.x + placement.size.width, grid.size.width)
     on_slide = (placement.y < bottom) & (placement.x < right)
-    for i in range((placement.size.height - 2) // grid.tile.height + 2):
-        for j in range((placement.size.width - 2) // grid.tile.width + 2):
+    down, along = most_under(grid, placement.size)
+    for i in range(down):
+        for j in range(along):
             row, col = row0 + i, col0 + j
             inside = on_slide & (row >= 0) & (row * grid.tile.height < bottom)
             inside &= (col >= 0) & (col * grid.tile.width < right)

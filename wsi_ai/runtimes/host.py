@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.scoring import batch_for, output_shape, scores_of
+from wsi_ai.scoring import batch_for, output_shape, scores_over_views
 from wsi_ai.values import ModelCard, Predictions, TileBatch
+from wsi_ai.views import views_of
 
 BATCH, _PIXELS = 32, 1 << 20
 Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -31,6 +32,7 @@ class HostRuntime:
         self.description = description
         self.batch_size = batch_size or usual_batch(card)
         self._network = network
+        self._views = views_of(card.input.tta)
         side = card.tile.size_px
         self._scores(np.full((1, side, side, 3), 255, np.uint8))
 
@@ -38,6 +40,8 @@ class HostRuntime:
         """See ``contracts.Runtime.predict``."""
         for batch in batches:
             pixels = np.asarray(np.from_dlpack(batch.pixels), np.uint8)
+            if batch.recolour is not None and len(pixels):
+                pixels = batch.recolour(pixels, np)
             yield Predictions(batch.slide_id, batch.index, self._scores(pixels))
 
     def _scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -48,4 +52,5 @@ class HostRuntime:
             padded = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
             padded[:count] = pixels
             pixels = padded
-        return scores_of(self._network(pixels), count, self.card)
+        shown = (np.ascontiguousarray(view.of(pixels, np)) for view in self._views)
+        return scores_over_views((self._network(tiles) for tiles in shown), count, self.card)

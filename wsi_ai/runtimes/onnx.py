@@ -23,6 +23,7 @@ REFUSED = (
     ort_errors.RuntimeException,
 )
 """What ONNX Runtime raises about a file."""
+_NOWHERE = "/proc/self/nowhere"
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
@@ -39,11 +40,11 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     options = session_options()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     session = open_session(card, options, ["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    name, wanted = session.get_inputs()[0].name, [output_of(card, session)]
 
     def network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            output = session.run(None, {name: prepare(pixels, card)})[0]
+            output = session.run(wanted, {name: prepare(pixels, card)})[0]
         except ort_errors.InvalidArgument as error:
             raise ModelError(misfit(card, error)) from None
         except (ort_errors.Fail, ort_errors.RuntimeException) as error:
@@ -55,10 +56,24 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
 
 
 def session_options() -> ort.SessionOptions:
-    """Silent: what ONNX Runtime has to say it raises as well."""
+    """Silent: what ONNX Runtime has to say it raises as well.  Tensors in other files, which the
+    model's digest does not vouch for, are not found."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", _NOWHERE
+    )
     return options
+
+
+def output_of(card: ModelCard, session: ort.InferenceSession) -> str:
+    """The name of the output that holds the scores.  Raises ModelError."""
+    names = [output.name for output in session.get_outputs()]
+    if card.output.name and card.output.name not in names:
+        raise ModelError(
+            f"output.name: {card.weights.name} has no output {card.output.name!r} but {names}"
+        )
+    return card.output.name or str(names[0])
 
 
 def open_session(

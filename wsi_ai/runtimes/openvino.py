@@ -38,6 +38,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
             raise NoDevice("OpenVINO is no faster at networks of convolutions")
         model.reshape(_shape(card, request.batch_size or usual_batch(card)))
         compiled = core.compile_model(model, "CPU", settings)
+        output = compiled.output(card.output.name or 0)
     except RuntimeError as error:
         kind = NoDevice if request.device == "auto" else ModelError
         raise kind(f"{card.weights.name} does not load: {_told(error)}") from None
@@ -48,7 +49,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
             outputs = asked.infer([prepare(pixels, card)], share_inputs=True)
         except RuntimeError as error:
             raise DeviceError(f"inference failed: {_told(error)}") from None
-        return np.array(outputs[0], np.float32)
+        return np.array(outputs[output], np.float32)
 
     version = ov.__version__.partition("-")[0]
     told = f"openvino {version}/cpu/{request.precision}"

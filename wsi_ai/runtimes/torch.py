@@ -23,7 +23,12 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     _check_precision(request.precision)
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     network = _Network(
-        open_forward(load_module(card), card, request.precision, torch.device("cpu"))
+        open_forward(
+            load_module(card, trusted=request.trust_pickle),
+            card,
+            request.precision,
+            torch.device("cpu"),
+        )
     )
     version = torch.__version__.partition("+")[0]
     told = f"torch {version}/cpu/{request.precision}"

@@ -8,12 +8,13 @@ import zipfile
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 
 from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.runtimes.torch_pickles import load_pickled, load_state, plain_state
 from wsi_ai.scoring import first_line
 from wsi_ai.values import ModelCard
 
@@ -30,25 +31,39 @@ _BROKEN = (
 )
 
 
-def load_module(card: ModelCard) -> torch.nn.Module:
+def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
     """The card's network, ready for inference, in host memory.
 
-    The formats are ``pt2`` (torch.export), ``torchscript``, and ``state-dict`` of an architecture
-    that torchvision or timm names.  Raises ModelError where the file does not load, DeviceError
-    where the library that knows the architecture is not installed.
+    The formats are ``pt2`` (torch.export), ``torchscript``, ``state-dict`` of an architecture that
+    torchvision or timm names, and ``pickle``.  What could run its author's code is refused unless
+    it is ``trusted``.  Raises ModelError where the file does not load, DeviceError where the
+    library that knows the architecture is not installed.
     """
+    if card.format != "state-dict":
+        return load_whole(card.weights, card.format, trusted=trusted)
+    return _loaded(card.weights, partial(_named, card, trusted=trusted))
+
+
+def load_whole(path: Path, kind: str, *, trusted: bool = False) -> torch.nn.Module:
+    """The same of a file that holds the whole network: ``pt2``, ``torchscript`` or ``pickle``."""
+    return _loaded(path, partial(_FORMATS[kind], path, trusted=trusted))
+
+
+def _loaded(path: Path, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     try:
-        return _FORMATS[card.format](card)
+        return load()
     except _BROKEN as error:
-        raise ModelError(f"{card.weights.name} does not load: {first_line(error)}") from None
+        raise ModelError(f"{path.name} does not load: {first_line(error)}") from None
 
 
-def _exported(card: ModelCard) -> torch.nn.Module:
-    content = card.weights.read_bytes()
-    if wrong := pickled_part(content):
+def _exported(path: Path, *, trusted: bool) -> torch.nn.Module:
+    content = path.read_bytes()
+    wrong = None if trusted else pickled_part(content)
+    if wrong:
         raise ModelError(
-            f"{card.weights.name} holds {wrong}, which could run code when it is loaded;"
-            " export the network again from plain tensors"
+            f"{path.name} holds {wrong}, which could run code when it is loaded;"
+            " export the network again from plain tensors, or give --trust-pickle if you trust"
+            " whoever made it"
         )
     module: torch.nn.Module = torch.export.load(io.BytesIO(content)).module()
     return module
@@ -91,24 +106,36 @@ def _plain_tensor(entry: dict[str, Any]) -> bool:
     return entry["use_pickle"] is False and path.startswith(("weight_", "tensor_"))
 
 
-def _scripted(card: ModelCard) -> torch.nn.Module:
+def _scripted(path: Path, *, trusted: bool) -> torch.nn.Module:
+    """Trusted or not: TorchScript is read without running Python."""
+    del trusted
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", FutureWarning
         )  # of torch, that this format is on its way out
-        module: torch.nn.Module = torch.jit.load(str(card.weights), map_location="cpu")
+        module: torch.nn.Module = torch.jit.load(str(path), map_location="cpu")
     return module.eval()
 
 
-def _named(card: ModelCard) -> torch.nn.Module:
-    library, _, name = card.architecture.partition("/")
-    module = _ARCHITECTURES[library](name, len(card.classes))
+def _pickled(path: Path, *, trusted: bool) -> torch.nn.Module:
+    return load_pickled(path, trusted=trusted).eval()
+
+
+def _named(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
+    module = build(card.architecture, len(card.classes))
     if card.weights.suffix == ".safetensors":
-        weights = _module("safetensors.torch").load_file(card.weights)
+        weights = plain_state(card.weights, _module("safetensors.torch").load_file(card.weights))
     else:
-        weights = torch.load(card.weights, map_location="cpu", weights_only=True)
+        weights = load_state(card.weights, trusted=trusted)
     module.load_state_dict(weights)
     return module.eval()
+
+
+def build(architecture: str, classes: int) -> torch.nn.Module:
+    """An untrained network by its name.  Raises DeviceError where its library is missing,
+    ValueError or RuntimeError where that does not know it."""
+    library, _, name = architecture.partition("/")
+    return _ARCHITECTURES[library](name, classes)
 
 
 def _of_torchvision(name: str, classes: int) -> torch.nn.Module:
@@ -134,9 +161,9 @@ def _module(name: str) -> Any:
         ) from None
 
 
-_FORMATS: dict[str, Callable[[ModelCard], torch.nn.Module]] = {
+_FORMATS: dict[str, Callable[..., torch.nn.Module]] = {
+    "pickle": _pickled,
     "pt2": _exported,
     "torchscript": _scripted,
-    "state-dict": _named,
 }
 _ARCHITECTURES = {"torchvision": _of_torchvision, "timm": _of_timm}

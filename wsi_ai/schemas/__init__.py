@@ -1,12 +1,13 @@
 """The JSON Schemas (draft 2020-12) of what people write by hand and what others read."""
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import ValidationError, best_match
 
 
 @cache
@@ -18,8 +19,27 @@ def validator(name: str) -> Draft202012Validator:
 
 def complaint(name: str, instance: Any) -> str | None:
     """What is wrong first, as ``field: what it should be``; ``None`` where nothing is."""
-    error = best_match(validator(name).iter_errors(instance))
+    return _told(validator(name), instance)
+
+
+def complaint_of(schema: Mapping[str, Any], instance: Any) -> str | None:
+    """The same by a part of a schema that refers to nothing outside itself."""
+    return _told(Draft202012Validator(schema), instance)
+
+
+def _told(by: Draft202012Validator, instance: Any) -> str | None:
+    error = best_match(by.iter_errors(instance))
     if error is None:
         return None
-    field = ".".join(str(part) for part in error.absolute_path)
+    field = ".".join([str(part) for part in error.absolute_path] + _named_by(error))
     return f"{field}: {error.message}" if field else str(error.message)
+
+
+def _named_by(error: ValidationError) -> list[str]:
+    """The field that is missing, or that should not be there: the path ends above it."""
+    there = set(error.instance) if isinstance(error.instance, dict) else set()
+    if error.validator == "required":
+        return [name for name in error.validator_value if name not in there][:1]
+    if error.validator == "additionalProperties" and error.validator_value is False:
+        return sorted(there - set(error.schema.get("properties", ())))[:1]
+    return []

@@ -1,0 +1,213 @@
+"""Several models on one slide: decoded once, and none harms another."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.models_for_tests import constant_network, red_network, write_model
+from wsi_ai.app import run_slides
+from wsi_ai.contracts import EncodedLevel, Runtime
+from wsi_ai.errors import DeviceError, ModelError, TileUnreadable
+from wsi_ai.flags import Level
+from wsi_ai.geometry import Size
+from wsi_ai.identity import load_cases
+from wsi_ai.looking import LookOnce
+from wsi_ai.manifest import load_card
+from wsi_ai.pipeline import Pipeline
+from wsi_ai.readers.tiff import open_slide
+from wsi_ai.reading import HostTiles, RegionTiles, SharedTiles
+from wsi_ai.registry import open_runtime
+from wsi_ai.results import NoPost
+from wsi_ai.settings import Policy
+from wsi_ai.testing import PaintedSlide
+from wsi_ai.together import OpenOnce, Party, PartyWork, Silent
+from wsi_ai.values import Predictions, RuntimeRequest, TileBatch, TilePlan, TileSpec
+from wsi_ai.work import SlideWork
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two that want the same tiles, and one that wants others."""
+    folder = tmp_path_factory.mktemp("models")
+    return [
+        write_model(folder / "red", red_network(), mpp=1.0),
+        write_model(folder / "never", constant_network([0.1]), mpp=1.0, name="never"),
+        write_model(folder / "fine", red_network(), mpp=0.5, name="fine"),
+    ]
+
+
+def answer(folder: Path | None) -> dict[str, Any]:
+    assert folder is not None
+    flag: dict[str, Any] = json.loads((folder / "flag.json").read_text())
+    del flag["timestamps"]
+    return flag
+
+
+def test_each_model_says_what_it_would_have_said_alone(
+    cmu: Path, models: list[Path], tmp_path: Path
+) -> None:
+    together = list(run_slides([cmu], models, tmp_path / "together"))
+    alone = [o for m in models for o in run_slides([cmu], m, tmp_path / "alone")]
+    assert [o.model for o in together] == ["red-1.0.0", "never-1.0.0", "fine-1.0.0"]
+    assert [o.level for o in together] == [Level.EXPEDITE, Level.STANDARD, Level.EXPEDITE]
+    assert [answer(o.folder) for o in together] == [answer(o.folder) for o in alone]
+
+
+def test_a_model_that_cannot_be_used_does_not_stop_the_others(
+    cmu: Path, models: list[Path], tmp_path: Path
+) -> None:
+    bad = write_model(tmp_path / "bad", red_network(), mpp=-1)
+    outcomes = []
+    with pytest.raises(ModelError, match="bad/model"):
+        outcomes.extend(run_slides([cmu], [bad, *models[:1]], tmp_path / "out"))
+    told = {json.loads(p.read_text())["result"]["level"] for p in tmp_path.rglob("flag.json")}
+    assert told == {"not_assessed", "expedite"}
+
+
+def test_the_same_model_twice_is_refused(cmu: Path, models: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"two of the models are called red-1\.0\.0"):
+        list(run_slides([cmu], [models[0], models[0]], tmp_path))
+
+
+class Counting:
+    """A TIFF that counts which of its stored tiles are handed out, and how often."""
+
+    def __init__(self, path: Path) -> None:
+        self._slide = open_slide(path, None)
+        self.info = self._slide.info
+        self.read = self._slide.read
+        self.counts = Counter[tuple[int, int, int]]()
+
+    def encoded_level(self, level: int) -> EncodedLevel:
+        return _CountingLevel(self._slide.encoded_level(level), level, self.counts)
+
+    def __enter__(self) -> "Counting":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._slide.__exit__(None, None, None)
+
+
+class _CountingLevel:
+    def __init__(self, level: EncodedLevel, number: int, counts: Counter[Any]) -> None:
+        self._level, self._number, self._counts = level, number, counts
+        self.size, self.encoding = level.size, level.encoding
+
+    def encoded(self, col: int, row: int) -> bytes | None:
+        self._counts[self._number, col, row] += 1
+        return self._level.encoded(col, row)
+
+
+class Breaking:
+    """A runtime whose device is lost after some batches."""
+
+    def __init__(self, runtime: Runtime, batches: int) -> None:
+        self.card, self.batch_size = runtime.card, runtime.batch_size
+        self.description = runtime.description
+        self._runtime, self._batches = runtime, batches
+
+    def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
+        for number, batch in enumerate(self._runtime.predict(batches)):
+            if number == self._batches:
+                raise DeviceError("the device is lost")
+            yield batch
+
+
+def party(slide: Path, runtimes: list[Runtime], out: Path) -> tuple[Party, Counting]:
+    """One slide through all three steps."""
+    opened, source = Counting(slide), SharedTiles(HostTiles(8, threads=2))
+    policy, once, look = Policy(), OpenOnce(lambda path: opened), LookOnce()
+    works = [
+        SlideWork(
+            Pipeline(source, runtime, policy.triage, policy.quality, look),
+            policy, out, once, False, load_cases(None), NoPost(),
+        )
+        for runtime in runtimes
+    ]  # fmt: skip
+    work = PartyWork(works, Silent())
+    return work.publish(work.infer(work.prepare(work.party(slide)))), opened
+
+
+def runtime_of(model: Path) -> Runtime:
+    return open_runtime(load_card(model), RuntimeRequest("cpu", batch_size=8))
+
+
+def test_tiles_that_two_models_want_are_decoded_once_for_both(
+    cmu: Path, models: list[Path], tmp_path: Path
+) -> None:
+    runtimes = [runtime_of(model) for model in models[:2]]
+    _, alone = party(cmu, runtimes[:1], tmp_path / "a")
+    done, both = party(cmu, runtimes, tmp_path / "b")
+    assert [o.level for o in done.outcomes] == [Level.EXPEDITE, Level.STANDARD]
+    assert both.counts == alone.counts
+    assert set(both.counts.values()) == {1}
+    assert len(both.counts) > 50
+
+
+def test_a_model_whose_device_is_lost_leaves_the_others_their_slide(
+    cmu: Path, models: list[Path], tmp_path: Path
+) -> None:
+    runtimes = [runtime_of(model) for model in models[:2]]
+    done, _ = party(cmu, [Breaking(runtimes[0], 2), runtimes[1]], tmp_path / "b")
+    assert [o.level for o in done.outcomes] == [Level.NOT_ASSESSED, Level.STANDARD]
+    assert done.outcomes[0].reason == "the device is lost"
+    again, _ = party(cmu, runtimes, tmp_path / "b")
+    assert [o.level for o in again.outcomes] == [Level.EXPEDITE, Level.STANDARD]
+    assert [o.fresh for o in again.outcomes] == [True, False]
+    assert again.outcomes[0].folder is not None
+    record = json.loads((again.outcomes[0].folder / "run.json").read_text())
+    assert record["tiles"]["resumed"] == 16
+
+
+def plan_of(slide: PaintedSlide) -> TilePlan:
+    cells = np.argwhere(np.ones((6, 8))).astype(np.int32)
+    spec = TileSpec(64, 0.5, 64)
+    step = spec.scale(slide.info.known_spacing())
+    return TilePlan(slide.info, spec, 0, Size(64, 64), cells, (6, 8), type(step)(64.0, 64.0))
+
+
+def positions(batches: Iterator[TileBatch]) -> list[int]:
+    return [int(i) for batch in batches for i in batch.index]
+
+
+def test_models_that_come_in_at_different_tiles_each_get_their_own() -> None:
+    slide = PaintedSlide()
+    shared, plan = SharedTiles(RegionTiles(8, 1)), plan_of(slide)
+    late, early = shared(slide, plan, 24), shared(slide, plan, 8)
+    first = next(late)
+    red = np.asarray(first.pixels)[:, 0, 0, 0].copy()
+    rest = positions(early)
+    assert first.index.tolist() == list(range(24, 32))
+    assert positions(late) == list(range(32, 48))
+    assert rest == list(range(8, 48))
+    assert np.array_equal(np.asarray(first.pixels)[:, 0, 0, 0], red)
+
+
+def test_what_the_reader_raises_reaches_every_model() -> None:
+    class Broken(RegionTiles):
+        def __call__(self, *_: Any) -> Iterator[TileBatch]:
+            raise TileUnreadable("the file is gone")
+            yield
+
+    slide = PaintedSlide()
+    shared, plan = SharedTiles(Broken(8, 1)), plan_of(slide)
+    branches = [shared(slide, plan, 0) for _ in range(2)]
+    for branch in branches:
+        with pytest.raises(TileUnreadable, match="the file is gone"):
+            next(branch)
+
+
+def test_nothing_is_kept_for_a_model_that_has_left() -> None:
+    slide = PaintedSlide()
+    shared, plan = SharedTiles(RegionTiles(8, 1)), plan_of(slide)
+    stays, leaves = shared(slide, plan, 0), shared(slide, plan, 0)
+    next(stays)
+    assert len(leaves.waiting) == 1
+    leaves.close()
+    assert positions(stays) == list(range(8, 48))
+    assert len(leaves.waiting) == 0

@@ -1,0 +1,111 @@
+"""``wsi-ai models``: from a file of weights to an approved model.  Declarations only."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+TRUST_PICKLE = "Load pickled weights, which run whatever code their author put in."
+
+Asked = Annotated[str, typer.Argument(metavar="NAME[@VERSION]")]
+Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder with model.toml.")]
+TrustPickle = Annotated[bool, typer.Option("--trust-pickle", help=TRUST_PICKLE)]
+Out = Annotated[
+    Path | None, typer.Option(help="The model's folder; by default named as the file is.")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="A field of docs/model-card.md."),
+]
+Positive = Annotated[str | None, typer.Option(help="The class that a slide is expedited for.")]
+Threshold = Annotated[float | None, typer.Option(help="The score from which a tile counts.")]
+
+alone = typer.Typer()
+
+
+def _do(name: str, *words: object) -> None:
+    raise typer.Exit(getattr(import_module("wsi_ai.cli.model_folders"), name)(*words))
+
+
+@alone.command()
+def init(
+    weights: Annotated[Path, typer.Argument(help="ONNX, PyTorch or safetensors.")],
+    out: Out = None,
+    mpp: Annotated[float | None, typer.Option(help="Micrometres per pixel of its tiles.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of its tiles, pixels.")] = None,
+    classes: Annotated[str | None, typer.Option(help="Names, with commas.")] = None,
+    positive: Positive = None,
+    threshold: Threshold = None,
+    fields: Set = None,
+    trust_pickle: TrustPickle = False,
+) -> None:
+    """Draft a model card for a file of weights.
+
+    What the file says is filled in, what you say too; the rest you are asked for, or it says TODO.
+    A card that says TODO is not run.
+    """
+    said = {
+        "input.mpp": mpp,
+        "input.size_px": size,
+        "output.classes": classes,
+        "operating_point.class": positive,
+        "operating_point.threshold": threshold,
+    }
+    _do("init", weights, out, said, fields or [], trust_pickle)
+
+
+@alone.command()
+def import_wsinfer(
+    source: Annotated[
+        str, typer.Argument(metavar="FOLDER|REPO", help="config.json and weights, or OWNER/NAME.")
+    ],
+    out: Out = None,
+    positive: Positive = None,
+    threshold: Threshold = None,
+    fields: Set = None,
+) -> None:
+    """Draft a model card for a model of the WSInfer zoo.
+
+    Downloads only what is named as a repository of Hugging Face, OWNER/NAME[@REVISION].
+    """
+    said = {"operating_point.class": positive, "operating_point.threshold": threshold}
+    _do("import_wsinfer", source, out, said, fields or [])
+
+
+@alone.command()
+def add(model: Folder) -> None:
+    """Copy a model into the store, all of its files, by name and version."""
+    _do("add", model)
+
+
+@alone.command("list")
+def list_models() -> None:
+    """What the store has."""
+    _do("list_models")
+
+
+@alone.command()
+def show(model: Annotated[Path, typer.Argument(metavar="MODEL|NAME[@VERSION]")]) -> None:
+    """A model's card, and whether its files are what was added and signed."""
+    _do("show", model)
+
+
+@alone.command()
+def remove(model: Asked) -> None:
+    """Take a model out of the store."""
+    _do("remove", model)
+
+
+@alone.command()
+def sign(
+    model: Annotated[Path, typer.Argument(metavar="MODEL|NAME[@VERSION]")],
+    key: Annotated[Path, typer.Option(help="Private key (PEM), of openssl genpkey.")],
+) -> None:
+    """Sign all of a model's files, so that sites that trust the key run it."""
+    _do("sign", model, key)
+
+
+def add_to(models: typer.Typer) -> None:
+    """Put these commands beside the others."""
+    models.registered_commands += alone.registered_commands

@@ -1,0 +1,54 @@
+"""Which kind of file is it, and what does it say?"""
+
+import zipfile
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from wsi_ai.errors import ModelError
+from wsi_ai.inspected import Inspected
+
+_EXTRAS = {"onnx_file": "cpu", "torch_file": "torch"}
+
+
+def inspect_weights(path: Path, *, trusted: bool = False) -> Inspected:
+    """By the file's content.  ``trusted``: a pickle may run its author's code.  Raises ModelError,
+    also where the library that reads such files is not installed."""
+    try:
+        kind = _kind(path)
+    except OSError as error:
+        raise ModelError(f"{path.name}: {error.strerror}") from None
+    if kind == "onnx":
+        seen: Inspected = _library("onnx_file").inspect(path)
+        return seen
+    library = _library("torch_file")
+    kind = kind or library.kind_of_pickle(path, trusted=trusted)
+    found: Inspected = library.inspect(path, kind, trusted=trusted)
+    return found
+
+
+def _kind(path: Path) -> str | None:
+    """A format of the card; ``None`` for a pickle, which only PyTorch can look into."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if path.suffix == ".safetensors":
+        return "state-dict"
+    if zipfile.is_zipfile(path):
+        inside = {name.partition("/")[2] for name in zipfile.ZipFile(path).namelist()}
+        if "constants.pkl" in inside:
+            return "torchscript"
+        return "pt2" if "models/model.json" in inside else None
+    if path.suffix == ".onnx" or head.startswith(b"\x08"):
+        return "onnx"
+    if head.startswith(b"\x80"):
+        return None
+    raise ModelError(f"{path.name} is no file of ONNX, PyTorch or safetensors")
+
+
+def _library(name: str) -> Any:
+    try:
+        return import_module(f"wsi_ai.runtimes.{name}")
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[{_EXTRAS[name]}]'"
+        ) from None

@@ -1,0 +1,48 @@
+"""What is seen of a slide before any tile is read: once, however many models are to judge it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wsi_ai.contracts import Slide
+from wsi_ai.flags import Quality
+from wsi_ai.qc import QualityLimits, check_quality
+from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.thumbnail import Thumbnail, take_thumbnail
+from wsi_ai.tissue import find_tissue
+from wsi_ai.values import Mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A slide in small, where its tissue is, and whether it is fit to be assessed."""
+
+    thumbnail: Thumbnail
+    tissue: Mask
+    quality: Quality
+
+
+Looker = Callable[[Slide, QualityLimits, Stopwatch], Look]
+
+
+def look_at(slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Look:
+    thumbnail = take_thumbnail(slide)
+    clock.lap("thumbnail")
+    tissue = find_tissue(slide.info, thumbnail)
+    clock.lap("tissue")
+    quality = check_quality(slide, thumbnail, tissue, limits)
+    clock.lap("quality")
+    return Look(thumbnail, tissue, quality)
+
+
+class LookOnce:
+    """A ``Looker`` for models that take turns on the same open slide.  Used by one thread."""
+
+    def __init__(self) -> None:
+        self._slide: Slide | None = None
+        self._look: Look | None = None
+
+    def __call__(self, slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Look:
+        """Limits are taken to be the same for all."""
+        if self._look is None or self._slide is not slide:
+            self._slide, self._look = slide, look_at(slide, limits, clock)
+        return self._look

@@ -1,0 +1,149 @@
+"""Hamamatsu NDPI: each level is one long JPEG stream, with a restart marker after every few blocks.
+
+What lies between two markers decodes by itself, so it is a stored tile: as wide as the restart
+interval, one row of blocks high.  A table says where each begins; tifffile reads it, offsets beyond
+4 GiB included.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsi_ai.errors import TileUnreadable, UnknownFormat
+from wsi_ai.geometry import Size
+from wsi_ai.readers.jpeg_stream import EOI
+from wsi_ai.readers.tiff_pyramid import (
+    CENTIMETRE,
+    Pyramid,
+    downsamples,
+    page_size,
+    pages,
+    resolution,
+)
+from wsi_ai.values import Codec, Encoding
+
+_FORMAT_FLAG, _SOURCE_LENS, _FOCAL_PLANE = 65420, 65421, 65424
+_JPEG, _YCBCR = 7, 6
+_LARGEST_TILE_PX = 4096
+_CHECKED_STARTS = 64
+_MOST_BYTES_PER_PX = 8
+
+
+def is_ndpi(path: Path) -> bool:
+    """Whether the first directory, found as NDPI has it, carries the maker's tag.
+
+    Offsets are of 64 bits in what is otherwise a classic TIFF.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+        start = int.from_bytes(head[4:], "little")
+        if head[:4] != b"II*\0" or start >= path.stat().st_size:
+            return False
+        file.seek(start)
+        count = int.from_bytes(file.read(2), "little")
+        entries = file.read(12 * count)
+    tags = (int.from_bytes(entries[i : i + 2], "little") for i in range(0, len(entries), 12))
+    return _FORMAT_FLAG in tags
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NdpiTiles:
+    """One level's pieces of stream; see ``tiff_pyramid.StoredTiles``."""
+
+    size: Size
+    encoding: Encoding
+    header: bytes
+    """Of a JPEG picture as large as a tile; empty where the level is a single, whole stream."""
+    offsets: Sequence[int]
+    counts: Sequence[int]
+
+    def on(self, fd: int) -> "NdpiLevel":
+        return NdpiLevel(self, fd)
+
+
+class NdpiLevel:
+    """See ``contracts.EncodedLevel``."""
+
+    corner = (0, 0)
+
+    def __init__(self, tiles: NdpiTiles, fd: int) -> None:
+        self.size, self.encoding = tiles.size, tiles.encoding
+        self._tiles, self._fd = tiles, fd
+        self._across = -(-self.size.width // self.encoding.tile.width)
+        tile = self.encoding.tile
+        self._most = tile.width * tile.height * _MOST_BYTES_PER_PX + 65536
+        if not self._starts_are_true():
+            raise UnknownFormat("the table of restart markers is not true")
+
+    def encoded(self, col: int, row: int) -> bytes | None:
+        """See ``contracts.EncodedLevel.encoded``."""
+        at, tiles = row * self._across + col, self._tiles
+        start, count = tiles.offsets[at], tiles.counts[at]
+        if not 2 < count <= self._most:
+            raise TileUnreadable(f"a tile is said to take {count} bytes")
+        data = os.pread(self._fd, count, start)
+        if len(data) < count:
+            raise TileUnreadable("a tile lies beyond the end of the file")
+        if not tiles.header:
+            return data
+        if not self._is_start(at) or not (_is_restart(data[-2:]) or data.endswith(EOI)):
+            raise TileUnreadable("a tile does not lie between two restart markers")
+        return tiles.header + data[:-2] + EOI
+
+    def _is_start(self, at: int) -> bool:
+        """The first piece follows the header, every other one a restart marker."""
+        return at == 0 or _is_restart(os.pread(self._fd, 2, self._tiles.offsets[at] - 2))
+
+    def _starts_are_true(self) -> bool:
+        """A sample: files are known whose table is wrong, and OpenSlide then looks for itself."""
+        tiles = len(self._tiles.offsets)
+        chosen = {n * (tiles - 1) // _CHECKED_STARTS for n in range(_CHECKED_STARTS + 1)}
+        return not self._tiles.header or all(self._is_start(at) for at in chosen)
+
+
+def describe_ndpi(tiff: Any) -> Pyramid:
+    """The levels that are stored, of the focal plane in the middle.
+
+    OpenSlide shows halves, quarters and eighths between them as well, which it scales in the JPEG
+    decoder.  Raises UnknownFormat for what is not cut into tiles.
+    """
+    levels = [page for page in pages(tiff) if _is_level(page)]
+    if not levels:
+        raise UnknownFormat("no level is there")
+    levels.sort(key=lambda page: -int(page.imagewidth))
+    tiles = tuple(_tiles(page) for page in levels)
+    sizes = [level.size for level in tiles]
+    spacing = resolution(levels[0], (CENTIMETRE,))
+    return Pyramid("hamamatsu", sizes[0], tiles, downsamples(sizes), spacing)
+
+
+def _is_level(page: Any) -> bool:
+    """The macro image has a lens of -1, the map of the glass -2."""
+    lens = page.tags.valueof(_SOURCE_LENS, default=0)
+    return float(lens) > 0 and int(page.tags.valueof(_FOCAL_PLANE, default=0)) == 0
+
+
+def _tiles(page: Any) -> NdpiTiles:
+    size = page_size(page)
+    if page.compression != _JPEG or page.bitspersample != 8 or page.samplesperpixel != 3:
+        raise UnknownFormat("samples are not 8-bit colour in JPEG")
+    cut = page.jpegheader is not None
+    tile = Size(int(page.tilewidth), int(page.tilelength)) if cut else size
+    if not (0 < tile.width <= _LARGEST_TILE_PX and 0 < tile.height <= _LARGEST_TILE_PX):
+        raise UnknownFormat("a level in one piece")
+    across, down = size.width // tile.width, -(-size.height // tile.height)
+    if across * tile.width != size.width:
+        raise UnknownFormat("restart markers that are not in line")
+    if not len(page.dataoffsets) == len(page.databytecounts) == across * down:
+        raise ValueError("the table of restart markers does not fit the image")
+    header = page.jpegheader if cut else b""
+    return NdpiTiles(
+        size, Encoding(Codec.JPEG, tile), header, page.dataoffsets, page.databytecounts
+    )
+
+
+def _is_restart(pair: bytes) -> bool:
+    """RST0 to RST7 (ITU-T T.81 B.1.1.3)."""
+    return len(pair) == 2 and pair[0] == 0xFF and 0xD0 <= pair[1] <= 0xD7

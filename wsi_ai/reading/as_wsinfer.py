@@ -1,0 +1,33 @@
+"""Tiles to the pixel as WSInfer 0.6 reads them: see ``values.Parity``.
+
+``wsinfer/modellib/data.py``: a region of level 0, through OpenSlide, whose alpha is dropped, so
+that what lies beyond the slide is black; then torchvision's Resize on a Pillow image.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from wsi_ai.contracts import Slide
+from wsi_ai.values import TilePlan
+
+Tile = NDArray[np.uint8]
+
+
+def read_as_wsinfer(slide: Slide, plan: TilePlan, tile: int) -> Tile:
+    """One tile, uint8 (size_px, size_px, 3).  Raises TileUnreadable."""
+    x, y = plan.origin(tile)
+    pixels = slide.read(0, x, y, plan.read_px.width, plan.read_px.height)
+    inside_y = max(0, plan.slide.size.height - y)
+    inside_x = max(0, plan.slide.size.width - x)
+    if inside_y < len(pixels) or inside_x < pixels.shape[1]:
+        pixels = pixels.copy()
+        pixels[inside_y:] = 0
+        pixels[:, inside_x:] = 0
+    return resized(pixels, plan.spec.size_px)
+
+
+def resized(pixels: Tile, side: int) -> Tile:
+    """Bilinear over the whole area that a pixel of the result covers."""
+    image = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(image, np.uint8)

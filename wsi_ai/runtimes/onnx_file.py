@@ -1,0 +1,115 @@
+"""What an ONNX file says of its network.  Nothing is run."""
+
+import json
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper
+
+from wsi_ai.card_checks import keeps_tensors_elsewhere
+from wsi_ai.errors import ModelError
+from wsi_ai.inspected import Inspected
+from wsi_ai.values import Activation, Layout
+
+Dims = list[int | str]
+_TYPES = {int(TensorProto.UINT8): "uint8", int(TensorProto.FLOAT): "float32"}
+_LEAVES_SCORES = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Clip"}
+_ACTIVE = {"Softmax", "Sigmoid", "HardSigmoid"}
+
+
+def inspect(path: Path) -> Inspected:
+    """Raises ModelError where it is no classifier of RGB tiles, or not all in one file."""
+    if keeps_tensors_elsewhere(path):
+        raise ModelError(f"{path.name} keeps tensors in other files; save it as one file")
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, OSError, ValueError):
+        raise ModelError(f"{path.name} is not an ONNX file") from None
+    graph = model.graph
+    stored = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in stored]
+    if len(inputs) != 1:
+        raise ModelError(f"{path.name} has {len(inputs)} inputs; one for the tiles is needed")
+    layout, size = _tiles(path, _dims(inputs[0]))
+    output, classes = _scores(path, model)
+    opsets = ", ".join(f"{o.domain or 'onnx'} {o.version}" for o in model.opset_import)
+    return Inspected(
+        format="onnx",
+        layout=layout,
+        dtype=_dtype(path, inputs[0]),
+        size_px=size,
+        classes=classes,
+        activation=_left_to_do(graph, output, classes),
+        names=_names(model),
+        output=output if len(graph.output) > 1 else "",
+        notes=(f"opset: {opsets}", f"input: {inputs[0].name} {_dims(inputs[0])}"),
+    )
+
+
+def _dims(value: onnx.ValueInfoProto) -> Dims:
+    dims = value.type.tensor_type.shape.dim
+    return [d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in dims]
+
+
+def _dtype(path: Path, value: onnx.ValueInfoProto) -> str:
+    kind = int(value.type.tensor_type.elem_type)
+    if kind not in _TYPES:
+        name = helper.tensor_dtype_to_string(kind).rpartition(".")[2].lower()
+        raise ModelError(f"{path.name} takes {name} tiles; uint8 or float32 ones are needed")
+    return _TYPES[kind]
+
+
+def _tiles(path: Path, dims: Dims) -> tuple[Layout, int | None]:
+    """Layout and side of the tiles that a network of such an input takes."""
+    if len(dims) != 4 or 3 not in (dims[1], dims[3]):
+        raise ModelError(f"{path.name} takes {dims}, not RGB tiles [n, 3, h, w] or [n, h, w, 3]")
+    if isinstance(dims[0], int) and dims[0] > 0:
+        raise ModelError(
+            f"{path.name} takes {dims[0]} tiles at a time and no other number;"
+            " export it with a free batch dimension"
+        )
+    planes = dims[1] == 3
+    height, width = dims[2:] if planes else dims[1:3]
+    if isinstance(height, int) and isinstance(width, int) and height != width:
+        raise ModelError(f"{path.name} takes tiles of {height} x {width}; square ones are needed")
+    size = height if isinstance(height, int) else width
+    return Layout.NCHW if planes else Layout.NHWC, size if isinstance(size, int) else None
+
+
+def _scores(path: Path, model: onnx.ModelProto) -> tuple[str, int | None]:
+    """The first output of shape [n, classes], or [n]; and how many classes."""
+    outputs = list(model.graph.output)
+    if not all(_dims(value) for value in outputs):
+        outputs = list(onnx.shape_inference.infer_shapes(model).graph.output)
+    for value in outputs:
+        dims = _dims(value)
+        if len(dims) in (1, 2):
+            last = dims[1] if len(dims) == 2 else 1
+            return value.name, last if isinstance(last, int) else None
+    shapes = ", ".join(str(_dims(value)) for value in outputs)
+    raise ModelError(f"{path.name} gives {shapes}; one score a class, [n, classes], is needed")
+
+
+def _left_to_do(graph: onnx.GraphProto, output: str, classes: int | None) -> Activation | None:
+    """Nothing where the graph ends in softmax or sigmoid; a single logit wants a sigmoid."""
+    makers = {name: node for node in graph.node for name in node.output}
+    node = makers.get(output)
+    while node is not None and node.op_type in _LEAVES_SCORES:
+        node = makers.get(node.input[0])
+    if node is not None and node.op_type in _ACTIVE:
+        return Activation.NONE
+    return Activation.SIGMOID if classes == 1 else None
+
+
+def _names(model: onnx.ModelProto) -> tuple[str, ...]:
+    """Of the classes, where the exporter wrote them into the metadata as a JSON list."""
+    for entry in model.metadata_props:
+        if entry.key in ("classes", "class_names"):
+            try:
+                told = json.loads(entry.value)
+            except ValueError:
+                continue
+            if isinstance(told, list) and all(isinstance(name, str) for name in told):
+                return tuple(told)
+    return ()

@@ -1,0 +1,70 @@
+"""Tensors, or a whole network, out of what ``torch.save`` wrote: a pickle.
+
+A pickle is a program.  Without the user's word only plain tensors are read, by PyTorch's own
+``weights_only``; with it, whatever code the file's author put in is run.
+"""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from wsi_ai.errors import ModelError
+from wsi_ai.scoring import first_line
+
+_NESTED = ("state_dict", "model_state_dict", "model")
+_PREFIXES = ("module.", "model.")
+MEANS = (
+    "loading it runs whatever code its author put in; give --trust-pickle if you trust whoever made"
+    " it, or have the network exported as ONNX or safetensors"
+)
+
+
+def load_state(path: Path, *, trusted: bool = False) -> dict[str, torch.Tensor]:
+    """Tensors by name, in host memory.
+
+    A training checkpoint is looked into for ``state_dict``; the prefix that DataParallel or
+    Lightning puts before every name is taken off.  Raises ModelError for a file that could run
+    code, unless it is ``trusted``.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=not trusted)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error) or "Weights only" in str(error):
+            raise ModelError(f"{path.name} holds more than tensors: {MEANS}") from None
+        raise ModelError(f"{path.name} does not load: {first_line(error)}") from None
+    if isinstance(content, torch.nn.Module):
+        content = content.state_dict()
+    return plain_state(path, content)
+
+
+def load_pickled(path: Path, *, trusted: bool = False) -> torch.nn.Module:
+    """A whole network.  Raises ModelError unless it is ``trusted``, or where it is none."""
+    if not trusted:
+        raise ModelError(f"{path.name} is a pickle: {MEANS}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False)
+    except (AttributeError, ImportError) as error:
+        raise ModelError(
+            f"{path.name} does not load: {first_line(error)}; install its author's package"
+        ) from None
+    if not isinstance(content, torch.nn.Module):
+        raise ModelError(f"{path.name} holds no network but a {type(content).__name__}")
+    return content
+
+
+def plain_state(path: Path, content: Any) -> dict[str, torch.Tensor]:
+    for name in _NESTED:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+    if not isinstance(content, Mapping) or not content:
+        raise ModelError(f"{path.name} holds no tensors by name")
+    state = dict(content)
+    for prefix in _PREFIXES:
+        if all(isinstance(name, str) and name.startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    if strange := [n for n, tensor in state.items() if not isinstance(tensor, torch.Tensor)]:
+        raise ModelError(f"{path.name} holds more than tensors: {strange[0]}")
+    return state

@@ -1,0 +1,102 @@
+"""Who approved a model: signatures over all of its files, by OpenSSF model-signing with keys of
+one's own; no network, no authority."""
+
+import re
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from wsi_ai.errors import ModelError, OutputError
+
+SIGNATURE = "model.sig"
+"""Beside the card: a Sigstore bundle around an in-toto statement with each file's SHA-256."""
+
+
+def sign(model: Path, key: Path) -> Path:
+    """Sign a model's folder with a private key (PEM, NIST P-256, P-384 or P-521)."""
+    place = model / SIGNATURE
+    try:
+        signer = _library("signing").Config().use_elliptic_key_signer(private_key=key)
+    except (OSError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{key.name} is no private key that signs: {_told(error)}") from None
+    try:
+        signer.set_hashing_config(_hashing()).sign(model, place)
+    except OSError as error:
+        raise OutputError(f"{SIGNATURE} cannot be written: {error.strerror}") from None
+    except ValueError as error:
+        raise ModelError(f"the model cannot be signed: {_told(error)}") from None
+    return place
+
+
+def check_signature(model: Path, keys: Sequence[Path]) -> Path:
+    """Which of the public keys signed the model's files as they are now.
+
+    Raises ModelError: not signed, signed by another key, or changed since.
+    """
+    if not keys:
+        raise ModelError("no trusted key is there: put public keys (.pem) into the folder")
+    if not (model / SIGNATURE).is_file():
+        raise ModelError(
+            f"the model is not signed: it has no {SIGNATURE}; only signed models are run here"
+        )
+    for key in keys:
+        if _accepts(model, key):
+            return key
+    raise ModelError(
+        f"the model is signed by another key, not by {' or '.join(key.name for key in keys)}"
+    )
+
+
+def keys_in(place: Path) -> list[Path]:
+    """Public keys: a file, or all ``.pem`` files of a folder.  Raises ModelError."""
+    if place.is_file():
+        return [place]
+    if not place.is_dir():
+        raise ModelError(f"trusted keys: {place.name}: no such file or folder")
+    return sorted(place.glob("*.pem"))
+
+
+def _accepts(model: Path, key: Path) -> bool:
+    """False where another key signed it.  Raises ModelError where what was signed is not there."""
+    try:
+        verifier = _library("verifying").Config().use_elliptic_key_verifier(public_key=key)
+    except (OSError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{key.name} is no public key: {_told(error)}") from None
+    refused = import_module("cryptography.exceptions").InvalidSignature
+    try:
+        verifier.set_hashing_config(_hashing()).verify(model, model / SIGNATURE)
+    except refused:
+        raise ModelError(f"{SIGNATURE} was changed: it fits no key") from None
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        if "Key mismatch" in str(error):
+            return False
+        raise ModelError(f"the model is not what was signed: {_told(error)}") from None
+    return True
+
+
+def _hashing() -> Any:
+    """Every file counts, those too that the library would leave out."""
+    config = _library("hashing").Config()
+    return config.set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
+
+
+def _told(error: Exception) -> str:
+    """In one line; of a mismatch, the first file."""
+    said = " ".join(str(error).split())
+    changed = re.search(r"Hash mismatch for '([^']+)'", said)
+    other = re.search(r"(Missing|Extra) files[^:]*: ([^,\"\]]+)", said)
+    if changed:
+        return f"{changed[1]} was changed"
+    if other:
+        return f"{other[2].strip(chr(39))} {'is missing' if other[1] == 'Missing' else 'was added'}"
+    return said or type(error).__name__
+
+
+def _library(part: str) -> Any:
+    try:
+        return import_module(f"model_signing.{part}")
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[signing]'"
+        ) from None

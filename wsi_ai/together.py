@@ -1,0 +1,124 @@
+"""Several models on one slide: it is opened and looked at once, tiles that several want are decoded
+once, and each model has its own results, flag and failures."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsi_ai import record
+from wsi_ai.contracts import Slide, Watcher
+from wsi_ai.outcomes import Outcome
+from wsi_ai.work import SlideJob, SlideWork
+
+
+class Silent:
+    """Watches nothing."""
+
+    def started(self, slide: Path) -> None: ...
+    def planned(self, tiles: int, done: int) -> None: ...
+    def passed(self, done: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Party:
+    """One slide, and a job for each model."""
+
+    path: Path
+    jobs: list[SlideJob]
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """In the models' order."""
+        return [job.outcome for job in self.jobs if job.outcome is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class PartyWork:
+    """The three steps of a slide, by every model in turn."""
+
+    works: Sequence[SlideWork]
+    watch: Watcher
+
+    def party(self, slide: Path) -> Party:
+        return Party(slide, [SlideJob(slide) for _ in self.works])
+
+    def prepare(self, party: Party) -> Party:
+        for work, job in zip(self.works, party.jobs, strict=True):
+            work.prepare(job)
+        for group in self._groups(party)[:1]:
+            for work, job in group:
+                work.read_ahead(job)
+        return party
+
+    def infer(self, party: Party) -> Party:
+        """Models that want the same tiles take turns, batch by batch; others come after them."""
+        self.watch.started(party.path)
+        for group in self._groups(party):
+            watches = [self.watch, *(Silent() for _ in group[1:])]
+            turns = [
+                work.inferring(job, watch)
+                for (work, job), watch in zip(group, watches, strict=True)
+            ]
+            while turns:
+                turns = [turn for turn in turns if next(turn, _THROUGH) is not _THROUGH]
+        return party
+
+    def publish(self, party: Party) -> Party:
+        for work, job in zip(self.works, party.jobs, strict=True):
+            work.publish(job)
+        return party
+
+    def stop(self) -> None:
+        for work in self.works:
+            work.stop()
+
+    def _groups(self, party: Party) -> list[list[tuple[SlideWork, SlideJob]]]:
+        """By the tiles that they want, in the models' order."""
+        groups: dict[str, list[tuple[SlideWork, SlideJob]]] = {}
+        for work, job in zip(self.works, party.jobs, strict=True):
+            plan = record.plan_digest(job.prepared.plan) if job.prepared else "none"
+            if job.outcome is None:
+                groups.setdefault(plan, []).append((work, job))
+        return list(groups.values())
+
+
+_THROUGH = object()
+
+
+@dataclass(slots=True)
+class _Shared:
+    slide: Slide
+    held: ExitStack
+    users: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOnce:
+    """Opens each slide once, however many use it at the same time; the last one closes it."""
+
+    open_slide: Callable[[Path], Slide]
+    _open: dict[Path, _Shared] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def __call__(self, path: Path) -> Iterator[Slide]:
+        """Raises what opening raises, at each attempt."""
+        with self._lock:
+            shared = self._open.get(path) or self._opened(path)
+            shared.users += 1
+        try:
+            yield shared.slide
+        finally:
+            with self._lock:
+                shared.users -= 1
+                if not shared.users:
+                    del self._open[path]
+                    shared.held.close()
+
+    def _opened(self, path: Path) -> _Shared:
+        held = ExitStack()
+        shared = _Shared(held.enter_context(self.open_slide(path)), held)
+        self._open[path] = shared
+        return shared

@@ -1,0 +1,52 @@
+"""Views of a tile that a network is shown, so that its scores can be averaged over them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wsi_ai.values import Tta
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Turned by quarters against the clock, then mirrored left to right."""
+
+    quarters: int = 0
+    mirrored: bool = False
+
+    def of(self, tiles: Any, xp: Any) -> Any:
+        """Of square tiles (n, height, width, 3); ``xp`` is numpy or torch, whosever they are."""
+        turned = xp.rot90(tiles, self.quarters, (1, 2)) if self.quarters else tiles
+        return xp.flip(turned, (2,)) if self.mirrored else turned
+
+    def back(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What was said of this view, said of the tile: of (n, ..., height, width) the last two
+        axes are put back; of (n, numbers) there is nothing to put."""
+        if scores.ndim < 4:
+            return scores
+        plain = np.flip(scores, -1) if self.mirrored else scores
+        return np.rot90(plain, -self.quarters, (-2, -1))
+
+
+def views_of(tta: Tta) -> tuple[View, ...]:
+    """The tile itself comes first."""
+    return _VIEWS[tta]
+
+
+def mean_over(views: Sequence[View], scores: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Of one array a view; NaN where any view has no number.  Added up in the views' order, so that
+    the same scores give the same mean everywhere."""
+    total = np.zeros(scores[0].shape, np.float64)
+    for view, part in zip(views, scores, strict=True):
+        total += view.back(part)
+    return np.asarray(total / len(views), np.float32)
+
+
+_VIEWS = {
+    Tta.NONE: (View(),),
+    Tta.FLIPS: (View(), View(0, True), View(2), View(2, True)),
+    Tta.D4: tuple(View(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)),
+}

@@ -1,0 +1,115 @@
+"""Models of the WSInfer zoo: ``config.json``, spec 1.0, to the fields of a model card.
+
+The format is that of ``wsinfer_zoo/schemas/model-config.schema.json``; what WSInfer 0.6 does with
+it, ``wsinfer/modellib`` and ``wsinfer/patchlib``.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from wsi_ai import schemas
+from wsi_ai.errors import ModelError
+from wsi_ai.inspected import Inspected
+from wsi_ai.values import Activation, Layout, Parity
+
+CONFIG, WEIGHTS = "config.json", "torchscript_model.pt"
+_REPO = re.compile(r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:@([A-Za-z0-9._/-]+))?")
+_ORDER = ["Resize", "ToTensor", "Normalize"]
+
+
+@dataclass(frozen=True, slots=True)
+class ZooModel:
+    """A model of the zoo, on this disk."""
+
+    name: str
+    weights: Path
+    seen: Inspected
+    fields: dict[str, Any]
+    """Of the card, by dotted name."""
+
+
+def load_zoo_model(source: str) -> ZooModel:
+    """From a folder; or, where there is none of that name, from a repository of Hugging Face,
+    ``OWNER/NAME[@REVISION]``.  Raises ModelError."""
+    folder = Path(source)
+    if folder.is_dir():
+        return _read(folder.resolve().name, folder / CONFIG, folder / WEIGHTS)
+    match = _REPO.fullmatch(source)
+    if match is None:
+        raise ModelError(f"{source}: no such folder, and no repository OWNER/NAME")
+    config, weights = (_download(match[1], match[2], name) for name in (CONFIG, WEIGHTS))
+    return _read(match[1].partition("/")[2], config, weights)
+
+
+def _read(name: str, path: Path, weights: Path) -> ZooModel:
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ModelError(f"{CONFIG}: {error.strerror}") from None
+    except ValueError:
+        raise ModelError(f"{CONFIG} is not valid JSON") from None
+    if wrong := schemas.complaint("wsinfer-model-1", config) or _contradiction(config):
+        raise ModelError(f"{CONFIG}: {wrong}")
+    if not weights.is_file():
+        raise ModelError(f"{weights.name} is not beside {CONFIG}")
+    return ZooModel(name, weights, _seen(config), _fields(config))
+
+
+def _contradiction(config: dict[str, Any]) -> str | None:
+    if len(config["class_names"]) != config["num_classes"]:
+        return "class_names: not as many as num_classes"
+    steps = [step["name"] for step in config["transform"]]
+    if steps not in (_ORDER, _ORDER[:2]):
+        return f"transform: {steps}; Resize, ToTensor and then Normalize are understood"
+    resize = config["transform"][0].get("arguments") or {}
+    if not isinstance(resize.get("size"), int) or set(resize) != {"size"}:
+        return "transform.0.arguments: a size in pixels is understood, and nothing else"
+    return None
+
+
+def _seen(config: dict[str, Any]) -> Inspected:
+    """WSInfer takes the softmax of several logits and the sigmoid of one."""
+    several = config["num_classes"] > 1
+    return Inspected(
+        format="torchscript",
+        layout=Layout.NCHW,
+        dtype="float32",
+        size_px=config["transform"][0]["arguments"]["size"],
+        classes=config["num_classes"],
+        activation=Activation.SOFTMAX if several else Activation.SIGMOID,
+        names=tuple(config["class_names"]),
+        notes=(f"architecture: {config['architecture']}",),
+    )
+
+
+def _fields(config: dict[str, Any]) -> dict[str, Any]:
+    """A patch is so many micrometres wide, whatever its size is once it is resized."""
+    side_um = config["patch_size_pixels"] * config["spacing_um_px"]
+    size = config["transform"][0]["arguments"]["size"]
+    normalise = (config["transform"][2:] or [{}])[0].get("arguments") or {}
+    fields: dict[str, Any] = {
+        "input.mpp": side_um / size,
+        "input.mean": normalise.get("mean", [0, 0, 0]),
+        "input.std": normalise.get("std", [1, 1, 1]),
+        "input.parity": Parity.WSINFER.value,
+    }
+    if config["num_classes"] == 1:
+        fields["operating_point.class"] = config["class_names"][0]
+    return fields
+
+
+def _download(repo: str, revision: str | None, name: str) -> Path:
+    try:
+        hub = import_module("huggingface_hub")
+        return Path(hub.hf_hub_download(repo, name, revision=revision))
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[hub]'"
+        ) from None
+    except (OSError, ValueError, RuntimeError) as error:
+        told = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ModelError(f"{name} of {repo} cannot be had: {told}") from None
