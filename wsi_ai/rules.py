@@ -27,12 +27,10 @@ class Spots:
     """(spots,)."""
     at_mm: Layer
     """(spots, 2): x and y on the glass."""
-    counts: NDArray[np.int64]
-    """(spots,): so many objects stand for one spot."""
 
     def reaching(self, threshold: float) -> "Spots":
         high = self.scores >= threshold
-        return Spots(self.scores[high], self.at_mm[high], self.counts[high])
+        return Spots(self.scores[high], self.at_mm[high])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,24 +42,18 @@ class Evidence:
     planned: Mask
     cell_mm2: float
     spots: Spots | None = None
-    unseen: Spots | None = None
-    """As many objects as can be, each as sure as can be, in every planned cell without a score."""
+    """Where objects are counted."""
+    missed_spots: int = 0
+    """So many could be, at most, in the planned cells that have no score."""
     cell_name: str = "tile"
+    assumed_spots: int = 0
+    """So many are taken to be there beside ``spots``, as sure as can be and wherever they matter
+    most."""
 
     def at_best(self) -> "Evidence":
         """As if every planned tile that was not seen were as positive as can be."""
         scores = np.where(self.planned & np.isnan(self.scores), 1.0, self.scores)
-        return replace(self, scores=scores, spots=_joined(self.spots, self.unseen))
-
-
-def _joined(one: Spots | None, other: Spots | None) -> Spots | None:
-    if one is None or other is None:
-        return one
-    return Spots(
-        np.concatenate([one.scores, other.scores]),
-        np.concatenate([one.at_mm, other.at_mm]),
-        np.concatenate([one.counts, other.counts]),
-    )
+        return replace(self, scores=scores, assumed_spots=self.missed_spots)
 
 
 class Rule(Protocol):

@@ -93,8 +93,9 @@ def test_the_rule_sees_the_mean_of_each_cell(tmp_path: Path) -> None:
     done, _ = assessed(painted(size), EchoRuntime(dense_card(96, 72)), tmp_path / "kept")
     assert done.heatmap is not None
     assert done.heatmap.step.x * 0.5 == 16
+    whole = red(size)
     wanted = [
-        [red(size)[r : r + 32, c : c + 32].mean() for c in range(0, 1030, 32)]
+        [whole[r : r + 32, c : c + 32].mean() for c in range(0, 1030, 32)]
         for r in range(0, 1100, 32)
     ]
     np.testing.assert_allclose(done.heatmap.scores[0], wanted, rtol=0, atol=STEP)

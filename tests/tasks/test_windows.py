@@ -29,7 +29,7 @@ def test_it_is_no_larger_than_that_takes() -> None:
     small, large = fitted(FreeSize(32, 8, 1.0)), fitted(FreeSize(32, 24, 1.0))
     assert (small.size_px, small.stride_px) == (512, 480)
     assert (large.size_px, large.stride_px) == (960, 896)
-    assert ((960 - 32) / (960 - 32 - 64)) ** 2 > OVERLAP_COST
+    assert OVERLAP_COST < ((960 - 32) / (960 - 32 - 64)) ** 2
 
 
 def test_where_the_largest_allowed_costs_more_it_is_taken_all_the_same() -> None:
