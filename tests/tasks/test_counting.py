@@ -56,8 +56,8 @@ def test_the_score_is_the_highest_threshold_at_which_it_is_met(
 
 
 def test_a_hot_spot_is_where_objects_lie_in_one_square() -> None:
-    """1 mm²: three within 0.9 mm, and two more that no such square holds as well."""
-    at = np.array([[2.0, 2.0], [2.9, 2.9], [2.5, 2.1], [4.1, 2.0], [2.0, 4.2]])
+    """1 mm²: three within 0.9 mm, one that lies 1.03 mm from the first of them, one far away."""
+    at = np.array([[2.0, 2.0], [2.9, 2.9], [2.5, 2.1], [3.03, 2.9], [2.0, 4.2]])
     spots = evidence(np.full(5, 0.8), at)
     assert HotSpot(3, 1.0).score(spots) == 0.8
     assert HotSpot(4, 1.0).score(spots) == 0.0
