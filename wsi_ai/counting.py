@@ -24,13 +24,13 @@ class ObjectCount:
             raise ValueError(f"a rule asks for 1 object or more, got {self.objects}")
 
     def score(self, evidence: Evidence) -> float:
-        spots = spots_of(evidence)
-        order = np.argsort(-spots.scores, kind="stable")
-        reached = np.cumsum(spots.counts[order]) >= self.objects
-        return float(spots.scores[order[np.argmax(reached)]]) if reached.any() else 0.0
+        needed, found = self.objects - evidence.assumed_spots, spots_of(evidence).scores
+        if needed < 1:
+            return 1.0
+        return float(np.partition(found, -needed)[-needed]) if len(found) >= needed else 0.0
 
     def told(self, evidence: Evidence, threshold: float, label: str) -> str:
-        found = int(spots_of(evidence).reaching(threshold).counts.sum())
+        found = len(spots_of(evidence).reaching(threshold).scores)
         return (
             f"{found} objects look like {label} (score {threshold:.2f} or more);"
             f" the rule asks for {self.objects}"
@@ -54,12 +54,14 @@ class HotSpot:
             raise ValueError(f"a hot spot has 1 object or more in some area, got {self}")
 
     def score(self, evidence: Evidence) -> float:
-        spots = spots_of(evidence)
+        needed, spots = self.objects - evidence.assumed_spots, spots_of(evidence)
+        if needed < 1:
+            return 1.0
         steps = np.unique(spots.scores)
         low, high = 0, len(steps)  # met below low, not met from high on
         while low < high:
             middle = (low + high) // 2
-            met = self._densest(spots.reaching(float(steps[middle]))) >= self.objects
+            met = self._densest(spots.reaching(float(steps[middle]))) >= needed
             low, high = (middle + 1, high) if met else (low, middle)
         return float(steps[low - 1]) if low else 0.0
 
@@ -77,7 +79,7 @@ class HotSpot:
         part = math.sqrt(self.within_mm2) / _PARTS
         col, row = (spots.at_mm / part).astype(np.int64).T
         field = np.zeros((int(row.max()) + 1, int(col.max()) + 1), np.float64)
-        np.add.at(field, (row, col), spots.counts)
+        np.add.at(field, (row, col), 1)
         return round(float(_box_sums(field).max()))
 
 

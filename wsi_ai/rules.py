@@ -27,12 +27,10 @@ class Spots:
     """(spots,)."""
     at_mm: Layer
     """(spots, 2): x and y on the glass."""
-    counts: NDArray[np.int64]
-    """(spots,): so many objects stand for one spot."""
 
     def reaching(self, threshold: float) -> "Spots":
         high = self.scores >= threshold
-        return Spots(self.scores[high], self.at_mm[high], self.counts[high])
+        return Spots(self.scores[high], self.at_mm[high])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,17 +42,25 @@ class Evidence:
     planned: Mask
     cell_mm2: float
     spots: Spots | None = None
-    unseen: Spots | None = None
-    """As many objects as can be, each as sure as can be, in every planned cell without a score."""
+    """Where objects are counted."""
+    missed_spots: int = 0
+    """So many could be, at most, in the planned cells that have no score."""
     cell_name: str = "tile"
     slide_score: float | None = None
     """What a model that judges slides as a whole says of this one; NaN where it cannot say."""
+    assumed_spots: int = 0
+    """So many are taken to be there beside ``spots``, as sure as can be and wherever they matter
+    most."""
 
     def at_best(self) -> "Evidence":
         """As if every planned tile that was not seen were as positive as can be."""
         scores = np.where(self.planned & np.isnan(self.scores), 1.0, self.scores)
-        spots = _joined(self.spots, self.unseen)
-        return replace(self, scores=scores, spots=spots, slide_score=self._slide_at_best())
+        return replace(
+            self,
+            scores=scores,
+            assumed_spots=self.missed_spots,
+            slide_score=self._slide_at_best(),
+        )
 
     def _slide_at_best(self) -> float | None:
         """Nobody knows what a whole says with one part more, so anything is possible."""
@@ -62,16 +68,6 @@ class Evidence:
             return None
         known = math.isfinite(self.slide_score) and not np.any(np.isnan(self.scores[self.planned]))
         return self.slide_score if known else 1.0
-
-
-def _joined(one: Spots | None, other: Spots | None) -> Spots | None:
-    if one is None or other is None:
-        return one
-    return Spots(
-        np.concatenate([one.scores, other.scores]),
-        np.concatenate([one.at_mm, other.at_mm]),
-        np.concatenate([one.counts, other.counts]),
-    )
 
 
 class Rule(Protocol):

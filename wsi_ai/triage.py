@@ -10,7 +10,6 @@ import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from wsi_ai.findings import find_regions
 from wsi_ai.flags import Flag, Level, Quality, Status
@@ -109,7 +108,9 @@ def evidence_of(heatmap: Heatmap) -> Evidence:
         heatmap.planned,
         heatmap.cell_mm2,
         spots=None if heatmap.objects is None else _spots(heatmap, heatmap.objects),
-        unseen=None if heatmap.objects is None else _unseen(heatmap, heatmap.objects),
+        missed_spots=heatmap.objects.most * int(heatmap.missed.sum())
+        if heatmap.objects is not None
+        else 0,
         cell_name=heatmap.model.cell_name,
         slide_score=_slide_score(heatmap) if heatmap.of_slide else None,
     )
@@ -122,20 +123,9 @@ def _slide_score(heatmap: Heatmap) -> float:
 
 def _spots(heatmap: Heatmap, objects: Objects) -> Spots:
     own = objects.only(objects.classes == heatmap.model.positive_class)
-    ones = np.ones(len(own), np.int64)
-    return Spots(own.scores.astype(np.float64), own.middles * _mm(heatmap), ones)
-
-
-def _unseen(heatmap: Heatmap, objects: Objects) -> Spots:
-    row, col = np.nonzero(heatmap.missed)
-    middles = np.stack([(col + 0.5) * heatmap.step.x, (row + 0.5) * heatmap.step.y], axis=1)
-    counts = np.full(len(row), objects.most, np.int64)
-    return Spots(np.ones(len(row)), middles * _mm(heatmap), counts)
-
-
-def _mm(heatmap: Heatmap) -> NDArray[np.float64]:
     spacing = heatmap.slide.known_spacing()
-    return np.array([spacing.x_um, spacing.y_um]) / 1000
+    mm_per_px = np.array([spacing.x_um, spacing.y_um]) / 1000
+    return Spots(own.scores.astype(np.float64), own.middles * mm_per_px)
 
 
 def scope_gate(slide: SlideInfo, card: ModelCard) -> str | None:

@@ -24,6 +24,8 @@ _LONG_SIDE_IN, _DPI = 9.0, 150
 _COLOURS = colormaps["viridis"]  # perceptually even, and safe for the colour-blind
 _OUTLINE, _REGION, _MISSED = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito 2008
 _CLASSES = ("#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442")
+_MOST_CELLS = 1500
+"""Along a side; the picture has no more pixels."""
 _BANNER = {
     Level.EXPEDITE: ("EXPEDITE", "#D55E00"),
     Level.STANDARD: ("STANDARD", "#0072B2"),
@@ -88,12 +90,12 @@ def _draw_heatmap(figure: Figure, axes: Axes, heatmap: Heatmap, view: View) -> N
 
 def _draw_classes(axes: Axes, heatmap: Heatmap, classes: NDArray[np.uint8]) -> None:
     """The positive class in full, the others pale."""
-    names = heatmap.model.classes
+    names, every = heatmap.model.classes, -(-max(classes.shape) // _MOST_CELLS)
     colours = np.zeros((1 + len(names), 4))
     for n in range(len(names)):
         alpha = 0.65 if n == heatmap.model.positive_class else 0.25
         colours[1 + n] = to_rgba(_CLASSES[n % len(_CLASSES)], alpha)
-    _draw_cells(axes, heatmap, colours[classes])
+    _draw_cells(axes, heatmap, colours[classes[::every, ::every]], every)
 
 
 def _draw_objects(axes: Axes, objects: Objects, flag: Flag) -> None:
@@ -115,10 +117,12 @@ def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
     _draw_cells(axes, heatmap, rgba)
 
 
-def _draw_cells(axes: Axes, heatmap: Heatmap, rgba: NDArray[np.float64]) -> None:
-    """(rows, cols, 4); what could not be assessed in grey."""
-    rgba[heatmap.missed] = to_rgba(_MISSED, 0.7)
-    rows, cols = heatmap.planned.shape
+def _draw_cells(axes: Axes, heatmap: Heatmap, rgba: NDArray[np.float64], every: int = 1) -> None:
+    """(rows, cols, 4), one for ``every`` cells along a side; grey where one of them could not be
+    assessed."""
+    row, col = (index // every for index in np.nonzero(heatmap.missed))
+    rgba[row, col] = to_rgba(_MISSED, 0.7)
+    rows, cols = (side * every for side in rgba.shape[:2])
     extent = (0, cols * heatmap.step.x, rows * heatmap.step.y, 0)
     axes.imshow(rgba, extent=extent, interpolation="nearest")
 

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from wsi_ai.geometry import Size
 
 Scores = NDArray[np.float32]
+_PIECE = 64
+"""Rows of pixels that are finished at once, at most."""
 _TRACE = 1e-6
 """The least weight: what only the edge of a tile covers gets that edge's score."""
 
@@ -58,7 +60,7 @@ class Blender:
     """
 
     def __init__(self, grid: DenseGrid, classes: int) -> None:
-        self._grid, self._top = grid, 0
+        self.grid, self._top = grid, 0
         self._weights = window(grid)
         self._square = np.outer(self._weights, self._weights)
         self._scratch = np.empty((classes, grid.tile, grid.tile), np.float32)
@@ -77,7 +79,7 @@ class Blender:
 
     def add(self, row: int, col: int, scores: Scores) -> None:
         """A tile's (classes, tile, tile); of rows that are finished already nothing is taken."""
-        grid = self._grid
+        grid = self.grid
         y, x = row * grid.stride - grid.lead, col * grid.stride - grid.lead
         down, along = _clip(y, grid.tile, grid.size.height), _clip(x, grid.tile, grid.size.width)
         down = slice(max(down.start, self._top - y), down.stop)
@@ -96,28 +98,30 @@ class Blender:
         """The pixels of all rows above ``end``, in order and in pieces of (classes, rows, width):
         NaN where no tile was.  No tile that reaches them may come after."""
         while self._top < end:
-            rows = min(end - self._top, self._grid.tile)
-            yield self._finished(rows)
-            self._sums[:, : self._grid.tile - rows] = self._sums[:, rows:]
-            self._sums[:, self._grid.tile - rows :] = 0
+            rows = min(end - self._top, self.grid.tile)
+            for first in range(0, rows, _PIECE):
+                yield self._finished(first, min(first + _PIECE, rows))
+            self._sums[:, : self.grid.tile - rows] = self._sums[:, rows:]
+            self._sums[:, self.grid.tile - rows :] = 0
             self._top += rows
             for row in [r for r in self._across if self._end(r) <= self._top]:
                 del self._across[row]
 
-    def _finished(self, rows: int) -> Scores:
-        shape = (rows, self._grid.size.width)
+    def _finished(self, start: int, stop: int) -> Scores:
+        """Of the rows that are held."""
+        shape = (stop - start, self.grid.size.width)
         if not self._across:
             return np.full((len(self._sums), *shape), np.nan, np.float32)
         weights = np.zeros(shape, np.float32)
         for row, across in self._across.items():
-            first = row * self._grid.stride - self._grid.lead - self._top
-            here = _clip(-first, rows, self._grid.tile)
+            first = row * self.grid.stride - self.grid.lead - self._top - start
+            here = _clip(-first, stop - start, self.grid.tile)
             weights[here] += np.outer(self._weights[_shift(here, -first)], across)
         out = np.full((len(self._sums), *shape), np.nan, np.float32)
-        return np.divide(self._sums[:, :rows], weights, out=out, where=weights > 0)
+        return np.divide(self._sums[:, start:stop], weights, out=out, where=weights > 0)
 
     def _end(self, row: int) -> int:
-        return row * self._grid.stride - self._grid.lead + self._grid.tile
+        return row * self.grid.stride - self.grid.lead + self.grid.tile
 
 
 def _clip(start: int, length: int, limit: int) -> slice:

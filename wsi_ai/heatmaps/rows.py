@@ -24,8 +24,9 @@ _STEPS = 254
 
 def stored(scores: NDArray[np.float32]) -> Stored:
     """NaN is 0."""
-    steps = np.nan_to_num(scores * np.float32(_STEPS) + np.float32(1.5), copy=False, nan=0)
-    return np.asarray(steps, np.uint8)
+    steps = scores * np.float32(_STEPS)
+    steps += np.float32(1.5)
+    return np.asarray(np.fmax(steps, 0, out=steps), np.uint8)  # fmax passes over NaN
 
 
 def score_of(steps: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -68,12 +68,17 @@ def _pyramid(scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 def _halved(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    classes, rows, cols = scores.shape
-    even = np.pad(scores, ((0, 0), (0, rows % 2), (0, cols % 2)), constant_values=np.nan)
-    parts = even.reshape(classes, -(-rows // 2), 2, -(-cols // 2), 2)
-    seen = np.isfinite(parts)
-    count = seen.sum(axis=(2, 4))
-    total = np.where(seen, parts, 0).sum(axis=(2, 4), dtype=np.float64)
+    return np.stack([_halved_layer(layer) for layer in scores])
+
+
+def _halved_layer(layer: NDArray[np.float32]) -> NDArray[np.float32]:
+    even = np.pad(layer, [(0, side % 2) for side in layer.shape], constant_values=np.nan)
+    parts = [even[down::2, along::2] for down in (0, 1) for along in (0, 1)]
+    count, total = np.zeros((2, *parts[0].shape))
+    for part in parts:
+        seen = np.isfinite(part)
+        count += seen
+        total += np.where(seen, part, 0)
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return np.asarray(mean, np.float32)
 

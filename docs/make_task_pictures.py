@@ -1,0 +1,38 @@
+"""The pictures of docs/tasks.md, made anew: python docs/make_task_pictures.py"""
+
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from wsi_ai.app import RunOptions, run_slides
+from wsi_ai.demo import SampleSpec, write_sample_slide
+
+HERE = Path(__file__).resolve().parent
+WIDTH = 1000
+TASKS = {
+    "segmentation": ("demo-stains", None),
+    "detection": ("demo-nuclei", HERE.parent / "configs" / "objects.toml"),
+}
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        slide = Path(scratch) / "sample.svs"
+        write_sample_slide(slide, SampleSpec(tumour=True))
+        for task, (model, policy) in TASKS.items():
+            options = RunOptions(policy=policy)
+            (done,) = run_slides([slide], HERE.parent / "models" / model, Path(scratch), options)
+            if done.folder is None:
+                raise SystemExit(done.reason)
+            with Image.open(done.folder / "overlay.png") as picture:
+                height = round(picture.height * WIDTH / picture.width)
+                small = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
+            small.quantize(256, Image.Quantize.MAXCOVERAGE).save(
+                HERE / f"overlay-{task}.png", optimize=True
+            )
+            print(f"{task}: {done.reason}")
+
+
+if __name__ == "__main__":
+    main()
