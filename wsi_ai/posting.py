@@ -17,8 +17,7 @@ from typing import Any
 from wsi_ai.audit import Audit
 from wsi_ai.errors import OutputError
 from wsi_ai.events import kind_of, message_of
-from wsi_ai.exports.flag import timestamp
-from wsi_ai.messages import Endpoint
+from wsi_ai.messages import Endpoint, timestamp
 from wsi_ai.outbox import NO_SINK, Outbox, State, open_database
 from wsi_ai.registry import open_sink
 from wsi_ai.relay import Relay

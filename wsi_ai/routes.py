@@ -86,6 +86,7 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
         timeout_s=float(row.get("timeout_s", TIMEOUT_S)),
         read_back=read_back,
         allowed_hosts=_hosts(url, read_back) if allowed is None else allowed,
+        heartbeat_s=row.get("heartbeat_s"),
     )
 
 

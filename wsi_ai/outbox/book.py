@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from wsi_ai.errors import OutputError
+from wsi_ai.heartbeat import Backlog
 from wsi_ai.messages import Kind
 from wsi_ai.outbox.states import NO_SINK, OPEN, State
 from wsi_ai.outbox.tables import delivery, endpoint, event
@@ -54,6 +55,19 @@ def lines(connection: Connection, states: Sequence[State], since: float) -> list
 def count(connection: Connection, states: Sequence[State]) -> int:
     wanted = select(func.count()).select_from(delivery).where(delivery.c.state.in_(states))
     return connection.scalar(wanted) or 0
+
+
+def backlog(connection: Connection, sink: str) -> Backlog:
+    """What a sink has not got."""
+    here = delivery.c.sink == sink
+    waits, dead = delivery.c.state.in_(OPEN), delivery.c.state == State.DEAD
+    counted = select(
+        func.count().filter(waits),
+        func.count().filter(dead),
+        func.min(delivery.c.created).filter(waits),
+        func.max(delivery.c.created),
+    )
+    return Backlog(*connection.execute(counted.where(here)).one())
 
 
 def newest_events(connection: Connection) -> list[Any]:

@@ -14,6 +14,7 @@ import wsi_ai.outbox.claims as claims
 import wsi_ai.outbox.putting as putting
 from wsi_ai.canonical import TriageFlag
 from wsi_ai.events import next_early_revision, next_revision, retraction, trust_of
+from wsi_ai.heartbeat import Backlog
 from wsi_ai.messages import Endpoint, Kind, Retraction
 from wsi_ai.outbox.claims import Answer, Claimed, Settling
 from wsi_ai.outbox.schedule import Schedule
@@ -92,6 +93,11 @@ class Outbox:
         """How many deliveries are being made, or could be made now."""
         with self._reading() as connection:
             return claims.count_under_way(connection, self.clock())
+
+    def backlog(self, sink: str) -> Backlog:
+        """What a sink has not got."""
+        with self._reading() as connection:
+            return book.backlog(connection, sink)
 
     def flags(self) -> list[dict[str, Any]]:
         """The newest revision of every flag."""
