@@ -145,9 +145,16 @@ def recall(
 
 
 @alone.command("relay")
-def relay(database: Database, send: Sinks, audit_file: AuditFile = None) -> None:
+def relay(
+    database: Database,
+    send: Sinks,
+    alarm_minutes: Annotated[
+        float, typer.Option(min=0.1, help="After how long an undelivered urgent flag is told.")
+    ] = 15,
+    audit_file: AuditFile = None,
+) -> None:
     """Deliver until stopped.  Several may share one outbox."""
-    _do("relay", "run", database, send, audit_file)
+    _do("relay", "run", database, send, alarm_minutes, audit_file)
 
 
 @alone.command("receive")
