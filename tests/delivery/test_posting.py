@@ -246,9 +246,9 @@ def test_receiver_and_relay_run_as_services_and_stop_when_told(
     assert ends[1] == 0
 
 
-@pytest.mark.parametrize(("minutes", "told"), [(15, True), (60, False)])
+@pytest.mark.parametrize(("minutes", "told"), [(15, 1), (60, 0)])
 def test_a_relay_tells_of_an_urgent_flag_that_is_late(
-    tmp_path: Path, minutes: int, told: bool
+    tmp_path: Path, minutes: int, told: int
 ) -> None:
     """One that was put twenty minutes ago, and a receiver that is down."""
     database = str(tmp_path / "outbox.db")
@@ -265,7 +265,7 @@ def test_a_relay_tells_of_an_urgent_flag_that_is_late(
     relay.send_signal(signal.SIGTERM)
     _, said = relay.communicate(timeout=20)
     engine.dispose()
-    assert ("1 urgent flags are not delivered" in said) == told
+    assert said.count("1 urgent flags are not delivered") == told
 
 
 def _is_up(url: str) -> bool:
