@@ -140,6 +140,18 @@ class Provenance(Part):
     config_sha256: Sha256
 
 
+class Heartbeat(Part):
+    """``schemas/heartbeat-1.0.schema.json``: the sender is alive."""
+
+    schema_version: Literal["1.0"]
+    trusts: list[Text]
+    every_s: Annotated[float, Field(gt=0)]
+    waiting: Natural
+    dead: Natural
+    oldest_waiting: Time | None
+    newest_flag: Time | None
+
+
 class TriageFlag(Part):
     """What an AI model says of one slide.  There is no level that means benign."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.geometry import Size
-from wsi_ai.messages import Endpoint, Message, Receipt
+from wsi_ai.messages import Endpoint, Message, Pulse, Receipt
 from wsi_ai.values import (
     Encoding,
     ModelCard,
@@ -156,6 +156,15 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class BeatingSink(Sink, Protocol):
+    """A sink whose receiver can be told that the sender is alive."""
+
+    def beat(self, pulse: Pulse, at: datetime) -> None:
+        """Say it once.  Raises TryAgain, Paused or Refused, as ``send`` does."""
+        ...
 
 
 class Post(Protocol):

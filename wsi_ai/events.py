@@ -8,11 +8,11 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from wsi_ai.flags import Level
-from wsi_ai.messages import Kind, Message, Retraction
+from wsi_ai.messages import Kind, Message, Retraction, timestamp
 
 SOURCE = "https://wsi-ai.example/"
 DATA_SCHEMA = "https://wsi-ai.example/schema/triage-flag/1.0.json"
@@ -72,7 +72,7 @@ def retraction(
 ) -> dict[str, Any]:
     """The revision that takes a flag back.  Needs nothing but the flag as it was last sent."""
     taken = _revised(flag, before.revision + 1, Kind.RETRACTED, before.event_id)
-    stamps = {**flag["timestamps"], "issued": _time(at)}
+    stamps = {**flag["timestamps"], "issued": timestamp(at)}
     return {**taken, "retraction_reason": why.value, "timestamps": stamps}
 
 
@@ -130,7 +130,3 @@ def _revised(
         "supersedes": supersedes,
         "retraction_reason": None,
     }
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

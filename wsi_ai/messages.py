@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -40,6 +40,15 @@ class Message:
     urgent: bool
     body: bytes = field(repr=False)
     """A CloudEvent in structured mode, with the canonical flag as its data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """That the sender is alive.  Names no slide and no case."""
+
+    event_id: str
+    body: bytes = field(repr=False)
+    """A CloudEvent in structured mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,14 @@ class Endpoint:
     """Where the receiver's worklist can be read."""
     allowed_hosts: frozenset[str] = frozenset()
     """The only hosts that may be spoken to."""
+    heartbeat_s: float | None = None
+    """How often its receiver wants to hear that we are alive; ``None``: never."""
 
     def takes(self, trust: str | None) -> bool:
         """Whether a flag of this trust may be sent here.  One without an identity never may."""
         return trust is not None and (self.trusts is None or trust in self.trusts)
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, whatever the moment's own zone."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

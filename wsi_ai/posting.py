@@ -17,9 +17,9 @@ from typing import Any
 from wsi_ai.audit import Audit
 from wsi_ai.errors import OutputError
 from wsi_ai.events import kind_of, message_of
-from wsi_ai.exports.flag import timestamp
-from wsi_ai.messages import Endpoint
+from wsi_ai.messages import Endpoint, timestamp
 from wsi_ai.outbox import NO_SINK, Outbox, State, open_database
+from wsi_ai.record import software
 from wsi_ai.registry import open_sink
 from wsi_ai.relay import Relay
 from wsi_ai.routes import load_endpoints
@@ -78,6 +78,8 @@ def open_relay(
         with open_outbox(database, audit) as outbox:
             outbox.route_again(endpoints)
             record = open_audit(database, audit).append
+            names = [endpoint.name for endpoint in endpoints]
+            record([{"what": "start", "software": software(), "sinks": names}])
             yield Posting(Relay(outbox, sinks, record=record), endpoints)
     finally:
         for sink in sinks:

@@ -1,6 +1,7 @@
 """Takes what waits in the outbox to the sinks: a thread a sink, so that none waits for another."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +11,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from wsi_ai.contracts import Sink
+from wsi_ai.contracts import BeatingSink, Sink
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused
+from wsi_ai.heartbeat import pulse_of
 from wsi_ai.messages import Receipt
 from wsi_ai.outbox import Claimed, Mismatch, Outbox
 from wsi_ai.outbox.claims import Answer
@@ -72,6 +74,18 @@ class Relay:
         self.record(tried)
         return len(tried)
 
+    def beat(self, sink: BeatingSink) -> float:
+        """Tell the sink's receiver that we are alive.  Returns the seconds until the next time.
+
+        A heartbeat that is not taken is not kept: that it is missing says what there is to say.
+        """
+        name, at = sink.endpoint.name, self._at()
+        try:
+            sink.beat(pulse_of(sink.endpoint, self.outbox.backlog(name), at), at)
+        except (DeliveryError, OutputError) as error:
+            log.warning("no heartbeat to %s: %s", name, error)
+        return sink.endpoint.heartbeat_s or math.inf
+
     def sound_alarms(self) -> int:
         """Tell of urgent flags that are late or dead.  Returns how many."""
         late = self.outbox.take_alarms(self.pace.alarm_after_s)
@@ -124,7 +138,10 @@ class Relay:
         return found
 
     def _work(self, sink: Sink, stop: threading.Event) -> None:
+        heart, next_beat = self._heart(sink), 0.0
         while not stop.is_set():
+            if heart is not None and time.monotonic() >= next_beat:
+                next_beat = time.monotonic() + self.beat(heart)
             try:
                 busy = self.step(sink)
             except OutputError as error:
@@ -133,6 +150,12 @@ class Relay:
             if not busy:
                 self._wake.wait(self.pace.idle_s)
                 self._wake.clear()
+
+    def _heart(self, sink: Sink) -> BeatingSink | None:
+        """The sink, if it is the one that says for its endpoint that we are alive."""
+        first = next(s for s in self.sinks if s.endpoint.name == sink.endpoint.name)
+        wanted = sink is first and sink.endpoint.heartbeat_s is not None
+        return sink if wanted and isinstance(sink, BeatingSink) else None
 
     def _watch(self, stop: threading.Event) -> None:
         while not stop.is_set():

@@ -8,13 +8,14 @@ from typing import Any
 
 from wsi_ai.contracts import Post
 from wsi_ai.errors import OutputError, Unsent
-from wsi_ai.exports.flag import Provenance, flag_json, timestamp
+from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
 from wsi_ai.exports.objects import write_objects
 from wsi_ai.exports.overlay import View, write_overlay
 from wsi_ai.exports.wsinfer import write_csv
 from wsi_ai.looking import Look
+from wsi_ai.messages import timestamp
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch

@@ -1,7 +1,6 @@
 """Where flags go: from a settings file, or from URLs on the command line."""
 
 import hashlib
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -57,14 +56,7 @@ def _from_url(place: str) -> list[Endpoint]:
 
 
 def _from_file(path: Path) -> list[Endpoint]:
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise SinkError(f"no sinks: {path}: {error.strerror}") from None
-    except ValueError as error:  # TOML or UTF-8
-        raise SinkError(f"{path} is not valid TOML: {error}") from None
-    if wrong := schemas.complaint("sinks-1", table):
-        raise SinkError(f"{path}: {wrong}")
+    table = schemas.load_toml(path, "sinks-1", "sinks", SinkError)
     allowed = table.get("allowed_hosts")
     return [_endpoint(row, frozenset(allowed) if allowed else None) for row in table["sink"]]
 
@@ -86,6 +78,7 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
         timeout_s=float(row.get("timeout_s", TIMEOUT_S)),
         read_back=read_back,
         allowed_hosts=_hosts(url, read_back) if allowed is None else allowed,
+        heartbeat_s=row.get("heartbeat_s"),
     )
 
 

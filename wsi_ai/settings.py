@@ -2,7 +2,6 @@
 the environment."""
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,14 +38,7 @@ def load_policy(path: Path | None) -> Policy:
     """
     if path is None:
         return Policy()
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise PolicyError(f"no policy: {path}: {error.strerror}") from None
-    except ValueError as error:  # TOML or UTF-8
-        raise PolicyError(f"{path} is not valid TOML: {error}") from None
-    if wrong := schemas.complaint("policy-1", table):
-        raise PolicyError(f"{path}: {wrong}")
+    table = schemas.load_toml(path, "policy-1", "policy", PolicyError)
     rule = dict(table.get("rule", {}))
     try:
         triage = TriagePolicy(

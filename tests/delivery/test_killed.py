@@ -11,15 +11,19 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.delivery.conftest import new_id
 from tests.delivery.parts import FAST, KEY, webhook
 from tests.delivery.servers import serving
+from tests.models_for_tests import red_network, write_model
+from wsi_ai.cli import app
 from wsi_ai.messages import Retraction
 from wsi_ai.outbox import Outbox, State, open_database
 from wsi_ai.receive.inbox import Became, Inbox
 from wsi_ai.receive.web import Access, receiver
 from wsi_ai.relay import Relay
+from wsi_ai.routes import KEY as KEY_NAME
 from wsi_ai.testing import endpoint_for, example_body
 
 _COMMON = """
@@ -67,6 +71,51 @@ sink = Fatal(webhook(base, 0.4))
 Relay(outbox, [sink], FAST).step(sink)
 """
 )
+
+
+AFTER_THE_EARLY_FLAG = """
+import os, signal, sys
+from pathlib import Path
+from wsi_ai.app import RunOptions, run_slides
+from wsi_ai.posting import open_posting
+
+slide, model, out, cases, send = sys.argv[1:]
+with open_posting([send], f"{out}/outbox.db") as posting:
+    class Fatal:
+        put = staticmethod(posting.put)
+        def put_early(self, flag):
+            posting.put_early(flag)
+            posting.drain(20)
+            os.kill(os.getpid(), signal.SIGKILL)
+    options = RunOptions(cases=Path(cases))
+    list(run_slides([Path(slide)], Path(model), Path(out), options, post=Fatal()))
+"""
+
+
+def test_a_run_killed_after_its_early_flag_amends_it_when_it_is_run_again(
+    cmu: Path, tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = write_model(tmp_path / "red", red_network(), mpp=1.0)
+    cases, out = tmp_path / "cases.json", tmp_path / "out"
+    row = {"file": cmu.name, "trust": "RXX", "accession": "S26-1", "slide_id": "S26-1-A1-1"}
+    cases.write_text(json.dumps([row]))
+    out.mkdir()
+    monkeypatch.setenv(KEY_NAME, KEY)
+    with serving(receiver(inbox, Access((KEY,)), time.time)) as base:
+        send = f"{base}/flags"
+        words = [sys.executable, "-c", AFTER_THE_EARLY_FLAG, cmu, model, out, cases, send]
+        killed = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        (early,) = inbox.worklist()
+        words = ["run", cmu, "--model", model, "--out", out, "--cases", cases, "--send", send]
+        done = CliRunner().invoke(app, [str(word) for word in words])
+        assert done.exit_code == 0, done.output
+        (final,) = inbox.worklist()
+    assert (early["revision"], early["level"]) == (1, "expedite")
+    assert 0 < early["analysed_fraction"] < 1
+    assert (final["flag_id"], final["revision"]) == (early["flag_id"], 2)
+    assert (final["level"], final["analysed_fraction"]) == ("expedite", 1)
+    assert [became for *_, became in inbox.arrivals()] == [Became.NEWEST] * 2
 
 
 def kill_in(script: str, database: str, base: str, body: dict[str, object]) -> None:

@@ -1,10 +1,15 @@
 """What the outbox keeps, in which order it gives it out, and what it makes of answers."""
 
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.delivery.conftest import FakeClock, new_id
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused, TryAgain
@@ -12,7 +17,9 @@ from wsi_ai.flags import Level
 from wsi_ai.messages import Endpoint, Kind, Receipt, Retraction
 from wsi_ai.outbox import Claimed, Outbox, State, open_database
 from wsi_ai.testing import endpoint_for, example_body
+from wsi_ai.testing.example_flags import IDENTITY
 
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 HERE = endpoint_for("here")
 HOUR_S = 3600.0
 
@@ -209,6 +216,49 @@ def test_a_flag_without_a_route_is_dead_and_goes_when_it_has_one(outbox: Outbox)
     assert outbox.route_again([other, endpoint_for("here", "RXX")]) == 1
     assert len(outbox.claim("here")) == 1
     assert outbox.claim("other") == []
+
+
+TRUSTS = ("RAA", "RBB", "RCC")
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "retract", "move", "claim"]),
+        st.integers(0, 2),
+        st.frozensets(st.sampled_from(TRUSTS), min_size=1),
+    ),
+    max_size=12,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(steps=STEPS)
+def test_no_flag_is_ever_given_out_for_an_endpoint_that_did_not_take_its_trust(
+    steps: list[tuple[str, int, frozenset[str]]],
+) -> None:
+    """Whatever happens, and however the endpoints' trusts are set anew in between."""
+    clock = FakeClock()
+    names = [new_id() for _ in TRUSTS]
+    took = {sink: {trust} for sink, trust in zip("abc", TRUSTS, strict=True)}
+    now = {sink: endpoint_for(sink, *trusts) for sink, trusts in took.items()}
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        engine = open_database(f"{folder}/outbox.db")
+        outbox = Outbox(engine, clock, Random(1))
+        for number, (step, n, trusts) in enumerate(steps):
+            clock.move(1)
+            whose = replace(IDENTITY, trust=TRUSTS[n])
+            if step == "put":
+                body = example_body(names[n], score=0.5 + number / 100, identity=whose)
+                outbox.put(body, now.values())
+            elif step == "retract":
+                outbox.retract(names[n], Retraction.OPERATOR)
+            elif step == "move":
+                sink = "abc"[n]
+                now[sink], took[sink] = endpoint_for(sink, *trusts), took[sink] | trusts
+                outbox.route_again(now.values())
+            for sink in "abc" if step == "claim" else ():
+                claimed = outbox.claim(sink)
+                assert {one.message.trust for one in claimed} <= took[sink]
+                accept(outbox, claimed, sink)
+        engine.dispose()
 
 
 def test_a_slide_without_an_identity_is_never_sent(outbox: Outbox) -> None:

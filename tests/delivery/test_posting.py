@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
@@ -21,10 +22,12 @@ from tests.models_for_tests import red_network, write_model
 from wsi_ai.audit import verify
 from wsi_ai.cli import app
 from wsi_ai.flags import STATEMENT
+from wsi_ai.outbox import Outbox, open_database
 from wsi_ai.posting import open_posting
 from wsi_ai.receive.inbox import Inbox
 from wsi_ai.receive.web import Access, receiver
 from wsi_ai.routes import KEY as KEY_NAME
+from wsi_ai.routes import load_endpoints
 from wsi_ai.testing import example_body
 
 
@@ -150,12 +153,12 @@ def test_what_waits_goes_out_when_the_receiver_is_back(
     assert "S26-1" not in Path(f"{database}.audit.jsonl").read_text()
 
 
-def sinks_file(folder: Path, base: str) -> Path:
+def sinks_file(folder: Path, base: str, more: str = "") -> Path:
     (folder / "key").write_text(KEY)
     path = folder / "sinks.toml"
     path.write_text(
         f"[[sink]]\nname = 'region'\nurl = '{base}/flags'\ntrusts = ['RXX']\n"
-        f"signing_keys = ['file:{folder}/key']\nread_back = '{base}/flags'\n"
+        f"signing_keys = ['file:{folder}/key']\nread_back = '{base}/flags'\n{more}"
     )
     return path
 
@@ -222,24 +225,47 @@ def test_receiver_and_relay_run_as_services_and_stop_when_told(
 ) -> None:
     database, _ = sent
     port = str(free_port())
-    sinks = sinks_file(tmp_path, f"http://{HOST}:{port}")
+    sinks = sinks_file(tmp_path, f"http://{HOST}:{port}", "heartbeat_s = 10\n")
     serve = ["receive", "--key", f"file:{tmp_path}/key", "--store", str(tmp_path / "b.db")]
     relay = ["relay", "--outbox", str(database), "--send", str(sinks)]
-    services = [
-        subprocess.Popen([sys.executable, "-m", "wsi_ai", *words])
-        for words in ([*serve, "--port", port], relay)
-    ]
+    program = [sys.executable, "-m", "wsi_ai"]
+    services = [subprocess.Popen([*program, *serve, "--port", port])]
     try:
         until(lambda: _is_up(f"http://{HOST}:{port}/health"), "the receiver did not start")
+        services.append(subprocess.Popen([*program, *relay]))
         event_id = wsi_ai("outbox", "list", "--outbox", database).stdout.split()[1]
         replayed = wsi_ai("outbox", "replay", event_id, "--force", "--outbox", database)
         assert replayed.exit_code == 0
         until(lambda: bool(_held(f"http://{HOST}:{port}/flags")), "nothing arrived")
+        worklist = f"http://{HOST}:{port}/worklist"
+        until(lambda: bool(httpx.get(worklist).json()["senders"]), "no heartbeat was heard")
     finally:
         for service in services:
             service.send_signal(signal.SIGTERM)
         ends = [service.wait(20) for service in services]
     assert ends[1] == 0
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(15, 1), (60, 0)])
+def test_a_relay_tells_of_an_urgent_flag_that_is_late(
+    tmp_path: Path, minutes: int, told: int
+) -> None:
+    """One that was put twenty minutes ago, and a receiver that is down."""
+    database = str(tmp_path / "outbox.db")
+    sinks = sinks_file(tmp_path, f"http://{HOST}:{free_port()}")
+    engine = open_database(database)
+    outbox = Outbox(engine, lambda: time.time() - 1200, Random(1))
+    outbox.put(example_body(new_id()), load_endpoints([str(sinks)]))
+    words = ["--outbox", database, "--send", str(sinks), "--alarm-minutes", str(minutes)]
+    relay = subprocess.Popen(
+        [sys.executable, "-m", "wsi_ai", "relay", *words], stderr=subprocess.PIPE, text=True
+    )
+    until(lambda: outbox.lines()[0].attempts > 0, "the relay did not start")
+    time.sleep(0.5)
+    relay.send_signal(signal.SIGTERM)
+    _, said = relay.communicate(timeout=20)
+    engine.dispose()
+    assert said.count("1 urgent flags are not delivered") == told
 
 
 def _is_up(url: str) -> bool:

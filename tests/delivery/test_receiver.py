@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.delivery.parts import KEY, credentials, webhook_endpoint
 from tests.delivery.servers import serving
@@ -20,7 +22,7 @@ from wsi_ai.errors import Paused, Refused
 from wsi_ai.events import Said, message_of, retraction
 from wsi_ai.flags import STATEMENT, Level
 from wsi_ai.messages import Kind, Message, Retraction, Secret
-from wsi_ai.receive.inbox import Became, Inbox
+from wsi_ai.receive.inbox import Became, Event, Inbox, parse
 from wsi_ai.receive.web import Access, receiver
 from wsi_ai.sinks.signing import signed_headers
 from wsi_ai.sinks.webhook import open_sink
@@ -91,6 +93,31 @@ def test_duplicates_and_late_arrivals_change_nothing(receiving: Receiver, sink: 
     assert [became for *_, became in receiving.inbox.arrivals()] == [
         Became.NEWEST, Became.OUTDATED, Became.DUPLICATE, Became.DUPLICATE,
     ]  # fmt: skip
+
+
+@settings(max_examples=40)
+@given(order=st.lists(st.integers(1, 6), min_size=1, max_size=20), back=st.integers(1, 6))
+def test_in_whatever_order_and_however_often_they_come_the_newest_revision_holds(
+    order: list[int], back: int
+) -> None:
+    """One of the revisions takes the flag back."""
+    name, inbox = str(uuid.uuid4()), Inbox(":memory:")
+    for revision in order:
+        body = example_body(name) | {"revision": revision}
+        if revision == back:
+            body |= {"action": "retract", "retraction_reason": "operator"}
+        inbox.take(parse_flag(message_of(body).body), time.time())
+    newest = max(order)
+    assert inbox.held() == [{"flag_id": name, "revision": newest}]
+    shown = [line["revision"] for line in inbox.worklist()]
+    assert shown == ([] if newest == back else [newest])
+    inbox.close()
+
+
+def parse_flag(body: bytes) -> Event:
+    event = parse(body)
+    assert isinstance(event, Event)
+    return event
 
 
 def test_an_old_revision_after_a_retraction_does_not_bring_the_flag_back(

@@ -12,8 +12,9 @@ from hypothesis.extra import numpy as npst
 
 from tests.examples import PROVENANCE, example_flag, example_heatmap
 from wsi_ai import schemas
-from wsi_ai.exports.flag import SCHEMA, flag_json, timestamp
+from wsi_ai.exports.flag import SCHEMA, flag_json
 from wsi_ai.flags import STATEMENT, Level
+from wsi_ai.messages import timestamp
 from wsi_ai.triage import TriagePolicy, not_assessed
 
 

@@ -66,15 +66,26 @@ def outbox_replay(
     event: EventId,
     database: Database,
     force: Annotated[bool, typer.Option(help="Even if a newer revision took its place.")] = False,
+    audit_file: AuditFile = None,
 ) -> None:
     """Send again: the same bytes under the same id."""
-    _do("outbox", "replay_old" if force else "replay", database, event)
+    _do("outbox", "replay_old" if force else "replay", database, event, audit_file)
 
 
 @outbox.command("skip")
-def outbox_skip(event: EventId, database: Database) -> None:
+def outbox_skip(event: EventId, database: Database, audit_file: AuditFile = None) -> None:
     """Never send what of this event is not delivered."""
-    _do("outbox", "skip", database, event)
+    _do("outbox", "skip", database, event, audit_file)
+
+
+@outbox.command("purge")
+def outbox_purge(
+    database: Database,
+    older_than_days: Annotated[float, typer.Option(min=1, help="Made so long ago.")] = 90,
+    audit_file: AuditFile = None,
+) -> None:
+    """Forget the content of old events that are settled; what is purged cannot be taken back."""
+    _do("outbox", "purge", database, older_than_days, audit_file)
 
 
 @outbox.command("drain")
@@ -134,9 +145,16 @@ def recall(
 
 
 @alone.command("relay")
-def relay(database: Database, send: Sinks, audit_file: AuditFile = None) -> None:
+def relay(
+    database: Database,
+    send: Sinks,
+    alarm_minutes: Annotated[
+        float, typer.Option(min=0.1, help="After how long an undelivered urgent flag is told.")
+    ] = 15,
+    audit_file: AuditFile = None,
+) -> None:
     """Deliver until stopped.  Several may share one outbox."""
-    _do("relay", "run", database, send, audit_file)
+    _do("relay", "run", database, send, alarm_minutes, audit_file)
 
 
 @alone.command("receive")

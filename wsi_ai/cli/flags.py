@@ -28,7 +28,7 @@ def show(database: str, flag_id: str) -> int:
     with open_outbox(database) as outbox:
         flag = outbox.flag(flag_id)
     if flag is None:
-        raise OutputError("no such flag; see: wsi-ai flags list")
+        raise OutputError("no such flag, or it is purged; see: wsi-ai flags list")
     print(json.dumps(flag, indent=2, ensure_ascii=False))
     return OK
 
@@ -49,6 +49,8 @@ def retract(database: str, flag_id: str, reason: str, audit: Path | None) -> int
 @told
 def recall(database: str, model: str, version: str, audit: Path | None) -> int:
     with open_outbox(database, audit) as outbox:
-        taken = outbox.recall(model, version)
+        taken, beyond = outbox.recall(model, version), outbox.beyond_recall(model, version)
     print(f"{len(taken)} flags of {model} {version} taken back; the relay delivers that")
-    return OK
+    if beyond:
+        print(f"{beyond} more are purged: tell their receivers that they no longer hold")
+    return SOME if beyond else OK

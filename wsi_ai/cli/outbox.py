@@ -1,14 +1,17 @@
 """``wsi-ai outbox``."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from wsi_ai.audit import Audit
 from wsi_ai.cli.saying import OK, SOME, told
 from wsi_ai.errors import OutputError
 from wsi_ai.outbox import Line, Mismatch, Outbox, State
-from wsi_ai.posting import open_outbox, open_posting, open_relay
+from wsi_ai.posting import open_audit, open_outbox, open_posting, open_relay
 
+_DAY_S = 86400.0
 _UNSETTLED = frozenset({State.PENDING, State.INFLIGHT, State.DEAD})
 
 
@@ -26,28 +29,42 @@ def list_lines(database: str, states: Sequence[str], since: str | None) -> int:
 def show(database: str, event_id: str) -> int:
     with open_outbox(database) as outbox:
         body = outbox.body(event_id)
-    if body is None:
-        raise OutputError("no such event; see: wsi-ai outbox list")
+    if not body:
+        what = "no such event" if body is None else "its content is purged"
+        raise OutputError(f"{what}; see: wsi-ai outbox list")
     print(body.decode())
     return OK
 
 
 @told
-def replay(database: str, event_id: str) -> int:
-    with open_outbox(database) as outbox:
-        return _count(outbox.replay(event_id), "to be sent again")
+def replay(database: str, event_id: str, audit: Path | None) -> int:
+    with open_outbox(database, audit) as outbox:
+        done = outbox.replay(event_id)
+    return _tell(done, "to be sent again", open_audit(database, audit), ("replay", event_id))
 
 
 @told
-def replay_old(database: str, event_id: str) -> int:
-    with open_outbox(database) as outbox:
-        return _count(outbox.replay_old(event_id), "to be sent again")
+def replay_old(database: str, event_id: str, audit: Path | None) -> int:
+    with open_outbox(database, audit) as outbox:
+        done = outbox.replay_old(event_id)
+    return _tell(done, "to be sent again", open_audit(database, audit), ("force", event_id))
 
 
 @told
-def skip(database: str, event_id: str) -> int:
-    with open_outbox(database) as outbox:
-        return _count(outbox.skip(event_id), "skipped")
+def skip(database: str, event_id: str, audit: Path | None) -> int:
+    with open_outbox(database, audit) as outbox:
+        done = outbox.skip(event_id)
+    return _tell(done, "skipped", open_audit(database, audit), ("skip", event_id))
+
+
+@told
+def purge(database: str, days: float, audit: Path | None) -> int:
+    with open_outbox(database, audit) as outbox:
+        done = outbox.purge(time.time() - days * _DAY_S)
+    entry = {"what": "operator", "did": "purge", "days": days, "events": done}
+    open_audit(database, audit).append([entry])
+    print(f"the content of {done} events is purged; ids, levels and hashes stay")
+    return OK
 
 
 @told
@@ -80,7 +97,10 @@ def resend_lost(database: str, send: Sequence[str]) -> int:
 def _send_again(outbox: Outbox, lost: dict[str, list[Mismatch] | None]) -> None:
     for found in lost.values():
         for mismatch in found or ():
-            outbox.replay(mismatch.event_id)
+            try:
+                outbox.replay(mismatch.event_id)
+            except OutputError as error:
+                print(f"  {mismatch.flag_id}: not sent again: {error}")
 
 
 def _tell_lost(lost: dict[str, list[Mismatch] | None]) -> int:
@@ -130,6 +150,10 @@ def _instant(text: str | None) -> float:
     return moment.timestamp()
 
 
-def _count(done: int, what: str) -> int:
+def _tell(done: int, what: str, audit: Audit, deed: tuple[str, str]) -> int:
+    """What a person did is told, and written down if it changed something."""
+    did, event_id = deed
+    if done:
+        audit.append([{"what": "operator", "did": did, "event_id": event_id, "deliveries": done}])
     print(f"{done} deliveries {what}")
     return OK if done else SOME

@@ -4,14 +4,16 @@ import logging
 import signal
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wsi_ai.cli.saying import OK, told
 from wsi_ai.posting import open_relay
+from wsi_ai.relay import Pace
 
 
 @told
-def run(database: str, send: Sequence[str], audit: Path | None) -> int:
+def run(database: str, send: Sequence[str], alarm_minutes: float, audit: Path | None) -> int:
     """Deliver until SIGTERM or SIGINT; what is being sent is finished first."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     stop = threading.Event()
@@ -19,5 +21,6 @@ def run(database: str, send: Sequence[str], audit: Path | None) -> int:
         signal.signal(number, lambda *_: stop.set())
     with open_relay(send, database, audit) as posting:
         print(f"relaying to {len(posting.endpoints)} sinks; stop with Ctrl-C", flush=True)
-        posting.relay.run(stop)
+        pace = Pace(alarm_after_s=60 * alarm_minutes)
+        replace(posting.relay, pace=pace).run(stop)
     return OK

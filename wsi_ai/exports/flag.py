@@ -5,13 +5,14 @@ Every other wire format is made from this one.  Times are RFC 3339 in UTC with m
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import shapely
 
 from wsi_ai import schemas
 from wsi_ai.flags import STATEMENT, Finding, Flag, Identity, Level, Quality
+from wsi_ai.messages import timestamp
 from wsi_ai.values import SlideInfo
 
 SCHEMA = "triage-flag-1.0"
@@ -86,10 +87,6 @@ def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
             "config_sha256": provenance.config_sha256,
         },
     }
-
-
-def timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _tenant(identity: Identity | None) -> dict[str, Any] | None:

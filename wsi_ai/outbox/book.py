@@ -7,7 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
 from wsi_ai.errors import OutputError
+from wsi_ai.heartbeat import Backlog
 from wsi_ai.messages import Kind
+from wsi_ai.outbox.retention import PURGED
 from wsi_ai.outbox.states import NO_SINK, OPEN, State
 from wsi_ai.outbox.tables import delivery, endpoint, event
 
@@ -56,6 +58,28 @@ def count(connection: Connection, states: Sequence[State]) -> int:
     return connection.scalar(wanted) or 0
 
 
+def backlog(connection: Connection, sink: str) -> Backlog:
+    """What a sink has not got."""
+    here = delivery.c.sink == sink
+    waits, dead = delivery.c.state.in_(OPEN), delivery.c.state == State.DEAD
+    counted = select(
+        func.count().filter(waits),
+        func.count().filter(dead),
+        func.min(delivery.c.created).filter(waits),
+        func.max(delivery.c.created),
+    )
+    return Backlog(*connection.execute(counted.where(here)).one())
+
+
+def live_of(connection: Connection, model: str, version: str) -> list[Any]:
+    """The newest revisions of a model's flags that hold, as rows of ``event``."""
+    return [
+        row
+        for row in newest_events(connection)
+        if (row.model_name, row.model_version) == (model, version) and row.kind != Kind.RETRACTED
+    ]
+
+
 def newest_events(connection: Connection) -> list[Any]:
     """The newest revision of each flag, as rows of ``event``."""
     newer = event.alias("newer")
@@ -87,6 +111,9 @@ def send_again(connection: Connection, event_id: str, now: float) -> int:
 
 
 def force_again(connection: Connection, event_id: str, now: float) -> int:
+    """The same of any revision.  Raises OutputError where its content is purged."""
+    if body_of(connection, event_id) == PURGED:
+        raise OutputError("its content is purged, so it cannot be sent again")
     settled = delivery.c.state.in_([s for s in State if s not in OPEN])
     again = {"state": State.PENDING, "next_at": now, "changed": now, "alarmed": False}
     named = delivery.c.event_id == event_id

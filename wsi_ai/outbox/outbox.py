@@ -12,10 +12,14 @@ from sqlalchemy import Connection, Engine
 import wsi_ai.outbox.book as book
 import wsi_ai.outbox.claims as claims
 import wsi_ai.outbox.putting as putting
+import wsi_ai.outbox.retention as retention
 from wsi_ai.canonical import TriageFlag
+from wsi_ai.errors import OutputError
 from wsi_ai.events import next_early_revision, next_revision, retraction, trust_of
+from wsi_ai.heartbeat import Backlog
 from wsi_ai.messages import Endpoint, Kind, Retraction
 from wsi_ai.outbox.claims import Answer, Claimed, Settling
+from wsi_ai.outbox.retention import PURGED
 from wsi_ai.outbox.schedule import Schedule
 from wsi_ai.outbox.states import OPEN, State
 from wsi_ai.outbox.tables import READING, alone, translated
@@ -53,20 +57,32 @@ class Outbox:
         return self._put(flag, endpoints, next_early_revision)
 
     def retract(self, flag_id: str, why: Retraction) -> dict[str, Any] | None:
-        """Take a flag back wherever it went; ``None`` where there is none, or it was taken back."""
+        """Take a flag back wherever it went; ``None`` where there is none, or it was taken back.
+
+        Raises OutputError too where its content is purged.
+        """
         with self._transaction() as connection:
             return self._retract(connection, flag_id, why)
 
     def recall(self, model: str, version: str) -> list[dict[str, Any]]:
         """Take back every live flag of a model; it need not be installed."""
         with self._transaction() as connection:
-            live = [
-                row.flag_id
-                for row in book.newest_events(connection)
-                if (row.model_name, row.model_version) == (model, version)
-            ]
-            taken = [self._retract(connection, f, Retraction.MODEL_DEFECT) for f in live]
+            live = [r for r in book.live_of(connection, model, version) if r.body != PURGED]
+            why = Retraction.MODEL_DEFECT
+            taken = [self._retract(connection, row.flag_id, why) for row in live]
             return [flag for flag in taken if flag is not None]
+
+    def beyond_recall(self, model: str, version: str) -> int:
+        """How many live flags of a model are purged: their receivers must be told by a person."""
+        with self._reading() as connection:
+            return sum(r.body == PURGED for r in book.live_of(connection, model, version))
+
+    def purge(self, before: float) -> int:
+        """Forget the content of settled events made before then.  Returns of how many."""
+        with self._transaction() as connection:
+            purged = retention.purge(connection, before)
+        retention.leave_no_copy(self.engine)
+        return purged
 
     def claim(self, sink: str, most: int = 32, lease_s: float = 120.0) -> list[Claimed]:
         """Lease what is due at this sink now, in the order to send it in."""
@@ -93,11 +109,17 @@ class Outbox:
         with self._reading() as connection:
             return claims.count_under_way(connection, self.clock())
 
+    def backlog(self, sink: str) -> Backlog:
+        """What a sink has not got."""
+        with self._reading() as connection:
+            return book.backlog(connection, sink)
+
     def flags(self) -> list[dict[str, Any]]:
-        """The newest revision of every flag."""
+        """The newest revision of every flag that is not purged."""
         with self._reading() as connection:
             rows = [row.flag_id for row in book.newest_events(connection)]
-            return [kept.flag for f in rows if (kept := putting.newest(connection, f))]
+            kept = [putting.newest(connection, flag_id) for flag_id in rows]
+            return [one.flag for one in kept if one is not None and one.flag is not None]
 
     def flag(self, flag_id: str) -> dict[str, Any] | None:
         with self._reading() as connection:
@@ -154,7 +176,7 @@ class Outbox:
             before = putting.newest(connection, flag["flag_id"])
             revised = revise(flag, before.said if before else None)
             if revised is None:
-                return before.flag if before else dict(flag)
+                return _as_said(flag, before)
             sinks = putting.sinks_for(endpoints, trust_of(revised))
             self._keep(connection, revised, sinks)
             return revised
@@ -166,6 +188,8 @@ class Outbox:
         before = putting.newest(connection, flag_id)
         if before is None or before.said.kind is Kind.RETRACTED:
             return None
+        if before.flag is None:
+            raise OutputError("its content is purged: tell its receiver that it no longer holds")
         at = datetime.fromtimestamp(self.clock(), UTC)
         taken = retraction(before.flag, before.said, why, at)
         self._keep(connection, taken, putting.sinks_that_know(connection, flag_id))
@@ -186,3 +210,10 @@ class Outbox:
         """Holds no one up."""
         with translated(), self.engine.connect() as connection:
             yield connection.execution_options(**READING)
+
+
+def _as_said(flag: Flag, before: putting.Kept | None) -> dict[str, Any]:
+    """The flag as it was said before; where that is purged, under its revision."""
+    if before is None:
+        return dict(flag)
+    return before.flag or {**flag, "revision": before.said.revision}

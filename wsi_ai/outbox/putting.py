@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select, update
 from wsi_ai.events import Said, answer_digest, message_of
 from wsi_ai.flags import Level
 from wsi_ai.messages import Endpoint, Kind, Message
+from wsi_ai.outbox.retention import PURGED
 from wsi_ai.outbox.states import NO_SINK, State
 from wsi_ai.outbox.tables import delivery, event
 
@@ -20,7 +21,8 @@ class Kept:
     """A flag's newest revision, as it is in the outbox."""
 
     said: Said
-    flag: dict[str, Any]
+    flag: dict[str, Any] | None
+    """``None`` once it is purged."""
 
 
 def newest(connection: Connection, flag_id: str) -> Kept | None:
@@ -30,7 +32,7 @@ def newest(connection: Connection, flag_id: str) -> Kept | None:
     if row is None:
         return None
     said = Said(row.event_id, row.revision, Kind(row.kind), Level(row.level), row.answer_sha256)
-    return Kept(said, json.loads(row.body)["data"])
+    return Kept(said, json.loads(row.body)["data"] if row.body != PURGED else None)
 
 
 def keep(connection: Connection, flag: Mapping[str, Any], sinks: Iterable[str], now: float) -> None:

@@ -4,19 +4,25 @@ import json
 import sqlite3
 import threading
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.canonical import TriageFlag
+from wsi_ai.canonical import Heartbeat, TriageFlag
+from wsi_ai.messages import timestamp
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS arrival (
   n INTEGER PRIMARY KEY, event_id TEXT, flag_id TEXT, revision INTEGER, at REAL, became TEXT);
 CREATE TABLE IF NOT EXISTS newest (
   flag_id TEXT PRIMARY KEY, revision INTEGER, event_id TEXT, at REAL, flag TEXT);
+CREATE TABLE IF NOT EXISTS sender (trusts TEXT PRIMARY KEY, at REAL, told TEXT);
 CREATE INDEX IF NOT EXISTS arrival_event ON arrival (event_id);
 """
+HEARTBEAT = "org.wsi_ai.heartbeat.v1"
+_MISSED = 3
+"""So many heartbeats in a row, and the sender is silent."""
 _URGENCY = {"expedite": 0, "not_assessed": 1, "standard": 2}
 
 
@@ -36,18 +42,28 @@ class Event:
     flag: dict[str, Any]
 
 
-def parse(body: bytes) -> Event:
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A CloudEvent that says that the sender is alive."""
+
+    event_id: str
+    heartbeat: Heartbeat
+
+
+def parse(body: bytes) -> Event | Beat:
     """Raises ValueError, whose text quotes nothing of the flag."""
     try:
         event = json.loads(body)
-        event_id, flag = event["id"], event["data"]
+        event_id, data, kind = event["id"], event["data"], event["type"]
         known = event["specversion"] == "1.0" and isinstance(event_id, str)
     except (ValueError, KeyError, TypeError):
         raise ValueError("not a CloudEvent in structured mode") from None
     if not known:
         raise ValueError("not a CloudEvent of version 1.0")
-    TriageFlag.model_validate(flag)
-    return Event(event_id, flag)
+    if kind == HEARTBEAT:
+        return Beat(event_id, Heartbeat.model_validate(data))
+    TriageFlag.model_validate(data)
+    return Event(event_id, data)
 
 
 class Inbox:
@@ -78,6 +94,19 @@ class Inbox:
                 row = (flag_id, revision, event.event_id, at, json.dumps(event.flag))
                 self._db.execute("INSERT OR REPLACE INTO newest VALUES (?, ?, ?, ?, ?)", row)
         return became
+
+    def hear(self, beat: Beat, at: float) -> None:
+        """A sender is known by whose flags it sends."""
+        told = beat.heartbeat.model_dump_json()
+        row = (json.dumps(beat.heartbeat.trusts), at, told)
+        with self._lock, self._db:
+            self._db.execute("INSERT OR REPLACE INTO sender VALUES (?, ?, ?)", row)
+
+    def senders(self, now: float) -> list[dict[str, Any]]:
+        """Who says to be alive, and who no longer does: then nothing that is shown is complete."""
+        with self._lock:
+            rows = self._db.execute("SELECT at, told FROM sender ORDER BY trusts").fetchall()
+        return [_sender(at, json.loads(told), now) for at, told in rows]
 
     def worklist(self) -> list[dict[str, Any]]:
         """Flags that hold, the most urgent first; one that was taken back is not among them."""
@@ -134,4 +163,13 @@ def _line(flag: dict[str, Any]) -> dict[str, Any]:
         "model": f"{flag['model']['name']} {flag['model']['version']}",
         "issued": flag["timestamps"]["issued"],
         "statement": flag["regulatory"]["statement"],
+    }
+
+
+def _sender(at: float, told: dict[str, Any], now: float) -> dict[str, Any]:
+    shown = ("trusts", "waiting", "dead", "oldest_waiting", "newest_flag")
+    return {
+        "silent": now - at > _MISSED * told["every_s"],
+        "heard": timestamp(datetime.fromtimestamp(at, UTC)),
+        **{name: told[name] for name in shown},
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 
-from wsi_ai.receive.inbox import Event, Inbox, parse
+from wsi_ai.receive.inbox import Beat, Event, Inbox, parse
 from wsi_ai.receive.verify import is_genuine
 
 _MOST_BYTES = 1 << 18
@@ -45,12 +45,15 @@ def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAP
         if not access.may_come(request) or not access.signed(request, body, clock()):
             raise HTTPException(401, "not signed by a known key within five minutes")
         event = _event(request, body)
+        if isinstance(event, Beat):
+            inbox.hear(event, clock())
+            return {"event_id": event.event_id, "became": "heard"}
         return {"event_id": event.event_id, "became": inbox.take(event, clock())}
 
     @app.get("/worklist")
     def worklist(request: Request) -> dict[str, Sequence[Any]]:
         _known(access, request)
-        return {"worklist": inbox.worklist()}
+        return {"worklist": inbox.worklist(), "senders": inbox.senders(clock())}
 
     @app.get("/flags")
     def held(request: Request) -> dict[str, Sequence[Any]]:
@@ -69,13 +72,13 @@ def _known(access: Access, request: Request) -> None:
         raise HTTPException(401, "no valid bearer token")
 
 
-def _event(request: Request, body: bytes) -> Event:
+def _event(request: Request, body: bytes) -> Event | Beat:
     if not request.headers.get("content-type", "").startswith(_CONTENT_TYPE):
         raise HTTPException(415, f"send {_CONTENT_TYPE}")
     try:
         event = parse(body)
     except ValueError:
-        raise HTTPException(422, "not a triage flag of version 1.0") from None
+        raise HTTPException(422, "neither a triage flag nor a heartbeat of version 1.0") from None
     if event.event_id != request.headers["webhook-id"]:
         raise HTTPException(400, "the event is not the one that was signed for")
     return event

@@ -1,9 +1,11 @@
 """The JSON Schemas (draft 2020-12) of what people write by hand and what others read."""
 
 import json
+import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -43,3 +45,26 @@ def _named_by(error: ValidationError) -> list[str]:
     if error.validator == "additionalProperties" and error.validator_value is False:
         return sorted(there - set(error.schema.get("properties", ())))[:1]
     return []
+
+
+def load_toml(path: Path, name: str, what: str, error: type[Exception]) -> dict[str, Any]:
+    """The table of a file that satisfies ``schemas/<name>.schema.json``.
+
+    Raises ``error``, which names the file and the field; ``what`` is what people call such a file.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as problem:
+        raise error(f"no {what}: {path}: {problem.strerror}") from None
+    return parse_toml(content, name, str(path), error)
+
+
+def parse_toml(content: bytes, name: str, named: str, error: type[Exception]) -> dict[str, Any]:
+    """The same of a file's content; ``named`` is how errors name the file."""
+    try:
+        table = tomllib.loads(content.decode())
+    except ValueError as problem:  # TOML or UTF-8
+        raise error(f"{named} is not valid TOML: {problem}") from None
+    if wrong := complaint(name, table):
+        raise error(f"{named}: {wrong}")
+    return table

@@ -18,6 +18,8 @@ def open_sink(endpoint: Endpoint) -> "FolderSink":
     parts = urlsplit(endpoint.url)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise SinkError(f"sink {endpoint.name}: a folder is named by file:///its/absolute/path")
+    if endpoint.heartbeat_s is not None:
+        raise SinkError(f"sink {endpoint.name}: a folder takes no heartbeat; leave out heartbeat_s")
     return FolderSink(endpoint, Path(unquote(parts.path)))
 
 

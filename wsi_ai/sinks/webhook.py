@@ -3,7 +3,9 @@
 import hashlib
 import ipaddress
 import json
+import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -11,7 +13,7 @@ from urllib.parse import urlsplit
 import httpcore
 
 from wsi_ai.errors import DeliveryError, Paused, Refused, SinkError, TryAgain
-from wsi_ai.messages import Endpoint, Message, Receipt, Secret
+from wsi_ai.messages import Endpoint, Message, Pulse, Receipt, Secret
 from wsi_ai.sinks.guarded import Deadline, open_pool
 from wsi_ai.sinks.signing import signed_headers
 
@@ -44,6 +46,16 @@ def open_sink(endpoint: Endpoint) -> "WebhookSink":
     return sink
 
 
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """What is sent; all that is sent of one flag has one trace id (32 hexadecimal digits, W3C Trace
+    Context), and each attempt an id of its own."""
+
+    event_id: str
+    trace_id: str
+    body: bytes
+
+
 class WebhookSink:
     """See ``contracts.Sink``."""
 
@@ -63,15 +75,14 @@ class WebhookSink:
 
     def send(self, message: Message, at: datetime) -> Receipt:
         """See ``contracts.Sink.send``.  After a 401, keys and token are read anew, once."""
-        try:
-            answer = self._post(message, at)
-        except Paused as refused:
-            if refused.code != _UNAUTHORIZED:
-                raise
-            self._read_keys_again()
-            answer = self._post(message, at)
+        parcel = _Parcel(message.event_id, message.flag_id.replace("-", ""), message.body)
+        answer = self._deliver(parcel, at)
         reference = hashlib.sha256(answer).hexdigest()[:16]
         return Receipt(message.flag_id, self.endpoint.name, reference, at)
+
+    def beat(self, pulse: Pulse, at: datetime) -> None:
+        """See ``contracts.BeatingSink.beat``."""
+        self._deliver(_Parcel(pulse.event_id, pulse.event_id[-32:], pulse.body), at)
 
     def held(self, at: datetime) -> Mapping[str, int] | None:
         """See ``contracts.Sink.held``."""
@@ -93,13 +104,23 @@ class WebhookSink:
         except SinkError as error:
             raise Paused(str(error)) from None
 
-    def _post(self, message: Message, at: datetime) -> bytes:
+    def _deliver(self, parcel: "_Parcel", at: datetime) -> bytes:
+        try:
+            return self._post(parcel, at)
+        except Paused as refused:
+            if refused.code != _UNAUTHORIZED:
+                raise
+            self._read_keys_again()
+            return self._post(parcel, at)
+
+    def _post(self, parcel: "_Parcel", at: datetime) -> bytes:
         headers = {
             "Content-Type": _CONTENT_TYPE,
-            "Idempotency-Key": f'"{message.event_id}"',
-            **signed_headers(message.event_id, message.body, self._keys, at),
+            "Idempotency-Key": f'"{parcel.event_id}"',
+            "traceparent": f"00-{parcel.trace_id}-{secrets.token_hex(8)}-00",
+            **signed_headers(parcel.event_id, parcel.body, self._keys, at),
         }
-        return self._request("POST", self.endpoint.url, headers, message.body, at)
+        return self._request("POST", self.endpoint.url, headers, parcel.body, at)
 
     def _request(
         self, method: str, url: str, headers: dict[str, str], body: bytes, at: datetime

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from wsi_ai.errors import DeliveryError
-from wsi_ai.messages import Endpoint, Message, Receipt
+from wsi_ai.messages import Endpoint, Message, Pulse, Receipt
 
 Fault = Callable[[Message], DeliveryError | None]
 """What goes wrong with an attempt, if anything."""
@@ -28,6 +28,7 @@ class MemorySink:
         self.fault = fault
         self.got: list[Message] = []
         self.attempts: list[tuple[Message, datetime]] = []
+        self.pulses: list[Pulse] = []
         self.closed = False
         self._lock = threading.Lock()
 
@@ -40,6 +41,10 @@ class MemorySink:
                 raise error
             self.got.append(message)
             return Receipt(message.flag_id, self.endpoint.name, str(len(self.got)), at)
+
+    def beat(self, pulse: Pulse, at: datetime) -> None:
+        """See ``contracts.BeatingSink.beat``."""
+        self.pulses.append(pulse)
 
     def held(self, at: datetime) -> Mapping[str, int]:
         """See ``contracts.Sink.held``."""

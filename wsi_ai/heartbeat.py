@@ -1,0 +1,57 @@
+"""A sender says that it is alive, and what waits, so that its silence is noticed.  Pure."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from wsi_ai.events import SOURCE
+from wsi_ai.messages import Endpoint, Pulse, timestamp
+
+TYPE = "org.wsi_ai.heartbeat.v1"
+_SCHEMA = "https://wsi-ai.example/schema/heartbeat/1.0.json"
+_NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-686561727462")
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What an endpoint has not got; times are seconds since 1970."""
+
+    waiting: int
+    dead: int
+    """Deliveries that a person has to look at."""
+    oldest: float | None
+    """When the oldest of those that wait was made."""
+    newest: float | None
+    """When the newest flag for this endpoint was made, delivered or not."""
+
+
+def pulse_of(endpoint: Endpoint, backlog: Backlog, at: datetime) -> Pulse:
+    """As a CloudEvent in structured mode; see ``schemas/heartbeat-1.0.schema.json``."""
+    trusts = sorted(endpoint.trusts or ())
+    moment = timestamp(at)
+    event_id = f"evt_{uuid.uuid5(_NAMESPACE, f'{endpoint.name}/{trusts}/{moment}').hex}"
+    event = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": SOURCE,
+        "type": TYPE,
+        "subject": "sender",
+        "time": moment,
+        "dataschema": _SCHEMA,
+        "datacontenttype": "application/json",
+        "data": {
+            "schema_version": "1.0",
+            "trusts": trusts,
+            "every_s": endpoint.heartbeat_s,
+            "waiting": backlog.waiting,
+            "dead": backlog.dead,
+            "oldest_waiting": _time(backlog.oldest),
+            "newest_flag": _time(backlog.newest),
+        },
+    }
+    return Pulse(event_id, json.dumps(event, separators=(",", ":")).encode())
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))
