@@ -47,7 +47,7 @@ def table(schema: dict[str, Any], part: dict[str, Any], names: list[str]) -> str
 def row(schema: dict[str, Any], part: dict[str, Any], name: str) -> str:
     field = part["properties"][name]
     shown = f"**`{name}`**" if name in part.get("required", ()) else f"`{name}`"
-    told = field["description"] + "".join(more(field))
+    told = field.get("description", "") + "".join(more(field))
     return f"| {shown} | {kind(schema, field)} | {told} |"
 
 

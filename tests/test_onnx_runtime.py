@@ -1,10 +1,12 @@
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from tests.models_for_tests import constant_network, red_network, write_model
+from tests.models_for_tests import constant_network, product_network, red_network, write_model
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
@@ -128,3 +130,31 @@ def test_sigmoid_of_a_huge_logit_is_a_number() -> None:
     assert activate(np.array([[-1e4, 0, 1e4]], np.float32), Activation.SIGMOID).tolist() == [
         [0.0, 0.5, 1.0]
     ]
+
+
+def test_of_several_outputs_the_one_that_the_card_names_is_scored(tmp_path: Path) -> None:
+    network = red_network()
+    extra = onnx.helper.make_tensor_value_info("mean", onnx.TensorProto.FLOAT, ["n"])
+    network.graph.output.insert(0, extra)
+    folder = write_model(tmp_path / "m", network)
+    card, pixels = folder / "model.toml", tiles(3)
+    with pytest.raises(ModelError, match=r"gives scores outside 0\.\.1"):
+        scores_of(folder, pixels)  # the first output is the mean of bytes
+    text = card.read_text()
+    card.write_text(text.replace("[output]", '[output]\nname = "score"'))
+    expected = pixels[..., 0].mean(axis=(1, 2), dtype=np.float64) / 255
+    np.testing.assert_allclose(scores_of(folder, pixels)[:, 0], expected, atol=1e-6)
+    card.write_text(text.replace("[output]", '[output]\nname = "other"'))
+    with pytest.raises(ModelError, match=r"output\.name: weights\.onnx has no output 'other' but"):
+        scores_of(folder, pixels)
+
+
+def test_tensors_in_other_files_are_not_found_even_where_nobody_looked(tmp_path: Path) -> None:
+    """The card is checked for them; the runtime must not open them in any case."""
+    path = tmp_path / "apart.onnx"
+    onnx.save_model(
+        product_network(), path, save_as_external_data=True, location="b", size_threshold=99
+    )
+    card = load_card(write_model(tmp_path / "m", product_network()))
+    with pytest.raises(ModelError, match=r"apart\.onnx does not load"):
+        open_runtime(dataclasses.replace(card, weights=path), RuntimeRequest("cpu"))

@@ -72,15 +72,11 @@ def _lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
 
 
 def _wsinfer_lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
-    """That of WSInfer 0.6 (``wsinfer/patchlib``): whole pixels of level 0 from the corner on, a
-    tile for each centre that lies on the slide."""
+    """That of WSInfer 0.6 (``wsinfer/patchlib``): whole pixels of level 0, from the corner on.
+    WSInfer leaves out tiles whose centre lies beyond the slide; there can be tissue in them."""
     exact = spec.size_px * spec.mpp / slide.known_spacing().mean_um
     side = max(1, round(round(exact, 9)))  # the inner one mends what division did to a half
-    half = round(side / 2)
-    rows, cols = (
-        max(1, math.ceil((length - half) / side))
-        for length in (slide.size.height, slide.size.width)
-    )
+    rows, cols = -(-slide.size.height // side), -(-slide.size.width // side)
     return _Lattice(0, Size(side, side), (rows, cols), Step(float(side), float(side)))
 
 

@@ -71,6 +71,8 @@ def _accepts(model: Path, key: Path) -> bool:
     except (OSError, KeyError, TypeError, ValueError) as error:
         if "Key mismatch" in str(error):
             return False
+        if "Signature mismatch" not in str(error):
+            raise ModelError(f"{SIGNATURE} cannot be read; sign the model again") from None
         raise ModelError(f"the model is not what was signed: {_told(error)}") from None
     return True
 

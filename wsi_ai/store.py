@@ -52,9 +52,7 @@ class ModelStore:
         has that name and version; OutputError where the disk refuses.
         """
         load_variants(model)
-        with self._changing():
-            aside = self.place / ".incoming"
-            shutil.rmtree(aside, ignore_errors=True)
+        with self._changing() as aside:
             _copy(model if model.is_dir() else model.parent, aside)
             card = load_variants(aside)[0]  # of the copy: that is what will run
             entry = self._entry(card, digests(aside))
@@ -105,20 +103,24 @@ class ModelStore:
                 shutil.rmtree(entry.folder, ignore_errors=True)
 
     @contextmanager
-    def _changing(self) -> Iterator[None]:
-        """Alone with the store; what a killed process left behind is cleared away by the next."""
+    def _changing(self) -> Iterator[Path]:
+        """Alone with the store, and where to put together what is new: it is cleared away in the
+        end, and what a killed process left there at the beginning."""
+        aside = self.place / ".incoming"
         try:
             for name in ("names", "content"):
                 (self.place / name).mkdir(parents=True, exist_ok=True)
             with (self.place / ".lock").open("w") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)
-                yield
+                shutil.rmtree(aside, ignore_errors=True)
+                try:
+                    yield aside
+                finally:
+                    shutil.rmtree(aside, ignore_errors=True)
         except OSError as error:
             raise OutputError(
                 f"the model store cannot be changed: {error.strerror or error}"
             ) from None
-        finally:
-            shutil.rmtree(self.place / ".incoming", ignore_errors=True)
 
     def _entry(self, card: ModelCard, files: Files) -> Entry:
         digest = content_digest(files)

@@ -111,10 +111,14 @@ def _answered(table: Mapping[str, Any], said: Said, fields: Sequence[str]) -> di
         if not equals:
             raise ModelError(f"--set {pair}: FIELD=VALUE is needed")
         made = drafts.with_fields(made, {field: drafts.typed(field, text)})
-    if sys.stdin.isatty():
+    if at_terminal():
         for field in unfinished(made):
             made = drafts.with_fields(made, _asked(field))
     return made
+
+
+def at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _value(field: str, value: Any) -> Any:

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,24 +39,25 @@ def write_model(
 
 def as_toml(table: Mapping[str, Any], notes: Sequence[str]) -> str:
     """Plain values first, then a section for each table."""
-    lines = [f"# {note}" for note in notes]
-    lines += [_line(k, v) for k, v in table.items() if not isinstance(v, Mapping)]
-    for name, part in table.items():
-        if isinstance(part, Mapping):
-            lines += _section(name, part)
-    return "\n".join(lines) + "\n"
+    lines = ["# " + " ".join(note.split()) for note in notes]
+    return "\n".join([*lines, *_part(table, ())]) + "\n"
 
 
-def _section(name: str, part: Mapping[str, Any]) -> list[str]:
-    lines = ["", f"[{name}]"]
-    lines += [_line(k, v) for k, v in part.items() if not isinstance(v, Mapping)]
-    for inner, more in part.items():
-        if isinstance(more, Mapping):
-            lines += _section(f"{name}.{inner}", more)
-    return lines
+def _part(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
+    for name, value in table.items():
+        if not isinstance(value, Mapping):
+            yield f"{_key(name)} = {_json(value)}"
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield ""
+            yield f"[{'.'.join(map(_key, (*path, name)))}]"
+            yield from _part(value, (*path, name))
 
 
-def _line(name: str, value: Any) -> str:
-    """JSON's strings, numbers and lists are TOML's, but for the DEL character in strings."""
-    key = name if name.replace("_", "").isalnum() and name.isascii() else json.dumps(name)
-    return f"{key} = {json.dumps(value, ensure_ascii=False).replace(chr(127), '')}"
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _json(name)
+
+
+def _json(value: Any) -> str:
+    """JSON's strings, numbers and lists are TOML's, but for the DEL character."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

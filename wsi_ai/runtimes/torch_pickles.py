@@ -5,6 +5,7 @@ A pickle is a program.  Without the user's word only plain tensors are read, by 
 """
 
 import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,19 @@ from wsi_ai.scoring import first_line
 
 _NESTED = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.")
+BROKEN = (
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+    zipfile.BadZipFile,
+)
+"""What PyTorch raises about a file that is damaged, or none of its own."""
 MEANS = (
     "loading it runs whatever code its author put in; give --trust-pickle if you trust whoever made"
     " it, or have the network exported as ONNX or safetensors"
@@ -31,8 +45,8 @@ def load_state(path: Path, *, trusted: bool = False) -> dict[str, torch.Tensor]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=not trusted)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error) or "Weights only" in str(error):
+    except BROKEN as error:
+        if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error):
             raise ModelError(f"{path.name} holds more than tensors: {MEANS}") from None
         raise ModelError(f"{path.name} does not load: {first_line(error)}") from None
     if isinstance(content, torch.nn.Module):
@@ -46,10 +60,12 @@ def load_pickled(path: Path, *, trusted: bool = False) -> torch.nn.Module:
         raise ModelError(f"{path.name} is a pickle: {MEANS}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=False)
-    except (AttributeError, ImportError) as error:
+    except ImportError as error:
         raise ModelError(
             f"{path.name} does not load: {first_line(error)}; install its author's package"
         ) from None
+    except BROKEN as error:
+        raise ModelError(f"{path.name} does not load: {first_line(error)}") from None
     if not isinstance(content, torch.nn.Module):
         raise ModelError(f"{path.name} holds no network but a {type(content).__name__}")
     return content

@@ -2,7 +2,6 @@
 
 import io
 import json
-import pickle
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,22 +14,11 @@ import torch
 
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.runtimes.torch_encoders import Pooled, arguments_for
-from wsi_ai.runtimes.torch_pickles import load_pickled, load_state, plain_state
+from wsi_ai.runtimes.torch_pickles import BROKEN, load_pickled, load_state, plain_state
 from wsi_ai.scoring import first_line
 from wsi_ai.values import ModelCard, Pool, Task
 
 _PLAIN = ("archive_format", "archive_version", "byteorder")
-_BROKEN = (
-    AssertionError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
 
 
 def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
@@ -54,7 +42,7 @@ def load_whole(path: Path, kind: str, *, trusted: bool = False) -> torch.nn.Modu
 def _loaded(path: Path, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     try:
         return load()
-    except _BROKEN as error:
+    except BROKEN as error:
         raise ModelError(f"{path.name} does not load: {first_line(error)}") from None
 
 
