@@ -105,14 +105,7 @@ def load_site(trusted_keys: Path | None = None) -> Site:
 
 
 def _site_table(path: Path) -> dict[str, str]:
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise PolicyError(f"no site settings: {path}: {error.strerror}") from None
-    except ValueError as error:  # TOML or UTF-8
-        raise PolicyError(f"{path} is not valid TOML: {error}") from None
-    if wrong := schemas.complaint("site-1", table):
-        raise PolicyError(f"{path}: {wrong}")
+    table = schemas.load_toml(path, "site-1", "site settings", PolicyError)
     models: dict[str, str] = table.get("models", {})
     return models
 
