@@ -10,9 +10,9 @@ from typing import Any
 from wsi_ai import record
 from wsi_ai.errors import OutputError
 from wsi_ai.exports.embedding import write_picture
-from wsi_ai.exports.flag import timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.heatmaps import VectorCanvas, write_hdf5
+from wsi_ai.messages import timestamp
 from wsi_ai.pipeline import Prepared
 from wsi_ai.results import slide_record, timing_record, write_json
 from wsi_ai.stopwatch import Stopwatch
