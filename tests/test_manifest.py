@@ -93,7 +93,7 @@ mpp = [0.2, 0.6]
     card.write_text(text)
     read = load_card(model)
     assert read.scope == Scope(("H&E",), ("colon", "rectum"), (), ("Aperio",), (0.2, 0.6))
-    assert (read.roles, read.output) == ((("red", Role.POSITIVE),), "score")
+    assert (read.roles, read.output.name) == ((("red", Role.POSITIVE),), "score")
 
 
 def test_an_onnx_file_that_keeps_tensors_elsewhere_is_refused(tmp_path: Path) -> None:
