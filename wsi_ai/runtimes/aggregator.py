@@ -1,17 +1,14 @@
 """A slide's score from the vectors of its tiles: on the host's processor, whatever it is that made
 the vectors, for it is one pass over a few thousand rows."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.contracts import Aggregator
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.scoring import activate, first_line
+from wsi_ai.scoring import activate
 from wsi_ai.values import ModelCard, SlideScores
 
 Numbers = NDArray[np.float32]
@@ -50,65 +47,7 @@ class HostAggregator:
         return scores
 
 
-def open_onnx(card: ModelCard) -> Aggregator:
-    """Takes (tiles, features) or (1, tiles, features), as its input says.  Raises ModelError."""
-    from wsi_ai.runtimes import onnx
-
-    second, path = _second(card)
-    options = onnx.session_options()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    session = onnx.open_session(second, options, ["CPUExecutionProvider"])
-    given = session.get_inputs()[0]
-    lone = len(given.shape) == 3
-
-    def network(features: Numbers) -> Sequence[Numbers]:
-        try:
-            outputs: list[Numbers] = session.run(
-                None, {given.name: features[None] if lone else features}
-            )
-        except onnx.REFUSED as error:
-            raise ModelError(
-                f"{path} does not take {features.shape} vectors: {first_line(error)}"
-            ) from None
-        return outputs
-
-    return HostAggregator(card, path, network)
-
-
-def open_torchscript(card: ModelCard) -> Aggregator:
-    """Takes (1, tiles, features), or (tiles, features) where it refuses that.  Raises ModelError,
-    or DeviceError where torch is not installed."""
-    import torch
-
-    from wsi_ai.runtimes.torch_forward import TORCH_ERRORS
-    from wsi_ai.runtimes.torch_weights import load_whole
-
-    second, path = _second(card)
-    module = load_whole(second.weights, "torchscript")
-
-    def run(features: Any) -> Sequence[Numbers]:
-        with torch.inference_mode():
-            given = module(features)
-        parts = given if isinstance(given, tuple | list) else (given,)
-        return [part.float().numpy() for part in parts]
-
-    def network(features: Numbers) -> Sequence[Numbers]:
-        tensor = torch.from_numpy(np.ascontiguousarray(features))
-        try:
-            return run(tensor[None])
-        except TORCH_ERRORS:
-            pass
-        try:
-            return run(tensor)
-        except TORCH_ERRORS as error:
-            raise ModelError(
-                f"{path} does not take {features.shape} vectors: {first_line(error)}"
-            ) from None
-
-    return HostAggregator(card, path, network)
-
-
-def _second(card: ModelCard) -> tuple[ModelCard, str]:
+def as_network(card: ModelCard) -> tuple[ModelCard, str]:
     """The card as if the aggregator were its network, and the file's name."""
     if card.aggregator is None:
         raise DeviceError("this model has no aggregator")

@@ -1,0 +1,34 @@
+"""Aggregators in ONNX, by ONNX Runtime on the host's processor."""
+
+import os
+from collections.abc import Sequence
+
+from wsi_ai.contracts import Aggregator
+from wsi_ai.errors import ModelError
+from wsi_ai.runtimes import onnx
+from wsi_ai.runtimes.aggregator import HostAggregator, Numbers, as_network
+from wsi_ai.scoring import first_line
+from wsi_ai.values import ModelCard
+
+
+def open_aggregator(card: ModelCard) -> Aggregator:
+    """Takes (tiles, features) or (1, tiles, features), as its input says.  Raises ModelError."""
+    second, path = as_network(card)
+    options = onnx.session_options()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    session = onnx.open_session(second, options, ["CPUExecutionProvider"])
+    given = session.get_inputs()[0]
+    lone = len(given.shape) == 3
+
+    def network(features: Numbers) -> Sequence[Numbers]:
+        try:
+            outputs: list[Numbers] = session.run(
+                None, {given.name: features[None] if lone else features}
+            )
+        except onnx.REFUSED as error:
+            raise ModelError(
+                f"{path} does not take {features.shape} vectors: {first_line(error)}"
+            ) from None
+        return outputs
+
+    return HostAggregator(card, path, network)

@@ -1,0 +1,42 @@
+"""Aggregators in TorchScript, on the host's processor."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from wsi_ai.contracts import Aggregator
+from wsi_ai.errors import ModelError
+from wsi_ai.runtimes.aggregator import HostAggregator, Numbers, as_network
+from wsi_ai.runtimes.torch_forward import TORCH_ERRORS
+from wsi_ai.runtimes.torch_weights import load_whole
+from wsi_ai.scoring import first_line
+from wsi_ai.values import ModelCard
+
+
+def open_aggregator(card: ModelCard) -> Aggregator:
+    """Takes (1, tiles, features), or (tiles, features) where it refuses that.  Raises ModelError,
+    or DeviceError where torch is not installed."""
+    second, path = as_network(card)
+    module = load_whole(second.weights, "torchscript")
+
+    def run(features: torch.Tensor) -> Sequence[Numbers]:
+        with torch.inference_mode():
+            given = module(features)
+        parts = given if isinstance(given, tuple | list) else (given,)
+        return [part.float().numpy() for part in parts]
+
+    def network(features: Numbers) -> Sequence[Numbers]:
+        tensor = torch.from_numpy(np.ascontiguousarray(features))
+        try:
+            return run(tensor[None])
+        except TORCH_ERRORS:
+            pass
+        try:
+            return run(tensor)
+        except TORCH_ERRORS as error:
+            raise ModelError(
+                f"{path} does not take {features.shape} vectors: {first_line(error)}"
+            ) from None
+
+    return HostAggregator(card, path, network)
