@@ -8,18 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory
 from wsi_ai.gpu.ring import Ring
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape
 from wsi_ai.manifest import load_card
+from wsi_ai.registry import open_runtime
 from wsi_ai.testing.happens_before import SimBuffer
 from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
 from wsi_ai.testing.schedulers import ThreadScheduler
 from wsi_ai.testing.simulated_device import SimulatedDevice
 from wsi_ai.testing.stand_ins import MEAN_CARD
-from wsi_ai.values import ModelCard
+from wsi_ai.values import ModelCard, RuntimeRequest
 
 
 def mean_kernel(pixels: Any, outputs: Any) -> None:
@@ -99,15 +101,27 @@ class TestOnnxKernel(OnSimulatedDevice):
         return onnx_on(device, load_card(folder))
 
 
-def onnx_on(device: SimulatedDevice, card: ModelCard) -> RingRuntime[Any]:
+def onnx_on(device: SimulatedDevice, card: ModelCard, batch: int = 8) -> RingRuntime[Any]:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from wsi_ai.gpu.onnx import bind
     from wsi_ai.runtimes.onnx import open_session, session_options
 
-    shape = ring_shape(card, 8)
+    shape = ring_shape(card, batch)
     session = open_session(card, session_options(), ["CPUExecutionProvider"])
     kernel = on_arrays(bind(card, session, shape, torch.device("cpu")))
     return RingRuntime(card, "onnx/sim", Ring(device, kernel, shape))
+
+
+@pytest.mark.parametrize("name", ["demo-stains", "demo-nuclei"])
+def test_pixels_and_objects_pass_through_the_ring_as_on_the_host(name: str) -> None:
+    card = load_card(ROOT / "models" / name)
+    device, side = SimulatedDevice(3), card.tile.size_px
+    pixels = np.random.default_rng(3).integers(0, 256, (5, side, side, 3), dtype=np.uint8)
+    got = list(onnx_on(device, card, batch=2).predict(Arena(pixels, [2, 2, 1])))
+    host = open_runtime(card, RuntimeRequest("cpu", batch_size=2))
+    for one, other in zip(got, host.predict(Arena(pixels, [2, 2, 1])), strict=True):
+        np.testing.assert_allclose(one.scores, other.scores, rtol=0, atol=1e-5)
+    assert device.problems() == device.faults == []
 
 
 @pytest.mark.parametrize(("layout", "dtype"), [("nhwc", "uint8"), ("nchw", "float32")])
