@@ -7,6 +7,7 @@
     * TileUnreadable      one tile could not be decoded
     * IdentityInDoubt     what is known of whose slide it is does not agree
   * ModelError          the model or its manifest: no slide will work
+  * InputError          what was named to be run is not there, or cannot be told
   * PolicyError         the triage policy: no slide will work
   * DeviceError         the accelerator or its library: retry elsewhere or later
     * NoDevice            there is none of the kind here, or nothing that drives it
@@ -51,6 +52,10 @@ class IdentityInDoubt(SlideError):
 
 class ModelError(WsiAiError):
     """The model cannot be used as it is."""
+
+
+class InputError(WsiAiError):
+    """What was named to be run is not there or not as it should be; names what was named."""
 
 
 class PolicyError(WsiAiError):
