@@ -1,7 +1,7 @@
 """The story of one slide."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
@@ -85,9 +85,15 @@ class Pipeline:
             return Assessment(flag, thumbnail, tissue)
         plan = plan_tiles(slide.info, tissue, card.tile)
         journal = open_journal(plan)
+        clock.began()
         batches = _started(self.source(slide, plan, journal.done))
         clock.lap("plan")
         return Prepared(thumbnail, tissue, quality, plan, journal, batches)
+
+    def start_again(self, slide: Slide, prepared: Prepared, journal: Journal) -> Prepared:
+        """What another pipeline prepared, read on for this one from where ``journal`` stands."""
+        batches = _started(self.source(slide, prepared.plan, journal.done))
+        return replace(prepared, journal=journal, batches=batches)
 
     def infer(
         self, prepared: Prepared, watch: Watcher, clock: Stopwatch, early: EarlyFlag
@@ -101,7 +107,7 @@ class Pipeline:
         resumed = min(journal.done, len(plan))
         watch.planned(len(plan), resumed)
         canvas = Canvas(plan, self.runtime.card)
-        batches = clock.waits("tiles", prepared.batches)
+        batches = _timed(prepared.batches, clock)
         raised = False
         for n, batch in enumerate(journal.keep(self.runtime.predict(batches)), 1):
             canvas.put(batch)
@@ -124,6 +130,12 @@ class Pipeline:
             return False
         early(triage(heatmap, self.policy, prepared.quality))
         return True
+
+
+def _timed(batches: Iterator[TileBatch], clock: Stopwatch) -> Iterator[TileBatch]:
+    for batch in clock.waits(batches):
+        clock.stood(batch.stood)
+        yield batch
 
 
 def _started(batches: Iterator[TileBatch]) -> Iterator[TileBatch]:

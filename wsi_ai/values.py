@@ -168,6 +168,9 @@ class TileBatch:
     index: NDArray[np.int64]
     """Positions in the plan."""
     pixels: Pixels
+    stood: tuple[float, float] | None = None
+    """When reading stood still before this batch, because nobody took the ones before: from and to,
+    on ``time.perf_counter()``; ``None`` where it did not, or does not say."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:

@@ -6,6 +6,7 @@ tile is a model's tile, it is decoded straight into its place.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -39,6 +40,8 @@ class DecodeOnce:
     ) -> None:
         self._fetch, self._grid, self._easel = fetch, grid, easel
         self._placement, self._batch_size = placement, batch_size
+        self.stands: dict[int, tuple[float, float]] = {}
+        """When the threads stood still before a batch, for want of a free buffer."""
         self._seams = Seams(grid.tile)
         self._pull = threading.Lock()
         self._chapters: dict[int, Chapter] = {}
@@ -79,7 +82,9 @@ class DecodeOnce:
             jobs = iter(plan.jobs)
             for i, count in enumerate(plan.jobs_of):
                 batch = start // self._batch_size + i
+                before = time.perf_counter()
                 progress.wait_for_room(batch)
+                self.stands[batch] = before, time.perf_counter()
                 self._chapters[batch] = chapter
                 chapter.whiten(i)
                 progress.begin(batch, count)

@@ -1,6 +1,7 @@
 """Tiles read one region at a time: works for every slide, and is the reference for faster ways."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,11 +37,13 @@ class RegionTiles:
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
         finish = finisher(plan)
+        ended, stood = [time.perf_counter()], None
 
         def read(tile: int) -> Tile:
             pixels = read_tile(slide, plan, tile)
             if finish:
                 finish(pixels)
+            ended[0] = time.perf_counter()
             return pixels
 
         waiting: deque[list[tuple[int, Future[Tile]]]] = deque()
@@ -50,9 +53,12 @@ class RegionTiles:
                     chunk = range(first, min(first + self.batch_size, len(plan)))
                     waiting.append([(i, pool.submit(read, i)) for i in chunk])
                     if len(waiting) > _AHEAD:
-                        yield _collect(plan, waiting.popleft())
+                        yield _collect(plan, waiting.popleft(), stood)
+                        through = all(tile.done() for chunk in waiting for _, tile in chunk)
+                        stood = (ended[0], time.perf_counter()) if through else None
                 while waiting:
-                    yield _collect(plan, waiting.popleft())
+                    yield _collect(plan, waiting.popleft(), stood)
+                    stood = None
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -93,7 +99,9 @@ def _resize(pixels: Tile, width: int, height: int) -> Tile:
     return out
 
 
-def _collect(plan: TilePlan, chunk: list[tuple[int, Future[Tile]]]) -> TileBatch:
+def _collect(
+    plan: TilePlan, chunk: list[tuple[int, Future[Tile]]], stood: tuple[float, float] | None
+) -> TileBatch:
     index, tiles = [], []
     for i, future in chunk:
         try:
@@ -103,4 +111,4 @@ def _collect(plan: TilePlan, chunk: list[tuple[int, Future[Tile]]]) -> TileBatch
             log.warning("left out tile %d of %s: %s", i, plan.slide.fingerprint[:8], error)
     side = plan.spec.size_px
     pixels = np.stack(tiles) if tiles else np.empty((0, side, side, 3), np.uint8)
-    return TileBatch(plan.slide.slide_id, np.array(index, np.int64), pixels)
+    return TileBatch(plan.slide.slide_id, np.array(index, np.int64), pixels, stood)
