@@ -24,14 +24,18 @@ def predictions(count: int, first: int = 0) -> list[Predictions]:
 
 def write(path: Path, batches: list[Predictions], question: str = QUESTION) -> int:
     with Journal(path, question, "s", 4) as journal:
+        journal.recover(lambda batch: None)
         done = journal.done
-        list(journal.keep(batches))
+        for batch in batches:
+            journal.append(batch)
         return done
 
 
 def read(path: Path, question: str = QUESTION) -> tuple[int, list[Predictions]]:
     with Journal(path, question, "s", 4) as journal:
-        return journal.done, list(journal.keep([]))
+        batches = list[Predictions]()
+        journal.recover(batches.append)
+        return journal.done, batches
 
 
 def assert_same(a: list[Predictions], b: list[Predictions]) -> None:
@@ -75,6 +79,31 @@ def test_a_flipped_bit_never_gives_a_wrong_score(
     path.write_bytes(content)
     batches = read(path)[1]
     assert_same(batches, predictions(len(batches)))
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 2, 5, 7), (4, 9, 6), (0, 2, 5, 7)])
+def test_scores_of_any_task_come_back_in_their_shape(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    scores = np.random.default_rng(1).random(shape, np.float32)
+    batch = Predictions("s", np.arange(shape[0]), scores)
+    write(tmp_path / "j", [batch])
+    assert_same(read(tmp_path / "j")[1], [batch])
+    assert read(tmp_path / "j")[1][0].scores.shape == shape
+
+
+def test_batches_of_another_size_go_on_where_the_others_ended(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    write(path, predictions(3))
+    halves = [Predictions("s", np.arange(n, n + 2), np.ones((2, 2), np.float32)) for n in (12, 14)]
+    with Journal(path, QUESTION, "s", 2) as journal:
+        journal.recover(lambda batch: None)
+        assert journal.done == 12
+        for batch in halves:
+            journal.append(batch)
+    done, batches = read(path)
+    assert done == 16
+    assert_same(batches, [*predictions(3), *halves])
 
 
 def test_another_question_starts_anew(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,13 @@ import pytest
 from wsi_ai.app import Silent
 from wsi_ai.flags import Flag, Level
 from wsi_ai.geometry import Box, Size, Spacing
-from wsi_ai.heatmaps import Journal
+from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
 from wsi_ai.qc import QualityLimits
 from wsi_ai.reading import RegionTiles
 from wsi_ai.rules import Tiles
 from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.tasks import open_canvas
 from wsi_ai.testing import MeanRuntime, PaintedSlide
 from wsi_ai.triage import TriagePolicy
 from wsi_ai.values import TilePlan
@@ -31,7 +33,7 @@ def red_corner(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def story(
-    slide: PaintedSlide, journal: Path, policy: TriagePolicy
+    slide: PaintedSlide, kept: Path, policy: TriagePolicy
 ) -> tuple[Assessment, list[Flag], int]:
     """The assessment, the early flags, and after how many tiles the first was raised."""
     runtime = MeanRuntime()
@@ -48,13 +50,13 @@ def story(
         early.append(flag)
         at.append(passed[0])
 
-    def open_journal(plan: TilePlan) -> Journal:
-        return Journal(journal, "ab" * 32, "painted", runtime.batch_size)
+    def canvas(plan: TilePlan) -> Canvas:
+        return open_canvas(plan, runtime.card, Keep(kept, "ab" * 32, runtime.batch_size))
 
-    made = pipeline.prepare(slide, open_journal, clock)
+    made = pipeline.prepare(slide, canvas, clock)
     if isinstance(made, Assessment):
         return made, early, 0
-    with made.journal:
+    with closing(made.canvas):
         return pipeline.infer(made, Counting(), clock, heard), early, at[0] if at else 0
 
 
@@ -104,8 +106,8 @@ def test_what_an_earlier_run_left_is_not_read_again(
 ) -> None:
     policy = TriagePolicy(rule=Tiles(32))
     whole = story(painted(), tmp_path / "j", policy)[0]
-    journal = (tmp_path / "j").read_bytes()
-    (tmp_path / "j").write_bytes(journal[: len(journal) // 2])
+    journal = (tmp_path / "j" / "journal").read_bytes()
+    (tmp_path / "j" / "journal").write_bytes(journal[: len(journal) // 2])
     again = story(painted(), tmp_path / "j", policy)[0]
     assert 0 < again.resumed < len(journal)
     assert again.flag == whole.flag

@@ -42,7 +42,7 @@ def wait_for_journal(process: subprocess.Popen[bytes], out: Path, size: int) -> 
     """Until it has ``size`` bytes."""
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline:
-        if any(path.stat().st_size >= size for path in out.glob("*/.*.journal")):
+        if any(path.stat().st_size >= size for path in out.glob("*/.*.kept/journal")):
             break
         time.sleep(0.002)
 

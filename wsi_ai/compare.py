@@ -5,7 +5,7 @@ import math
 import os
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +16,14 @@ from wsi_ai.app import RunOptions, Silent
 from wsi_ai.contracts import Runtime, Slide
 from wsi_ai.errors import SlideError
 from wsi_ai.flags import Flag
-from wsi_ai.heatmaps import Journal
+from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.manifest import load_card
 from wsi_ai.pipeline import Assessment, Pipeline
-from wsi_ai.planning import plan_tiles
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.settings import Policy, load_policy
 from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.tasks import open_canvas, plan_for
 from wsi_ai.thumbnail import take_thumbnail
 from wsi_ai.tissue import find_tissue
 from wsi_ai.triage import scope_gate
@@ -75,7 +75,7 @@ def compare_readers(
             raise SlideError(stopped)
         source = HostTiles(runtime.batch_size, len(os.sched_getaffinity(0)))
         tissue = find_tissue(slides[0].info, take_thumbnail(slides[0]))
-        plan = plan_tiles(slides[0].info, tissue, card.tile)
+        plan = plan_for(card, slides[0].info, tissue)
         pixels = _difference(source, plan, slides)
         flags = tuple(_flag(slide, source, runtime, policy) for slide in slides)
     return Comparison(names, *pixels, (flags[0], flags[1]))
@@ -104,14 +104,13 @@ def _flag(slide: Slide, source: HostTiles, runtime: Runtime, policy: Policy) -> 
     pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
     with tempfile.TemporaryDirectory() as scratch:
 
-        def open_journal(plan: TilePlan) -> Journal:
-            digest = record.plan_digest(plan)
-            path = Path(scratch) / "journal"
-            return Journal(path, digest, slide.info.slide_id, runtime.batch_size)
+        def canvas(plan: TilePlan) -> Canvas:
+            keep = Keep(Path(scratch), record.plan_digest(plan), runtime.batch_size)
+            return open_canvas(plan, runtime.card, keep)
 
         clock = Stopwatch(time.perf_counter())
-        made = pipeline.prepare(slide, open_journal, clock)
+        made = pipeline.prepare(slide, canvas, clock)
         if isinstance(made, Assessment):
             return made.flag
-        with made.journal:
+        with closing(made.canvas):
             return pipeline.infer(made, Silent(), clock, early=lambda flag: None).flag

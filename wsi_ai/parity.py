@@ -11,9 +11,9 @@ from wsi_ai.contracts import Runtime
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
 from wsi_ai.manifest import load_card, load_variants
-from wsi_ai.planning import plan_tiles
 from wsi_ai.reading import RegionTiles
 from wsi_ai.registry import devices, open_runtime, open_slide
+from wsi_ai.tasks import plan_for
 from wsi_ai.thumbnail import take_thumbnail
 from wsi_ai.tissue import find_tissue
 from wsi_ai.values import ModelCard, Precision, RuntimeRequest, TileBatch
@@ -111,7 +111,7 @@ def _held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> Parity:
 def _candidates(path: Path, card: ModelCard, batch_size: int) -> NDArray[np.uint8]:
     """Tiles of one slide, spread over its tissue."""
     with open_slide(path) as slide:
-        plan = plan_tiles(slide.info, find_tissue(slide.info, take_thumbnail(slide)), card.tile)
+        plan = plan_for(card, slide.info, find_tissue(slide.info, take_thumbnail(slide)))
         every = max(1, len(plan) // _CANDIDATES)
         source = RegionTiles(batch_size, threads=2)(slide, plan, 0)
         kept = [np.asarray(batch.pixels)[batch.index % every == 0] for batch in source]

@@ -6,10 +6,10 @@ from itertools import chain
 
 from wsi_ai.contracts import Runtime, Slide, TileSource, Watcher
 from wsi_ai.flags import Flag, Quality
-from wsi_ai.heatmaps import Canvas, Journal
-from wsi_ai.planning import plan_tiles
+from wsi_ai.heatmaps import Canvas
 from wsi_ai.qc import QualityLimits, check_quality
 from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.tasks import plan_for
 from wsi_ai.thumbnail import Thumbnail, take_thumbnail
 from wsi_ai.tissue import find_tissue
 from wsi_ai.triage import (
@@ -36,6 +36,8 @@ class Assessment:
     tissue: Mask | None = None
     heatmap: Heatmap | None = None
     """``None`` where a gate stopped the slide before inference."""
+    canvas: Canvas | None = None
+    """Where the heatmap came from, and what else this task leaves."""
     resumed: int = 0
     """Planned tiles that an earlier, unfinished run had passed."""
 
@@ -48,7 +50,7 @@ class Prepared:
     tissue: Mask
     quality: Quality
     plan: TilePlan
-    journal: Journal
+    canvas: Canvas
     batches: Iterator[TileBatch]
 
 
@@ -65,11 +67,11 @@ class Pipeline:
     limits: QualityLimits
 
     def prepare(
-        self, slide: Slide, open_journal: Callable[[TilePlan], Journal], clock: Stopwatch
+        self, slide: Slide, open_canvas: Callable[[TilePlan], Canvas], clock: Stopwatch
     ) -> Prepared | Assessment:
         """Look, pass the gates, plan, and start reading.  An Assessment where a gate stops it.
 
-        The caller closes the journal.  Raises OutputError.
+        The caller closes the canvas.  Raises OutputError.
         """
         card = self.runtime.card
         if stopped := scope_gate(slide.info, card):
@@ -83,17 +85,17 @@ class Pipeline:
         if stopped := quality_gate(quality):
             flag = not_assessed(slide.info, card, self.policy, stopped, quality)
             return Assessment(flag, thumbnail, tissue)
-        plan = plan_tiles(slide.info, tissue, card.tile)
-        journal = open_journal(plan)
+        plan = plan_for(card, slide.info, tissue)
+        canvas = open_canvas(plan)
         clock.began()
-        batches = _started(self.source(slide, plan, journal.done))
+        batches = _started(self.source(slide, plan, canvas.done))
         clock.lap("plan")
-        return Prepared(thumbnail, tissue, quality, plan, journal, batches)
+        return Prepared(thumbnail, tissue, quality, plan, canvas, batches)
 
-    def start_again(self, slide: Slide, prepared: Prepared, journal: Journal) -> Prepared:
-        """What another pipeline prepared, read on for this one from where ``journal`` stands."""
-        batches = _started(self.source(slide, prepared.plan, journal.done))
-        return replace(prepared, journal=journal, batches=batches)
+    def start_again(self, slide: Slide, prepared: Prepared, canvas: Canvas) -> Prepared:
+        """What another pipeline prepared, read on for this one from where ``canvas`` stands."""
+        batches = _started(self.source(slide, prepared.plan, canvas.done))
+        return replace(prepared, canvas=canvas, batches=batches)
 
     def infer(
         self, prepared: Prepared, watch: Watcher, clock: Stopwatch, early: EarlyFlag
@@ -103,22 +105,21 @@ class Pipeline:
         ``early`` gets the flag as soon as the rule is met, if that is before the end.  Raises
         ModelError, DeviceError or OutputError.
         """
-        plan, journal = prepared.plan, prepared.journal
-        resumed = min(journal.done, len(plan))
+        plan, canvas = prepared.plan, prepared.canvas
+        resumed = min(canvas.done, len(plan))
         watch.planned(len(plan), resumed)
-        canvas = Canvas(plan, self.runtime.card)
         batches = _timed(prepared.batches, clock)
         raised = False
-        for n, batch in enumerate(journal.keep(self.runtime.predict(batches)), 1):
+        for n, batch in enumerate(self.runtime.predict(batches), 1):
             canvas.put(batch)
-            done = min(n * self.runtime.batch_size, len(plan))
+            done = min(canvas.done, len(plan))
             watch.passed(done)
             if not raised and done < len(plan) and self._due(n, plan):
                 raised = self._raised(canvas, prepared, early)
         clock.lap("inference")
         heatmap = canvas.heatmap()
         flag = triage(heatmap, self.policy, prepared.quality)
-        return Assessment(flag, prepared.thumbnail, prepared.tissue, heatmap, resumed)
+        return Assessment(flag, prepared.thumbnail, prepared.tissue, heatmap, canvas, resumed)
 
     def _due(self, n: int, plan: TilePlan) -> bool:
         """After every batch; on a large slide, after every hundredth of it."""

@@ -11,7 +11,6 @@ from wsi_ai.exports.flag import Provenance, flag_json, timestamp
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.exports.geojson import findings_geojson
 from wsi_ai.exports.overlay import View, write_overlay
-from wsi_ai.heatmaps import write_heatmap
 from wsi_ai.pipeline import Assessment
 from wsi_ai.record import model_record, versions
 from wsi_ai.stopwatch import Stopwatch
@@ -68,8 +67,8 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
     """
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
-        if assessment.heatmap is not None:
-            write_heatmap(aside / "heatmap.ome.zarr", assessment.heatmap)
+        if assessment.canvas is not None:
+            assessment.canvas.write(aside)
         if assessment.thumbnail is not None and assessment.tissue is not None:
             view = View(
                 assessment.thumbnail, assessment.tissue, assessment.heatmap, assessment.flag

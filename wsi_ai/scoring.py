@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.errors import ModelError
-from wsi_ai.values import Activation, Layout, ModelCard
+from wsi_ai.values import Activation, Layout, ModelCard, Task
 
 Tiles = NDArray[np.uint8] | NDArray[np.float32]
 
@@ -34,31 +34,59 @@ def prepare(pixels: NDArray[np.uint8], card: ModelCard) -> Tiles:
     return tiles
 
 
-def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArray[np.float32]:
-    """(count, classes) from the output for a batch of at least ``count`` tiles.
+def output_shape(card: ModelCard) -> tuple[int, ...]:
+    """Of what the network gives for one tile."""
+    out, classes = card.output, len(card.classes)
+    side = round(card.tile.size_px * out.scale)
+    shapes = {
+        Task.TILE_CLASSIFICATION: (classes,),
+        Task.SEGMENTATION: (classes, side, side),
+        Task.EMBEDDING: (out.features,),
+        Task.SLIDE_CLASSIFICATION: (out.features,),
+    }
+    return shapes[card.task]
 
-    A tile for which any number is not finite scores NaN, which counts as not assessed.  Raises
-    ModelError where the output is not what the card says.
+
+def fits(shape: tuple[int, ...], card: ModelCard) -> bool:
+    """Whether a batch's output is what the card says; of one number a tile the axis may lack."""
+    wanted = output_shape(card)
+    return shape[1:] == wanted or (wanted == (1,) and len(shape) == 1)
+
+
+def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArray[np.float32]:
+    """``Predictions.scores`` of the card's task, from the output for a batch of at least ``count``
+    tiles.
+
+    A tile for which any number is not finite is NaN throughout, which counts as not assessed.
+    Raises ModelError where the output is not what the card says.
     """
-    batch, classes = len(output) if output.ndim else 0, len(card.classes)
-    if output.shape != (batch, classes) and not (classes == 1 and output.ndim == 1):
+    batch = len(output) if output.ndim else 0
+    if not fits(output.shape, card):
         raise ModelError(
             f"{card.weights.name} gives {output.shape} for {batch} tiles;"
-            f" the card's classes ask for {(batch, classes)}"
+            f" its card asks for {(batch, *output_shape(card))}"
         )
-    raw = output.reshape(batch, classes)[:count]
-    lost: NDArray[np.bool_] = ~np.logical_and.reduce(np.isfinite(raw), axis=1)
-    scores = activate(np.where(lost[:, None], np.float32(0), raw), card.activation)
-    if np.any((scores < 0) | (scores > 1)):
-        raise ModelError(
-            f"{card.weights.name} gives scores outside 0..1; is output.activation right?"
-        )
+    raw = output.reshape(batch, *output_shape(card))[:count]
+    lost = ~np.logical_and.reduce(np.isfinite(raw), axis=tuple(range(1, raw.ndim)))
+    given = np.where(lost.reshape(-1, *(1,) * (raw.ndim - 1)), np.float32(0), raw)
+    if card.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION):
+        scores = given
+    else:
+        scores = _in_0_to_1(activate(given, card.activation), card)
     scores[lost] = np.nan
     return scores
 
 
+def _in_0_to_1(scores: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+    if np.any((scores < 0) | (scores > 1)):
+        raise ModelError(
+            f"{card.weights.name} gives scores outside 0..1; is output.activation right?"
+        )
+    return scores
+
+
 def activate(output: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """(tiles, classes) of scores in 0..1."""
+    """(tiles, classes, ...) of scores in 0..1."""
     if activation is Activation.SIGMOID:
         return np.asarray(0.5 + 0.5 * np.tanh(0.5 * output), np.float32)  # no overflow
     if activation is Activation.SOFTMAX:

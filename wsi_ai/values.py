@@ -179,12 +179,13 @@ class TileBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """Scores for some tiles of one slide, always in host memory and yours to keep."""
+    """What a network says of some tiles of one slide, always in host memory and yours to keep."""
 
     slide_id: str
     index: NDArray[np.int64]
     scores: NDArray[np.float32]
-    """(tiles, classes)."""
+    """By the model's task: (tiles, classes); (tiles, classes, height, width) for a segmentation;
+    (tiles, objects, 6) for a detection, see ``scoring.objects_of``; (tiles, features)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +237,32 @@ class Activation(StrEnum):
     NONE = "none"
     SIGMOID = "sigmoid"
     SOFTMAX = "softmax"
+
+
+class Form(StrEnum):
+    """How a detecting network says where an object is, in pixels of its tile."""
+
+    BOXES_XYXY = "boxes-xyxy"
+    """Left, top, right and bottom."""
+    BOXES_CXCYWH = "boxes-cxcywh"
+    """Middle, width and height."""
+    POINTS_XY = "points-xy"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputSpec:
+    """The shape of what a network gives for one tile, beside its classes.  A task uses its own
+    fields; see ``scoring.output_shape``."""
+
+    scale: float = 1.0
+    """Segmentation: pixels of the output to one of the tile."""
+    margin_px: int = 0
+    """Segmentation: along the tile's edges, pixels whose scores would change if more were seen."""
+    form: Form = Form.BOXES_XYXY
+    objects: int = 0
+    """Detection: rows of the output, so many objects at most in a tile."""
+    features: int = 0
+    """Embedding: length of the vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +329,7 @@ class ModelCard:
     """How much coarser than ``tile.mpp`` a slide may be, as a share of it."""
     input: InputSpec = InputSpec(Layout.NHWC, "uint8")
     activation: Activation = Activation.NONE
+    output: OutputSpec = OutputSpec()
     weights: Path = Path()
     format: str = "onnx"
     architecture: str = ""
@@ -316,6 +344,17 @@ class ModelCard:
     def positive_class(self) -> int:
         """Where in the scores the class of the operating point stands."""
         return self.classes.index(self.point.label)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Marks:
+    """What an overlay draws on the slide itself, beside the heatmap."""
+
+    objects: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 2)))
+    """(objects, 2): x and y of their middles, in level-0 pixels."""
+    classes: NDArray[np.uint8] | None = None
+    """(rows, cols) over the whole slide: 1 + the class that is most likely there, 0 where not
+    assessed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

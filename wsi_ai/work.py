@@ -5,10 +5,11 @@ Each step runs in a thread of its own, so that the device does not wait between 
 
 import dataclasses
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from wsi_ai.errors import Busy, OutputError, SlideError, Stopped, WsiAiError
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
-from wsi_ai.heatmaps import Journal
+from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.identity import Cases, agreed, dicom_claim, identified, stain_complaint
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
@@ -28,6 +29,7 @@ from wsi_ai.readers.headers import case_header
 from wsi_ai.results import Run, finished, write_results
 from wsi_ai.settings import Policy
 from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.tasks import open_canvas
 from wsi_ai.values import SlideInfo, TilePlan
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class SlideJob:
 
     path: Path
     held: ExitStack = field(default_factory=ExitStack)
-    """The open slide, the claim on its place, the journal."""
+    """The open slide, the claim on its place, the canvas."""
     clock: Stopwatch = field(default_factory=lambda: Stopwatch(time.perf_counter()))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     info: SlideInfo | None = None
@@ -121,7 +123,7 @@ class SlideWork:
         if not self.force and (flag := finished(job.folder, record.digest(job.asked))):
             job.outcome = self._known(job, flag)
             return
-        made = self.pipeline.prepare(slide, lambda plan: self._journal(job, plan), job.clock)
+        made = self.pipeline.prepare(slide, lambda plan: self._canvas(job, plan), job.clock)
         if isinstance(made, Prepared):
             job.prepared = made
         else:
@@ -167,19 +169,19 @@ class SlideWork:
         whose = identified(job.assessment.flag, job.identity)
         assessment = dataclasses.replace(job.assessment, flag=whose)
         flag = write_results(job.folder, assessment, run, self.post)
-        hidden(job.folder, "journal").unlink(missing_ok=True)
+        shutil.rmtree(hidden(job.folder, "kept"), ignore_errors=True)
         job.outcome = outcome_of(job.path, flag, job.folder, fresh=True)
 
     def _provenance(self, job: SlideJob) -> Provenance:
         question = record.digest(job.asked)
         return provenance(self.pipeline.runtime.description, question, job.started)
 
-    def _journal(self, job: SlideJob, plan: TilePlan) -> Journal:
+    def _canvas(self, job: SlideJob, plan: TilePlan) -> Canvas:
         """Of these very tiles by this very model; policies may differ."""
         about = {**job.asked, "policy": None, "identity": None, "plan": record.plan_digest(plan)}
-        path, size = hidden(job.folder, "journal"), self.pipeline.runtime.batch_size
-        journal = Journal(path, record.digest(about), plan.slide.slide_id, size)
-        return job.held.enter_context(journal)
+        runtime = self.pipeline.runtime
+        keep = Keep(hidden(job.folder, "kept"), record.digest(about), runtime.batch_size)
+        return job.held.enter_context(closing(open_canvas(plan, runtime.card, keep)))
 
     def _asked(self, slide: SlideInfo, identity: Identity | None) -> dict[str, Any]:
         """Everything that the answer depends on."""

@@ -146,7 +146,7 @@ def test_a_state_dict_that_could_run_code_is_refused_unopened(
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"classes": '["red", "blue"]'}, r"the card's classes ask for \(32, 2\)"),
+        ({"classes": '["red", "blue"]'}, r"its card asks for \(32, 2\)"),
         ({"dtype": "uint8", "layout": "nhwc"}, "does not take what its card says"),
     ],
 )

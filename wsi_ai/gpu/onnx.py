@@ -121,7 +121,7 @@ def bind(
     wanted = (batch, side, side, channels) if nhwc else (batch, channels, side, side)
     tiles = torch.empty(wanted, dtype=getattr(torch, card.input.dtype), device=device)
     output = session.get_outputs()[0]
-    flat = len(output.shape) == 1 and shape.outputs[1] == 1
+    flat = len(output.shape) == 1 and shape.outputs[1:] == (1,)
     given = torch.empty(shape.outputs[:1] if flat else shape.outputs, device=device)
     binding, where = session.io_binding(), (device.type, device.index or 0)
     try:

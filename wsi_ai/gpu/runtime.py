@@ -9,7 +9,7 @@ import numpy as np
 from wsi_ai.errors import OutOfDeviceMemory
 from wsi_ai.gpu.device import B
 from wsi_ai.gpu.ring import Ring, RingShape
-from wsi_ai.scoring import scores_of
+from wsi_ai.scoring import output_shape, scores_of
 from wsi_ai.values import ModelCard, Predictions, TileBatch
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ BATCH = 128
 
 def ring_shape(card: ModelCard, batch: int) -> RingShape:
     side = card.tile.size_px
-    return RingShape((batch, side, side, 3), (batch, len(card.classes)))
+    return RingShape((batch, side, side, 3), (batch, *output_shape(card)))
 
 
 class RingRuntime(Generic[B]):

@@ -12,7 +12,7 @@ from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape
 from wsi_ai.runtimes.torch_forward import TORCH_ERRORS, Forward, open_forward
 from wsi_ai.runtimes.torch_weights import load_module
-from wsi_ai.scoring import first_line
+from wsi_ai.scoring import first_line, fits
 from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class GraphKernel:
 
 def check_fit(forward: Forward, shape: RingShape, device: torch.device) -> None:
     """Raises ModelError where the network does not take what its card says, or gives other than
-    its classes; DeviceError for what is the device's fault."""
+    it says; DeviceError for what is the device's fault."""
     white = torch.full(shape.tiles, 255, dtype=torch.uint8, device=device)
     name = forward.card.weights.name
     try:
@@ -83,10 +83,9 @@ def check_fit(forward: Forward, shape: RingShape, device: torch.device) -> None:
             raise
     except TORCH_ERRORS as error:
         raise ModelError(f"{name} does not take what its card says: {first_line(error)}") from None
-    if given != shape.outputs and not (shape.outputs[1] == 1 and given == shape.outputs[:1]):
+    if given[:1] != shape.outputs[:1] or not fits(given, forward.card):
         raise ModelError(
-            f"{name} gives {given} for {shape.tiles[0]} tiles; the card's classes ask for"
-            f" {shape.outputs}"
+            f"{name} gives {given} for {shape.tiles[0]} tiles; its card asks for {shape.outputs}"
         )
 
 

@@ -1,13 +1,15 @@
 """What has been inferred so far, kept on disk batch by batch, so that a killed run goes on.
 
-The file: a header of 32 bytes (SHA-256 of what the run was asked), then records.  A record is four
-little-endian uint32 (number, tiles, classes, CRC-32 of all else), the tiles' positions as int64
-and their scores as float32.  A record that is cut short or does not match its CRC ends the file.
+The file: a header of 32 bytes (SHA-256 of what the run was asked), then records.  A record is six
+little-endian uint32 (tiles of the plan that have passed with it; tiles and up to three more axes of their scores, 0 where there is no
+such axis; CRC-32 of all else), the tiles' positions as int64 and their scores as float32.  A record
+that is cut short or does not match its CRC ends the file.
 """
 
+import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -15,10 +17,13 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from wsi_ai.errors import OutputError
+from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.values import Predictions
 
-_HEAD = struct.Struct("<4I")
-_MOST_CLASSES = 1 << 16
+_HEAD = struct.Struct("<6I")
+_AXES = 4
+_MOST_NUMBERS = 1 << 28
+"""In a record: a damaged one must not ask for more memory than there is."""
 
 
 class Journal:
@@ -30,25 +35,43 @@ class Journal:
 
     def __init__(self, path: Path, question: str, slide_id: str, batch_size: int) -> None:
         self._slide_id, self._batch_size = slide_id, batch_size
-        self._kept: list[Predictions] = []
+        self._done, self._question = 0, bytes.fromhex(question)
         try:
             self._file: BinaryIO = path.open("a+b")
         except OSError as error:
             raise OutputError(f"results cannot be written: {error.strerror}") from None
-        self._recover(bytes.fromhex(question))
 
     @property
     def done(self) -> int:
-        """Tiles of the plan that have passed: where to go on reading.  A whole number of
-        batches, or all."""
+        """Tiles of the plan that have passed: where to go on reading.  Or more than all, where the
+        last batch was a short one."""
         return self._done
 
-    def keep(self, predictions: Iterable[Predictions]) -> Iterator[Predictions]:
-        """First what an earlier run left, then what comes, each written before it is passed on."""
-        yield from self._kept
-        for batch in predictions:
-            self._append(batch)
-            yield batch
+    def recover(self, replay: Callable[[Predictions], None]) -> None:
+        """Hand on what an earlier run left, batch by batch.  Once, before ``append``."""
+        self._file.seek(0)
+        end = len(self._question)
+        if self._file.read(end) == self._question:
+            for passed, batch in self._records():
+                replay(batch)
+                end = self._file.tell()
+                self._done = passed
+        else:
+            self._file.truncate(0)
+            self._write(self._question)
+        self._file.truncate(end)
+
+    def append(self, batch: Predictions) -> None:
+        """It is on its way to the disk when this returns."""
+        body = batch.index.astype("<i8").tobytes() + batch.scores.astype("<f4").tobytes()
+        axes = (*batch.scores.shape, *(0,) * (_AXES - batch.scores.ndim))
+        passed = self._done + self._batch_size
+        head = struct.pack("<5I", passed, *axes)
+        self._write(head + struct.pack("<I", zlib.crc32(head + body)) + body)
+        self._done = passed
+
+    def close(self) -> None:
+        self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -56,43 +79,23 @@ class Journal:
     def __exit__(
         self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
     ) -> None:
-        self._file.close()
+        self.close()
 
-    def _recover(self, question: bytes) -> None:
-        self._file.seek(0)
-        start = len(question)
-        if self._file.read(start) == question:
-            self._kept.extend(self._records())
-        else:
-            self._file.truncate(0)
-            self._write(question)
-        self._file.truncate(start + sum(_size(record) for record in self._kept))
-        self._done = len(self._kept) * self._batch_size
-
-    def _records(self) -> Iterator[Predictions]:
-        """The intact records, up to the first that is not."""
-        expected = 0
+    def _records(self) -> Iterator[tuple[int, Predictions]]:
+        """The intact records, up to the first that is not, and how many tiles passed with each."""
+        before = 0
         while len(head := self._file.read(_HEAD.size)) == _HEAD.size:
-            number, tiles, classes, crc = _HEAD.unpack(head)
-            if number != expected or tiles > self._batch_size or classes > _MOST_CLASSES:
+            passed, tiles, *axes, crc = _HEAD.unpack(head)
+            shape = (tiles, *(axis for axis in axes if axis))
+            if passed <= before + max(0, tiles - 1) or math.prod(shape) > _MOST_NUMBERS:
                 return
-            body = self._file.read(tiles * (8 + 4 * classes))
+            body = self._file.read(tiles * 8 + math.prod(shape) * 4)
             if zlib.crc32(head[:-4] + body) != crc:
                 return
             index = np.frombuffer(body, "<i8", tiles).astype(np.int64)
-            scores = np.frombuffer(body, "<f4", offset=8 * tiles).reshape(tiles, classes)
-            yield Predictions(self._slide_id, index, scores.astype(np.float32))
-            expected += 1
-
-    def _append(self, batch: Predictions) -> None:
-        body = batch.index.astype("<i8").tobytes() + batch.scores.astype("<f4").tobytes()
-        head = struct.pack("<3I", self._count(), *batch.scores.shape)
-        self._write(head + struct.pack("<I", zlib.crc32(head + body)) + body)
-
-    def _count(self) -> int:
-        number = self._done // self._batch_size
-        self._done += self._batch_size
-        return number
+            scores = np.frombuffer(body, "<f4", offset=8 * tiles).reshape(shape)
+            yield passed, Predictions(self._slide_id, index, scores.astype(np.float32))
+            before = passed
 
     def _write(self, data: bytes) -> None:
         try:
@@ -102,5 +105,12 @@ class Journal:
             raise OutputError(f"results cannot be written: {error.strerror}") from None
 
 
-def _size(record: Predictions) -> int:
-    return _HEAD.size + 8 * len(record.index) + 4 * record.scores.size
+def opened(keep: Keep, slide_id: str, replay: Callable[[Predictions], None]) -> Journal:
+    """The journal in the folder of ``keep``, what it holds already handed to ``replay``."""
+    try:
+        keep.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"results cannot be written: {error.strerror}") from None
+    journal = Journal(keep.folder / "journal", keep.question, slide_id, keep.batch_size)
+    journal.recover(replay)
+    return journal

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.scoring import scores_of
+from wsi_ai.scoring import output_shape, scores_of
 from wsi_ai.values import ModelCard, Predictions, TileBatch
 
 BATCH = 32
@@ -38,7 +38,7 @@ class HostRuntime:
     def _scores(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         count = len(pixels)
         if count == 0:
-            return np.empty((0, len(self.card.classes)), np.float32)
+            return np.empty((0, *output_shape(self.card)), np.float32)
         if count < self.batch_size:
             padded = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
             padded[:count] = pixels
