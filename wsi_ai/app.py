@@ -7,50 +7,30 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
+from wsi_ai.assembly import Assembly, RunOptions, assemble
 from wsi_ai.contracts import Post, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError
-from wsi_ai.geometry import Spacing
-from wsi_ai.identity import load_cases
+from wsi_ai.fleet import Fleet
+from wsi_ai.inputs import Inputs, find_slides
+from wsi_ai.job import SlideJob
 from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card, placeholder_card
 from wsi_ai.outcomes import Failures, Outcome
-from wsi_ai.parity import hold_to_golden
-from wsi_ai.pipeline import Pipeline
-from wsi_ai.reading import HostTiles
-from wsi_ai.registry import open_runtime, open_slide
+from wsi_ai.registry import devices_asked
 from wsi_ai.results import NoPost
-from wsi_ai.settings import load_policy
-from wsi_ai.values import Precision, RuntimeRequest
-from wsi_ai.work import SlideJob, SlideWork
 
-__all__ = ["Outcome", "RunOptions", "Silent", "make_folder", "run_slides"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What may be asked beside slides and model."""
-
-    mpp: float | None = None
-    """Micrometres per pixel, in place of what the files say."""
-    device: str = "auto"
-    policy: Path | None = None
-    force: bool = False
-    """Run anew even where the same question was answered before."""
-    reader: str | None = None
-    """``None``: by the slide's content."""
-    precision: Precision = Precision.FP32
-    cases: Path | None = None
-    """Whose slides they are: .csv, .json or .toml."""
-
-    def spacing(self) -> Spacing | None:
-        return None if self.mpp is None else Spacing(self.mpp, self.mpp)
-
-    def request(self) -> RuntimeRequest:
-        return RuntimeRequest(self.device, self.precision)
+__all__ = [
+    "Inputs",
+    "Outcome",
+    "RunOptions",
+    "Silent",
+    "find_slides",
+    "make_folder",
+    "run_slides",
+]
 
 
 class Silent:
@@ -59,6 +39,9 @@ class Silent:
     def started(self, slide: Path) -> None: ...
     def planned(self, tiles: int, done: int) -> None: ...
     def passed(self, done: int) -> None: ...
+
+    def beside(self) -> "Silent":
+        return self
 
 
 def run_slides(
@@ -69,48 +52,56 @@ def run_slides(
     watch: Watcher | None = None,
     post: Post | None = None,
 ) -> Iterator[Outcome]:
-    """Run one model over slides, in order; an outcome a slide, whatever happens to it.
+    """Run one model over slides; an outcome a slide, whatever happens to it, in order.
 
     Results are folders below ``out``.  While a slide infers, the next one is opened and read ahead
     and the last one written, in threads; ``watch`` is called from the one that infers.
 
+    With several devices, each has a process of its own that runs the calling program's main module
+    again, so that needs its ``if __name__ == "__main__"``; the outcomes come as slides are done.
+
     Every flag, and an early one too, is put to ``post``; whether it is delivered is the post's
     business.
 
-    Raises PolicyError or OutputError before any slide where policy, cases or ``out`` are unusable.
-    Where the model or the device is, every slide gets its ``not_assessed`` flag first, then
-    ModelError or DeviceError is raised.
+    Raises PolicyError, InputError or OutputError before any slide where policy, cases, the names of
+    the devices or ``out`` are unusable.  Where the model or every device is, every slide gets its
+    ``not_assessed`` flag first, then ModelError or DeviceError is raised.
     """
     options, post = options or RunOptions(), post or NoPost()
-    policy, cases = load_policy(options.policy), load_cases(options.cases)
+    devices = devices_asked(options.device)
+    assembly = assemble(placeholder_card(model), out, options)
     make_folder(out)
-    card = placeholder_card(model)
     try:
-        card = load_card(model)
-        runtime = open_runtime(card, options.request())
-        hold_to_golden(runtime)
-    except (ModelError, DeviceError) as error:
-        for slide in slides:
-            whose = cases.identity_of(slide)
-            yield Failures(card, policy, out, post).record(slide, str(error), whose)
+        assembly = replace(assembly, card=load_card(model))
+    except ModelError as error:
+        yield from _none_assessed(assembly, slides, post, str(error))
         raise
-    source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
-    pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
-    opened = partial(open_slide, spacing=options.spacing(), reader=options.reader)
-    work = SlideWork(
-        pipeline=pipeline,
-        policy=policy,
-        out=out,
-        open_slide=opened,
-        force=options.force,
-        watch=watch or Silent(),
-        cases=cases,
-        post=post,
-    )
+    if len(devices) > 1:
+        yield from Fleet(assembly, devices, watch or Silent(), post).outcomes(slides)
+    else:
+        yield from _on_one(assembly.on(devices[0]), slides, watch or Silent(), post)
+
+
+def _on_one(
+    assembly: Assembly, slides: Sequence[Path], watch: Watcher, post: Post
+) -> Iterator[Outcome]:
+    try:
+        work = assembly.work(watch, post)
+    except (ModelError, DeviceError) as error:
+        yield from _none_assessed(assembly, slides, post, str(error))
+        raise
     stages = work.prepare, work.infer, work.publish
     for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):
         if job.outcome is not None:
             yield job.outcome
+
+
+def _none_assessed(
+    assembly: Assembly, slides: Sequence[Path], post: Post, reason: str
+) -> Iterator[Outcome]:
+    failures = Failures(assembly.card, assembly.policy, assembly.out, post)
+    for slide in slides:
+        yield failures.record(slide, reason, assembly.cases.identity_of(slide))
 
 
 def make_folder(out: Path) -> None:

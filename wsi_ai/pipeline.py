@@ -87,9 +87,10 @@ class Pipeline:
             return Assessment(flag, thumbnail, tissue)
         plan = plan_for(card, slide.info, tissue)
         canvas = open_canvas(plan)
+        clock.lap("plan")
         clock.began()
         batches = _started(self.source(slide, plan, canvas.done))
-        clock.lap("plan")
+        clock.lap("first tiles")
         return Prepared(thumbnail, tissue, quality, plan, canvas, batches)
 
     def start_again(self, slide: Slide, prepared: Prepared, canvas: Canvas) -> Prepared:

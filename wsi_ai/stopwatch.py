@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -20,12 +21,16 @@ class Flow:
 
     start_s: float
     """When the first item was begun."""
+    asked_s: float | None
+    """When the consumer asked for the first one; ``None`` where it never did."""
     end_s: float
     """When the last one was handed over."""
     waited_s: float = 0.0
     """How long its consumer had nothing to do but wait for it."""
     stood_s: float = 0.0
     """How long its producer stood still, because nobody took what was ready."""
+    stood_before_s: float = 0.0
+    """So much of it before the consumer asked at all."""
     waits: tuple[Interval, ...] = ()
     """The longer ones of the consumer's waits."""
     stands: tuple[Interval, ...] = ()
@@ -56,13 +61,10 @@ class Stopwatch:
         """Stage, start and end."""
         self._epoch = epoch
         self._last = self.now()
-        self._flow: list[float] = []
-        self._waits, self._stands = _Sum(), _Sum()
-
-    @property
-    def waited_s(self) -> float:
-        """How long the consumer of the stream waited for it."""
-        return self._waits.total
+        self._began: float | None = None
+        self._asked: float | None = None
+        self._handed: list[float] = []
+        self._waits, self._stands, self._before = _Sum(), _Sum(), 0.0
 
     def now(self) -> float:
         return time.perf_counter() - self._epoch
@@ -75,11 +77,12 @@ class Stopwatch:
 
     def began(self) -> None:
         """The stream's producer is at work from now on."""
-        self._flow = self._flow or [self.now()]
+        self._began = self.now() if self._began is None else self._began
 
     def waits(self, items: Iterable[T]) -> Iterator[T]:
         """Pass the stream on, and note how long each item had to be waited for."""
         self.began()
+        self._asked = self.now() if self._asked is None else self._asked
         source = iter(items)
         while True:
             start = self.now()
@@ -90,25 +93,34 @@ class Stopwatch:
             finally:
                 end = self.now()
                 self._waits.add(start, end)
-                self._flow.append(end)
+                self._handed.append(end)
             yield item
 
     def stood(self, interval: Interval | None) -> None:
         """The stream's producer stood still: from and to when, on ``time.perf_counter()``."""
-        if interval is not None:
-            self._stands.add(interval[0] - self._epoch, interval[1] - self._epoch)
+        if interval is None or self._asked is None:
+            return
+        start, end = interval[0] - self._epoch, interval[1] - self._epoch
+        self._stands.add(start, end)
+        self._before += max(0.0, min(end, self._asked) - start)
 
     def timing(self) -> Timing:
         """What was noted so far."""
-        flow = self._flow and Flow(
-            self._flow[0],
-            self._flow[-1],
-            self._waits.total,
-            self._stands.total,
-            tuple(self._waits.longest),
-            tuple(self._stands.longest),
+        return Timing(tuple(self.spans), self._flow(), _median_step(self._handed))
+
+    def _flow(self) -> Flow | None:
+        if self._began is None:
+            return None
+        return Flow(
+            start_s=self._began,
+            asked_s=self._asked,
+            end_s=self._handed[-1] if self._handed else self._began,
+            waited_s=self._waits.total,
+            stood_s=self._stands.total,
+            stood_before_s=self._before,
+            waits=tuple(self._waits.longest),
+            stands=tuple(self._stands.longest),
         )
-        return Timing(tuple(self.spans), flow or None, _median_step(self._flow[1:]))
 
 
 class _Sum:
@@ -125,5 +137,5 @@ class _Sum:
 
 
 def _median_step(moments: list[float]) -> float | None:
-    steps = sorted(b - a for a, b in zip(moments, moments[1:], strict=False))
+    steps = sorted(b - a for a, b in pairwise(moments))
     return steps[len(steps) // 2] if steps else None

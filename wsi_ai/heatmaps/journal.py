@@ -1,9 +1,9 @@
 """What has been inferred so far, kept on disk batch by batch, so that a killed run goes on.
 
 The file: a header of 32 bytes (SHA-256 of what the run was asked), then records.  A record is six
-little-endian uint32 (tiles of the plan that have passed with it; tiles and up to three more axes of their scores, 0 where there is no
-such axis; CRC-32 of all else), the tiles' positions as int64 and their scores as float32.  A record
-that is cut short or does not match its CRC ends the file.
+little-endian uint32 (tiles of the plan that have passed with it; tiles and up to three more axes of
+their scores, 0 where there is no such axis; CRC-32 of all else), the tiles' positions as int64 and
+their scores as float32.  A record that is cut short or does not match its CRC ends the file.
 """
 
 import math
