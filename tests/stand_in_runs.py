@@ -24,6 +24,7 @@ from wsi_ai.settings import Policy
 from wsi_ai.testing import MEAN_CARD, MeanRuntime
 from wsi_ai.values import ModelCard, Precision, Predictions, RuntimeRequest, TileBatch
 
+SLOW_S = 0.15
 POLICY = Policy(quality=QualityLimits(focus_min=0, pen_max=1))
 
 
@@ -55,6 +56,13 @@ class Trouble(MeanRuntime):
 
     def before(self, turn: int, batch: TileBatch) -> None:
         """Nothing happens."""
+
+
+class Slow(Trouble):
+    """A device that takes its time for every batch."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        time.sleep(SLOW_S)
 
 
 class Together(Trouble):

@@ -23,8 +23,8 @@ from tests.stand_in_runs import (
 )
 from wsi_ai.app import RunOptions, Silent, run_slides
 from wsi_ai.errors import DeviceError, InputError
-from wsi_ai.fleet import Fleet
 from wsi_ai.flags import Level
+from wsi_ai.fleet import Fleet
 from wsi_ai.outcomes import Outcome
 from wsi_ai.registry import devices_asked
 from wsi_ai.results import NoPost
@@ -150,10 +150,9 @@ def test_by_name_two_hosts_give_what_one_gives(tmp_path: Path) -> None:
 def test_where_no_device_opens_every_slide_says_so_and_the_run_fails(tmp_path: Path) -> None:
     slides = slides_called(tmp_path / "in", *"ab")
     model = write_model(tmp_path / "red", red_network())
-    outcomes = []
+    options = RunOptions(device="abacus:0,abacus:1")
     with pytest.raises(DeviceError, match="abacus"):
-        options = RunOptions(device="abacus:0,abacus:1")
-        outcomes += run_slides(slides, model, tmp_path / "out", options)
+        list(run_slides(slides, model, tmp_path / "out", options))
     flags = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("flag.json")]
     assert [flag["result"]["level"] for flag in flags] == ["not_assessed"] * 2
 

@@ -6,6 +6,7 @@
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from wsi_ai.manifest import load_card, placeholder_card
 from wsi_ai.outcomes import Failures, Outcome
 from wsi_ai.registry import devices_asked
 from wsi_ai.results import NoPost
+from wsi_ai.runs import RunLog
 
 __all__ = [
     "Inputs",
@@ -54,8 +56,9 @@ def run_slides(
 ) -> Iterator[Outcome]:
     """Run one model over slides; an outcome a slide, whatever happens to it, in order.
 
-    Results are folders below ``out``.  While a slide infers, the next one is opened and read ahead
-    and the last one written, in threads; ``watch`` is called from the one that infers.
+    Results are folders below ``out``; ``out/runs`` gets a record of the run, see ``runs``.  While a
+    slide infers, the next one is opened and read ahead and the last one written, in threads;
+    ``watch`` is called from the one that infers.
 
     With several devices, each has a process of its own that runs the calling program's main module
     again, so that needs its ``if __name__ == "__main__"``; the outcomes come as slides are done.
@@ -76,17 +79,26 @@ def run_slides(
     except ModelError as error:
         yield from _none_assessed(assembly, slides, post, str(error))
         raise
-    if len(devices) > 1:
-        yield from Fleet(assembly, devices, watch or Silent(), post).outcomes(slides)
-    else:
-        yield from _on_one(assembly.on(devices[0]), slides, watch or Silent(), post)
-
-
-def _on_one(
-    assembly: Assembly, slides: Sequence[Path], watch: Watcher, post: Post
-) -> Iterator[Outcome]:
+    run = RunLog(out, assembly.card, devices)
+    complete = False
     try:
-        work = assembly.work(watch, post)
+        for outcome in _on(assembly, devices, slides, watch or Silent(), post):
+            run.outcomes.append(outcome)
+            yield outcome
+        complete = True
+    finally:
+        run.write(complete=complete)
+
+
+def _on(
+    assembly: Assembly, devices: list[str], slides: Sequence[Path], watch: Watcher, post: Post
+) -> Iterator[Outcome]:
+    epoch = time.perf_counter()
+    if len(devices) > 1:
+        yield from Fleet(assembly, devices, watch, post, epoch).outcomes(slides)
+        return
+    try:
+        work = replace(assembly.on(devices[0]).work(watch, post), epoch=epoch)
     except (ModelError, DeviceError) as error:
         yield from _none_assessed(assembly, slides, post, str(error))
         raise

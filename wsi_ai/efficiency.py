@@ -59,8 +59,7 @@ def of_slide(timing: Timing) -> Efficiency | None:
     flow, inferred = timing.tiles, _spans_s(timing, Stage.INFERENCE)
     if flow is None or flow.asked_s is None or inferred <= 0:
         return None
-    stood = flow.stood_s - flow.stood_before_s
-    reading = max(0.0, flow.end_s - flow.asked_s - stood)
+    reading = max(0.0, flow.busy_s - flow.busy_before_s)
     return Efficiency(inferred, {Stage.READING: reading, Stage.INFERENCE: inferred - flow.waited_s})
 
 
@@ -69,7 +68,7 @@ def busy_s(timing: Timing) -> dict[Stage, float]:
     flow = timing.tiles
     busy = {stage: _spans_s(timing, stage) for stage in Stage}
     if flow is not None:
-        busy[Stage.READING] = max(0.0, flow.end_s - flow.start_s - flow.stood_s)
+        busy[Stage.READING] = flow.busy_s
         busy[Stage.INFERENCE] = max(0.0, busy[Stage.INFERENCE] - flow.waited_s)
     return busy
 

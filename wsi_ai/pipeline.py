@@ -136,7 +136,7 @@ class Pipeline:
 
 def _timed(batches: Iterator[TileBatch], clock: Stopwatch) -> Iterator[TileBatch]:
     for batch in clock.waits(batches):
-        clock.stood(batch.stood)
+        clock.made(batch.read)
         yield batch
 
 

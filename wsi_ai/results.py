@@ -132,7 +132,7 @@ def _timing(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
         "to_flag_s": round((early_s or clock.now()) - clock.spans[0][1], 3),
         "to_finish_s": round(clock.now() - clock.spans[0][1], 3),
         "inference_waited_for_tiles_s": round(flow.waited_s, 3) if flow else None,
-        "reading_stood_still_s": round(flow.stood_s, 3) if flow else None,
+        "reading_was_busy_s": round(flow.busy_s, 3) if flow else None,
         "inference_busy_share": _share(shares.get(Stage.INFERENCE)),
         "reading_busy_share": _share(shares.get(Stage.READING)),
         "pipeline_efficiency": _share(found.share if found else None),

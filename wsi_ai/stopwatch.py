@@ -20,21 +20,21 @@ class Flow:
     """A stream between two stages: who waited for whom."""
 
     start_s: float
-    """When the first item was begun."""
-    asked_s: float | None
-    """When the consumer asked for the first one; ``None`` where it never did."""
+    """When its producer began."""
     end_s: float
-    """When the last one was handed over."""
+    """When the last item was ready."""
+    busy_s: float
+    """How long the producer was at work; else it stood still: nobody took what was ready."""
+    asked_s: float | None = None
+    """When the consumer asked for the first item; ``None`` where it never did."""
+    busy_before_s: float = 0.0
+    """How long the producer was at work before that."""
     waited_s: float = 0.0
-    """How long its consumer had nothing to do but wait for it."""
-    stood_s: float = 0.0
-    """How long its producer stood still, because nobody took what was ready."""
-    stood_before_s: float = 0.0
-    """So much of it before the consumer asked at all."""
+    """How long the consumer had nothing to do but wait for the next item."""
     waits: tuple[Interval, ...] = ()
     """The longer ones of the consumer's waits."""
     stands: tuple[Interval, ...] = ()
-    """The longer ones of the producer's."""
+    """The longer ones of the times in which the producer stood still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,9 @@ class Stopwatch:
         self._began: float | None = None
         self._asked: float | None = None
         self._handed: list[float] = []
-        self._waits, self._stands, self._before = _Sum(), _Sum(), 0.0
+        self._waits, self._stands = _Sum(), _Sum()
+        self._ready: float | None = None
+        self._before = 0.0
 
     def now(self) -> float:
         return time.perf_counter() - self._epoch
@@ -96,13 +98,18 @@ class Stopwatch:
                 self._handed.append(end)
             yield item
 
-    def stood(self, interval: Interval | None) -> None:
-        """The stream's producer stood still: from and to when, on ``time.perf_counter()``."""
-        if interval is None or self._asked is None:
+    def made(self, span: Interval | None) -> None:
+        """The stream's producer was at work on an item: from and to when, on
+        ``time.perf_counter()``.  In the items' order; ``None`` where that is not known."""
+        if span is None or self._began is None:
             return
-        start, end = interval[0] - self._epoch, interval[1] - self._epoch
-        self._stands.add(start, end)
-        self._before += max(0.0, min(end, self._asked) - start)
+        start, end = span[0] - self._epoch, span[1] - self._epoch
+        last = self._began if self._ready is None else self._ready
+        if start > last:
+            self._stands.add(last, start)
+        if self._asked is not None and end > last:
+            self._before += max(0.0, min(end, self._asked) - max(start, last))
+        self._ready = max(last, end)
 
     def timing(self) -> Timing:
         """What was noted so far."""
@@ -111,13 +118,15 @@ class Stopwatch:
     def _flow(self) -> Flow | None:
         if self._began is None:
             return None
+        handed = self._handed[-1] if self._handed else self._began
+        end = handed if self._ready is None else self._ready
         return Flow(
             start_s=self._began,
+            end_s=end,
+            busy_s=end - self._began - self._stands.total,
             asked_s=self._asked,
-            end_s=self._handed[-1] if self._handed else self._began,
+            busy_before_s=self._before,
             waited_s=self._waits.total,
-            stood_s=self._stands.total,
-            stood_before_s=self._before,
             waits=tuple(self._waits.longest),
             stands=tuple(self._stands.longest),
         )

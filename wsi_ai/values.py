@@ -168,9 +168,9 @@ class TileBatch:
     index: NDArray[np.int64]
     """Positions in the plan."""
     pixels: Pixels
-    stood: tuple[float, float] | None = None
-    """When reading stood still before this batch, because nobody took the ones before: from and to,
-    on ``time.perf_counter()``; ``None`` where it did not, or does not say."""
+    read: tuple[float, float] | None = None
+    """From when to when it was being read, on ``time.perf_counter()``; ``None`` where that is not
+    known."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:

@@ -143,12 +143,8 @@ class Fleet:
             case said.Refused(reason, model):
                 self._refusals.append(ModelError(reason) if model else DeviceError(reason))
                 log.error("%s is not used: %s", worker.device, reason)
-            case said.Started(slide):
-                worker.watch.started(slide)
-            case said.Planned(tiles, done):
-                worker.watch.planned(tiles, done)
-            case said.Passed(done):
-                worker.watch.passed(done)
+            case said.Started() | said.Planned() | said.Passed():
+                _show(news, worker.watch)
 
     def _ended(
         self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]
@@ -208,6 +204,16 @@ class Fleet:
             if worker.process.is_alive():
                 worker.process.kill()
                 worker.process.join()
+
+
+def _show(news: said.Started | said.Planned | said.Passed, watch: Watcher) -> None:
+    match news:
+        case said.Started(slide):
+            watch.started(slide)
+        case said.Planned(tiles, done):
+            watch.planned(tiles, done)
+        case said.Passed(done):
+            watch.passed(done)
 
 
 def _told(code: int | None) -> str:

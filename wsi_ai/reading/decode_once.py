@@ -6,7 +6,6 @@ tile is a model's tile, it is decoded straight into its place.
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -40,8 +39,7 @@ class DecodeOnce:
     ) -> None:
         self._fetch, self._grid, self._easel = fetch, grid, easel
         self._placement, self._batch_size = placement, batch_size
-        self.stands: dict[int, tuple[float, float]] = {}
-        """When the threads stood still before a batch, for want of a free buffer."""
+        self._progress = Progress(1)
         self._seams = Seams(grid.tile)
         self._pull = threading.Lock()
         self._chapters: dict[int, Chapter] = {}
@@ -51,7 +49,7 @@ class DecodeOnce:
         for ``depth`` batches, and stay there until the next turn.  Yields which tiles could not be
         read, and why.  At most ``seams`` stored tiles wait for a later batch.
         """
-        progress = Progress(depth)
+        progress = self._progress = Progress(depth)
 
         def stop() -> None:
             progress.stop()
@@ -72,6 +70,10 @@ class DecodeOnce:
             finally:
                 stop()
 
+    def span(self, batch: int) -> tuple[float, float]:
+        """From when to when the batch of this turn was read, on ``time.perf_counter()``."""
+        return self._progress.span(batch)
+
     def _work(self, progress: Progress, seams: int) -> Iterator[Work]:
         """In order.  Waits, before the first job of a batch, for its buffer."""
         length = max(1, _CHAPTER_TILES // self._batch_size) * self._batch_size
@@ -82,9 +84,7 @@ class DecodeOnce:
             jobs = iter(plan.jobs)
             for i, count in enumerate(plan.jobs_of):
                 batch = start // self._batch_size + i
-                before = time.perf_counter()
                 progress.wait_for_room(batch)
-                self.stands[batch] = before, time.perf_counter()
                 self._chapters[batch] = chapter
                 chapter.whiten(i)
                 progress.begin(batch, count)

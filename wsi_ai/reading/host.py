@@ -76,7 +76,7 @@ class HostTiles:
             if lost:
                 kept = ~np.isin(index - start, list(lost))
                 index, pixels = index[kept], pixels[kept]
-            yield TileBatch(plan.slide.slide_id, index, pixels, walk.stands.pop(turn, None))
+            yield TileBatch(plan.slide.slide_id, index, pixels, walk.span(turn))
 
 
 def fetcher(level: EncodedLevel) -> Fetch:

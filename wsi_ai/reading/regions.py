@@ -37,28 +37,23 @@ class RegionTiles:
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
         finish = finisher(plan)
-        ended, stood = [time.perf_counter()], None
 
         def read(tile: int) -> Tile:
             pixels = read_tile(slide, plan, tile)
             if finish:
                 finish(pixels)
-            ended[0] = time.perf_counter()
             return pixels
 
-        waiting: deque[list[tuple[int, Future[Tile]]]] = deque()
+        waiting: deque[_Chunk] = deque()
         with ThreadPoolExecutor(self.threads, "tiles") as pool:
             try:
                 for first in range(start, len(plan), self.batch_size):
                     chunk = range(first, min(first + self.batch_size, len(plan)))
-                    waiting.append([(i, pool.submit(read, i)) for i in chunk])
+                    waiting.append(_Chunk([(i, pool.submit(read, i)) for i in chunk]))
                     if len(waiting) > _AHEAD:
-                        yield _collect(plan, waiting.popleft(), stood)
-                        through = all(tile.done() for chunk in waiting for _, tile in chunk)
-                        stood = (ended[0], time.perf_counter()) if through else None
+                        yield _collect(plan, waiting.popleft())
                 while waiting:
-                    yield _collect(plan, waiting.popleft(), stood)
-                    stood = None
+                    yield _collect(plan, waiting.popleft())
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -99,11 +94,27 @@ def _resize(pixels: Tile, width: int, height: int) -> Tile:
     return out
 
 
-def _collect(
-    plan: TilePlan, chunk: list[tuple[int, Future[Tile]]], stood: tuple[float, float] | None
-) -> TileBatch:
+class _Chunk:
+    """Tiles that are being read."""
+
+    def __init__(self, tiles: list[tuple[int, Future[Tile]]]) -> None:
+        self.tiles = tiles
+        self._began = self._ended = time.perf_counter()
+        for _, future in tiles:
+            future.add_done_callback(self._one_done)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """From when to when they were being read."""
+        return self._began, self._ended
+
+    def _one_done(self, future: Future[Tile]) -> None:
+        self._ended = time.perf_counter()
+
+
+def _collect(plan: TilePlan, chunk: _Chunk) -> TileBatch:
     index, tiles = [], []
-    for i, future in chunk:
+    for i, future in chunk.tiles:
         try:
             tiles.append(future.result())
             index.append(i)
@@ -111,4 +122,4 @@ def _collect(
             log.warning("left out tile %d of %s: %s", i, plan.slide.fingerprint[:8], error)
     side = plan.spec.size_px
     pixels = np.stack(tiles) if tiles else np.empty((0, side, side, 3), np.uint8)
-    return TileBatch(plan.slide.slide_id, np.array(index, np.int64), pixels, stood)
+    return TileBatch(plan.slide.slide_id, np.array(index, np.int64), pixels, chunk.span)
