@@ -108,6 +108,11 @@ class Pipeline:
         card = self.runtime.card
         return Assessment(not_assessed(slide.info, card, self.policy, reason, look.quality), look)
 
+    def start_again(self, slide: Slide, prepared: Prepared, canvas: Canvas) -> Prepared:
+        """What another pipeline prepared, read on for this one from where ``canvas`` stands."""
+        batches = self.source(slide, prepared.plan, canvas.done)
+        return replace(prepared, canvas=canvas, batches=batches)
+
     def infer(
         self, prepared: Prepared, watch: Watcher, clock: Stopwatch, early: EarlyFlag
     ) -> Assessment:
@@ -132,7 +137,7 @@ class Pipeline:
         plan, canvas = prepared.plan, prepared.canvas
         resumed = min(canvas.done, len(plan))
         watch.planned(len(plan), resumed)
-        batches = _recoloured(clock.waits("tiles", prepared.batches), prepared.recolour)
+        batches = _recoloured(_timed(prepared.batches, clock), prepared.recolour)
         raised = False
         for n, batch in enumerate(self.runtime.predict(batches), 1):
             canvas.put(batch)
@@ -186,3 +191,9 @@ def recolour_for(slide: Slide, plan: TilePlan, card: ModelCard) -> Recolour | No
 
 def _recoloured(batches: Iterator[TileBatch], recolour: Recolour | None) -> Iterator[TileBatch]:
     return (replace(batch, recolour=recolour) for batch in batches)
+
+
+def _timed(batches: Iterator[TileBatch], clock: Stopwatch) -> Iterator[TileBatch]:
+    for batch in clock.waits(batches):
+        clock.made(batch.read)
+        yield batch
