@@ -92,6 +92,20 @@ def test_scores_of_any_task_come_back_in_their_shape(
     assert read(tmp_path / "j")[1][0].scores.shape == shape
 
 
+def test_batches_of_another_size_go_on_where_the_others_ended(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    write(path, predictions(3))
+    halves = [Predictions("s", np.arange(n, n + 2), np.ones((2, 2), np.float32)) for n in (12, 14)]
+    with Journal(path, QUESTION, "s", 2) as journal:
+        journal.recover(lambda batch: None)
+        assert journal.done == 12
+        for batch in halves:
+            journal.append(batch)
+    done, batches = read(path)
+    assert done == 16
+    assert_same(batches, [*predictions(3), *halves])
+
+
 def test_another_question_starts_anew(tmp_path: Path) -> None:
     path = tmp_path / "j"
     write(path, predictions(3))

@@ -12,6 +12,7 @@ import pytest
 from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai.app import run_slides
 from wsi_ai.contracts import EncodedLevel, Runtime, Slide
+from wsi_ai.engine import Engine
 from wsi_ai.errors import DeviceError, ModelError, TileUnreadable
 from wsi_ai.flags import Level
 from wsi_ai.geometry import Size
@@ -122,13 +123,16 @@ def party(slide: Path, runtimes: list[Runtime], out: Path) -> tuple[Party, Count
     """One slide through all three steps."""
     opened, source = Counting(slide), SharedTiles(HostTiles(8, threads=2))
     policy, once, look = Policy(), OpenOnce(lambda path: opened), LookOnce()
-    works = [
-        SlideWork(
-            Pipeline(source, runtime, policy.triage, policy.quality, look),
-            policy, out, once, False, load_cases(None), NoPost(),
-        )
-        for runtime in runtimes
-    ]  # fmt: skip
+    request = RuntimeRequest("cpu", batch_size=8)
+
+    def work_of(runtime: Runtime) -> SlideWork:
+        def around(runtime: Runtime) -> Pipeline:
+            return Pipeline(source, runtime, policy.triage, policy.quality, look)
+
+        engine = Engine(lambda _: runtime, request, around)
+        return SlideWork(engine, policy, out, once, False, load_cases(None), NoPost())
+
+    works = [work_of(runtime) for runtime in runtimes]
     work = PartyWork(works, Silent())
     return work.publish(work.infer(work.prepare(work.party(slide)))), opened
 

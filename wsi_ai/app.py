@@ -6,60 +6,35 @@
 """
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from wsi_ai.approval import approved_model
-from wsi_ai.contracts import Aggregator, Post, Runtime, Watcher
-from wsi_ai.errors import DeviceError, ModelError, OutputError
-from wsi_ai.geometry import Spacing
-from wsi_ai.identity import Cases, load_cases
+from wsi_ai.assembly import Assembly, Refused, RunOptions, assemble
+from wsi_ai.contracts import Post, Watcher
+from wsi_ai.errors import ModelError, OutputError
+from wsi_ai.fleet import Fleet
+from wsi_ai.inputs import Inputs, find_slides
 from wsi_ai.line import through_stages
-from wsi_ai.looking import LookOnce
 from wsi_ai.manifest import load_card, placeholder_card
-from wsi_ai.outcomes import Failures, Outcome, told_model
-from wsi_ai.parity import hold_to_golden
-from wsi_ai.pipeline import Pipeline
-from wsi_ai.reading import HostTiles, SharedTiles
-from wsi_ai.registry import open_aggregator, open_runtime, open_slide
+from wsi_ai.outcomes import Outcome, told_model
+from wsi_ai.registry import devices_asked
 from wsi_ai.results import FORMATS, NoPost
-from wsi_ai.settings import Policy, Site, check_policy, load_policy, load_site
-from wsi_ai.together import OpenOnce, PartyWork, Silent
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest, Task
-from wsi_ai.work import SlideWork
+from wsi_ai.runs import RunLog
+from wsi_ai.settings import Policy, Site, check_policy, load_site
+from wsi_ai.together import Silent
+from wsi_ai.values import ModelCard, Task
 
-__all__ = ["Outcome", "RunOptions", "Silent", "make_folder", "run_slides"]
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What may be asked beside slides and model."""
-
-    mpp: float | None = None
-    """Micrometres per pixel, in place of what the files say."""
-    device: str = "auto"
-    policy: Path | None = None
-    force: bool = False
-    """Run anew even where the same question was answered before."""
-    reader: str | None = None
-    """``None``: by the slide's content."""
-    precision: Precision = Precision.FP32
-    cases: Path | None = None
-    """Whose slides they are: .csv, .json or .toml."""
-    trust_pickle: bool = False
-    """Run the code that a pickled model brings with it."""
-    trusted_keys: Path | None = None
-    """A public key, or a folder of them, one of which must have signed the model."""
-    formats: tuple[str, ...] = ()
-    """What to write beside the usual: ``wsinfer``."""
-
-    def spacing(self) -> Spacing | None:
-        return None if self.mpp is None else Spacing(self.mpp, self.mpp)
-
-    def request(self) -> RuntimeRequest:
-        return RuntimeRequest(self.device, self.precision, trust_pickle=self.trust_pickle)
+__all__ = [
+    "Inputs",
+    "Outcome",
+    "RunOptions",
+    "Silent",
+    "find_slides",
+    "make_folder",
+    "run_slides",
+]
 
 
 def run_slides(
@@ -75,66 +50,59 @@ def run_slides(
 
     ``model`` is a folder, or the name of one in the store (``approval.approved_model``).
 
-    Results are folders below ``out``.  While a slide infers, the next one is opened and read ahead
-    and the last one written, in threads; ``watch`` is called from the one that infers.
+    Results are folders below ``out``; ``out/runs`` gets a record of the run, see ``runs``.  While a
+    slide infers, the next one is opened and read ahead and the last one written, in threads;
+    ``watch`` is called from the one that infers.
+
+    With several devices, each has a process of its own that runs the calling program's main module
+    again, so that needs its ``if __name__ == "__main__"``; the outcomes come as slides are done.
 
     Every flag, and an early one too, is put to ``post``; whether it is delivered is the post's
     business.
 
-    Raises PolicyError or OutputError before any slide where policy, cases or ``out`` are unusable.
-    Where a model or the device is, every slide gets its ``not_assessed`` flag first, and those of
-    the other models; then ModelError or DeviceError is raised.
+    Raises PolicyError, InputError or OutputError before any slide where policy, cases, the names of
+    the devices or ``out`` are unusable.  Where a model, or every device for it, is, every slide
+    gets its ``not_assessed`` flag first, and those of the other models; then ModelError or
+    DeviceError is raised.
     """
-    options = options or RunOptions()
-    policy, cases = load_policy(options.policy), load_cases(options.cases)
-    site = load_site(options.trusted_keys)
+    options, post = options or RunOptions(), post or NoPost()
+    devices = devices_asked(options.device)
+    site, assembly = load_site(options.trusted_keys), assemble(out, options)
     _check_formats(options.formats)
     make_folder(out)
-    shared = _Shared(policy, cases, out, post or NoPost())
     models = [model] if isinstance(model, Path) else list(model)
-    opened, refused = _opened(models, options, policy, site)
-    party = PartyWork(_works(opened, options, shared), watch or Silent())
-    for slide, outcomes in _parties(party, slides):
-        whose = cases.identity_of(slide)
-        for card, error in refused:
-            yield Failures(card, policy, out, shared.post).record(slide, str(error), whose)
-        yield from outcomes
-    for _, error in refused:
-        raise error
+    cards, refused = _cards(models, site, assembly.policy)
+    assembly = replace(assembly, cards=cards)
+    run = RunLog(out, cards, devices)
+    complete = False
+    try:
+        yield from _none_assessed(assembly, refused, slides, post)
+        for outcome in _on(assembly, devices, slides, watch or Silent(), post):
+            run.outcomes.append(outcome)
+            yield outcome
+        complete = True
+    finally:
+        run.write(complete=complete)
+    _raise_first(refused)
 
 
-@dataclass(frozen=True, slots=True)
-class _Shared:
-    """What all models of a run share."""
-
-    policy: Policy
-    cases: Cases
-    out: Path
-    post: Post
-
-
-_Model = tuple[Runtime, Aggregator | None]
-_Refused = tuple[ModelCard, ModelError | DeviceError]
-
-
-def _opened(
-    models: Sequence[Path], options: RunOptions, policy: Policy, site: Site
-) -> tuple[list[_Model], list[_Refused]]:
-    """Those that run, and those that do not, and why."""
-    opened, refused = list[_Model](), list[_Refused]()
+def _cards(
+    models: Sequence[Path], site: Site, policy: Policy
+) -> tuple[list[ModelCard], list[Refused]]:
+    """Those that may run, and those that may not, and why."""
+    cards, refused = list[ModelCard](), list[Refused]()
     for model in models:
         card = placeholder_card(model)
         try:
             card = load_card(approved_model(model, site))
             _refuse_vectors(card)
             check_policy(policy, card)
-            _refuse_twins(card, [runtime.card for runtime, _ in opened])
-            runtime = open_runtime(card, options.request())
-            hold_to_golden(runtime)
-            opened.append((runtime, open_aggregator(card)))
-        except (ModelError, DeviceError) as error:
+            _refuse_twins(card, cards)
+        except ModelError as error:
             refused.append((card, error))
-    return opened, refused
+        else:
+            cards.append(card)
+    return cards, refused
 
 
 def _refuse_vectors(card: ModelCard) -> None:
@@ -148,35 +116,34 @@ def _refuse_twins(card: ModelCard, others: Sequence[ModelCard]) -> None:
         raise ModelError(f"two of the models are called {told_model(card)}; give each once")
 
 
-def _works(models: Sequence[_Model], options: RunOptions, shared: _Shared) -> list[SlideWork]:
-    """One for each model, on one source of tiles."""
-    at_once = min((runtime.batch_size for runtime, _ in models), default=1)
-    source = SharedTiles(HostTiles(at_once, threads=len(os.sched_getaffinity(0))))
-    look, triage, quality = LookOnce(), shared.policy.triage, shared.policy.quality
-    opened = OpenOnce(partial(open_slide, spacing=options.spacing(), reader=options.reader))
-    return [
-        SlideWork(
-            pipeline=Pipeline(source, runtime, triage, quality, look, aggregate),
-            policy=shared.policy,
-            out=shared.out,
-            open_slide=opened,
-            force=options.force,
-            cases=shared.cases,
-            post=shared.post,
-            formats=options.formats,
-        )
-        for runtime, aggregate in models
-    ]
-
-
-def _parties(work: PartyWork, slides: Sequence[Path]) -> Iterator[tuple[Path, Sequence[Outcome]]]:
-    """Nothing is opened where no model runs."""
-    if not work.works:
-        yield from ((slide, ()) for slide in slides)
+def _on(
+    assembly: Assembly, devices: list[str], slides: Sequence[Path], watch: Watcher, post: Post
+) -> Iterator[Outcome]:
+    if not assembly.cards:
         return
+    if len(devices) > 1:
+        yield from Fleet(assembly, devices, watch, post).outcomes(slides)
+        return
+    work, refused = assembly.on(devices[0]).work(watch, post)
+    yield from _none_assessed(assembly, refused, slides, post)
     stages = work.prepare, work.infer, work.publish
-    for party in through_stages((work.party(slide) for slide in slides), stages, work.stop):
-        yield party.path, party.outcomes
+    parties = (work.party(slide) for slide in (slides if work.works else ()))
+    for party in through_stages(parties, stages, work.stop):
+        yield from party.outcomes
+    _raise_first(refused)
+
+
+def _none_assessed(
+    assembly: Assembly, refused: Iterable[Refused], slides: Sequence[Path], post: Post
+) -> Iterator[Outcome]:
+    for card, error in refused:
+        for slide in slides:
+            yield assembly.failed(card, slide, str(error), post)
+
+
+def _raise_first(refused: Iterable[Refused]) -> None:
+    for _, error in refused:
+        raise error
 
 
 def _check_formats(formats: Sequence[str]) -> None:

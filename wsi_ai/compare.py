@@ -68,7 +68,7 @@ def compare_readers(
     check_policy(policy, card)
     runtime = open_runtime(card, options.request())
     with ExitStack() as opened:
-        slides = [opened.enter_context(open_slide(path, options.spacing(), r)) for r in readers]
+        slides = [opened.enter_context(open_slide(path, options.spacing(path), r)) for r in readers]
         names = (slides[0].info.reader, slides[1].info.reader)
         if names[0] == names[1]:
             raise SlideError(f"both readers are {names[0]}; name another one")

@@ -123,7 +123,7 @@ class Aggregator(Protocol):
 
 
 class Watcher(Protocol):
-    """Is told how far a slide has come.  Called from the thread that runs the slide."""
+    """Is told how far a slide has come.  One thread at a time."""
 
     def started(self, slide: Path) -> None: ...
 
@@ -133,6 +133,10 @@ class Watcher(Protocol):
 
     def passed(self, done: int) -> None:
         """So many tiles have passed in all, read or left out."""
+        ...
+
+    def beside(self) -> "Watcher":
+        """Another one, of the same run, for slides that run at the same time on another device."""
         ...
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,7 @@ def embed_slides(
     work = EmbedWork(
         pipeline=Pipeline(source, runtime, policy.triage, policy.quality),
         out=out,
-        open_slide=partial(open_slide, spacing=options.spacing(), reader=options.reader),
+        open_slide=lambda path: open_slide(path, options.spacing(path), options.reader),
         force=options.force,
         hdf5=hdf5,
         watch=watch or Silent(),

@@ -8,6 +8,7 @@
     * IdentityInDoubt     what is known of whose slide it is does not agree
     * StainUnclear        its colours cannot be made those that the model asks for
   * ModelError          the model or its manifest: no slide will work
+  * InputError          what was named to be run is not there, or cannot be told
   * PolicyError         the triage policy: no slide will work
   * DeviceError         the accelerator or its library: retry elsewhere or later
     * NoDevice            there is none of the kind here, or nothing that drives it
@@ -57,6 +58,10 @@ class StainUnclear(SlideError):
 
 class ModelError(WsiAiError):
     """The model cannot be used as it is."""
+
+
+class InputError(WsiAiError):
+    """What was named to be run is not there or not as it should be; names what was named."""
 
 
 class PolicyError(WsiAiError):

@@ -19,6 +19,7 @@ from wsi_ai.pipeline import Assessment
 from wsi_ai.readers.fingerprint import fingerprint
 from wsi_ai.results import Run, result_folder, write_results
 from wsi_ai.settings import Policy
+from wsi_ai.stopwatch import Timing
 from wsi_ai.triage import not_assessed
 from wsi_ai.values import ModelCard, SlideInfo
 
@@ -36,6 +37,10 @@ class Outcome:
     """False where the same question had been answered before, and nothing was done."""
     model: str = ""
     """Its name and version, as its folder is called."""
+    timing: Timing | None = None
+    """Where the time went; ``None`` where nothing of the slide was begun."""
+    device: str = ""
+    """Of several, the one that it ran on."""
 
 
 def outcome_of(slide: Path, flag: dict[str, Any], folder: Path, *, fresh: bool) -> Outcome:

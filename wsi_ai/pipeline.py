@@ -110,6 +110,11 @@ class Pipeline:
         card = self.runtime.card
         return Assessment(not_assessed(slide.info, card, self.policy, reason, look.quality), look)
 
+    def start_again(self, slide: Slide, prepared: Prepared, canvas: Canvas) -> Prepared:
+        """What another pipeline prepared, read on for this one from where ``canvas`` stands."""
+        batches = self.source(slide, prepared.plan, canvas.done)
+        return replace(prepared, canvas=canvas, batches=batches)
+
     def infer(
         self, prepared: Prepared, watch: Watcher, clock: Stopwatch, early: EarlyFlag
     ) -> Assessment:
@@ -145,7 +150,7 @@ class Pipeline:
         """Infer what is left of the plan, one turn a batch, into the canvas.  No judgement."""
         plan, canvas = prepared.plan, prepared.canvas
         watch.planned(len(plan), min(canvas.done, len(plan)))
-        batches = _recoloured(clock.waits("tiles", prepared.batches), prepared.recolour)
+        batches = _recoloured(_timed(prepared.batches, clock), prepared.recolour)
         for batch in self.runtime.predict(batches):
             canvas.put(batch)
             watch.passed(min(canvas.done, len(plan)))
@@ -192,3 +197,9 @@ def recolour_for(slide: Slide, plan: TilePlan, card: ModelCard) -> Recolour | No
 
 def _recoloured(batches: Iterator[TileBatch], recolour: Recolour | None) -> Iterator[TileBatch]:
     return (replace(batch, recolour=recolour) for batch in batches)
+
+
+def _timed(batches: Iterator[TileBatch], clock: Stopwatch) -> Iterator[TileBatch]:
+    for batch in clock.waits(batches):
+        clock.made(batch.read)
+        yield batch

@@ -8,6 +8,7 @@ A plug-in is a package with an entry point in one of the groups:
   ``open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime``
 * ``wsi_ai.aggregators``, named by the format of the second network of a slide classification:
   ``open_aggregator(card: ModelCard) -> Aggregator``
+* ``wsi_ai.devices``, named by the kind of device: ``count() -> int``, how many are here
 * ``wsi_ai.sinks``, named by the scheme of the URLs it sends to:
   ``open_sink(endpoint: Endpoint) -> Sink``
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.contracts import Aggregator, Runtime, Sink, Slide
-from wsi_ai.errors import NoDevice, SinkError, UnknownFormat
+from wsi_ai.errors import InputError, NoDevice, SinkError, UnknownFormat
 from wsi_ai.geometry import Spacing
 from wsi_ai.messages import Endpoint
 from wsi_ai.values import ModelCard, RuntimeRequest
@@ -102,6 +103,20 @@ def devices(card: ModelCard) -> list[str]:
     """Kinds of device for which something is installed that runs the card's format, host first."""
     names = [name.partition(".") for name in _runtimes() if name.partition(".")[0] == card.format]
     return sorted((kind or _HOST for _, _, kind in names), key=lambda kind: (kind != _HOST, kind))
+
+
+def devices_asked(said: str) -> list[str]:
+    """The devices that ``--device`` names: with commas between, or a kind that stands for all of
+    its devices (``cuda``).  Raises InputError."""
+    names = [name.strip() for name in said.split(",")]
+    if "" in names or ("auto" in names and len(names) > 1):
+        raise InputError(f"--device {said}: name a device, or several with commas between")
+    counts = {point.name: point for point in entry_points(group="wsi_ai.devices")}
+    found: list[str] = []
+    for name in names:
+        several = int(counts[name].load()()) if name in counts else 1
+        found += [f"{name}:{n}" for n in range(several)] if several > 1 else [name]
+    return found
 
 
 def _open(card: ModelCard, request: RuntimeRequest, device: str) -> Runtime:

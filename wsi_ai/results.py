@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.contracts import Post
+from wsi_ai.efficiency import Stage, of_slide
 from wsi_ai.errors import OutputError, Unsent
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import fresh_folder
@@ -41,6 +42,8 @@ class Run:
     """When the flag was raised, if that was before the slide was through."""
     formats: tuple[str, ...] = ()
     """What is written beside the usual, of ``FORMATS``."""
+    changes: tuple[str, ...] = ()
+    """What had to be done so that the device could go on."""
 
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
@@ -117,6 +120,7 @@ def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
         "model": model_record(flag.model),
         "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
+        "device_changes": list(run.changes),
         "asked": dict(run.asked),
         f"{flag.model.cell_name}s": {
             "planned": flag.planned,
@@ -146,8 +150,9 @@ def slide_record(slide: SlideInfo) -> dict[str, Any]:
 
 def timing_record(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
     """Seconds since the run began, so that its slides can be laid beside each other."""
-    inference = sum(end - start for stage, start, end in clock.spans if stage == "inference")
-    waited = clock.waited.get("tiles", 0.0)
+    timing = clock.timing()
+    flow, found = timing.tiles, of_slide(timing)
+    shares = {stage: busy / found.wall_s for stage, busy in found.busy_s.items()} if found else {}
     return {
         "spans": [
             {"stage": stage, "start_s": round(start, 3), "end_s": round(end, 3)}
@@ -155,9 +160,17 @@ def timing_record(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
         ],
         "to_flag_s": round((early_s or clock.now()) - clock.spans[0][1], 3),
         "to_finish_s": round(clock.now() - clock.spans[0][1], 3),
-        "inference_waited_for_tiles_s": round(waited, 3),
-        "inference_busy_share": round(1 - waited / inference, 4) if inference else None,
+        "inference_waited_for_tiles_s": round(flow.waited_s, 3) if flow else None,
+        "reading_was_busy_s": round(flow.busy_s, 3) if flow else None,
+        "inference_busy_share": _share(shares.get(Stage.INFERENCE)),
+        "reading_busy_share": _share(shares.get(Stage.READING)),
+        "pipeline_efficiency": _share(found.share if found else None),
+        "limit": found.limit.value if found else None,
     }
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None else round(min(1.0, value), 4)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from wsi_ai import record
 from wsi_ai.contracts import Slide, Watcher
+from wsi_ai.job import SlideJob
 from wsi_ai.outcomes import Outcome
-from wsi_ai.work import SlideJob, SlideWork
+from wsi_ai.work import SlideWork
 
 
 class Silent:
@@ -20,6 +21,9 @@ class Silent:
     def planned(self, tiles: int, done: int) -> None: ...
     def passed(self, done: int) -> None: ...
 
+    def beside(self) -> "Silent":
+        return self
+
 
 @dataclass(slots=True)
 class Party:
@@ -27,6 +31,14 @@ class Party:
 
     path: Path
     jobs: list[SlideJob]
+    number: int = 0
+    """In a run of several processes."""
+
+    @property
+    def told(self) -> bool:
+        """Whether every model has its outcome: else the run was stopped, or another device takes
+        the slide."""
+        return all(job.outcome is not None for job in self.jobs)
 
     @property
     def outcomes(self) -> list[Outcome]:
@@ -41,8 +53,8 @@ class PartyWork:
     works: Sequence[SlideWork]
     watch: Watcher
 
-    def party(self, slide: Path) -> Party:
-        return Party(slide, [SlideJob(slide) for _ in self.works])
+    def party(self, slide: Path, number: int = 0) -> Party:
+        return Party(slide, [SlideJob(slide) for _ in self.works], number)
 
     def prepare(self, party: Party) -> Party:
         for work, job in zip(self.works, party.jobs, strict=True):
@@ -79,7 +91,7 @@ class PartyWork:
         groups: dict[str, list[tuple[SlideWork, SlideJob]]] = {}
         for work, job in zip(self.works, party.jobs, strict=True):
             plan = record.plan_digest(job.prepared.plan) if job.prepared else "none"
-            if job.outcome is None:
+            if not job.over:
                 groups.setdefault(plan, []).append((work, job))
         return list(groups.values())
 

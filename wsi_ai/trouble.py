@@ -14,20 +14,23 @@ class Trouble:
     """Why a step did not end well."""
 
     reason: str
-    passing: bool = False
-    """It says nothing of the slide: another run is at work on it, or the user ended this one."""
+    error: Exception
+
+    @property
+    def passing(self) -> bool:
+        """It says nothing of the slide: another run is at work on it, or the user ended this
+        one."""
+        return isinstance(self.error, Busy | Stopped)
 
 
 def trouble_in(step: Callable[[], None]) -> Trouble | None:
     """``None`` where there was none."""
     try:
         step()
-    except (Busy, Stopped) as error:
-        return Trouble(str(error), passing=True)
     except WsiAiError as error:
-        return Trouble(str(error))
+        return Trouble(str(error), error)
     except Exception as error:
         log.debug("a slide failed", exc_info=True)
         kind = type(error).__name__
-        return Trouble(f"internal error {kind}; please report it with --verbose")
+        return Trouble(f"internal error {kind}; please report it with --verbose", error)
     return None

@@ -194,6 +194,9 @@ class TileBatch:
     pixels: Pixels
     recolour: Recolour | None = None
     """What is left to do to the pixels, where they are: the runtime's first step."""
+    read: tuple[float, float] | None = None
+    """From when to when it was being read, on ``time.perf_counter()``; ``None`` where that is not
+    known."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:

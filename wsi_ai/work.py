@@ -8,8 +8,8 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,14 +17,16 @@ from typing import Any
 
 from wsi_ai import record
 from wsi_ai.contracts import Post, Slide, Watcher
-from wsi_ai.errors import OutputError, SlideError, Stopped, Unsent
+from wsi_ai.engine import Engine
+from wsi_ai.errors import Busy, DeviceError, OutputError, SlideError, Stopped, Unsent
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
+from wsi_ai.job import SlideJob, Stoppable
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance, told_model
-from wsi_ai.pipeline import Assessment, Pipeline, Prepared
+from wsi_ai.pipeline import Pipeline, Prepared
 from wsi_ai.readers.headers import case_header
 from wsi_ai.results import Run, finished, write_results
 from wsi_ai.settings import Policy
@@ -37,31 +39,21 @@ log = logging.getLogger(__name__)
 _THROUGH = object()
 
 
-@dataclass(slots=True)
-class SlideJob:
-    """What the steps hand on.  It ends with an outcome, and then nothing is held."""
+Elsewhere = Callable[[Path, str], bool]
+"""Takes a slide whose device failed, for this reason, to another device; false where there is
+none."""
 
-    path: Path
-    held: ExitStack = field(default_factory=ExitStack)
-    """The open slide, the claim on its place, the canvas."""
-    clock: Stopwatch = field(default_factory=lambda: Stopwatch(time.perf_counter()))
-    started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    info: SlideInfo | None = None
-    identity: Identity | None = None
-    folder: Path = field(default_factory=Path)
-    asked: dict[str, Any] = field(default_factory=dict)
-    prepared: Prepared | None = None
-    assessment: Assessment | None = None
-    early_s: float | None = None
-    """When the flag was raised, on the run's clock, if that was before the slide was through."""
-    outcome: Outcome | None = None
+
+def nowhere_else(slide: Path, reason: str) -> bool:
+    """There is no other device."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
 class SlideWork:
     """All that the slides of one run share."""
 
-    pipeline: Pipeline
+    engine: Engine
     policy: Policy
     out: Path
     open_slide: Callable[[Path], AbstractContextManager[Slide]]
@@ -69,16 +61,17 @@ class SlideWork:
     cases: Cases
     post: Post
     formats: tuple[str, ...] = ()
+    elsewhere: Elsewhere = nowhere_else
+    epoch: float = field(default_factory=time.perf_counter)
     _stop: threading.Event = field(default_factory=threading.Event)
-    _epoch: float = field(default_factory=time.perf_counter)
 
     def prepare(self, job: SlideJob) -> SlideJob:
         """Open, look, plan; or see that the answer is there already."""
-        return self._step(job, self._prepare)
+        return self._step(job, self._prepare, "opening")
 
     def read_ahead(self, job: SlideJob) -> SlideJob:
         """Begin to read the tiles that are still to be inferred."""
-        return self._step(job, self._read_ahead)
+        return self._step(job, self._read_ahead, "first tiles")
 
     def inferring(self, job: SlideJob, watch: Watcher) -> Iterator[None]:
         """Infer, one turn a batch, so that models may take turns."""
@@ -88,57 +81,69 @@ class SlideWork:
             nonlocal going
             going = next(steps, _THROUGH) is not _THROUGH
 
-        while going and job.outcome is None:
-            self._step(job, go_on)
+        while going and not job.over:
+            self._step(job, go_on, "inference")
             yield
 
     def publish(self, job: SlideJob) -> SlideJob:
-        return self._step(job, self._publish)
+        return self._step(job, self._publish, "writing")
 
     def stop(self) -> None:
         """End what is under way soon; what was inferred is kept for the next run."""
         self._stop.set()
 
-    def _step(self, job: SlideJob, step: Callable[[SlideJob], None]) -> SlideJob:
-        """Whatever goes wrong is this slide's own reason."""
-        if job.outcome is not None:
+    def _step(self, job: SlideJob, step: Callable[[SlideJob], None], stage: str) -> SlideJob:
+        """Whatever goes wrong is this slide's own reason, and the time since the last lap went to
+        ``stage``."""
+        if job.over:
             return job
 
         def attempt() -> None:
             self._go_on()
             step(job)
 
-        return self._ended(job, trouble_in(attempt))
-
-    def _ended(self, job: SlideJob, trouble: Trouble | None) -> SlideJob:
-        """Once there is an outcome, nothing is held."""
-        if trouble is not None or job.outcome is not None:
-            job.held.close()
-        if trouble is not None and trouble.passing:
-            job.outcome = self._untold(job, trouble.reason, None)
-        elif trouble is not None:
-            failures = Failures(self.pipeline.runtime.card, self.policy, self.out, self.post)
-            job.outcome = failures.record(job.path, trouble.reason, job.identity, job.info)
+        trouble = trouble_in(attempt)
+        if trouble is not None:
+            self._ended(job, trouble, stage)
         return job
+
+    def _ended(self, job: SlideJob, trouble: Trouble, stage: str) -> None:
+        lost = isinstance(trouble.error, DeviceError)
+        if isinstance(trouble.error, Busy):
+            job.end(self._untold(job, trouble.reason, None))
+        elif isinstance(trouble.error, Stopped) or (
+            lost and self.elsewhere(job.path, trouble.reason)
+        ):
+            job.end()
+        else:
+            self._fail(job, trouble.reason, stage)
+
+    def _fail(self, job: SlideJob, reason: str, stage: str) -> None:
+        job.held.close()
+        info = job.slide.info if job.slide else None
+        failures = Failures(self.engine.card, self.policy, self.out, self.post)
+        outcome = failures.record(job.path, reason, job.identity, info)
+        job.clock.lap(stage)
+        job.end(outcome)
 
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise Stopped("the run was stopped")
 
     def _prepare(self, job: SlideJob) -> None:
-        job.started, job.clock = datetime.now(UTC), Stopwatch(self._epoch)
+        job.started, job.clock = datetime.now(UTC), Stopwatch(self.epoch)
         job.identity = self.cases.identity_of(job.path)
-        slide = job.held.enter_context(self.open_slide(job.path))
-        job.info = slide.info
+        slide = job.slide = job.held.enter_context(self.open_slide(job.path))
         self._identify(job)
-        job.folder = folder_for(self.out, slide.info, self.pipeline.runtime.card)
-        job.asked = self._asked(slide.info, job.identity)
+        job.folder = folder_for(self.out, slide.info, self.engine.card)
+        job.turn, pipeline = self.engine.current()
+        job.asked = self._asked(slide.info, job.identity, pipeline)
         job.clock.lap("opening")
         job.held.enter_context(claimed(job.folder))
         if not self.force and (flag := finished(job.folder, record.digest(job.asked))):
-            job.outcome = self._known(job, flag)
+            job.end(self._known(job, flag))
             return
-        made = self.pipeline.prepare(slide, lambda plan: self._canvas(job, plan), job.clock)
+        made = pipeline.prepare(slide, lambda plan: self._canvas(job, plan, pipeline), job.clock)
         if isinstance(made, Prepared):
             job.prepared = made
             job.held.callback(made.close)
@@ -155,10 +160,12 @@ class SlideWork:
             return self._untold(job, told, job.folder)
         return outcome_of(job.path, flag, job.folder, fresh=False)
 
-    def _untold(self, job: SlideJob, reason: str, folder: Path | None) -> Outcome:
-        """Of which no flag says anything new."""
-        model = told_model(self.pipeline.runtime.card)
-        return Outcome(job.path, Level.NOT_ASSESSED, reason, folder, fresh=False, model=model)
+    def _untold(
+        self, job: SlideJob, reason: str, folder: Path | None, *, fresh: bool = False
+    ) -> Outcome:
+        """Of which no flag that was sent says anything new."""
+        model = told_model(self.engine.card)
+        return Outcome(job.path, Level.NOT_ASSESSED, reason, folder, fresh=fresh, model=model)
 
     def _identify(self, job: SlideJob) -> None:
         """Whose slide it is, by all that is known; raises IdentityInDoubt, or SlideError where the
@@ -166,23 +173,57 @@ class SlideWork:
         job.identity = None
         claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
         job.identity = agreed(claims)
-        if stopped := scope_complaint(job.identity, self.pipeline.runtime.card):
+        if stopped := scope_complaint(job.identity, self.engine.card):
             raise SlideError(stopped)
 
     def _read_ahead(self, job: SlideJob) -> None:
         if job.prepared is not None:
+            job.clock.began()
             job.prepared = job.prepared.read_ahead()
+            job.clock.lap("first tiles")
 
     def _infer(self, job: SlideJob, watch: Watcher) -> Iterator[None]:
         job.clock.lap("queue")
-        if job.prepared is not None:
-            job.assessment = yield from self.pipeline.inferring(
+        while job.prepared is not None and job.assessment is None:
+            if failed := (yield from self._attempt(job, watch)):
+                job.clock.lap("inference")
+                job.changes.append(self.engine.answer(failed))
+        job.prepared = None
+
+    def _attempt(self, job: SlideJob, watch: Watcher) -> Generator[None, None, DeviceError | None]:
+        """Infer what is left.  The device's error comes back without what it held in memory."""
+        turn, pipeline = self.engine.current()
+        if turn != job.turn:
+            self._start_again(job, pipeline)
+            job.turn = turn
+        if job.prepared is None:
+            raise ValueError("a slide came to be inferred unprepared")
+        if job.resumed is None:
+            job.resumed = min(job.prepared.canvas.done, len(job.prepared.plan))
+        try:
+            made = yield from pipeline.inferring(
                 job.prepared,
-                _Stoppable(watch, self._go_on),
+                Stoppable(watch, self._go_on),
                 job.clock,
                 lambda flag: self._raise_early(job, flag),
             )
-        job.prepared = None
+        except DeviceError as error:
+            return type(error)(str(error))
+        job.assessment = dataclasses.replace(made, resumed=min(made.resumed, job.resumed))
+        return None
+
+    def _start_again(self, job: SlideJob, pipeline: Pipeline) -> None:
+        """For another runtime than the one that it was prepared for; what that one has inferred
+        stays where the two are of one kind."""
+        if job.prepared is None or job.slide is None:
+            return
+        job.prepared.close()
+        job.prepared.canvas.close()
+        job.asked = self._asked(job.slide.info, job.identity, pipeline)
+        canvas = self._canvas(job, job.prepared.plan, pipeline)
+        job.prepared = pipeline.start_again(job.slide, job.prepared, canvas)
+        job.held.callback(job.prepared.close)
+        job.clock.lap("another device")
 
     def _raise_early(self, job: SlideJob, flag: Flag) -> None:
         """Where it cannot be kept the slide goes on: its final flag will be tried."""
@@ -192,74 +233,58 @@ class SlideWork:
         except OutputError as error:
             log.error("an early flag was not sent: %s; the final one will be", error)  # noqa: TRY400
         else:
-            job.early_s = at
+            job.early_s = job.early_s or at
 
     def _publish(self, job: SlideJob) -> None:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
+        job.clock.lap("queue")
         origin, question = self._provenance(job), record.digest(job.asked)
         run = Run(
-            origin,
-            question,
-            job.asked,
-            job.clock,
+            provenance=origin,
+            question=question,
+            asked=job.asked,
+            clock=job.clock,
             failed=False,
             early_s=job.early_s,
             formats=self.formats,
+            changes=tuple(job.changes),
         )
         whose = identified(job.assessment.flag, job.identity)
         assessment = dataclasses.replace(job.assessment, flag=whose)
         try:
             flag = write_results(job.folder, assessment, run, self.post)
         except Unsent as error:
-            told = self._untold(job, str(error), job.folder)
-            job.outcome = dataclasses.replace(told, fresh=True)
+            job.clock.lap("writing")
+            job.end(self._untold(job, str(error), job.folder, fresh=True))
             return
         shutil.rmtree(hidden(job.folder, "kept"), ignore_errors=True)
-        job.outcome = outcome_of(job.path, flag, job.folder, fresh=True)
+        job.clock.lap("writing")
+        job.end(outcome_of(job.path, flag, job.folder, fresh=True))
 
     def _provenance(self, job: SlideJob) -> Provenance:
-        question = record.digest(job.asked)
-        return provenance(self.pipeline.runtime.description, question, job.started)
+        return provenance(job.asked["runtime"], record.digest(job.asked), job.started)
 
-    def _canvas(self, job: SlideJob, plan: TilePlan) -> Canvas:
+    def _canvas(self, job: SlideJob, plan: TilePlan, pipeline: Pipeline) -> Canvas:
         """Of these very tiles by this very model; policies may differ."""
-        size = self.pipeline.source.batch_size
-        about = {**job.asked, "policy": None, "identity": None, "batch": size}
-        about["plan"] = record.plan_digest(plan)
+        about = {**job.asked, "policy": None, "identity": None, "plan": record.plan_digest(plan)}
+        size = pipeline.source.batch_size
         keep = Keep(hidden(job.folder, "kept"), record.digest(about), size)
-        card = self.pipeline.runtime.card
-        canvas = open_canvas(plan, card, keep, self.pipeline.aggregate)
+        canvas = open_canvas(plan, pipeline.runtime.card, keep, pipeline.aggregate)
         return job.held.enter_context(closing(canvas))
 
-    def _asked(self, slide: SlideInfo, identity: Identity | None) -> dict[str, Any]:
+    def _asked(
+        self, slide: SlideInfo, identity: Identity | None, pipeline: Pipeline
+    ) -> dict[str, Any]:
         """Everything that the answer depends on."""
         return {
             "identity": dataclasses.asdict(identity) if identity else None,
             "slide": slide.fingerprint,
             "reader": slide.reader,
             "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,
-            "model": record.model_record(self.pipeline.runtime.card),
+            "model": record.model_record(pipeline.runtime.card),
             "policy": self.policy.as_dict(),
-            "runtime": self.pipeline.runtime.description,
+            "runtime": pipeline.runtime.description,
             "software": record.software(),
             **({"formats": list(self.formats)} if self.formats else {}),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class _Stoppable:
-    """A watcher that ends the slide at hand once the run is to stop."""
-
-    watch: Watcher
-    go_on: Callable[[], None]
-
-    def started(self, slide: Path) -> None:
-        self.watch.started(slide)
-
-    def planned(self, tiles: int, done: int) -> None:
-        self.watch.planned(tiles, done)
-
-    def passed(self, done: int) -> None:
-        self.go_on()
-        self.watch.passed(done)

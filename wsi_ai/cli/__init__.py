@@ -42,7 +42,12 @@ def _root(
 
 @app.command()
 def run(
-    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
+    slides: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SLIDES...", help="Slides; folders of them; a .csv or .txt that lists them."
+        ),
+    ],
     model: Annotated[
         list[Path],
         typer.Option(
@@ -58,7 +63,10 @@ def run(
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, openvino, cuda, or cuda:1 and so on.")
+        str,
+        typer.Option(
+            help="auto, cpu, openvino; cuda is every one there is, cuda:1 or cuda:0,cuda:2 some."
+        ),
     ] = "auto",
     precision: Annotated[
         Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
@@ -159,6 +167,17 @@ def compare_readers(
     """
     command = import_module("wsi_ai.cli.compare_readers")
     raise typer.Exit(command.compare(slide, model, readers, mpp))
+
+
+@app.command()
+def timeline(
+    run: Annotated[Path, typer.Argument(metavar="OUT", help="Of a run; or OUT/runs/….json.")],
+    to: Annotated[
+        Path | None, typer.Option(help="The picture; by default beside the run's record.")
+    ] = None,
+) -> None:
+    """Draw the last run's stages over time, as a PNG."""
+    raise typer.Exit(import_module("wsi_ai.cli.timeline").timeline(run, to))
 
 
 @app.command()

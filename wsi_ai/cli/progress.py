@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -55,35 +56,40 @@ class _Rate(ProgressColumn):
 
 
 class Bar:
-    """One bar, for the slide at hand."""
+    """One bar, for the slide at hand on one device."""
 
-    def __init__(self, bar: Progress, of: int) -> None:
-        self._bar, self._of, self._number = bar, of, 0
+    def __init__(self, bar: Progress, of: int, numbers: Iterator[int] | None = None) -> None:
+        self._bar, self._of, self._numbers, self._text = bar, of, numbers or count(1), ""
         self._task = bar.add_task("", total=None, visible=False)
 
     def started(self, slide: Path) -> None:
-        self._number += 1
-        text = f"{self._number}/{self._of} {slide.name}: looking"
-        self._bar.reset(self._task, total=None, description=text, visible=True)
+        self._text = f"{next(self._numbers)}/{self._of} {slide.name}"
+        looking = f"{self._text}: looking"
+        self._bar.reset(self._task, total=None, description=looking, visible=True)
 
     def planned(self, tiles: int, done: int) -> None:
-        text = self._bar.tasks[0].description.replace(": looking", "")
-        self._bar.reset(self._task, total=tiles, completed=done, description=text)
+        self._bar.reset(self._task, total=tiles, completed=done, description=self._text)
 
     def passed(self, done: int) -> None:
         self._bar.update(self._task, completed=done)
+
+    def beside(self) -> "Bar":
+        return Bar(self._bar, self._of, self._numbers)
 
 
 class Lines:
     """A line now and then, for logs: so it numbers the slides and does not name them."""
 
-    def __init__(self, stream: TextIO, unit: str, of: int) -> None:
+    def __init__(
+        self, stream: TextIO, unit: str, of: int, numbers: Iterator[int] | None = None
+    ) -> None:
         self._stream, self._unit, self._of = stream, unit, of
+        self._numbers = numbers or count(1)
         self._number, self._total, self._resumed = 0, 0, 0
         self._start = self._last = 0.0
 
     def started(self, slide: Path) -> None:
-        self._number += 1
+        self._number = next(self._numbers)
 
     def planned(self, tiles: int, done: int) -> None:
         self._total, self._resumed = tiles, done
@@ -102,6 +108,9 @@ class Lines:
             f"{done}/{self._total} {self._unit}, {rate:.0f} {self._unit}/s,"
             f" {left_s // 60}:{left_s % 60:02d} left"
         )
+
+    def beside(self) -> "Lines":
+        return Lines(self._stream, self._unit, self._of, self._numbers)
 
     def _say(self, text: str) -> None:
         print(f"slide {self._number}/{self._of}: {text}", file=self._stream, flush=True)

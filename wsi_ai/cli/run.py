@@ -5,15 +5,16 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from wsi_ai.app import Outcome, RunOptions, make_folder, run_slides
+from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
 from wsi_ai.cli.delivery import service
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
+from wsi_ai.runs import by_device, together
 from wsi_ai.values import Precision
 
 __all__ = ["Precision", "RunOptions", "run"]
@@ -33,8 +34,8 @@ class Sending:
 
 
 def run(
-    slides: list[Path],
-    models: list[Path],
+    slides: Sequence[Path],
+    models: Sequence[Path],
     out: Path,
     options: RunOptions,
     sending: Sending,
@@ -43,15 +44,19 @@ def run(
     """Run, tell, and return the exit status."""
     level = logging.DEBUG if verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
-    counts = dict.fromkeys(Level, 0)
+    counts, outcomes = dict.fromkeys(Level, 0), list[Outcome]()
     try:
+        found = find_slides(slides, out)
+        _tell_found(found, slides)
+        options = replace(options, mpp_of=found.mpp)
         with (
             _posting(sending, out) as post,
-            progress_for(sys.stderr, "tiles", len(slides)) as progress,
+            progress_for(sys.stderr, "tiles", len(found.slides)) as progress,
         ):
-            for outcome in run_slides(slides, models, out, options, progress, post):
+            for outcome in run_slides(found.slides, models, out, options, progress, post):
                 print(_told(outcome, several=len(models) > 1), flush=True)
                 counts[outcome.level] += 1
+                outcomes.append(outcome)
     except WsiAiError as error:
         print(f"wsi-ai: {error}", file=sys.stderr)
         return _USAGE
@@ -59,6 +64,8 @@ def run(
         print("wsi-ai: stopped; the same command goes on from here", file=sys.stderr)
         return _INTERRUPTED
     print(_summary(counts, len(models)))
+    if told := _limit(outcomes):
+        print(told)
     return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
 
 
@@ -79,6 +86,27 @@ def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
     if unsendable:
         told = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
         print(f"wsi-ai: {unsendable} flags were not sent: {told}", file=sys.stderr)
+
+
+def _tell_found(found: Inputs, named: Sequence[Path]) -> None:
+    if found.passed_over:
+        count, kinds = len(found.passed_over), found.passed_over_by_kind()
+        print(f"wsi-ai: passed over {count} that are no slides: {kinds}", file=sys.stderr)
+    if len(found.slides) != len(named):
+        print(f"wsi-ai: {len(found.slides)} slides to run", file=sys.stderr)
+
+
+def _limit(outcomes: Sequence[Outcome]) -> str:
+    """Which stage was the limit; nothing where nothing was inferred."""
+    if not any(outcome.timing and outcome.timing.tiles for outcome in outcomes):
+        return ""
+    devices = by_device(outcomes)
+    all_in_all = together(devices.values())
+    wall_s = max(one.wall_s for one in devices.values())
+    return (
+        f"{wall_s:.1f} s after start-up; the limit was {all_in_all.limit},"
+        f" busy {all_in_all.share:.0%} of that time"
+    )
 
 
 def _told(outcome: Outcome, *, several: bool) -> str:

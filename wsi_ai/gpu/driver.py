@@ -32,6 +32,17 @@ def open_driver(load: Load = ctypes.CDLL) -> Any:
     return driver
 
 
+def count_devices(load: Load = ctypes.CDLL) -> int:
+    """How many there are; 0 where there is no driver, or it does not start."""
+    try:
+        driver = open_driver(load)
+    except DeviceError:
+        return 0
+    devices = ctypes.c_int()
+    driver.cuDeviceGetCount(ctypes.byref(devices))
+    return devices.value
+
+
 def check_driver(driver: Any, built_for: str, index: int) -> None:
     """Raises DeviceError where the driver is older than the CUDA version that a library was
     ``built_for``, or has no device of that index."""

@@ -1,9 +1,9 @@
 """What has been inferred so far, kept on disk batch by batch, so that a killed run goes on.
 
 The file: a header of 32 bytes (SHA-256 of what the run was asked), then records.  A record is six
-little-endian uint32 (number; tiles and up to three more axes of their scores, 0 where there is no
-such axis; CRC-32 of all else), the tiles' positions as int64 and their scores as float32.  A record
-that is cut short or does not match its CRC ends the file.
+little-endian uint32 (tiles of the plan that have passed with it; tiles and up to three more axes of
+their scores, 0 where there is no such axis; CRC-32 of all else), the tiles' positions as int64 and
+their scores as float32.  A record that is cut short or does not match its CRC ends the file.
 """
 
 import math
@@ -43,8 +43,8 @@ class Journal:
 
     @property
     def done(self) -> int:
-        """Tiles of the plan that have passed: where to go on reading.  A whole number of
-        batches, or all."""
+        """Tiles of the plan that have passed: where to go on reading.  Or more than all, where the
+        last batch was a short one."""
         return self._done
 
     def recover(self, replay: Callable[[Predictions], None]) -> None:
@@ -52,10 +52,10 @@ class Journal:
         self._file.seek(0)
         end = len(self._question)
         if self._file.read(end) == self._question:
-            for batch in self._records():
+            for passed, batch in self._records():
                 replay(batch)
                 end = self._file.tell()
-                self._done += self._batch_size
+                self._done = passed
         else:
             self._file.truncate(0)
             self._write(self._question)
@@ -64,15 +64,16 @@ class Journal:
     def kept(self) -> Iterator[Predictions]:
         """All that it holds, read from the disk one by one; not while ``append`` is called."""
         self._file.seek(len(self._question))
-        return self._records()
+        return (batch for _, batch in self._records())
 
     def append(self, batch: Predictions) -> None:
         """It is on its way to the disk when this returns."""
         body = batch.index.astype("<i8").tobytes() + batch.scores.astype("<f4").tobytes()
         axes = (*batch.scores.shape, *(0,) * (_AXES - batch.scores.ndim))
-        head = struct.pack("<5I", self._done // self._batch_size, *axes)
+        passed = self._done + self._batch_size
+        head = struct.pack("<5I", passed, *axes)
         self._write(head + struct.pack("<I", zlib.crc32(head + body)) + body)
-        self._done += self._batch_size
+        self._done = passed
 
     def close(self) -> None:
         self._file.close()
@@ -85,22 +86,21 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _records(self) -> Iterator[Predictions]:
-        """The intact records, up to the first that is not."""
-        expected = 0
+    def _records(self) -> Iterator[tuple[int, Predictions]]:
+        """The intact records, up to the first that is not, and how many tiles passed with each."""
+        before = 0
         while len(head := self._file.read(_HEAD.size)) == _HEAD.size:
-            number, tiles, *axes, crc = _HEAD.unpack(head)
+            passed, tiles, *axes, crc = _HEAD.unpack(head)
             shape = (tiles, *(axis for axis in axes if axis))
-            wrong = number != expected or tiles > self._batch_size
-            if wrong or math.prod(shape) > _MOST_NUMBERS:
+            if passed <= before + max(0, tiles - 1) or math.prod(shape) > _MOST_NUMBERS:
                 return
             body = self._file.read(tiles * 8 + math.prod(shape) * 4)
             if zlib.crc32(head[:-4] + body) != crc:
                 return
             index = np.frombuffer(body, "<i8", tiles).astype(np.int64)
             scores = np.frombuffer(body, "<f4", offset=8 * tiles).reshape(shape)
-            yield Predictions(self._slide_id, index, scores.astype(np.float32))
-            expected += 1
+            yield passed, Predictions(self._slide_id, index, scores.astype(np.float32))
+            before = passed
 
     def _write(self, data: bytes) -> None:
         try:

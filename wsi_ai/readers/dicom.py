@@ -19,9 +19,9 @@ from wsi_ai.readers.fingerprint import fingerprint
 from wsi_ai.readers.stored import StoredSlide
 from wsi_ai.values import SlideInfo
 
-_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _MOST_FILES = 1000
-_DAMAGE = (  # what pydicom raises on damaged headers
+DAMAGE = (  # what pydicom raises on damaged headers
     ArithmeticError,
     BytesLengthException,
     InvalidDicomError,
@@ -64,7 +64,7 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
     try:
         levels = _levels(_instances(named, beside))
         return _open(named.stem if path.is_file() else path.name, levels, spacing)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise SlideError(
             f"the DICOM header is damaged ({type(error).__name__}); copy the file again"
         ) from None
@@ -72,16 +72,16 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
 
 def _files(path: Path) -> tuple[Path, list[Path]]:
     """The DICOM file that was meant, and all those beside it."""
-    if path.is_file() and not _is_dicom(path):
+    if path.is_file() and not is_dicom(path):
         raise UnknownFormat("not a DICOM file")
     folder = path if path.is_dir() else path.parent
-    beside = [p for p in sorted(folder.glob("*"))[:_MOST_FILES] if _is_dicom(p)]
+    beside = [p for p in sorted(folder.glob("*"))[:_MOST_FILES] if is_dicom(p)]
     if not beside:
         raise UnknownFormat("there is no DICOM file here")
     return (path if path.is_file() else beside[0]), beside
 
 
-def _is_dicom(path: Path) -> bool:
+def is_dicom(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -91,14 +91,14 @@ def _is_dicom(path: Path) -> bool:
 def _instances(named: Path, beside: list[Path]) -> list[_Instance]:
     """The image files of one series, the named one first; the same instance only once."""
     first = pydicom.dcmread(named, stop_before_pixels=True)
-    if first.SOPClassUID != _WHOLE_SLIDE:
+    if first.SOPClassUID != WHOLE_SLIDE:
         raise SlideError(f"a DICOM file, but no whole-slide image: {first.SOPClassUID.name}")
     found: dict[str, _Instance] = {}
     for path in (named, *(p for p in beside if p != named)):
         wanted = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImageType"]
         brief = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
         ours = brief.get("SeriesInstanceUID") == first.SeriesInstanceUID
-        if ours and brief.SOPClassUID == _WHOLE_SLIDE and "VOLUME" in brief.ImageType:
+        if ours and brief.SOPClassUID == WHOLE_SLIDE and "VOLUME" in brief.ImageType:
             found.setdefault(str(brief.SOPInstanceUID), _read(path))
     if not found:
         raise SlideError(f"no image of the tissue, only {' '.join(first.ImageType[2:3])}")

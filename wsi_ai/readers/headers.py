@@ -4,13 +4,17 @@ from pathlib import Path
 
 import openslide
 
+from wsi_ai.readers.dicom import is_dicom
+
 _PREFIX = "dicom."
 _WANTED = "AccessionNumber", "ContainerIdentifier"
 
 
 def case_header(path: Path) -> dict[str, str]:
-    """The header's own words by keyword, of what tells whose slide it is; empty where the file is
-    no DICOM slide, or says nothing."""
+    """The header's own words by keyword, of what tells whose slide it is; empty where the file, or
+    the first in a folder, is no DICOM slide, or says nothing."""
+    if path.is_dir():
+        path = next((file for file in sorted(path.iterdir()) if is_dicom(file)), path)
     try:
         if openslide.OpenSlide.detect_format(path) != "dicom":
             return {}

@@ -41,6 +41,8 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
     Raises UnknownFormat for what is not laid out as tiles in a known way, SlideError for what is
     damaged.
     """
+    if path.is_dir():
+        raise UnknownFormat("a folder, not a TIFF file")
     digest = fingerprint(path)
     try:
         with tifffile.TiffFile(path, is_ndpi=is_ndpi(path)) as tiff:

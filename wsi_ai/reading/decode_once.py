@@ -40,6 +40,7 @@ class DecodeOnce:
     ) -> None:
         self._fetch, self._grid, self._easel = fetch, grid, easel
         self._placement, self._batch_size = placement, batch_size
+        self._progress = Progress(1)
         self._seams = Seams(grid.tile)
         self._pull = threading.Lock()
         self._chapters: dict[int, Chapter] = {}
@@ -49,7 +50,7 @@ class DecodeOnce:
         for ``depth`` batches, and stay there until the next turn.  Yields which tiles could not be
         read, and why.  At most ``seams`` stored tiles wait for a later batch.
         """
-        progress = Progress(depth)
+        progress = self._progress = Progress(depth)
 
         def stop() -> None:
             progress.stop()
@@ -69,6 +70,10 @@ class DecodeOnce:
                     worker.result()
             finally:
                 stop()
+
+    def span(self, batch: int) -> tuple[float, float]:
+        """From when to when the batch of this turn was read, on ``time.perf_counter()``."""
+        return self._progress.span(batch)
 
     def _work(self, progress: Progress, seams: int) -> Iterator[Work]:
         """In order.  Waits, before the first job of a batch, for its buffer."""

@@ -77,7 +77,7 @@ class HostTiles:
             if lost:
                 kept = ~np.isin(index - start, list(lost))
                 index, pixels = index[kept], pixels[kept]
-            yield TileBatch(plan.slide.slide_id, index, pixels)
+            yield TileBatch(plan.slide.slide_id, index, pixels, read=walk.span(turn))
 
 
 def fetcher(level: EncodedLevel) -> Fetch:

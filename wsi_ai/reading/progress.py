@@ -1,6 +1,7 @@
 """How far the batches have come: between the threads that fill them and the one that takes them."""
 
 import threading
+import time
 from collections.abc import Callable
 
 
@@ -15,6 +16,8 @@ class Progress:
         self._depth = depth
         self._taken = 0
         self._left: dict[int, int] = {}
+        self._began: dict[int, float] = {}
+        self._ended: dict[int, float] = {}
         self._stopped = False
         self._changed = threading.Condition()
 
@@ -26,12 +29,14 @@ class Progress:
         """``batch`` is complete after so many jobs."""
         with self._changed:
             self._left[batch] = jobs
+            self._began[batch] = self._ended[batch] = time.perf_counter()
             self._changed.notify_all()
 
     def job_done(self, batch: int) -> None:
         with self._changed:
             self._left[batch] -= 1
             if not self._left[batch]:
+                self._ended[batch] = time.perf_counter()
                 self._changed.notify_all()
 
     def take(self, batch: int) -> None:
@@ -41,6 +46,10 @@ class Progress:
             self._changed.notify_all()
         self._wait(lambda: self._left.get(batch) == 0)
         del self._left[batch]
+
+    def span(self, batch: int) -> tuple[float, float]:
+        """From when to when the batch that was taken last had jobs under way; asked once."""
+        return self._began.pop(batch), self._ended.pop(batch)
 
     def stop(self) -> None:
         with self._changed:

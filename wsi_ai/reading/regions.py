@@ -1,6 +1,7 @@
 """Tiles read one region at a time: works for every slide, and is the reference for faster ways."""
 
 import logging
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,12 +45,12 @@ class RegionTiles:
                 finish(pixels)
             return pixels
 
-        waiting: deque[list[tuple[int, Future[Tile]]]] = deque()
+        waiting: deque[_Chunk] = deque()
         with ThreadPoolExecutor(self.threads, "tiles") as pool:
             try:
                 for first in range(start, len(plan), self.batch_size):
                     chunk = range(first, min(first + self.batch_size, len(plan)))
-                    waiting.append([(i, pool.submit(read, i)) for i in chunk])
+                    waiting.append(_Chunk([(i, pool.submit(read, i)) for i in chunk]))
                     if len(waiting) > _AHEAD:
                         yield _collect(plan, waiting.popleft())
                 while waiting:
@@ -96,9 +97,27 @@ def _resize(pixels: Tile, width: int, height: int) -> Tile:
     return out
 
 
-def _collect(plan: TilePlan, chunk: list[tuple[int, Future[Tile]]]) -> TileBatch:
+class _Chunk:
+    """Tiles that are being read."""
+
+    def __init__(self, tiles: list[tuple[int, Future[Tile]]]) -> None:
+        self.tiles = tiles
+        self._began = self._ended = time.perf_counter()
+        for _, future in tiles:
+            future.add_done_callback(self._one_done)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """From when to when they were being read."""
+        return self._began, self._ended
+
+    def _one_done(self, future: Future[Tile]) -> None:
+        self._ended = time.perf_counter()
+
+
+def _collect(plan: TilePlan, chunk: _Chunk) -> TileBatch:
     index, tiles = [], []
-    for i, future in chunk:
+    for i, future in chunk.tiles:
         try:
             tiles.append(future.result())
             index.append(i)
@@ -106,4 +125,4 @@ def _collect(plan: TilePlan, chunk: list[tuple[int, Future[Tile]]]) -> TileBatch
             log.warning("left out tile %d of %s: %s", i, plan.slide.fingerprint[:8], error)
     side = plan.spec.size_px
     pixels = np.stack(tiles) if tiles else np.empty((0, side, side, 3), np.uint8)
-    return TileBatch(plan.slide.slide_id, np.array(index, np.int64), pixels)
+    return TileBatch(plan.slide.slide_id, np.array(index, np.int64), pixels, read=chunk.span)

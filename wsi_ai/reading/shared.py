@@ -33,7 +33,7 @@ class SharedTiles:
         """See ``contracts.TileSource``."""
         self._waiting = [entry for entry in self._waiting if not entry[2].begun]
         for other_slide, other, shared in self._waiting:
-            if other_slide is slide and _alike(other, plan):
+            if other_slide is slide and _alike(other, plan) and shared.suits(start):
                 return shared.branch(start)
         shared = _Pass(lambda first: self._source(slide, plan, first), self.batch_size)
         self._waiting.append((slide, plan, shared))
@@ -57,6 +57,10 @@ class _Pass:
     @property
     def begun(self) -> bool:
         return self._batches is not None
+
+    def suits(self, start: int) -> bool:
+        """Whether a batch begins there."""
+        return all((start - other.start) % self._batch_size == 0 for other in self._branches)
 
     def branch(self, start: int) -> "Branch":
         branch = Branch(self, start)

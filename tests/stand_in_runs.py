@@ -1,0 +1,164 @@
+"""Runs on stand-in devices: what a worker process needs lies here, where it can import it."""
+
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from wsi_ai.app import Silent
+from wsi_ai.assembly import Assembly, OpenRuntime, RunOptions
+from wsi_ai.errors import DeviceError, NoDevice, OutOfDeviceMemory
+from wsi_ai.identity import Cases
+from wsi_ai.line import through_stages
+from wsi_ai.outcomes import Outcome
+from wsi_ai.qc import QualityLimits
+from wsi_ai.results import NoPost
+from wsi_ai.settings import Policy
+from wsi_ai.testing import MEAN_CARD, MeanRuntime
+from wsi_ai.values import ModelCard, Precision, Predictions, RuntimeRequest, TileBatch
+
+SLOW_S = 0.15
+POLICY = Policy(quality=QualityLimits(focus_min=0, pen_max=1))
+
+
+def write_slide(path: Path, side: int = 512, seed: int = 0) -> Path:
+    """A tiled TIFF, pink all over, 0.5 µm/px."""
+    noise = np.random.default_rng(seed).integers(0, 40, (side, side, 3), np.uint8)
+    pixels = np.array([200, 80, 140], np.uint8) + noise
+    tifffile.imwrite(
+        path, pixels, tile=(64, 64), photometric="rgb", compression="deflate",
+        resolution=(20_000, 20_000), resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    return path
+
+
+class Trouble(MeanRuntime):
+    """A mean of red that fails in its own way."""
+
+    def __init__(self, card: ModelCard, request: RuntimeRequest, scratch: Path) -> None:
+        self.card, self.request, self.scratch = card, request, scratch
+        self.batch_size = request.batch_size or 16
+        self.description = f"mean of red/{request.device.partition(':')[0]}"
+
+    def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
+        for turn, batch in enumerate(batches):
+            self.before(turn, batch)
+            with (self.scratch / f"{batch.slide_id}.ran").open("a") as file:
+                file.write(f"{self.request.device} {os.getpid()} {len(batch.index)}\n")
+            yield from super().predict([batch])
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        """Nothing happens."""
+
+
+class Slow(Trouble):
+    """A device that takes its time for every batch."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        time.sleep(SLOW_S)
+
+
+class Together(Trouble):
+    """Waits until ``one`` and ``two`` both have a slide, so that neither can do all of them."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        (self.scratch / f"{self.request.device}.here").touch()
+        deadline = time.monotonic() + 120
+        while len(list(self.scratch.glob("*.here"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+class EndsOnce(Trouble):
+    """Its process is killed in the middle of the slide ``once``, the first time."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        mark = self.scratch / "killed"
+        if batch.slide_id == "once" and turn == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class EndsAlways(Trouble):
+    """Its process is killed in the middle of the slide ``always``."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        if batch.slide_id == "always" and turn == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class OneIsLost(Trouble):
+    """The device ``one`` opens once, and is lost with its first slide's second batch."""
+
+    def __init__(self, card: ModelCard, request: RuntimeRequest, scratch: Path) -> None:
+        super().__init__(card, request, scratch)
+        mark = self.scratch / "opened"
+        if self.request.device == "one" and mark.exists():
+            raise NoDevice("no device called one")
+        if self.request.device == "one":
+            mark.touch()
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        if self.request.device == "one" and turn == 1:
+            raise DeviceError("inference failed: the device fell off the bus")
+
+
+class Small(Trouble):
+    """A device whose memory holds four tiles, as it turns out with the second batch."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        if self.batch_size > 4 and turn == 1:
+            raise OutOfDeviceMemory("inference: out of memory on the device")
+
+
+class Tiny(Trouble):
+    """A device whose memory does not even hold one tile of the slide ``big``."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        if batch.slide_id == "big":
+            raise OutOfDeviceMemory("inference: out of memory on the device")
+
+
+class LostButHost(Trouble):
+    """Lost in the middle of the slide ``bad``, wherever it is but on the host."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        if self.request.device != "cpu" and batch.slide_id == "bad" and turn == 1:
+            raise DeviceError("inference failed: the device fell off the bus")
+
+
+def open_trouble(
+    kind: type[Trouble], scratch: Path, card: ModelCard, request: RuntimeRequest
+) -> Trouble:
+    return kind(card, request, scratch)
+
+
+def assembly(out: Path, kind: type[Trouble] = Trouble, device: str = "cpu") -> Assembly:
+    """Of a card without weights; ``out`` also takes notes of what ran where."""
+    out.mkdir(parents=True, exist_ok=True)
+    opened: OpenRuntime = partial(open_trouble, kind, out)
+    card = replace(MEAN_CARD, weights=out / "none.onnx")
+    options = RunOptions(device=device, precision=Precision.FP32)
+    return Assembly(POLICY, Cases(), out, options, (card,), opened)
+
+
+def run_here(
+    out: Path, kind: type[Trouble], slides: list[Path], device: str = "cpu"
+) -> list[Outcome]:
+    """On one device, in this process."""
+    work, refused = assembly(out, kind, device).work(Silent(), NoPost())
+    assert not refused
+    stages = work.prepare, work.infer, work.publish
+    line = through_stages([work.party(slide) for slide in slides], stages, work.stop)
+    return [outcome for party in line for outcome in party.outcomes]
+
+
+def ran(out: Path, slide: str) -> list[tuple[str, str, int]]:
+    """Device, process and tiles of each batch of the slide, as they went."""
+    lines = (out / f"{slide}.ran").read_text().splitlines()
+    return [(d, p, int(n)) for d, p, n in (line.split() for line in lines)]

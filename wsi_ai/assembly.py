@@ -1,0 +1,147 @@
+"""What one device needs to run slides, put together."""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from wsi_ai.contracts import Post, Runtime, Slide, TileSource, Watcher
+from wsi_ai.engine import Engine
+from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.geometry import Spacing
+from wsi_ai.identity import Cases, load_cases
+from wsi_ai.looking import Looker, LookOnce, look_at
+from wsi_ai.outcomes import Failures, Outcome
+from wsi_ai.parity import hold_to_golden
+from wsi_ai.pipeline import Pipeline
+from wsi_ai.reading import HostTiles, SharedTiles
+from wsi_ai.registry import open_aggregator, open_runtime, open_slide
+from wsi_ai.settings import Policy, load_policy
+from wsi_ai.together import OpenOnce, PartyWork
+from wsi_ai.values import ModelCard, Precision, RuntimeRequest
+from wsi_ai.work import Elsewhere, SlideWork, nowhere_else
+
+OpenRuntime = Callable[[ModelCard, RuntimeRequest], Runtime]
+Refused = tuple[ModelCard, ModelError | DeviceError]
+"""A model that does not run, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What may be asked beside slides and model."""
+
+    mpp: float | None = None
+    """Micrometres per pixel, in place of what the files say."""
+    device: str = "auto"
+    """Or several, with commas between; ``cuda`` is every CUDA device."""
+    policy: Path | None = None
+    force: bool = False
+    """Run anew even where the same question was answered before."""
+    reader: str | None = None
+    """``None``: by the slide's content."""
+    precision: Precision = Precision.FP32
+    cases: Path | None = None
+    """Whose slides they are: .csv, .json or .toml."""
+    trust_pickle: bool = False
+    """Run the code that a pickled model brings with it."""
+    trusted_keys: Path | None = None
+    """A public key, or a folder of them, one of which must have signed the model."""
+    formats: tuple[str, ...] = ()
+    """What to write beside the usual: ``wsinfer``."""
+    mpp_of: Mapping[Path, float] = field(default_factory=dict)
+    """Of single slides, before ``mpp``: see ``inputs.find_slides``."""
+
+    def spacing(self, slide: Path) -> Spacing | None:
+        mpp = self.mpp_of.get(slide, self.mpp)
+        return None if mpp is None else Spacing(mpp, mpp)
+
+    def request(self) -> RuntimeRequest:
+        return RuntimeRequest(self.device, self.precision, trust_pickle=self.trust_pickle)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """All that a run's devices share.  It can be sent to another process."""
+
+    policy: Policy
+    cases: Cases
+    out: Path
+    options: RunOptions
+    cards: Sequence[ModelCard] = ()
+    open_runtime: OpenRuntime = open_runtime
+    devices: int = 1
+    """So many share the host's processors."""
+    epoch: float = field(default_factory=time.perf_counter)
+    """The run's beginning on ``time.perf_counter()``, one clock for all processes of a machine."""
+
+    def work(
+        self, watch: Watcher, post: Post, elsewhere: Elsewhere = nowhere_else
+    ) -> tuple[PartyWork, list[Refused]]:
+        """With the runtimes opened and held to the golden tiles, and the models that have none."""
+        engines, refused = self._engines()
+        if len(engines) > 1:
+            at_once = min(engine.batch_size for engine in engines)
+            shared = SharedTiles(self._source(at_once))
+            for engine in engines:
+                engine.share(shared)
+        open_slide = OpenOnce(self.open_slide)
+        works = [
+            SlideWork(
+                engine=engine,
+                policy=self.policy,
+                out=self.out,
+                open_slide=open_slide,
+                force=self.options.force,
+                cases=self.cases,
+                post=post,
+                formats=self.options.formats,
+                elsewhere=elsewhere,
+                epoch=self.epoch,
+            )
+            for engine in engines
+        ]
+        return PartyWork(works, watch), refused
+
+    def open_slide(self, path: Path) -> Slide:
+        return open_slide(path, self.options.spacing(path), self.options.reader)
+
+    def on(self, device: str, devices: int = 1) -> "Assembly":
+        return replace(self, options=replace(self.options, device=device), devices=devices)
+
+    def failed(self, card: ModelCard, slide: Path, reason: str, post: Post) -> Outcome:
+        """The slide was not assessed by this model."""
+        failures = Failures(card, self.policy, self.out, post)
+        return failures.record(slide, reason, self.cases.identity_of(slide))
+
+    def _engines(self) -> tuple[list[Engine], list[Refused]]:
+        engines, refused = list[Engine](), list[Refused]()
+        look = LookOnce() if len(self.cards) > 1 else look_at
+        for card in self.cards:
+            try:
+                engines.append(self._engine(card, look))
+            except (ModelError, DeviceError) as error:
+                refused.append((card, error))
+        return engines, refused
+
+    def _engine(self, card: ModelCard, look: Looker) -> Engine:
+        def opened(request: RuntimeRequest) -> Runtime:
+            runtime = self.open_runtime(card, request)
+            hold_to_golden(runtime)
+            return runtime
+
+        def around(runtime: Runtime) -> Pipeline:
+            source, policy = self._source(runtime.batch_size), self.policy
+            return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate)
+
+        aggregate = open_aggregator(card)
+        return Engine(opened, self.options.request(), around)
+
+    def _source(self, batch_size: int) -> TileSource:
+        threads = max(1, len(os.sched_getaffinity(0)) // self.devices)
+        return HostTiles(batch_size, threads)
+
+
+def assemble(out: Path, options: RunOptions) -> Assembly:
+    """Without a model yet.  Raises PolicyError."""
+    return Assembly(load_policy(options.policy), load_cases(options.cases), out, options)

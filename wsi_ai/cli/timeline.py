@@ -1,0 +1,17 @@
+"""``wsi-ai timeline``."""
+
+from pathlib import Path
+
+from wsi_ai.cli.saying import OK, told
+from wsi_ai.exports.timeline import write_timeline
+from wsi_ai.runs import load, newest
+
+
+@told
+def timeline(run: Path, to: Path | None) -> int:
+    """Draw the run whose record ``run`` is, or the last one in the folder ``run``."""
+    path = newest(run) if run.is_dir() else run
+    picture = to or path.with_suffix(".png")
+    write_timeline(picture, load(path))
+    print(picture)
+    return OK

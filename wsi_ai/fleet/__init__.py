@@ -1,0 +1,5 @@
+"""Several devices: a process each, pulling slides from one queue."""
+
+from wsi_ai.fleet.fleet import Fleet
+
+__all__ = ["Fleet"]

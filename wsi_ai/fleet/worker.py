@@ -1,0 +1,143 @@
+"""One device's process: takes slides from the run, and tells it all that happens."""
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
+
+from wsi_ai.assembly import Assembly
+from wsi_ai.errors import ModelError, OutputError
+from wsi_ai.fleet import said
+from wsi_ai.line import through_stages
+from wsi_ai.together import Party, PartyWork
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """The worker's ends.  Sent to it when it is started."""
+
+    run: Connection
+    """Slides come, news go."""
+    post: Connection
+    """Flags go, and come back as they were kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a worker is told once."""
+
+    assembly: Assembly
+    log_level: int
+
+
+def serve(terms: Terms, wires: Wires) -> None:
+    """Run until there are no more slides, or the device fails, or the run is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted, and stops its workers
+    logging.basicConfig(level=terms.log_level, format="%(levelname)s %(name)s: %(message)s")
+    line = _Line(wires.run)
+    work, refused = terms.assembly.work(line, _WiredPost(wires.post), line.give_up)
+    for _, error in refused:
+        line.tell(said.Refused(str(error), isinstance(error, ModelError)))
+        return
+    line.run(work)
+
+
+@dataclass(slots=True)
+class _WiredPost:
+    """See ``contracts.Post``: the run's own, at the other end of a wire."""
+
+    wire: Connection
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return self._ask(said.Put(flag, early=False))
+
+    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return self._ask(said.Put(flag, early=True))
+
+    def _ask(self, put: said.Put) -> dict[str, Any]:
+        try:
+            with self._lock:
+                self.wire.send(put)
+                kept: said.Kept = self.wire.recv()
+        except (EOFError, OSError):
+            raise OutputError("the run that would keep the flag has ended") from None
+        if kept.flag is None:
+            raise OutputError(kept.error)
+        return kept.flag
+
+
+class _Line:
+    """Slides in from the wire, through the steps, and every news out.  Also watches the steps."""
+
+    def __init__(self, wire: Connection) -> None:
+        self._wire, self._lock = wire, threading.Lock()
+        self._inbox: SimpleQueue[said.Slide | None] = SimpleQueue()
+        self._work: PartyWork | None = None
+
+    def run(self, work: PartyWork) -> None:
+        self._work = work
+        threading.Thread(target=self._listen, daemon=True).start()
+        self.tell(said.Ready())
+        stages = work.prepare, work.infer, self._publish
+        for _ in through_stages(self._slides(work), stages, work.stop):
+            pass
+
+    def tell(self, news: said.Said) -> None:
+        """Where the run is gone there is no one to tell: what is under way is stopped."""
+        try:
+            with self._lock:
+                self._wire.send(news)
+        except OSError:
+            self._stop()
+
+    def give_up(self, slide: Path, reason: str) -> bool:
+        """The device failed: end, and leave all that is not published to others."""
+        self.tell(said.Lost(reason))
+        self._stop()
+        return True
+
+    def started(self, slide: Path) -> None:
+        self.tell(said.Started(slide))
+
+    def planned(self, tiles: int, done: int) -> None:
+        self.tell(said.Planned(tiles, done))
+
+    def passed(self, done: int) -> None:
+        self.tell(said.Passed(done))
+
+    def beside(self) -> "_Line":
+        return self
+
+    def _publish(self, party: Party) -> Party:
+        party = self._work.publish(party) if self._work else party
+        if party.told:
+            self.tell(said.Done(party.number, party.outcomes))
+        return party
+
+    def _slides(self, work: PartyWork) -> Iterator[Party]:
+        while True:
+            self.tell(said.Ask())
+            slide = self._inbox.get()
+            if slide is None:
+                return
+            yield work.party(slide.path, slide.number)
+
+    def _listen(self) -> None:
+        """Until the run says that there is no more, or has given up."""
+        try:
+            while (slide := self._wire.recv()) is not None:
+                self._inbox.put(slide)
+            self._inbox.put(None)
+        except (EOFError, OSError):
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._work is not None:
+            self._work.stop()
+        self._inbox.put(None)

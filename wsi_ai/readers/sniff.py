@@ -1,0 +1,101 @@
+"""Is this file, or this folder, a slide?  Told by content, from headers alone.
+
+Made for folders that hold more than slides.  Only what is known to be no slide is passed over: a
+file with a slide's suffix that nothing recognises is taken, so that its damage is told.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import openslide
+import pydicom
+import tifffile
+
+from wsi_ai.readers.dicom import DAMAGE, WHOLE_SLIDE
+
+SUFFIXES = frozenset(
+    (".bif", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu")
+)
+"""Of files that are meant to be slides, whatever is in them."""
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_PICTURE_PX = 4096
+"""A TIFF that is not stored in tiles is a picture up to this side, and beyond it a slide that has
+to be converted."""
+_BYTES = ("|u1", "uint8")
+
+
+def is_slide_file(path: Path) -> bool:
+    """Of any file but DICOM, whose series only show when seen together: see ``dicom_slides``."""
+    try:
+        if openslide.OpenSlide.detect_format(path) is not None:
+            return True
+    except openslide.OpenSlideError:
+        return True
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start in _TIFF:
+        return not _is_picture(path)
+    return path.suffix.lower() in SUFFIXES
+
+
+def is_zarr(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("zarr.json", ".zgroup"))
+
+
+def is_slide_zarr(folder: Path) -> bool:
+    """An OME-Zarr image of 8 bits, or one too damaged to tell; not a heatmap or a mask."""
+    try:
+        said = _attributes(folder)
+        image = said.get("ome", said)["multiscales"][0]
+        return _dtype(folder / image["datasets"][0]["path"]) in _BYTES
+    except KeyError:
+        return False
+    except (IndexError, OSError, TypeError, ValueError):
+        return True
+
+
+def dicom_slides(files: Iterable[Path]) -> list[Path]:
+    """One file for each series of the DICOM ``files`` that images a slide's tissue, and each file
+    too damaged to tell.  Labels, overviews and annotations are none."""
+    found: dict[str, Path] = {}
+    for path in files:
+        try:
+            wanted = ["SOPClassUID", "SeriesInstanceUID", "ImageType"]
+            head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
+            if head.SOPClassUID == WHOLE_SLIDE and "VOLUME" in head.ImageType:
+                found.setdefault(str(head.SeriesInstanceUID), path)
+        except DAMAGE:
+            found[str(path)] = path
+    return list(found.values())
+
+
+def _is_picture(path: Path) -> bool:
+    """A whole TIFF file that is small and not stored in tiles: a label, a thumbnail, a mask."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page: Any = tiff.pages.first
+            side = max(int(page.imagewidth), int(page.imagelength))
+            return not page.is_tiled and side <= _PICTURE_PX
+    except DAMAGE:
+        return False
+
+
+def _attributes(folder: Path) -> dict[str, Any]:
+    newer = folder / "zarr.json"
+    if newer.is_file():
+        return _json(newer)["attributes"]  # type: ignore[no-any-return]
+    return _json(folder / ".zattrs") if (folder / ".zattrs").is_file() else {}
+
+
+def _dtype(array: Path) -> str:
+    newer = array / "zarr.json"
+    if newer.is_file():
+        return str(_json(newer)["data_type"])
+    return str(_json(array / ".zarray")["dtype"])
+
+
+def _json(path: Path) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(path.read_bytes())
+    return said
