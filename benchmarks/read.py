@@ -34,7 +34,7 @@ from wsi_ai.planning import plan_tiles
 from wsi_ai.readers import dicom, tiff
 from wsi_ai.reading import HostTiles
 from wsi_ai.reading.host import fetcher, placement
-from wsi_ai.reading.schedule import StoredGrid, schedule
+from wsi_ai.reading.schedule import Room, StoredGrid, schedule
 from wsi_ai.values import Codec, SlideInfo, TilePlan, TileSpec
 
 
@@ -101,9 +101,8 @@ def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
     """Decode what the plan needs, once, and nothing else."""
     level = slide.encoded_level(plan.level)
     fetch, tile = fetcher(level), level.encoding.tile
-    jobs = schedule(
-        StoredGrid(level.size, tile), placement(plan, 0, level.corner), len(plan), 0
-    ).jobs
+    places = placement(plan, 0, level.corner)
+    jobs = schedule(StoredGrid(level.size, tile), places, Room(len(plan), 1, 0)).jobs
     kept = [np.zeros((tile.height, tile.width, 3), np.uint8) for _ in range(WORKERS)]
 
     def run() -> int:

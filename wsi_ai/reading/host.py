@@ -15,7 +15,7 @@ from wsi_ai.reading.colour import finisher
 from wsi_ai.reading.decode_once import DecodeOnce, Fetch
 from wsi_ai.reading.easel import Canvases, Easel, Slots
 from wsi_ai.reading.regions import RegionTiles
-from wsi_ai.reading.schedule import Placement, StoredGrid
+from wsi_ai.reading.schedule import Placement, Room, StoredGrid
 from wsi_ai.reading.shrink import shrinker
 from wsi_ai.values import TileBatch, TilePlan
 
@@ -25,12 +25,22 @@ Image = NDArray[np.uint8]
 Allocate = Callable[[tuple[int, ...]], Image]
 """Makes a uint8 array of a shape, in whatever memory the runtime wants to be fed from."""
 
-_DEPTH = 4
-"""Batches: one is the caller's, the others are being filled."""
-_SEAM_BYTES = 64 << 20
-"""For stored tiles that wait for a later batch."""
+_SPARE, _MOST_AHEAD = 3, 32
+"""Batches: one is the caller's, two wait for it; so many more are filled at a time."""
 _LARGEST_READ_PX = 1024
 """Along one side of a tile, so that the canvases of a few dozen tiles fit into memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How many bytes reading may take for each slide.  With less, it is slower."""
+
+    batches: int = 48 << 20
+    """For batches in the making."""
+    canvases: int = 48 << 20
+    """For tiles before they are shrunk."""
+    seams: int = 48 << 20
+    """For stored tiles that wait for a later batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +48,14 @@ class HostTiles:
     """Decodes every stored tile once, with threads, where the slide hands out its stored tiles;
     reads region by region where it does not.
 
-    A tile that will not decode is left out.  ``allocate`` is asked for the batch buffers, a few
-    for each slide.
+    A tile that will not decode is left out.  ``allocate`` is asked for the batch buffers, at least
+    four for each slide.
     """
 
     batch_size: int
     threads: int
     allocate: Allocate = lambda shape: np.zeros(shape, np.uint8)
+    memory: Memory = Memory()
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
@@ -54,21 +65,17 @@ class HostTiles:
         return RegionTiles(self.batch_size, self.threads)(slide, plan, start)
 
     def _once(self, level: EncodedLevel, plan: TilePlan, start: int) -> Iterator[TileBatch]:
-        tile, side = level.encoding.tile, plan.spec.size_px
-        shape = (self.batch_size, side, side, 3)
-        buffers = [self.allocate(shape) for _ in range(_DEPTH)]
-        walk = DecodeOnce(
-            fetcher(level),
-            StoredGrid(level.size, tile),
-            placement(plan, start, level.corner),
-            self.batch_size,
-            _easel(buffers, plan),
-        )
-        seams = _SEAM_BYTES // (tile.width * tile.height * 3)
-        for turn, lost in enumerate(walk.batches(_DEPTH, self.threads, seams)):
+        tile, places = level.encoding.tile, placement(plan, start, level.corner)
+        room = _room(plan, self.batch_size, tile, self.memory)
+        depth = room.ahead + _SPARE
+        side = plan.spec.size_px
+        buffers = [self.allocate((self.batch_size, side, side, 3)) for _ in range(depth)]
+        grid = StoredGrid(level.size, tile)
+        walk = DecodeOnce(fetcher(level), grid, places, room, _easel(buffers, plan))
+        for turn, lost in enumerate(walk.batches(depth, self.threads)):
             first = start + turn * self.batch_size
             index = np.arange(first, min(first + self.batch_size, len(plan)))
-            pixels = buffers[turn % _DEPTH][: len(index)]
+            pixels = buffers[turn % depth][: len(index)]
             for i, error in lost.items():
                 log.warning(
                     "left out tile %d of %s: %s", start + i, plan.slide.fingerprint[:8], error
@@ -77,6 +84,16 @@ class HostTiles:
                 kept = ~np.isin(index - start, list(lost))
                 index, pixels = index[kept], pixels[kept]
             yield TileBatch(plan.slide.slide_id, index, pixels)
+
+
+def _room(plan: TilePlan, batch: int, tile: Size, memory: Memory) -> Room:
+    """As many batches at a time as memory is given for; at least one."""
+    side, read = plan.spec.size_px, plan.read_px
+    ahead = memory.batches // (batch * side * side * 3) - _SPARE
+    if read != Size(side, side):
+        ahead = min(ahead, memory.canvases // (batch * read.width * read.height * 3))
+    ahead = min(ahead, _MOST_AHEAD, -(-len(plan) // batch))
+    return Room(batch, max(1, ahead), memory.seams // (tile.width * tile.height * 3))
 
 
 def fetcher(level: EncodedLevel) -> Fetch:
