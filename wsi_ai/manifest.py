@@ -17,6 +17,7 @@ from wsi_ai.values import (
     ModelCard,
     ModelRef,
     OperatingPoint,
+    Resampling,
     Task,
     TileSpec,
     Tolerance,
@@ -114,6 +115,7 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
             float(image["mpp"]),
             image.get("stride_px", image["size_px"]),
             Colour(image.get("color", Colour.RAW)),
+            Resampling(image.get("resampling", Resampling.AREA)),
         ),
         classes=tuple(output["classes"]),
         point=OperatingPoint(

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.codecs import decoder
 from wsi_ai.contracts import EncodedLevel, EncodedSlide, Slide
 from wsi_ai.geometry import Size
 from wsi_ai.reading.colour import finisher
-from wsi_ai.reading.decode_once import DecodeOnce, Fetch
+from wsi_ai.reading.decode_once import DecodeOnce
 from wsi_ai.reading.easel import Canvases, Easel, Slots
+from wsi_ai.reading.reduced import View, view
 from wsi_ai.reading.regions import RegionTiles
-from wsi_ai.reading.schedule import Placement, Room, StoredGrid
+from wsi_ai.reading.schedule import Placement, Room
 from wsi_ai.reading.shrink import shrinker
 from wsi_ai.values import TileBatch, TilePlan
 
@@ -65,13 +65,12 @@ class HostTiles:
         return RegionTiles(self.batch_size, self.threads)(slide, plan, start)
 
     def _once(self, level: EncodedLevel, plan: TilePlan, start: int) -> Iterator[TileBatch]:
-        tile, places = level.encoding.tile, placement(plan, start, level.corner)
-        room = _room(plan, self.batch_size, tile, self.memory)
-        depth = room.ahead + _SPARE
-        side = plan.spec.size_px
+        seen = view(level, placement(plan, start, level.corner), plan.spec)
+        room = _room(seen, plan.spec.size_px, self.batch_size, self.memory)
+        depth, side = room.ahead + _SPARE, plan.spec.size_px
         buffers = [self.allocate((self.batch_size, side, side, 3)) for _ in range(depth)]
-        grid = StoredGrid(level.size, tile)
-        walk = DecodeOnce(fetcher(level), grid, places, room, _easel(buffers, plan))
+        easel = _easel(buffers, plan, seen.placement.size)
+        walk = DecodeOnce(seen.fetch, seen.grid, seen.placement, room, easel)
         for turn, lost in enumerate(walk.batches(depth, self.threads)):
             first = start + turn * self.batch_size
             index = np.arange(first, min(first + self.batch_size, len(plan)))
@@ -86,28 +85,14 @@ class HostTiles:
             yield TileBatch(plan.slide.slide_id, index, pixels)
 
 
-def _room(plan: TilePlan, batch: int, tile: Size, memory: Memory) -> Room:
+def _room(seen: View, side: int, batch: int, memory: Memory) -> Room:
     """As many batches at a time as memory is given for; at least one."""
-    side, read = plan.spec.size_px, plan.read_px
+    tile, read = seen.grid.tile, seen.placement.size
     ahead = memory.batches // (batch * side * side * 3) - _SPARE
     if read != Size(side, side):
         ahead = min(ahead, memory.canvases // (batch * read.width * read.height * 3))
-    ahead = min(ahead, _MOST_AHEAD, -(-len(plan) // batch))
+    ahead = min(ahead, _MOST_AHEAD, -(-len(seen.placement) // batch))
     return Room(batch, max(1, ahead), memory.seams // (tile.width * tile.height * 3))
-
-
-def fetcher(level: EncodedLevel) -> Fetch:
-    """Read and decode one stored tile; white where nothing was scanned."""
-    decode = decoder(level.encoding)
-
-    def fetch(col: int, row: int, out: Image) -> None:
-        data = level.encoded(col, row)
-        if data is None:
-            out[...] = 255
-        else:
-            decode(data, out)
-
-    return fetch
 
 
 def placement(plan: TilePlan, start: int, stored: tuple[int, int]) -> Placement:
@@ -119,9 +104,9 @@ def placement(plan: TilePlan, start: int, stored: tuple[int, int]) -> Placement:
     return Placement(x - stored[0], y - stored[1], plan.read_px)
 
 
-def _easel(buffers: list[Image], plan: TilePlan) -> Easel:
+def _easel(buffers: list[Image], plan: TilePlan, read: Size) -> Easel:
     slots, side = Slots(buffers, finisher(plan)), plan.spec.size_px
-    if plan.read_px == Size(side, side):
-        return slots
     cv2.setNumThreads(1)  # the threads here are enough: OpenCV's own would fight with them
-    return Canvases(slots, plan.read_px, shrinker(plan.read_px, Size(side, side)))
+    if read == Size(side, side):
+        return slots
+    return Canvases(slots, read, shrinker(read, Size(side, side)))
