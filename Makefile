@@ -1,6 +1,7 @@
 # make demo    set everything up, draw two sample slides and run the demo model on them
 # make test    set everything up and run the tests; EXTRAS=cpu,service,test,torch for those of PyTorch too
 # make check   ruff, mypy --strict, import-linter
+# make fuzz    read 2,000 damaged slides, as every night; make test reads 200
 # make clean   remove what these made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check clean
+.PHONY: demo test check fuzz clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wsi-ai demo-slide demo/tumour.svs --seed 1 --tumour
@@ -24,6 +25,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+fuzz: $(VENV)/.test
+	WSI_AI_MUTANTS=2000 $(BIN)/python -m pytest tests/fuzz
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

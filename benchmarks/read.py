@@ -33,9 +33,10 @@ from wsi_ai.geometry import Spacing
 from wsi_ai.planning import plan_tiles
 from wsi_ai.readers import dicom, tiff
 from wsi_ai.reading import HostTiles
-from wsi_ai.reading.host import fetcher, placement
-from wsi_ai.reading.schedule import StoredGrid, schedule
-from wsi_ai.values import Codec, SlideInfo, TilePlan, TileSpec
+from wsi_ai.reading.host import placement
+from wsi_ai.reading.reduced import fetcher
+from wsi_ai.reading.schedule import Room, StoredGrid, schedule
+from wsi_ai.values import Codec, Resampling, SlideInfo, TilePlan, TileSpec
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Pattern:
     name: str
     size_px: int
     scale: float = 1.0
+    resampling: Resampling = Resampling.AREA
     shift: tuple[int, int] = (0, 0)
 
 
@@ -54,6 +56,7 @@ PATTERNS = (
     Pattern("224 px, the slide's own um/px", 224),
     Pattern("224 px, 2x um/px, not stored", 224, scale=2.0),
     Pattern("224 px, 1.87x um/px", 224, scale=1.87),
+    Pattern("224 px, 2x um/px, dct", 224, scale=2.0, resampling=Resampling.DCT),
 )
 OWN_SCALE = PATTERNS[2]
 
@@ -73,7 +76,8 @@ def plan(info: SlideInfo, path: Path, pattern: Pattern, most: int) -> TilePlan:
     """Tiles whose centre lies in tissue, in row order, from the middle of the slide."""
     info = replace(info, spacing=info.spacing or Spacing(0.5, 0.5))
     um = info.known_spacing().x_um
-    spec = TileSpec(pattern.size_px, um * pattern.scale, pattern.size_px)
+    size = pattern.size_px
+    spec = TileSpec(size, um * pattern.scale, size, resampling=pattern.resampling)
     whole = plan_tiles(info, np.ones((1, 1), np.bool_), spec)
     cells = whole.cells[np.lexsort((whole.cells[:, 1], whole.cells[:, 0]))]
     mask = Path(f"{path}.mask16.npy")
@@ -101,9 +105,8 @@ def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
     """Decode what the plan needs, once, and nothing else."""
     level = slide.encoded_level(plan.level)
     fetch, tile = fetcher(level), level.encoding.tile
-    jobs = schedule(
-        StoredGrid(level.size, tile), placement(plan, 0, level.corner), len(plan), 0
-    ).jobs
+    places = placement(plan, 0, level.corner)
+    jobs = schedule(StoredGrid(level.size, tile), places, Room(len(plan), 1, 0)).jobs
     kept = [np.zeros((tile.height, tile.width, 3), np.uint8) for _ in range(WORKERS)]
 
     def run() -> int:

@@ -6,7 +6,7 @@ import pytest
 from tests.models_for_tests import product_network, red_network, write_model
 from wsi_ai.errors import ModelError
 from wsi_ai.manifest import load_card, placeholder_card
-from wsi_ai.values import Layout, Role, Scope
+from wsi_ai.values import Layout, Resampling, Role, Scope
 
 
 @pytest.fixture
@@ -22,6 +22,15 @@ def test_the_card_says_what_the_file_says(model: Path) -> None:
     assert card.classes == ("red",)
     assert (card.point.label, card.point.threshold) == ("red", 0.5)
     assert card.weights.is_file()
+
+
+def test_who_does_not_ask_gets_exact_decoding_and_who_asks_gets_the_codecs_own_shrinking(
+    model: Path,
+) -> None:
+    assert load_card(model).tile.resampling is Resampling.AREA
+    card = model / "model.toml"
+    card.write_text(card.read_text().replace("[input]", '[input]\nresampling = "dct"', 1))
+    assert load_card(model).tile.resampling is Resampling.DCT
 
 
 def test_changed_weights_are_refused(model: Path) -> None:

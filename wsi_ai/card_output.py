@@ -9,6 +9,7 @@ from wsi_ai.values import (
     OutputSpec,
     Parity,
     Precision,
+    Resampling,
     Scored,
     Task,
     TileSpec,
@@ -46,8 +47,15 @@ def tile_spec(card: Table) -> TileSpec:
     window = _window(card)
     centred = Task(card["task"]) in _OWN_FIELDS
     lead = (window.size_px - window.stride_px) // 2 if centred else 0
-    parity = Parity(image.get("parity", Parity.NONE))
-    return TileSpec(window.size_px, float(image["mpp"]), window.stride_px, colour, lead, parity)
+    return TileSpec(
+        size_px=window.size_px,
+        mpp=float(image["mpp"]),
+        stride_px=window.stride_px,
+        color=colour,
+        lead_px=lead,
+        parity=Parity(image.get("parity", Parity.NONE)),
+        resampling=Resampling(image.get("resampling", Resampling.AREA)),
+    )
 
 
 def output_spec(card: Table) -> OutputSpec:

@@ -48,6 +48,22 @@ def decode_jpeg(data: bytes, out: Image) -> None:
         raise TileUnreadable(f"a tile holds {image.shape[1]} x {image.shape[0]} px")
 
 
+def decode_jpeg_at(data: bytes, factor: int, out: Image) -> None:
+    """The same at a half, a quarter or an eighth, by leaving out what is finer in the DCT: faster,
+    and no exact averages.  The stream is ``factor`` times as large as ``out``."""
+    height, width = out.shape[:2]
+    try:
+        found = simplejpeg.decode_jpeg_header(data)[:2]
+        if found != (height * factor, width * factor):
+            raise TileUnreadable(f"a tile holds {found[1]} x {found[0]} px")
+        scaled = {"min_height": height, "min_width": width, "min_factor": factor}
+        image = simplejpeg.decode_jpeg(data, buffer=out, **scaled)
+    except ValueError as error:
+        raise TileUnreadable(f"the jpeg codec: {error}") from None
+    if image.shape != out.shape:
+        raise TileUnreadable(f"the codec made {image.shape[1]} x {image.shape[0]} px of a tile")
+
+
 def _jpeg2000(data: bytes, encoding: Encoding) -> Image:
     _expect(_jpeg2000_size(data), encoding.tile)
     return np.asarray(imagecodecs.jpeg2k_decode(data, numthreads=1))

@@ -114,6 +114,17 @@ class Parity(StrEnum):
     black beyond the slide, and resized as Pillow does it (bilinear, antialiased)."""
 
 
+class Resampling(StrEnum):
+    """How a finer level is brought to a model's scale."""
+
+    AREA = "area"
+    """Averaged over what a pixel covers."""
+    DCT = "dct"
+    """JPEG shrunk by its decoder as far as whole halves go, the rest averaged: faster; 36 dB and
+    more from ``AREA``, 30 and more where colours are subsampled.  The same as ``AREA`` for other
+    codecs, and where tiles do not lie on the coarser grid."""
+
+
 @dataclass(frozen=True, slots=True)
 class TileSpec:
     """What a model wants to see: square tiles of ``size_px`` at ``mpp`` micrometres per pixel."""
@@ -125,6 +136,7 @@ class TileSpec:
     lead_px: int = 0
     """So many pixels of a tile lie before its cell, at the left and at the top."""
     parity: Parity = Parity.NONE
+    resampling: Resampling = Resampling.AREA
 
     def __post_init__(self) -> None:
         if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:

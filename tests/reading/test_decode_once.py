@@ -16,7 +16,7 @@ from tests.reading.memory import MemoryLevel, memory_slide, noise
 from wsi_ai.contracts import Slide
 from wsi_ai.geometry import Size, Step
 from wsi_ai.planning import spread_out
-from wsi_ai.reading import HostTiles, RegionTiles, host
+from wsi_ai.reading import HostTiles, Memory, RegionTiles
 from wsi_ai.values import TileBatch, TilePlan, TileSpec
 
 Read = list[tuple[NDArray[np.int64], NDArray[np.uint8]]]
@@ -51,12 +51,14 @@ def assert_alike(one: Read, other: Read) -> None:
         np.testing.assert_array_equal(pixels, its_pixels)
 
 
+SMALL = Memory(0, 0, 3 * 64 * 64 * 3)
+memories = st.builds(Memory, *(st.sampled_from([0, 20_000, 100_000, 1 << 26]) for _ in range(3)))
 places = st.frozensets(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size=3)
 
 
 @example(  # a tile that begins where the slide ends, within the last stored tile
     tile=(16, 16), side=1, read=None, stride=50.6875, batch=1, start=0, threads=1,
-    damaged=frozenset(), unscanned=frozenset(), corner=(0, 0),
+    damaged=frozenset(), unscanned=frozenset(), corner=(0, 0), memory=Memory(),
 )  # fmt: skip
 @settings(deadline=None, max_examples=60)
 @given(
@@ -70,6 +72,7 @@ places = st.frozensets(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size
     damaged=places,
     unscanned=places,
     corner=st.just((0, 0)) | st.tuples(st.integers(0, 120), st.integers(0, 120)),
+    memory=memories,
 )
 def test_it_reads_what_regions_read(
     tile: tuple[int, int],
@@ -82,29 +85,28 @@ def test_it_reads_what_regions_read(
     damaged: frozenset[tuple[int, int]],
     unscanned: frozenset[tuple[int, int]],
     corner: tuple[int, int],
+    memory: Memory,
 ) -> None:
     slide = memory_slide(MemoryLevel(noise(203, 151), Size(*tile), damaged, unscanned, corner))
     plan = a_plan(slide, side, stride, read)
-    ours = taken(HostTiles(batch, threads)(slide, plan, start * batch))
+    ours = taken(HostTiles(batch, threads, memory=memory)(slide, plan, start * batch))
     assert_alike(ours, taken(RegionTiles(batch, 1)(slide, plan, start * batch)))
 
 
+@pytest.mark.parametrize("memory", [Memory(), Memory(batches=0)], ids=["plenty", "one batch"])
 @pytest.mark.parametrize("stride", [64, 50, 41.7])
-def test_every_stored_tile_is_decoded_once(stride: float) -> None:
+def test_every_stored_tile_is_decoded_once(stride: float, memory: Memory) -> None:
     level = MemoryLevel(noise(1000, 900), Size(64, 64))
     slide = memory_slide(level)
-    taken(HostTiles(16, 2)(slide, a_plan(slide, 50, stride), 0))
+    taken(HostTiles(16, 2, memory=memory)(slide, a_plan(slide, 50, stride), 0))
     assert set(Counter(level.asked).values()) == {1}
 
 
-def test_with_little_room_tiles_are_decoded_again_and_the_pixels_stay_right(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(host, "_SEAM_BYTES", 3 * 64 * 64 * 3)
+def test_with_little_room_tiles_are_decoded_again_and_the_pixels_stay_right() -> None:
     level = MemoryLevel(noise(1000, 900), Size(64, 64))
     slide = memory_slide(level)
     plan = a_plan(slide, 50, 50)
-    ours = taken(HostTiles(16, 2)(slide, plan, 0))
+    ours = taken(HostTiles(16, 2, memory=SMALL)(slide, plan, 0))
     assert len(level.asked) > len(set(level.asked))
     assert_alike(ours, taken(RegionTiles(16, 1)(slide, plan, 0)))
 
@@ -130,7 +132,7 @@ def test_what_is_broken_is_left_out_and_said(caplog: pytest.LogCaptureFixture) -
 def test_whoever_stops_early_leaves_no_thread_behind() -> None:
     slide = memory_slide(MemoryLevel(noise(1000, 900), Size(64, 64)))
     before = threading.active_count()
-    batches = HostTiles(4, 3)(slide, a_plan(slide, 50, 50), 0)
+    batches = HostTiles(4, 3, memory=SMALL)(slide, a_plan(slide, 50, 50), 0)
     assert len(list(islice(batches, 2))) == 2
     batches.close()  # type: ignore[attr-defined]
     assert threading.active_count() == before
@@ -159,8 +161,9 @@ def test_threads_that_overtake_one_another_do_not_mix_up_pixels() -> None:
     slide = memory_slide(Jittery(noise(700, 500), Size(64, 64)))
     plan = a_plan(slide, 50, 50)
     reference = taken(RegionTiles(5, 1)(slide, plan, 0))
-    for _ in range(3):
-        assert_alike(taken(HostTiles(5, 4)(slide, plan, 0)), reference)
+    for bytes_of_batches in (0, 0, 5 * 50 * 50 * 3 * 6, 1 << 26):
+        memory = Memory(batches=bytes_of_batches)
+        assert_alike(taken(HostTiles(5, 4, memory=memory)(slide, plan, 0)), reference)
 
 
 def test_the_runtime_may_own_the_buffers() -> None:

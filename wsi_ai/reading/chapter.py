@@ -30,12 +30,16 @@ class Chapter:
         self._left = list(schedule.pieces_of)
         self._lock = threading.Lock()
 
-    def whiten(self, batch: int) -> None:
-        """What lies outside the slide is white.  To be called before a batch's first job."""
+    def whiten(self, batch: int) -> int:
+        """What lies outside the slide is white.  To be called before a job that has a piece for the
+        batch.  Returns how many of its tiles are finished by that."""
+        finished = 0
         for tile in self.schedule.ragged[batch]:
             self._easel.place(self.start + tile)[...] = 255
             if not self._left[tile]:
                 self._easel.finish(self.start + tile)
+                finished += 1
+        return finished
 
     def straight(self, job: Job) -> Image | None:
         """Where to decode the stored tile to, if it is just what one tile wants and nobody else."""
@@ -45,25 +49,29 @@ class Chapter:
         (_, down), (_, along) = self._cuts(tile, job)
         return self._easel.place(self.start + tile) if (down, along) == self._whole else None
 
-    def paint(self, job: Job, pixels: Image | None) -> None:
-        """Copy the job's pieces out of ``pixels``; ``None`` where they went straight."""
+    def paint(self, job: Job, pixels: Image | None) -> list[int]:
+        """Copy the job's pieces out of ``pixels``; ``None`` where they went straight.  Returns the
+        tiles, of the whole placement, that are finished or lost by that."""
         tiles = self.schedule.piece_tile[job.first : job.end]
         if pixels is not None:
             for tile in tiles:
                 (to_y, from_y), (to_x, from_x) = self._cuts(tile, job)
                 self._easel.place(self.start + tile)[to_y, to_x] = pixels[from_y, from_x]
-        for tile in self._completed(tiles):
-            if self.start + tile in self.lost:
-                self._easel.drop(self.start + tile)
+        completed = self._completed(tiles)
+        for tile in completed:
+            if tile in self.lost:
+                self._easel.drop(tile)
             else:
-                self._easel.finish(self.start + tile)
+                self._easel.finish(tile)
+        return completed
 
-    def lose(self, job: Job, error: TileUnreadable) -> None:
-        """The stored tile cannot be decoded, so no tile that needs it can be read."""
+    def lose(self, job: Job, error: TileUnreadable) -> list[int]:
+        """The stored tile cannot be decoded, so no tile that needs it can be read.  Returns as
+        ``paint`` does."""
         with self._lock:
             for tile in self.schedule.piece_tile[job.first : job.end]:
                 self.lost[self.start + tile] = error
-        self.paint(job, None)
+        return self.paint(job, None)
 
     def _cuts(self, tile: int, job: Job) -> tuple[Cut, Cut]:
         return self._rows[self._y[tile]][job.row], self._cols[self._x[tile]][job.col]
@@ -72,4 +80,4 @@ class Chapter:
         with self._lock:
             for tile in tiles:
                 self._left[tile] -= 1
-            return [tile for tile in tiles if not self._left[tile]]
+            return [self.start + tile for tile in tiles if not self._left[tile]]

@@ -17,15 +17,14 @@ from wsi_ai.errors import TileUnreadable
 from wsi_ai.reading.chapter import Chapter
 from wsi_ai.reading.easel import Easel
 from wsi_ai.reading.progress import Progress, Stopped
-from wsi_ai.reading.schedule import Job, Placement, StoredGrid, most_under, schedule
+from wsi_ai.reading.schedule import Job, Placement, Room, StoredGrid, most_under, schedule
 from wsi_ai.reading.seams import Seams
 
 Image = NDArray[np.uint8]
 Fetch = Callable[[int, int, Image], None]
 """Decodes the stored tile at a column and row into a whole, contiguous buffer.  Raises
 TileUnreadable.  Threads share it."""
-Work = tuple[int, Chapter, Job]
-"""A batch, and one of its jobs."""
+Work = tuple[Chapter, Job]
 
 _CHAPTER_TILES, _CHAPTER_PIECES = 8192, 1 << 17
 """So much is scheduled at a time, whatever the slide's size: that bounds the schedule, and the wait
@@ -33,36 +32,38 @@ for the first batch.  No seam crosses from one chapter to the next."""
 
 
 class DecodeOnce:
-    """One walk over one placement, whose tiles come in batches of ``batch_size``."""
+    """One walk over one placement, whose tiles come in batches."""
 
     def __init__(
-        self, fetch: Fetch, grid: StoredGrid, placement: Placement, batch_size: int, easel: Easel
+        self, fetch: Fetch, grid: StoredGrid, placement: Placement, room: Room, easel: Easel
     ) -> None:
         self._fetch, self._grid, self._easel = fetch, grid, easel
-        self._placement, self._batch_size = placement, batch_size
+        self._placement, self._room = placement, room
         self._progress = Progress(1)
         self._seams = Seams(grid.tile)
         self._pull = threading.Lock()
         self._chapters: dict[int, Chapter] = {}
 
-    def batches(self, depth: int, threads: int, seams: int) -> Iterator[dict[int, TileUnreadable]]:
+    def batches(self, depth: int, threads: int) -> Iterator[dict[int, TileUnreadable]]:
         """One turn a batch, in order: its tiles are in their places on the easel, which has room
         for ``depth`` batches, and stay there until the next turn.  Yields which tiles could not be
-        read, and why.  At most ``seams`` stored tiles wait for a later batch.
+        read, and why.  Raises ValueError where the room that was agreed is more than that.
         """
+        if depth <= self._room.ahead:
+            raise ValueError(f"{depth} batches of room for {self._room.ahead} and the caller's")
         progress = self._progress = Progress(depth)
 
         def stop() -> None:
             progress.stop()
             self._seams.stop()
 
-        work = self._work(progress, seams)
+        work = self._work(progress)
         with ThreadPoolExecutor(threads, "decode") as pool:
             workers = [pool.submit(self._serve, work, progress) for _ in range(threads)]
             for worker in workers:
                 worker.add_done_callback(lambda w: stop() if w.exception() else None)
             try:
-                for batch in range(-(-len(self._placement) // self._batch_size)):
+                for batch in range(-(-len(self._placement) // self._room.batch)):
                     progress.take(batch)
                     yield self._lost_of(batch)
             except Stopped:
@@ -75,41 +76,48 @@ class DecodeOnce:
         """From when to when the batch of this turn was read, on ``time.perf_counter()``."""
         return self._progress.span(batch)
 
-    def _work(self, progress: Progress, seams: int) -> Iterator[Work]:
-        """In order.  Waits, before the first job of a batch, for its buffer."""
+    def _work(self, progress: Progress) -> Iterator[Work]:
+        """In order.  Waits, before a job, for the buffers of all batches that it may reach."""
         length = self._chapter_length()
         for start in range(0, len(self._placement), length):
             part = self._placement.part(start, start + length)
-            plan = schedule(self._grid, part, self._batch_size, seams)
+            plan = schedule(self._grid, part, self._room)
             chapter = Chapter(plan, self._grid, part, self._easel, start)
-            jobs = iter(plan.jobs)
+            jobs, opened = iter(plan.jobs), 0
             for i, count in enumerate(plan.jobs_of):
-                batch = start // self._batch_size + i
-                progress.wait_for_room(batch)
-                self._chapters[batch] = chapter
-                chapter.whiten(i)
-                progress.begin(batch, count)
+                for n in range(opened, min(i + self._room.ahead, len(plan.jobs_of))):
+                    self._open(chapter, n, len(part), progress)
+                    opened = n + 1
                 for _ in range(count):
-                    yield batch, chapter, next(jobs)
+                    yield chapter, next(jobs)
+
+    def _open(self, chapter: Chapter, n: int, tiles: int, progress: Progress) -> None:
+        """The chapter's batch ``n``, of a chapter of so many tiles."""
+        size = self._room.batch
+        batch = chapter.start // size + n
+        progress.wait_for_room(batch)
+        self._chapters[batch] = chapter
+        progress.begin(batch, min(size, tiles - n * size))
+        progress.done(batch, chapter.whiten(n))
 
     def _chapter_length(self) -> int:
         """In tiles: whole batches."""
         pieces = math.prod(most_under(self._grid, self._placement.size))
         tiles = min(_CHAPTER_TILES, _CHAPTER_PIECES // pieces)
-        return max(1, tiles // self._batch_size) * self._batch_size
+        return max(1, tiles // self._room.batch) * self._room.batch
 
     def _lost_of(self, batch: int) -> dict[int, TileUnreadable]:
         lost = self._chapters.pop(batch).lost
-        first = batch * self._batch_size
-        return {t: lost[t] for t in range(first, first + self._batch_size) if t in lost}
+        first = batch * self._room.batch
+        return {t: lost[t] for t in range(first, first + self._room.batch) if t in lost}
 
     def _serve(self, work: Iterator[Work], progress: Progress) -> None:
         own = self._seams.spare()
         try:
             while (item := self._next(work)) is not None:
-                batch, chapter, job = item
-                own = self._do(chapter, job, own)
-                progress.job_done(batch)
+                completed, own = self._do(*item, own)
+                for tile in completed:
+                    progress.done(tile // self._room.batch, 1)
         except Stopped:
             return
 
@@ -117,20 +125,21 @@ class DecodeOnce:
         with self._pull:
             return next(work, None)
 
-    def _do(self, chapter: Chapter, job: Job, own: Image) -> Image:
-        """Returns the buffer for the next job: ``own``, unless that was given away."""
+    def _do(self, chapter: Chapter, job: Job, own: Image) -> tuple[list[int], Image]:
+        """Returns the tiles completed, and the buffer for the next job: ``own``, unless that was
+        given away."""
         straight = chapter.straight(job)
         pixels = self._pixels(chapter, job, own if straight is None else straight)
         if isinstance(pixels, TileUnreadable):
-            chapter.lose(job, pixels)
+            completed = chapter.lose(job, pixels)
         else:
-            chapter.paint(job, pixels if straight is None else None)
+            completed = chapter.paint(job, pixels if straight is None else None)
         if job.kept:
             self._seams.give((chapter.start, job.number), pixels)
-            return self._seams.spare() if pixels is own else own
+            return completed, self._seams.spare() if pixels is own else own
         if job.taken and not isinstance(pixels, TileUnreadable):
             self._seams.recycle(pixels)
-        return own
+        return completed, own
 
     def _pixels(self, chapter: Chapter, job: Job, buffer: Image) -> Image | TileUnreadable:
         """Of the stored tile: in ``buffer``, or in the one that an earlier job hands over."""

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.codecs import decoder
 from wsi_ai.contracts import EncodedLevel, EncodedSlide, Slide
 from wsi_ai.geometry import Size
 from wsi_ai.reading.colour import finisher
-from wsi_ai.reading.decode_once import DecodeOnce, Fetch
+from wsi_ai.reading.decode_once import DecodeOnce
 from wsi_ai.reading.easel import Canvases, Easel, Slots
+from wsi_ai.reading.reduced import View, view
 from wsi_ai.reading.regions import RegionTiles
-from wsi_ai.reading.schedule import Placement, StoredGrid
+from wsi_ai.reading.schedule import Placement, Room
 from wsi_ai.reading.shrink import shrinker
 from wsi_ai.values import Parity, TileBatch, TilePlan
 
@@ -25,12 +25,22 @@ Image = NDArray[np.uint8]
 Allocate = Callable[[tuple[int, ...]], Image]
 """Makes a uint8 array of a shape, in whatever memory the runtime wants to be fed from."""
 
-_DEPTH = 4
-"""Batches: one is the caller's, the others are being filled."""
-_SEAM_BYTES = 64 << 20
-"""For stored tiles that wait for a later batch."""
+_SPARE, _MOST_AHEAD = 3, 32
+"""Batches: one is the caller's, two wait for it; so many more are filled at a time."""
 _LARGEST_READ_PX = 1024
 """Along one side of a tile, so that the canvases of a few dozen tiles fit into memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """How many bytes reading may take for each slide.  With less, it is slower."""
+
+    batches: int = 48 << 20
+    """For batches in the making."""
+    canvases: int = 48 << 20
+    """For tiles before they are shrunk."""
+    seams: int = 48 << 20
+    """For stored tiles that wait for a later batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +48,14 @@ class HostTiles:
     """Decodes every stored tile once, with threads, where the slide hands out its stored tiles;
     reads region by region where it does not.
 
-    A tile that will not decode is left out.  ``allocate`` is asked for the batch buffers, a few
-    for each slide.
+    A tile that will not decode is left out.  ``allocate`` is asked for the batch buffers, at least
+    four for each slide.
     """
 
     batch_size: int
     threads: int
     allocate: Allocate = lambda shape: np.zeros(shape, np.uint8)
+    memory: Memory = Memory()
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
@@ -55,21 +66,16 @@ class HostTiles:
         return RegionTiles(self.batch_size, self.threads)(slide, plan, start)
 
     def _once(self, level: EncodedLevel, plan: TilePlan, start: int) -> Iterator[TileBatch]:
-        tile, side = level.encoding.tile, plan.spec.size_px
-        shape = (self.batch_size, side, side, 3)
-        buffers = [self.allocate(shape) for _ in range(_DEPTH)]
-        walk = DecodeOnce(
-            fetcher(level),
-            StoredGrid(level.size, tile),
-            placement(plan, start, level.corner),
-            self.batch_size,
-            _easel(buffers, plan),
-        )
-        seams = _SEAM_BYTES // (tile.width * tile.height * 3)
-        for turn, lost in enumerate(walk.batches(_DEPTH, self.threads, seams)):
+        seen = view(level, placement(plan, start, level.corner), plan.spec)
+        room = _room(seen, plan.spec.size_px, self.batch_size, self.memory)
+        depth, side = room.ahead + _SPARE, plan.spec.size_px
+        buffers = [self.allocate((self.batch_size, side, side, 3)) for _ in range(depth)]
+        easel = _easel(buffers, plan, seen.placement.size)
+        walk = DecodeOnce(seen.fetch, seen.grid, seen.placement, room, easel)
+        for turn, lost in enumerate(walk.batches(depth, self.threads)):
             first = start + turn * self.batch_size
             index = np.arange(first, min(first + self.batch_size, len(plan)))
-            pixels = buffers[turn % _DEPTH][: len(index)]
+            pixels = buffers[turn % depth][: len(index)]
             for i, error in lost.items():
                 log.warning(
                     "left out tile %d of %s: %s", start + i, plan.slide.fingerprint[:8], error
@@ -80,18 +86,14 @@ class HostTiles:
             yield TileBatch(plan.slide.slide_id, index, pixels, read=walk.span(turn))
 
 
-def fetcher(level: EncodedLevel) -> Fetch:
-    """Read and decode one stored tile; white where nothing was scanned."""
-    decode = decoder(level.encoding)
-
-    def fetch(col: int, row: int, out: Image) -> None:
-        data = level.encoded(col, row)
-        if data is None:
-            out[...] = 255
-        else:
-            decode(data, out)
-
-    return fetch
+def _room(seen: View, side: int, batch: int, memory: Memory) -> Room:
+    """As many batches at a time as memory is given for; at least one."""
+    tile, read = seen.grid.tile, seen.placement.size
+    ahead = memory.batches // (batch * side * side * 3) - _SPARE
+    if read != Size(side, side):
+        ahead = min(ahead, memory.canvases // (batch * read.width * read.height * 3))
+    ahead = min(ahead, _MOST_AHEAD, -(-len(seen.placement) // batch))
+    return Room(batch, max(1, ahead), memory.seams // (tile.width * tile.height * 3))
 
 
 def placement(plan: TilePlan, start: int, stored: tuple[int, int]) -> Placement:
@@ -103,9 +105,9 @@ def placement(plan: TilePlan, start: int, stored: tuple[int, int]) -> Placement:
     return Placement(x - stored[0], y - stored[1], plan.read_px)
 
 
-def _easel(buffers: list[Image], plan: TilePlan) -> Easel:
+def _easel(buffers: list[Image], plan: TilePlan, read: Size) -> Easel:
     slots, side = Slots(buffers, finisher(plan)), plan.spec.size_px
-    if plan.read_px == Size(side, side):
-        return slots
     cv2.setNumThreads(1)  # the threads here are enough: OpenCV's own would fight with them
-    return Canvases(slots, plan.read_px, shrinker(plan.read_px, Size(side, side)))
+    if read == Size(side, side):
+        return slots
+    return Canvases(slots, read, shrinker(read, Size(side, side)))

@@ -25,16 +25,16 @@ class Progress:
         """Until nobody uses the buffer of ``batch`` any more.  Raises Stopped."""
         self._wait(lambda: batch < self._taken + self._depth)
 
-    def begin(self, batch: int, jobs: int) -> None:
-        """``batch`` is complete after so many jobs."""
+    def begin(self, batch: int, tiles: int) -> None:
+        """``batch`` is complete after so many tiles."""
         with self._changed:
-            self._left[batch] = jobs
+            self._left[batch] = tiles
             self._began[batch] = self._ended[batch] = time.perf_counter()
             self._changed.notify_all()
 
-    def job_done(self, batch: int) -> None:
+    def done(self, batch: int, tiles: int) -> None:
         with self._changed:
-            self._left[batch] -= 1
+            self._left[batch] -= tiles
             if not self._left[batch]:
                 self._ended[batch] = time.perf_counter()
                 self._changed.notify_all()

@@ -1,9 +1,10 @@
 """Which stored tile is decoded when, what is cut from it, and which of them are kept.  Pure.
 
-The tiles of a plan come in batches.  A *job* takes one stored tile and copies its *pieces* to all
-tiles of one batch that need them.  Where a later batch needs the same stored tile, it is a *seam*:
-its pixels are handed over to that batch's job, as long as not more of them than agreed wait at
-any time.  The seams that would wait longest are given up, and decoded again.
+The tiles of a plan come in batches, several of which are filled at a time: the buffers of the next
+few are *open*.  A *job* takes one stored tile and copies its *pieces* to all tiles of open batches
+that need them.  Where a batch beyond those needs the same stored tile, it is a *seam*: its pixels
+are handed over to a later job, as long as not more of them than agreed wait at any time.  The seams
+that would wait longest are given up, and decoded again.
 """
 
 from collections.abc import Iterator
@@ -49,9 +50,8 @@ class Placement:
 
 
 class Job(NamedTuple):
-    """Copy the pieces ``first`` up to ``end`` from a stored tile into the tiles of a batch."""
+    """Copy the pieces ``first`` up to ``end`` from a stored tile into the tiles that they go to."""
 
-    batch: int
     col: int
     row: int
     first: int
@@ -78,37 +78,61 @@ class Schedule:
     pieces_of: list[int]
     """For each tile of the placement, of how many pieces it is made."""
     jobs_of: list[int]
-    """For each batch, how many jobs it takes."""
+    """For each batch, how many jobs begin with it; the others that it needs came earlier."""
     ragged: list[list[int]]
     """For each batch, its tiles that reach beyond the level."""
     seams: int
     """How many stored tiles wait at most."""
 
 
-def schedule(grid: StoredGrid, placement: Placement, batch_size: int, seams: int) -> Schedule:
-    """Plan each stored tile's decoding, keeping at most ``seams`` of them from batch to batch."""
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How much may be in the making at a time."""
+
+    batch: int
+    """Tiles in a batch."""
+    ahead: int
+    """Batches that are open: the one that is completed next, and those after it."""
+    seams: int
+    """Stored tiles that wait, at most."""
+
+
+def schedule(grid: StoredGrid, placement: Placement, room: Room) -> Schedule:
+    """Plan each stored tile's decoding."""
     tile, stored = _pieces(grid, placement)
-    batch = tile // batch_size
-    order = np.lexsort((tile, stored, batch))
-    tile, stored, batch = tile[order], stored[order], batch[order]
-    new = (np.diff(stored, prepend=-1) != 0) | (np.diff(batch, prepend=-1) != 0)
-    first = np.flatnonzero(new)
+    order = np.lexsort((tile, stored))
+    tile, stored = tile[order], stored[order]
+    first = np.flatnonzero(_begins(stored, tile // room.batch, room.ahead))
     end = np.append(first[1:], len(tile))[: len(first)]
-    todo = np.lexsort((tile[first], batch[first]))  # a batch's tiles are finished one by one
+    todo = np.lexsort((tile[first], tile[first] // room.batch))  # tiles are finished one by one
     first, end = first[todo], end[todo]
-    job_batch, job_stored = batch[first], stored[first]
-    giver, kept, peak = _hand_over(job_stored, seams)
+    job_stored = stored[first]
+    giver, kept, peak = _hand_over(job_stored, room.seams)
     row, col = np.divmod(job_stored, grid.across)
-    columns = (job_batch, col, row, first, end, np.arange(len(first)), giver, kept)
-    batches = -(-len(placement) // batch_size)
+    columns = (col, row, first, end, np.arange(len(first)), giver, kept)
+    batches = -(-len(placement) // room.batch)
     return Schedule(
         jobs=[Job(*job) for job in zip(*(c.tolist() for c in columns), strict=True)],
         piece_tile=tile.tolist(),
         pieces_of=np.bincount(tile, minlength=len(placement)).tolist(),
-        jobs_of=np.bincount(job_batch, minlength=batches).tolist(),
-        ragged=_ragged(grid, placement, batch_size),
+        jobs_of=np.bincount(tile[first] // room.batch, minlength=batches).tolist(),
+        ragged=_ragged(grid, placement, room.batch),
         seams=peak,
     )
+
+
+def _begins(stored: Ints, batch: Ints, ahead: int) -> Flags:
+    """Of pieces by stored tile, then by batch: at which a job begins, for it reaches ``ahead``
+    batches far."""
+    begins: Flags = np.diff(stored, prepend=-1) != 0
+    positions = np.arange(len(stored))
+    while True:
+        started = np.maximum.accumulate(np.where(begins, positions, 0))
+        beyond = batch - batch[started] >= ahead
+        fresh = beyond & ~np.append(False, beyond[:-1])
+        if not fresh.any():
+            return begins
+        begins |= fresh
 
 
 def most_under(grid: StoredGrid, size: Size) -> tuple[int, int]:
