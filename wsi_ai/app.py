@@ -86,7 +86,7 @@ def run_slides(
     make_folder(out)
     card = placeholder_card(model)
     try:
-        card = load_card(model)
+        card = load_card(model, options.precision)
         runtime = open_runtime(card, options.request())
         hold_to_golden(runtime)
     except (ModelError, DeviceError) as error:

@@ -252,6 +252,8 @@ class Precision(StrEnum):
     FP32 = "fp32"
     FP16 = "fp16"
     BF16 = "bf16"
+    INT8 = "int8"
+    """Of weights that were quantised beforehand: see ``ModelCard.precision``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +278,14 @@ class Tolerance:
     fp32: float = 1e-4
     fp16: float = 0.01
     bf16: float = 0.05
+    int8: float = 0.1
 
     def of(self, precision: Precision) -> float:
         allowed = {
             Precision.FP32: self.fp32,
             Precision.FP16: self.fp16,
             Precision.BF16: self.bf16,
+            Precision.INT8: self.int8,
         }
         return allowed[precision]
 
@@ -303,6 +307,10 @@ class ModelCard:
     format: str = "onnx"
     architecture: str = ""
     """Whose weights they are, where the format does not say: ``torchvision/resnet18``."""
+    precision: Precision = Precision.FP32
+    """INT8 where the weights were quantised; others are cast by the runtime, if at all."""
+    original_sha256: str = ""
+    """Of the weights that a variant's were made from, which are those that were scored in fp32."""
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
