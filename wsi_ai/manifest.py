@@ -151,6 +151,7 @@ def _card(table: dict[str, Any], weights: Path, digest: str) -> ModelCard:
             plain.dtype,
             tuple(image.get("mean", plain.mean)),
             tuple(image.get("std", plain.std)),
+            image.get("network_px"),
         ),
         activation=Activation(output["activation"]),
         weights=weights,

@@ -237,13 +237,16 @@ class Activation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """How uint8 RGB tiles become the network's input: ``(pixel / 255 - mean) / std``, or as they
-    are where the network takes uint8."""
+    """How uint8 RGB tiles become the network's input: resized where it takes another size, then
+    ``(pixel / 255 - mean) / std``, or as they are where it takes uint8."""
 
     layout: Layout
     dtype: str
     mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    network_px: int | None = None
+    """Side of what the network takes, where that is not the tile's: antialiased bilinear, rounded
+    to uint8."""
 
 
 class Precision(StrEnum):
@@ -316,6 +319,11 @@ class ModelCard:
     intended_use: str = ""
     stain: str | None = None
     """The only one that it may judge; ``None`` where the card does not say."""
+
+    @property
+    def network_px(self) -> int:
+        """Side of what the network takes."""
+        return self.input.network_px or self.tile.size_px
 
     @property
     def positive_class(self) -> int:

@@ -99,12 +99,12 @@ class TestOnnxKernel(OnSimulatedDevice):
         return onnx_on(device, load_card(folder))
 
 
-def onnx_on(device: SimulatedDevice, card: ModelCard) -> RingRuntime[Any]:
+def onnx_on(device: SimulatedDevice, card: ModelCard, batch: int = 8) -> RingRuntime[Any]:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     from wsi_ai.gpu.onnx import bind
     from wsi_ai.runtimes.onnx import open_session, session_options
 
-    shape = ring_shape(card, 8)
+    shape = ring_shape(card, batch)
     session = open_session(card, session_options(), ["CPUExecutionProvider"])
     kernel = on_arrays(bind(card, session, shape, torch.device("cpu")))
     return RingRuntime(card, "onnx/sim", Ring(device, kernel, shape))

@@ -12,13 +12,13 @@ import torch
 
 from wsi_ai.errors import DeviceError, ModelError, NoDevice, OutOfDeviceMemory, WsiAiError
 from wsi_ai.gpu.cuda import CudaDevice, open_device
-from wsi_ai.gpu.providers import CUDA, Way, version_of_tensorrt, ways
+from wsi_ai.gpu.providers import CUDA, Way, input_shape, version_of_tensorrt, ways
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, try_once
 from wsi_ai.runtimes.onnx import REFUSED, misfit
 from wsi_ai.runtimes.torch_forward import Prepare, open_prepare
 from wsi_ai.scoring import first_line
-from wsi_ai.values import Layout, ModelCard, Precision, RuntimeRequest
+from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 log = logging.getLogger(__name__)
 _MEMORY = ("out of memory", "allocate memory")
@@ -116,9 +116,7 @@ def bind(
 ) -> OnnxKernel:
     """The session's input and output bound to memory on the device.  Raises ModelError where they
     are not what the card says."""
-    batch, side, _, channels = shape.tiles
-    nhwc = card.input.layout is Layout.NHWC
-    wanted = (batch, side, side, channels) if nhwc else (batch, channels, side, side)
+    wanted = input_shape(card, shape)
     tiles = torch.empty(wanted, dtype=getattr(torch, card.input.dtype), device=device)
     output = session.get_outputs()[0]
     flat = len(output.shape) == 1 and shape.outputs[1] == 1

@@ -79,11 +79,16 @@ def version_of_tensorrt() -> str | None:
 def free_dimensions(card: ModelCard, shape: RingShape) -> dict[str, int]:
     """The names that the file gives to dimensions of its input, and what they are here."""
     plain = open_session(card, session_options(), ["CPUExecutionProvider"])
-    batch, side, _, channels = shape.tiles
-    nhwc = card.input.layout is Layout.NHWC
-    sizes = (batch, side, side, channels) if nhwc else (batch, channels, side, side)
     named: list[Any] = plain.get_inputs()[0].shape
-    return {n: size for n, size in zip(named, sizes, strict=False) if isinstance(n, str)}
+    sizes = zip(named, input_shape(card, shape), strict=False)
+    return {name: size for name, size in sizes if isinstance(name, str)}
+
+
+def input_shape(card: ModelCard, shape: RingShape) -> tuple[int, int, int, int]:
+    """Of the network's input for one batch."""
+    (batch, _, _, channels), side = shape.tiles, card.network_px
+    nhwc = card.input.layout is Layout.NHWC
+    return (batch, side, side, channels) if nhwc else (batch, channels, side, side)
 
 
 def _engine(cache: Path, precision: Precision) -> dict[str, str]:

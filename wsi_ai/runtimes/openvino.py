@@ -67,7 +67,7 @@ def _faster(model: ov.Model, precision: Precision) -> bool:
 
 
 def _shape(card: ModelCard, batch: int) -> list[int]:
-    side = card.tile.size_px
+    side = card.network_px
     return [batch, side, side, 3] if card.input.layout is Layout.NHWC else [batch, 3, side, side]
 
 
