@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from wsi_ai.contracts import Post, Watcher
+from wsi_ai.contracts import FedRuntime, Post, Runtime, TileSource, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.geometry import Spacing
 from wsi_ai.identity import load_cases
@@ -94,8 +94,7 @@ def run_slides(
             whose = cases.identity_of(slide)
             yield Failures(card, policy, out, post).record(slide, str(error), whose)
         raise
-    source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
-    pipeline = Pipeline(source, runtime, policy.triage, policy.quality)
+    pipeline = Pipeline(source_for(runtime), runtime, policy.triage, policy.quality)
     opened = partial(open_slide, spacing=options.spacing(), reader=options.reader)
     work = SlideWork(
         pipeline=pipeline,
@@ -111,6 +110,14 @@ def run_slides(
     for job in through_stages((SlideJob(slide) for slide in slides), stages, work.stop):
         if job.outcome is not None:
             yield job.outcome
+
+
+def source_for(runtime: Runtime) -> TileSource:
+    """The runtime's own, where it has one; else into plain memory, with a thread a processor."""
+    threads = len(os.sched_getaffinity(0))
+    if isinstance(runtime, FedRuntime):
+        return runtime.source(threads)
+    return HostTiles(runtime.batch_size, threads)
 
 
 def make_folder(out: Path) -> None:

@@ -191,6 +191,7 @@ class SlideWork:
             "model": record.model_record(self.pipeline.runtime.card),
             "policy": self.policy.as_dict(),
             "runtime": self.pipeline.runtime.description,
+            "decoded_by": self.pipeline.source.description,
             "software": record.software(),
         }
 

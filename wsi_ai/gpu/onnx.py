@@ -5,6 +5,7 @@ Its kernel has run on the host, over the simulated device; it has not met a real
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
@@ -15,6 +16,7 @@ from wsi_ai.gpu.cuda import CudaDevice, open_device
 from wsi_ai.gpu.providers import CUDA, Way, input_shape, version_of_tensorrt, ways
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, try_once
+from wsi_ai.gpu.source import tiles_for
 from wsi_ai.runtimes.onnx import REFUSED, misfit
 from wsi_ai.runtimes.torch_forward import Prepare, open_prepare
 from wsi_ai.scoring import first_line
@@ -66,7 +68,8 @@ def _fastest(
         try:
             session = way.open(card, shape)
             kernel = bind(card, session, shape, device.torch_device)
-            runtime = RingRuntime(card, told, Ring(device, kernel, shape))
+            ring = Ring(device, kernel, shape)
+            runtime = RingRuntime(card, told, ring, partial(tiles_for, device))
             try_once(runtime)
         except OutOfDeviceMemory:
             raise

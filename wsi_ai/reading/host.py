@@ -45,6 +45,7 @@ class HostTiles:
     batch_size: int
     threads: int
     allocate: Allocate = lambda shape: np.zeros(shape, np.uint8)
+    description = "the processor"
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
