@@ -100,11 +100,11 @@ class OnnxKernel:
         try:
             self.session.run_with_iobinding(self.binding, options)
         except (*REFUSED, RuntimeError) as error:  # the latter is what a binding raises
-            raise _translated(self.card, error) from error
+            raise translated(self.card, error) from error
         outputs.copy_(self.given.reshape(outputs.shape))
 
 
-def _translated(card: ModelCard, error: Exception) -> WsiAiError:
+def translated(card: ModelCard, error: Exception) -> WsiAiError:
     """By its words: ONNX Runtime has no types for these."""
     said = str(error).lower()
     if any(words in said for words in _MEMORY):

@@ -9,7 +9,7 @@ from typing import Any
 import onnxruntime as ort
 import torch
 
-from wsi_ai.errors import DeviceError
+from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.gpu.cuda import CudaDevice
 from wsi_ai.gpu.ring import RingShape
 from wsi_ai.runtimes.onnx import open_session, session_options
@@ -30,17 +30,24 @@ class Way:
     def open(self, card: ModelCard, shape: RingShape) -> ort.InferenceSession:
         """A session for batches of one shape with no part on the host.  Raises ModelError where
         the file does not load or needs the host, DeviceError where the provider does not load."""
-        options = session_options()
+        options, providers = session_options(), list(self.providers)
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         for name, value in free_dimensions(card, shape).items():
             options.add_free_dimension_override_by_name(name, value)
-        session = open_session(card, options, list(self.providers))
+        try:
+            session = open_session(card, options, providers)
+        except ModelError:  # also where the provider is not there: ask one that may fall back
+            self._check_loaded(open_session(card, session_options(), providers))
+            raise
+        self._check_loaded(session)
+        return session
+
+    def _check_loaded(self, session: ort.InferenceSession) -> None:
         if (ran := session.get_providers()[0]) != self.providers[0][0]:
             raise DeviceError(
                 f"onnxruntime fell back to {ran}, for the libraries of {self.name} do not load;"
                 " install 'wsi-ai[cuda]' anew, or give --device cpu"
             )
-        return session
 
 
 def ways(
