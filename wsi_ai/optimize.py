@@ -123,7 +123,7 @@ def _keep(model: Path, made: ModelCard, place: Path) -> None:
     made.weights.replace(place)
     try:
         _add_variant(model, replace(made, weights=place))
-    except BaseException:
+    except (ModelError, OSError):
         place.unlink()
         raise
 
