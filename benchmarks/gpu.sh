@@ -3,7 +3,7 @@
 #
 #     benchmarks/gpu.sh [OUT]        OUT: where the logs and gpu.jsonl go (gpu-results)
 #
-# Set everything up first:  pip install -e '.[cuda,torch,test]' onnx onnxscript
+# Set everything up first:  pip install -e '.[cuda,torch,openvino,test]' onnx onnxscript
 # The first failing check ends it; its log says why.  No figure is written that was not measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,5 +42,6 @@ echo "== parity"
 
 echo "== figures"
 "$python" benchmarks/infer_cuda.py --json 2>"$out/figures.log" | tee "$out/gpu.jsonl"
-"$python" benchmarks/infer.py --json 2>>"$out/figures.log" | tee "$out/host.jsonl"
+# Without a device in sight, so that auto is the processor.
+CUDA_VISIBLE_DEVICES='' "$python" benchmarks/infer.py --json 2>>"$out/figures.log" | tee "$out/host.jsonl"
 echo "== done: $out"

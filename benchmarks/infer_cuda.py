@@ -33,7 +33,7 @@ Run = Callable[[], int]
 
 def variants(network: networks.Network, device: str, batch: int) -> dict[str, Run]:
     found: dict[str, Run] = {}
-    for precision in Precision:
+    for precision in (Precision.FP32, Precision.FP16, Precision.BF16):
         found[f"torch eager {precision}"] = eager(network.module, device, batch, precision)
         for name, model in (("onnx", network.onnx), ("pt2", network.pt2)):
             try:

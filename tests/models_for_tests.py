@@ -123,6 +123,24 @@ def product_network(side: int = 64) -> onnx.ModelProto:
     return _model(nodes, T.UINT8, ["n", side, side, 3], ["n", 1], initial)
 
 
+def swamped_network(side: int = 64) -> onnx.ModelProto:
+    """The same, beside a number a thousand times as large: in 8 bits nothing of it is left."""
+    weights = np.zeros((side * side * 3, 2), np.float32)
+    weights[::3] = np.array([1, 1000], np.float32) / (255 * side * side)
+    initial = [
+        numpy_helper.from_array(np.array([0, -1]), "flat"),
+        numpy_helper.from_array(weights, "weights"),
+        numpy_helper.from_array(np.array([[1], [0]], np.float32), "first"),
+    ]
+    nodes = [
+        helper.make_node("Cast", ["tiles"], ["float"], to=T.FLOAT),
+        helper.make_node("Reshape", ["float", "flat"], ["row"]),
+        helper.make_node("MatMul", ["row", "weights"], ["both"]),
+        helper.make_node("MatMul", ["both", "first"], ["score"]),
+    ]
+    return _model(nodes, T.UINT8, ["n", side, side, 3], ["n", 1], initial)
+
+
 def constant_network(scores: list[float], side: int = 64) -> onnx.ModelProto:
     """The same output for every tile, whatever it shows: [n, len(scores)]."""
     nodes = [

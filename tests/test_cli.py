@@ -113,3 +113,19 @@ def test_demo_slide_refuses_what_it_cannot_draw(words: list[str], told: str) -> 
     done = wsi_ai("demo-slide", *words)
     assert done.exit_code == 2
     assert told in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "device", "extra"),
+    [("onnxruntime", "cpu", "cpu"), ("openvino", "openvino", "openvino")],
+)
+def test_a_library_that_is_not_installed_is_told_with_what_installs_it(
+    cmu: Path, model: Path, tmp_path: Path, missing: str, device: str, extra: str
+) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; from wsi_ai.cli import main; main()"
+    words = ["run", cmu, "--model", model, "--out", tmp_path, "--device", device]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    assert done.returncode == 2
+    told = f"{missing} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
+    assert done.stderr.splitlines()[-1] == f"wsi-ai: {told}"
+    assert "NOT ASSESSED" in done.stdout

@@ -83,6 +83,7 @@ def test_flag_and_record_agree_and_the_flag_keeps_its_schema(done: Outcome) -> N
         format_checker=jsonschema.FormatChecker(),
     )
     assert flag["result"]["level"] == record["level"] == done.level == Level.EXPEDITE
+    assert record["asked"]["decoded_by"] == "the processor"
     tiles = record["tiles"]
     assert tiles["planned"] == tiles["inferred"] == flag["evidence"]["n_tiles"] > 100
     assert tiles["left_out"] == tiles["resumed"] == 0

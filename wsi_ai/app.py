@@ -22,7 +22,7 @@ from wsi_ai.outcomes import Outcome, told_model
 from wsi_ai.registry import devices_asked
 from wsi_ai.results import FORMATS, NoPost
 from wsi_ai.runs import RunLog
-from wsi_ai.settings import Policy, Site, check_policy, load_site
+from wsi_ai.settings import Site, check_policy, load_site
 from wsi_ai.together import Silent
 from wsi_ai.values import ModelCard, Task
 
@@ -71,7 +71,7 @@ def run_slides(
     _check_formats(options.formats)
     make_folder(out)
     models = [model] if isinstance(model, Path) else list(model)
-    cards, refused = _cards(models, site, assembly.policy)
+    cards, refused = _cards(models, site, assembly)
     assembly = replace(assembly, cards=cards)
     run = RunLog(out, cards, devices)
     complete = False
@@ -87,16 +87,16 @@ def run_slides(
 
 
 def _cards(
-    models: Sequence[Path], site: Site, policy: Policy
+    models: Sequence[Path], site: Site, assembly: Assembly
 ) -> tuple[list[ModelCard], list[Refused]]:
     """Those that may run, and those that may not, and why."""
     cards, refused = list[ModelCard](), list[Refused]()
     for model in models:
         card = placeholder_card(model)
         try:
-            card = load_card(approved_model(model, site))
+            card = load_card(approved_model(model, site), assembly.options.precision)
             _refuse_vectors(card)
-            check_policy(policy, card)
+            check_policy(assembly.policy, card)
             _refuse_twins(card, cards)
         except ModelError as error:
             refused.append((card, error))

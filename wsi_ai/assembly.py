@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wsi_ai.contracts import Post, Runtime, Slide, TileSource, Watcher
+from wsi_ai.contracts import FedRuntime, Post, Runtime, Slide, TileSource, Watcher
 from wsi_ai.engine import Engine
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.geometry import Spacing
@@ -82,7 +82,7 @@ class Assembly:
         engines, refused = self._engines()
         if len(engines) > 1:
             at_once = min(engine.batch_size for engine in engines)
-            shared = SharedTiles(self._source(at_once))
+            shared = SharedTiles(HostTiles(at_once, self._threads))
             for engine in engines:
                 engine.share(shared)
         open_slide = OpenOnce(self.open_slide)
@@ -131,15 +131,29 @@ class Assembly:
             return runtime
 
         def around(runtime: Runtime) -> Pipeline:
-            source, policy = self._source(runtime.batch_size), self.policy
-            return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate)
+            policy = self.policy
+            return Pipeline(
+                source_for(runtime, self._threads),
+                runtime,
+                policy.triage,
+                policy.quality,
+                look,
+                aggregate,
+            )
 
         aggregate = open_aggregator(card)
         return Engine(opened, self.options.request(), around)
 
-    def _source(self, batch_size: int) -> TileSource:
-        threads = max(1, len(os.sched_getaffinity(0)) // self.devices)
-        return HostTiles(batch_size, threads)
+    @property
+    def _threads(self) -> int:
+        return max(1, len(os.sched_getaffinity(0)) // self.devices)
+
+
+def source_for(runtime: Runtime, threads: int) -> TileSource:
+    """The runtime's own, where it has one; else into plain memory."""
+    if isinstance(runtime, FedRuntime):
+        return runtime.source(threads)
+    return HostTiles(runtime.batch_size, threads)
 
 
 def assemble(out: Path, options: RunOptions) -> Assembly:

@@ -35,6 +35,7 @@ def input_spec(image: Table) -> InputSpec:
         std=tuple(image.get("std", plain.std)),
         tta=Tta(image.get("tta", plain.tta)),
         stain=_stain(image),
+        network_px=image.get("network_px"),
     )
 
 

@@ -86,6 +86,11 @@ class TileSource(Protocol):
     @property
     def batch_size(self) -> int: ...
 
+    @property
+    def description(self) -> str:
+        """Where tiles are decoded, for the record: the pixels of two sources may differ."""
+        ...
+
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]: ...
 
 
@@ -108,6 +113,16 @@ class Runtime(Protocol):
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
         """One ``Predictions`` a batch, in order.  Raises DeviceError."""
+        ...
+
+
+@runtime_checkable
+class FedRuntime(Runtime, Protocol):
+    """A runtime that knows how tiles reach it fastest: through memory that its device copies from,
+    or decoded on the device itself."""
+
+    def source(self, threads: int) -> TileSource:
+        """For batches of its own size, read by so many threads."""
         ...
 
 

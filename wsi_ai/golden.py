@@ -55,7 +55,7 @@ def load_golden(card: ModelCard) -> Golden | None:
         raise ModelError(f"{_FILE} cannot be read: {error}") from None
     if wrong := schemas.complaint("golden-1", table):
         raise ModelError(f"{_FILE}: {wrong}")
-    if table["weights_sha256"] != card.ref.sha256:
+    if table["weights_sha256"] != (card.original_sha256 or card.ref.sha256):
         raise ModelError(
             f"{_FILE} is about other weights than the card's; make it anew: wsi-ai models golden"
         )

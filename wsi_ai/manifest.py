@@ -24,6 +24,7 @@ from wsi_ai.values import (
     ModelRef,
     OperatingPoint,
     Pool,
+    Precision,
     Role,
     Scope,
     Task,
@@ -32,30 +33,49 @@ from wsi_ai.values import (
 )
 
 
-def load_card(model: Path) -> ModelCard:
-    """Read the card of a model's folder, and verify the SHA-256 of its weights.
+def load_card(model: Path, precision: Precision = Precision.FP32) -> ModelCard:
+    """Read the card of a model's folder, and verify the SHA-256 of its weights: the quantised ones
+    where the precision is int8.
 
     The fields are those of ``schemas/model-card-1.schema.json``.  Raises ModelError, which names
     the file and the field and says what it should be.
     """
-    return _read(model)[0]
+    if precision is not Precision.INT8:
+        return _read(model)[0]
+    for card in load_variants(model):
+        if card.precision is precision:
+            return card
+    raise ModelError(
+        "this model has no int8 weights; make them:"
+        " wsi-ai models optimize MODEL --precision int8 --calibrate SLIDE"
+    )
 
 
 def load_variants(model: Path) -> list[ModelCard]:
-    """The model's card, then one for each other format that it comes in; all verified."""
+    """The model's card, then one for each of its variants; all verified."""
     card, table, named = _read(model)
     cards = [card]
     for variant in table.get("variants", ()):
         weights = _weights(card.weights.parent, variant, named)
-        ref = replace(card.ref, sha256=variant["sha256"])
-        made = {"format": variant["format"], "architecture": variant.get("architecture", "")}
-        cards.append(replace(card, ref=ref, weights=weights, **made))
+        cards.append(_variant(card, variant, weights))
     return cards
+
+
+def _variant(card: ModelCard, table: dict[str, Any], weights: Path) -> ModelCard:
+    return replace(
+        card,
+        ref=replace(card.ref, sha256=table["sha256"]),
+        weights=weights,
+        format=table["format"],
+        architecture=table.get("architecture", ""),
+        precision=Precision(table.get("precision", Precision.FP32)),
+        original_sha256=card.ref.sha256,
+    )
 
 
 def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
     """The card, the table it was made of, and how messages name the file."""
-    manifest = model / "model.toml" if model.is_dir() else model
+    manifest = manifest_path(model)
     named = f"{manifest.parent.resolve().name}/{manifest.name}"  # a site's paths stay at the site
     try:
         content = manifest.read_bytes()
@@ -75,6 +95,11 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
         path = _weights(manifest.parent, second, named, "aggregator")
         card = replace(card, aggregator=AggregatorRef(path, second["format"], second["sha256"]))
     return card, table, named
+
+
+def manifest_path(model: Path) -> Path:
+    """The card itself, whether the model is named by it or by its folder."""
+    return model / "model.toml" if model.is_dir() else model
 
 
 def placeholder_card(model: Path) -> ModelCard:

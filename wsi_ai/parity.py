@@ -1,7 +1,7 @@
 """Does every runtime here say the same of a model's golden tiles?"""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -42,15 +42,21 @@ class Parity:
 
 
 def verify(model: Path, requests: Sequence[RuntimeRequest] = ()) -> Iterator[Parity]:
-    """Every format of the model on every device and precision that is installed here, or the
+    """Every variant of the model on every device and precision that is installed here, or the
     ``requests``; those that cannot be had say why.  Raises ModelError."""
     cards = load_variants(model)
-    golden = load_golden(cards[0])
+    golden = required_golden(cards[0])
+    for card in cards:
+        for request in requests or requests_for(card):
+            yield held(card, golden, request)
+
+
+def required_golden(card: ModelCard) -> Golden:
+    """Raises ModelError where the model has none."""
+    golden = load_golden(card)
     if golden is None:
         raise ModelError("no golden tiles; make them: wsi-ai models golden MODEL SLIDE")
-    for card in cards:
-        for request in requests or _all_requests(card):
-            yield _held(card, golden, request)
+    return golden
 
 
 def hold_to_golden(runtime: Runtime) -> None:
@@ -76,7 +82,7 @@ def make_golden(model: Path, slides: Iterable[Path], count: int) -> Path:
     """
     card = load_card(model)
     runtime = open_runtime(card, RuntimeRequest("cpu"))
-    found = np.concatenate([_candidates(path, card, runtime.batch_size) for path in slides])
+    found = np.concatenate([tissue_tiles(path, card) for path in slides])
     if len(found) < count:
         raise ModelError(f"only {len(found)} tiles with tissue; give more slides")
     chosen = found[_choice(scores(runtime, found), card, count)]
@@ -95,11 +101,16 @@ def scores(runtime: Runtime, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.concatenate(found)
 
 
-def _all_requests(card: ModelCard) -> list[RuntimeRequest]:
-    return [RuntimeRequest(device, p) for device in devices(card) for p in Precision]
+def requests_for(card: ModelCard) -> list[RuntimeRequest]:
+    """Every device here in every precision that the weights may run in."""
+    cast = [p for p in Precision if p is not Precision.INT8]
+    quantised = card.precision is Precision.INT8
+    precisions = [Precision.INT8] if quantised else cast
+    return [RuntimeRequest(device, p) for device in devices(card) for p in precisions]
 
 
-def _held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> Parity:
+def held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> Parity:
+    """What one runtime makes of the golden tiles."""
     tolerance = card.tolerance.of(request.precision)
     try:
         runtime = open_runtime(card, request)
@@ -110,13 +121,13 @@ def _held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> Parity:
     return Parity(card.format, runtime.description, tolerance, found)
 
 
-def _candidates(path: Path, card: ModelCard, batch_size: int) -> NDArray[np.uint8]:
-    """Tiles of one slide, spread over its tissue."""
+def tissue_tiles(path: Path, card: ModelCard) -> NDArray[np.uint8]:
+    """A few hundred tiles of one slide, spread over its tissue: (n, size, size, 3)."""
     with open_slide(path) as slide:
         plan = plan_for(card, slide.info, find_tissue(slide.info, take_thumbnail(slide)))
-        every = max(1, len(plan) // _CANDIDATES)
-        source = RegionTiles(batch_size, threads=2)(slide, plan, 0)
-        kept = [np.asarray(batch.pixels)[batch.index % every == 0] for batch in source]
+        some = replace(plan, cells=plan.cells[:: max(1, len(plan) // _CANDIDATES)])
+        source = RegionTiles(batch_size=32, threads=2)(slide, some, 0)
+        kept = [np.array(batch.pixels) for batch in source]
     side = card.tile.size_px
     return np.concatenate([np.empty((0, side, side, 3), np.uint8), *kept])
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.contracts import Aggregator, Runtime, Sink, Slide
-from wsi_ai.errors import InputError, NoDevice, SinkError, UnknownFormat
+from wsi_ai.errors import DeviceError, InputError, NoDevice, SinkError, UnknownFormat
 from wsi_ai.geometry import Spacing
 from wsi_ai.messages import Endpoint
-from wsi_ai.values import ModelCard, RuntimeRequest
+from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,8 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
     ``auto`` is the first of ``_AUTO`` that does not say NoDevice, else the host's usual runtime: a
     device that is there and fails is an error.  Raises ModelError or DeviceError.
     """
+    if (request.precision is Precision.INT8) != (card.precision is Precision.INT8):
+        raise DeviceError(f"weights in {card.precision} do not run in {request.precision}")
     if request.device != "auto":
         return _open(card, request, request.device)
     for device in _AUTO:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from wsi_ai.detections import columns, objects_of, surest
 from wsi_ai.errors import ModelError
@@ -20,9 +21,21 @@ def scale_and_shift(card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.fl
     return scale.astype(np.float32), shift.astype(np.float32)
 
 
+def resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """(tiles, side, side, 3): bilinear with antialiasing, by Pillow's ``Image.resize``."""
+    if pixels.shape[1:3] == (side, side):
+        return pixels
+    tiles = np.empty((len(pixels), side, side, 3), np.uint8)
+    for tile, into in zip(pixels, tiles, strict=True):
+        image = Image.fromarray(tile).resize((side, side), Image.Resampling.BILINEAR)
+        into[...] = np.asarray(image)
+    return tiles
+
+
 def prepare(pixels: NDArray[np.uint8], card: ModelCard) -> Tiles:
     """uint8 RGB (tiles, height, width, 3) as the network wants it: see ``values.InputSpec``."""
     wanted = np.dtype(card.input.dtype)
+    pixels = resized(pixels, card.network_px)
     planes = pixels.transpose(0, 3, 1, 2)
     if wanted == np.uint8:
         return pixels if card.input.layout is Layout.NHWC else np.ascontiguousarray(planes)

@@ -343,6 +343,8 @@ class Precision(StrEnum):
     FP32 = "fp32"
     FP16 = "fp16"
     BF16 = "bf16"
+    INT8 = "int8"
+    """Of weights that were quantised beforehand: see ``ModelCard.precision``."""
 
 
 class Form(StrEnum):
@@ -395,8 +397,8 @@ class OutputSpec:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """How uint8 RGB tiles become the network's input: ``(pixel / 255 - mean) / std``, or as they
-    are where the network takes uint8."""
+    """How uint8 RGB tiles become the network's input: resized where it takes another size, then
+    ``(pixel / 255 - mean) / std``, or as they are where it takes uint8."""
 
     layout: Layout
     dtype: str
@@ -405,6 +407,9 @@ class InputSpec:
     tta: Tta = Tta.NONE
     stain: StainTarget | None = None
     """The colours that tiles are given first; ``None`` where they stay as they are."""
+    network_px: int | None = None
+    """Side of what the network takes, where that is not the tile's: antialiased bilinear, rounded
+    to uint8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,12 +458,14 @@ class Tolerance:
     fp32: float = 1e-4
     fp16: float = 0.01
     bf16: float = 0.05
+    int8: float = 0.1
 
     def of(self, precision: Precision) -> float:
         allowed = {
             Precision.FP32: self.fp32,
             Precision.FP16: self.fp16,
             Precision.BF16: self.bf16,
+            Precision.INT8: self.int8,
         }
         return allowed[precision]
 
@@ -486,6 +493,10 @@ class ModelCard:
     pool: Pool = Pool.NONE
     aggregator: AggregatorRef | None = None
     """The second network of a slide-classification."""
+    precision: Precision = Precision.FP32
+    """INT8 where the weights were quantised; others are cast by the runtime, if at all."""
+    original_sha256: str = ""
+    """Of the weights that a variant's were made from, which are those that were scored in fp32."""
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
@@ -497,6 +508,11 @@ class ModelCard:
     def cell_name(self) -> str:
         """What a cell of its heatmap is called."""
         return "cell" if self.task is Task.SEGMENTATION else "tile"
+
+    @property
+    def network_px(self) -> int:
+        """Side of what the network takes."""
+        return self.input.network_px or self.tile.size_px
 
     @property
     def positive_class(self) -> int:

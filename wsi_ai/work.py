@@ -285,6 +285,7 @@ class SlideWork:
             "model": record.model_record(pipeline.runtime.card),
             "policy": self.policy.as_dict(),
             "runtime": pipeline.runtime.description,
+            "decoded_by": pipeline.source.description,
             "software": record.software(),
             **({"formats": list(self.formats)} if self.formats else {}),
         }

@@ -26,11 +26,21 @@ class FakeTensor:
         assert non_blocking
         self.torch.sim.copy_async(self.buffer, source.buffer, self.torch.current.sim)
 
+    def is_pinned(self) -> bool:
+        return self.buffer.pinned
+
     def numpy(self) -> Any:
         assert self.buffer.pinned
         checker = self.torch.sim.checker
         checker.writes(self.buffer, HOST, checker.host, "host access")
         return self.buffer.data
+
+
+class Pageable:
+    """A tensor over memory that nobody pinned."""
+
+    def is_pinned(self) -> bool:
+        return False
 
 
 class FakeStream:
@@ -73,6 +83,9 @@ class FakeTorch(types.ModuleType):
             stream=self._use,
             current_stream=lambda device: self.current,
         )
+        self.utils = types.SimpleNamespace(
+            dlpack=types.SimpleNamespace(from_dlpack=self._from_dlpack)
+        )
         self.Tensor = FakeTensor
         self.OutOfMemoryError = MemoryError
         self.dtype = object
@@ -88,6 +101,14 @@ class FakeTorch(types.ModuleType):
             buffer.reads.clear()
             self.sim.launch(poison, self.current.sim, [], [buffer])
         return FakeTensor(self, buffer)
+
+    def _from_dlpack(self, array: Any) -> Any:
+        """Whole pinned memory is known again, and counts as written just now."""
+        for buffer in self.sim.buffers:
+            if buffer.pinned and array.base is buffer.data and array.shape == buffer.data.shape:
+                self.sim.checker.writes(buffer, HOST, self.sim.checker.host, "host write")
+                return FakeTensor(self, buffer)
+        return Pageable()
 
     def from_numpy(self, array: Any) -> Any:
         return array

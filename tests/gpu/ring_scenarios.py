@@ -43,6 +43,16 @@ def arena(data: Tiles) -> Iterator[TileBatch]:
         poison(index)
 
 
+def shared(device: SimulatedDevice, data: Tiles) -> Iterator[TileBatch]:
+    """The same in one reused memory that the device shares."""
+    pixels, start = device.alloc_shared((SHAPE.tiles[0], *TILE)), 0
+    for batch in data:
+        pixels[: len(batch)] = batch
+        yield TileBatch("slide", np.arange(start, start + len(batch)), pixels[: len(batch)])
+        start += len(batch)
+        poison(pixels)
+
+
 def decoded(device: SimulatedDevice, data: Tiles) -> Iterator[TileBatch]:
     """The same in one reused memory on the device, filled by a stream of the source's own."""
     buffers = {n: device.alloc((n, *TILE), np.uint8) for n in set(map(len, data))}
@@ -120,13 +130,15 @@ class Judge:
     verdict: Verdict = field(default_factory=Verdict)
 
     def judge(self, seed: int) -> Verdict:
-        """A full run with a tail, one closed early, one whose input fails, one on the device."""
+        """A full run with a tail, one closed early, one whose input fails, one in shared memory,
+        one on the device."""
         data = tiles([3] * 9 + [2], seed)
         kept = max(0, 6 - self.shape.results)
         self.verdict = Verdict()
         self._run(seed, list, data, lambda device: arena(data))
         self._run(seed, closed_early, data[:2], lambda device: arena(data))
         self._run(seed, interrupted, data[:kept], lambda device: broken(data[:6]))
+        self._run(seed, list, data, lambda device: shared(device, data))
         self._run(seed, list, data, lambda device: decoded(device, data), columns=1)
         return self.verdict
 

@@ -3,13 +3,15 @@ own synchronisations is needed."""
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.gpu.fake_torch import FakeTorch
 from tests.gpu.ring_mutants import load
-from tests.gpu.ring_scenarios import SHAPE, arena, tiles, wrong
+from tests.gpu.ring_scenarios import SHAPE, arena, shared, tiles, wrong
 from wsi_ai.gpu.ring import Ring
 from wsi_ai.testing.simulated_device import SimulatedDevice
 
@@ -18,16 +20,16 @@ COPY = 'with device_errors("copying"), torch.cuda.stream(stream.raw):'
 LAUNCH = 'with device_errors("inference"), torch.cuda.stream(stream.raw):'
 
 
-def verdict(monkeypatch: pytest.MonkeyPatch, seed: int, source: str) -> list[str]:
-    """Two runs in a row, for streams and memory that are used again."""
+def verdict(monkeypatch: pytest.MonkeyPatch, seed: int, adapter: str) -> list[str]:
+    """Runs in a row, for streams and memory that are used again; the last from shared memory."""
     fake = FakeTorch(SimulatedDevice(seed))
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "torch", fake)
-        device = load(source, "cuda").CudaDevice()
+        device = load(adapter, "cuda").CudaDevice()
         found = list[str]()
-        for size in (9, 2):
+        for size, source in ((9, arena), (2, arena), (9, partial(shared, device))):
             data = tiles([3] * size + [1], seed)
-            predicted = list(Ring(device, fake.features, SHAPE).predict(arena(data)))
+            predicted = list(Ring(device, fake.features, SHAPE).predict(source(data)))
             found += wrong(predicted, data)
     fake.default.synchronize()
     return fake.sim.checker.races + fake.sim.faults + found
@@ -57,3 +59,14 @@ def test_each_synchronisation_of_the_adapter_is_needed(
     source, replaced = re.subn(old, new, ADAPTER)
     assert replaced
     assert verdict(monkeypatch, 0, source) != []
+
+
+def test_shared_memory_is_copied_from_where_it_is_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fake = FakeTorch(SimulatedDevice(0))
+    monkeypatch.setitem(sys.modules, "torch", fake)
+    device = load(ADAPTER, "cuda").CudaDevice()
+    ours = device.alloc_shared((3, 2, 2, 3))
+    assert device.resident(ours[:3]).buffer.data is ours
+    assert device.resident(np.zeros((3, 2, 2, 3), np.uint8)) is None

@@ -18,7 +18,13 @@ from wsi_ai.testing.stand_ins import MEAN_CARD  # noqa: E402
 from wsi_ai.values import InputSpec, Layout, ModelCard, Precision  # noqa: E402
 
 CUDA, HOST = "cuda:0", "cpu"
-INPUTS = [(layout, dtype) for layout in Layout for dtype in ("uint8", "float32")]
+INPUTS = [
+    InputSpec(layout, dtype, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2), network_px)
+    for layout in Layout
+    for dtype in ("uint8", "float32")
+    for network_px in (None, 40)
+]
+PLAIN = InputSpec(Layout.NCHW, "float32", (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
 
 
 class Watch(TorchDispatchMode):
@@ -57,10 +63,9 @@ class Net(torch.nn.Module):
 
 
 def run(
-    layout: Layout, dtype: str, precision: Precision = Precision.FP32, device: str = CUDA
+    spec: InputSpec, precision: Precision = Precision.FP32, device: str = CUDA
 ) -> tuple[Watch, Any, Any]:
     """One launch of the kernel; the watch, what the network was given, and the outputs."""
-    spec = InputSpec(layout, dtype, (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     card = replace(MEAN_CARD, input=spec)
     with FakeTensorMode(), torch.device(device):
         prepare = Prepare(card, torch.empty(3), torch.empty(3))
@@ -74,31 +79,34 @@ def run(
     return watch, given, outputs
 
 
-@pytest.mark.parametrize(("layout", "dtype"), INPUTS)
-def test_no_operation_leaves_the_device(layout: Layout, dtype: str) -> None:
-    watch, _, outputs = run(layout, dtype)
+@pytest.mark.parametrize("spec", INPUTS)
+def test_no_operation_leaves_the_device(spec: InputSpec) -> None:
+    watch, _, outputs = run(spec)
     assert watch.devices == {CUDA}
     assert outputs.dtype == torch.float32
 
 
-@pytest.mark.parametrize(("layout", "dtype"), INPUTS)
-def test_the_network_is_given_the_type_and_shape_of_its_card(layout: Layout, dtype: str) -> None:
-    _, given, _ = run(layout, dtype)
-    assert given.dtype == getattr(torch, dtype)
-    assert tuple(given.shape) == ((8, 64, 64, 3) if layout is Layout.NHWC else (8, 3, 64, 64))
+@pytest.mark.parametrize("spec", INPUTS)
+def test_the_network_is_given_the_type_and_shape_of_its_card(spec: InputSpec) -> None:
+    _, given, _ = run(spec)
+    side = spec.network_px or 64
+    wanted = (8, side, side, 3) if spec.layout is Layout.NHWC else (8, 3, side, side)
+    assert given.dtype == getattr(torch, spec.dtype)
+    assert tuple(given.shape) == wanted
 
 
-@pytest.mark.parametrize("precision", list(Precision))
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.FP16, Precision.BF16])
 def test_the_network_computes_in_the_precision_asked_for(precision: Precision) -> None:
     """On the host: where there is no device, torch switches its autocast off."""
     kind = {"fp32": None, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
-    watch, _, _ = run(Layout.NCHW, "float32", precision, HOST)
+    watch, _, _ = run(PLAIN, precision, HOST)
     halves = watch.types & {torch.float16, torch.bfloat16, torch.float64}
     assert halves == ({kind} if kind else set())
 
 
-def test_planes_first_stays_channels_last_in_memory() -> None:
-    _, given, _ = run(Layout.NCHW, "float32")
+@pytest.mark.parametrize("network_px", [None, 40])
+def test_planes_first_stays_channels_last_in_memory(network_px: int | None) -> None:
+    _, given, _ = run(replace(PLAIN, network_px=network_px))
     assert given.is_contiguous(memory_format=torch.channels_last)
 
 
@@ -106,10 +114,8 @@ def test_normalising_on_the_device_is_what_it_is_on_the_host() -> None:
     from wsi_ai.runtimes.torch_forward import open_prepare
     from wsi_ai.scoring import prepare
 
-    card = replace(
-        MEAN_CARD,
-        input=InputSpec(Layout.NCHW, "float32", (0.48, 0.45, 0.4), (0.22, 0.23, 0.24)),
-    )
+    spec = InputSpec(Layout.NCHW, "float32", (0.48, 0.45, 0.4), (0.22, 0.23, 0.24))
+    card = replace(MEAN_CARD, input=spec)
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     there = open_prepare(card, torch.device("cpu"))(torch.from_numpy(pixels))
     np.testing.assert_allclose(there.numpy(), prepare(pixels, card), rtol=1e-5, atol=1e-5)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.gpu.ring_mutants import SOURCE, load, mutants
-from tests.gpu.ring_scenarios import SHAPE, Judge, arena, features, tiles
+from tests.gpu.ring_scenarios import SHAPE, Judge, arena, features, shared, tiles
 from wsi_ai.errors import DeviceError
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.testing.simulated_device import SimEvent, SimStream, SimulatedDevice
@@ -121,6 +121,14 @@ def _calls(
         for cls, name in [*calls, (SimStream, "close")]:
             patch.setattr(cls, name, counted(getattr(cls, name)))
         return matters, run()
+
+
+def test_shared_memory_is_waited_for_before_its_owner_fills_it_again() -> None:
+    broken = next(module for _, what, module in MUTANTS if what == "device pixels not waited for")
+    for made, races in ((Ring, False), (broken.Ring, True)):
+        device = SimulatedDevice(0)
+        list(made(device, features, SHAPE).predict(shared(device, tiles([3] * 9))))
+        assert bool(device.problems()) == races
 
 
 class RefusesLaunch(SimulatedDevice):

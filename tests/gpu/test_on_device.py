@@ -2,6 +2,7 @@
 WSI_AI_REQUIRE_GPU=1 says that there must be one."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,28 @@ def test_torch_gives_on_the_device_what_it_gives_on_the_host(
 def test_auto_is_the_device_where_there_is_one(tmp_path: Path) -> None:
     card = load_card(torch_model(tmp_path / "m"))
     assert "/cuda:0 " in open_runtime(card, RuntimeRequest()).description
+
+
+def test_tiles_decoded_on_the_device_score_as_the_hosts(
+    tmp_path: Path, sample: Callable[..., Path]
+) -> None:
+    from wsi_ai.gpu.source import CudaTiles
+    from wsi_ai.planning import plan_tiles
+    from wsi_ai.reading import HostTiles
+    from wsi_ai.registry import open_slide
+
+    pytest.importorskip("nvidia.nvimgcodec", reason="nvImageCodec is not installed")
+    runtime = open_runtime(load_card(torch_model(tmp_path / "m")), RuntimeRequest("cuda:0"))
+    source = runtime.source(2)  # type: ignore[attr-defined]
+    assert isinstance(source, CudaTiles), "nvImageCodec was not taken; the log says why"
+    with open_slide(sample(size_px=1024, seed=1, tumour=True)) as slide:
+        plan = plan_tiles(slide.info, np.ones((4, 4), np.bool_), runtime.card.tile)
+        host = HostTiles(runtime.batch_size, 2)
+        there, here = (
+            np.concatenate([p.scores for p in runtime.predict(tiles(slide, plan, 0))])
+            for tiles in (source, host)
+        )
+    np.testing.assert_allclose(there, here, atol=0.004)
 
 
 def test_the_demo_models_flags_are_the_same_on_the_device() -> None:

@@ -15,7 +15,7 @@ from wsi_ai.gpu.tiles import DeviceTiles  # noqa: E402
 from wsi_ai.planning import plan_tiles  # noqa: E402
 from wsi_ai.reading import RegionTiles  # noqa: E402
 from wsi_ai.testing import PaintedSlide  # noqa: E402
-from wsi_ai.values import TileSpec  # noqa: E402
+from wsi_ai.values import Codec, Encoding, TilePlan, TileSpec  # noqa: E402
 
 STORED = Size(96, 80)
 
@@ -35,19 +35,15 @@ class Stored:
     asked: int = 0
 
     @property
-    def encoding(self) -> "Stored":
-        return self
-
-    @property
-    def tile(self) -> Size:
-        return STORED
+    def encoding(self) -> Encoding:
+        return Encoding(Codec.RAW, STORED)
 
     def encoded(self, col: int, row: int) -> bytes:
         self.asked += 1
         if (col, row) in self.broken:
             raise TileUnreadable("broken")
-        x, y = self.corner[0] + col * self.tile.width, self.corner[1] + row * self.tile.height
-        return self.slide.read(0, x, y, self.tile.width, self.tile.height).tobytes()
+        x, y = self.corner[0] + col * STORED.width, self.corner[1] + row * STORED.height
+        return self.slide.read(0, x, y, STORED.width, STORED.height).tobytes()
 
 
 def unpacked(data: bytes) -> np.ndarray:
@@ -62,9 +58,12 @@ def declines_all(encoded: Sequence[bytes]) -> list[None]:
     return [None] * len(encoded)
 
 
-def source(stored: Stored, decoder: Any = decode) -> DeviceTiles:
-    host = torch.device("cpu")
-    return DeviceTiles(5, lambda slide, level: stored, decoder, unpacked, host, lambda: None)
+def batches(stored: Stored, plan: TilePlan, decoder: Any = decode, start: int = 0) -> Any:
+    def on_host(encoding: Encoding, data: bytes) -> np.ndarray:
+        return unpacked(data)
+
+    tiles = DeviceTiles(5, decoder, on_host, torch.device("cpu"), lambda: None)
+    return tiles.batches(stored, plan, start)
 
 
 def planned(spec: TileSpec) -> tuple[PaintedSlide, Any]:
@@ -77,7 +76,7 @@ def planned(spec: TileSpec) -> tuple[PaintedSlide, Any]:
 def test_the_pixels_are_those_of_reading_by_region(stride: int, decoder: Any) -> None:
     slide, plan = planned(TileSpec(64, 0.5, stride))
     expected = list(RegionTiles(5, 1)(slide, plan, 0))
-    got = list(source(Stored(slide, slide.size), decoder)(slide, plan, 0))
+    got = list(batches(Stored(slide, slide.size), plan, decoder))
     assert [g.index.tolist() for g in got] == [e.index.tolist() for e in expected]
     for there, here in zip(got, expected, strict=True):
         np.testing.assert_array_equal(np.asarray(there.pixels), np.asarray(here.pixels))
@@ -94,13 +93,13 @@ def test_around_what_is_stored_it_is_white() -> None:
     plan = plan_tiles(slide.info, np.ones((5, 7), np.bool_), TileSpec(64, 0.5, 64))
     stored = Stored(slide, Size(size.width - 123, size.height - 45), corner=corner)
     expected = list(RegionTiles(5, 1)(slide, plan, 0))
-    for there, here in zip(source(stored)(slide, plan, 0), expected, strict=True):
+    for there, here in zip(batches(stored, plan), expected, strict=True):
         np.testing.assert_array_equal(np.asarray(there.pixels), np.asarray(here.pixels))
 
 
 def test_half_the_scale_is_the_mean_of_four_pixels() -> None:
     slide, plan = planned(TileSpec(32, 1.0, 32))
-    batch = next(source(Stored(slide, slide.size))(slide, plan, 0))
+    batch = next(batches(Stored(slide, slide.size), plan))
     x, y = plan.origin(0)
     read = slide.read(0, x, y, 64, 64).astype(float)
     mean = read.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
@@ -110,7 +109,7 @@ def test_half_the_scale_is_the_mean_of_four_pixels() -> None:
 def test_a_tile_over_a_broken_stored_tile_is_left_out_and_no_other() -> None:
     slide, plan = planned(TileSpec(64, 0.5, 64))
     stored = Stored(slide, slide.size, broken=((2, 1),))
-    seen = np.concatenate([b.index for b in source(stored)(slide, plan, 0)])
+    seen = np.concatenate([b.index for b in batches(stored, plan)])
     left, top = 2 * STORED.width, STORED.height
     for i in range(len(plan)):
         x, y = plan.origin(i)
@@ -121,19 +120,19 @@ def test_a_tile_over_a_broken_stored_tile_is_left_out_and_no_other() -> None:
 def test_a_batch_of_none_is_empty_and_reading_goes_on() -> None:
     slide, plan = planned(TileSpec(64, 0.5, 64))
     cells = tuple((col, row) for col in range(8) for row in range(7))
-    got = list(source(Stored(slide, slide.size, broken=cells))(slide, plan, 0))
+    got = list(batches(Stored(slide, slide.size, broken=cells), plan))
     assert [b.pixels.shape for b in got] == [(0, 64, 64, 3)] * len(got)
 
 
 def test_it_starts_where_an_earlier_run_ended() -> None:
     slide, plan = planned(TileSpec(64, 0.5, 64))
-    first = next(source(Stored(slide, slide.size))(slide, plan, 7))
+    first = next(batches(Stored(slide, slide.size), plan, start=7))
     assert first.index.tolist() == [7, 8, 9, 10, 11]
 
 
 def test_what_the_next_batch_needs_again_is_not_decoded_again() -> None:
     slide, plan = planned(TileSpec(64, 0.5, 64))
     stored = Stored(slide, slide.size)
-    list(source(stored)(slide, plan, 0))
+    list(batches(stored, plan))
     once = -(-700 // STORED.width) * -(-500 // STORED.height)
     assert stored.asked < 2 * once

@@ -69,7 +69,8 @@ def run(
         ),
     ] = "auto",
     precision: Annotated[
-        Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
+        Literal["fp32", "fp16", "bf16", "int8"],
+        typer.Option(help="Where the device has it; int8: after wsi-ai models optimize."),
     ] = "fp32",
     policy: Annotated[
         Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
@@ -223,6 +224,23 @@ def golden(
 ) -> None:
     """Store tiles of slides, and their fp32 scores, with a model: the author's job, once."""
     raise typer.Exit(import_module("wsi_ai.cli.models").golden(model, slides, count))
+
+
+@_models.command()
+def optimize(
+    model: Annotated[Path, typer.Argument(help="Folder with model.toml.")],
+    calibrate: Annotated[
+        list[Path],
+        typer.Option(metavar="SLIDE", help="Real slides of its kind; say it once for each."),
+    ],
+    precision: Annotated[Literal["int8"], typer.Option(help="Of the weights to make.")] = "int8",
+) -> None:
+    """Quantise a model's ONNX weights, and keep them beside the others if no golden flag changes.
+
+    Exit status: 0 kept, for wsi-ai run --precision int8; 1 refused, nothing was changed; 2 the
+    model or a slide is wrong.
+    """
+    raise typer.Exit(import_module("wsi_ai.cli.models").optimize(model, calibrate))
 
 
 model_store.add_to(_models)

@@ -8,11 +8,13 @@ from wsi_ai.approval import approved_model
 from wsi_ai.errors import WsiAiError
 from wsi_ai.golden import load_golden
 from wsi_ai.manifest import load_card
+from wsi_ai.optimize import Optimized, quantize_model
 from wsi_ai.parity import Parity, make_golden, verify
 from wsi_ai.settings import Site, load_site
 
 _OK, _REFUSED, _USAGE = 0, 1, 2
 _COLUMNS = "{:<12} {:<44} {:>14} {:>10} {:>6} {:>6}  {}"
+_HEADING = _COLUMNS.format("format", "runtime", "max difference", "tolerance", "ranks", "flags", "")
 
 
 def check(model: Path, key: Path | None = None) -> int:
@@ -32,6 +34,32 @@ def golden(model: Path, slides: list[Path], count: int) -> int:
     return _told(make)
 
 
+def optimize(model: Path, slides: list[Path]) -> int:
+    """Quantise, tell, and return the exit status: 1 where the result is refused."""
+
+    def make() -> int:
+        done = quantize_model(model, slides)
+        print(_HEADING)
+        for row in done.rows:
+            print(_line(row))
+        print(_beyond(done))
+        if not done.kept:
+            print("refused, and nothing was changed; other or more slides may calibrate better")
+            return _REFUSED
+        print(f"{done.weights}: kept, for wsi-ai run --precision int8")
+        return _OK
+
+    return _told(make)
+
+
+def _beyond(done: Optimized) -> str:
+    found = done.beyond
+    return (
+        f"on {done.tiles} other tiles of these slides: max difference {found.largest:.2e},"
+        f" {found.flag_changes} on the other side of the threshold"
+    )
+
+
 def _verified(model: Path, site: Site) -> int:
     folder = approved_model(model, site)
     if site.trusted_keys:
@@ -40,7 +68,7 @@ def _verified(model: Path, site: Site) -> int:
             print("golden tiles: none; make them: wsi-ai models golden MODEL SLIDE")
             return _OK
     refused = ran = 0
-    print(_COLUMNS.format("format", "runtime", "max difference", "tolerance", "ranks", "flags", ""))
+    print(_HEADING)
     for row in verify(folder):
         print(_line(row), flush=True)
         ran += row.differences is not None

@@ -17,8 +17,8 @@ from wsi_ai.gpu.driver import check_driver, open_driver
 from wsi_ai.scoring import first_line
 from wsi_ai.values import Pixels
 
-_DLPACK_CUDA = 2
-"""``kDLCUDA`` in dlpack.h."""
+_DLPACK_HOST, _DLPACK_CUDA = (1, 0), 2
+"""``kDLCPU``, whose only device is 0, and ``kDLCUDA`` in dlpack.h."""
 
 
 @contextmanager
@@ -81,7 +81,13 @@ class CudaDevice:
 
     def alloc_pinned(self, shape: Sequence[int], dtype: DTypeLike) -> torch.Tensor:
         """A cached block comes back only once the copies that used it have ended."""
-        return torch.empty(tuple(shape), dtype=_torch_dtype(dtype), pin_memory=True)
+        with device_errors("pinning memory"):
+            return torch.empty(tuple(shape), dtype=_torch_dtype(dtype), pin_memory=True)
+
+    def alloc_shared(self, shape: Sequence[int]) -> NDArray[np.uint8]:
+        """The array keeps its tensor."""
+        shared: NDArray[np.uint8] = self.alloc_pinned(shape, np.uint8).numpy()
+        return shared
 
     def alloc(self, shape: Sequence[int], dtype: DTypeLike) -> torch.Tensor:
         """A cached block comes back while the current stream may still use it: see ``stream``."""
@@ -100,10 +106,10 @@ class CudaDevice:
     def resident(self, pixels: Pixels) -> torch.Tensor | None:
         """See ``device.Device.resident``.  The owner has synchronised what wrote the pixels."""
         kind, index = pixels.__dlpack_device__()
-        if (int(kind), index) != (_DLPACK_CUDA, self.torch_device.index):
+        if (int(kind), index) not in (_DLPACK_HOST, (_DLPACK_CUDA, self.torch_device.index)):
             return None
         there: torch.Tensor = torch.utils.dlpack.from_dlpack(pixels)
-        return there
+        return there if int(kind) == _DLPACK_CUDA or there.is_pinned() else None
 
     def stream(self, name: str) -> CudaStream:
         """Ordered after the current stream: torch's own streams do not wait for it by themselves,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wsi_ai.values import Pixels
@@ -42,7 +43,7 @@ class Event(Protocol):
 
 
 class Device(Protocol[B]):
-    """The host touches pinned buffers only, and only inside ``host``.
+    """The host touches pinned buffers only, and only inside ``host``; shared ones as it likes.
 
     A stream runs after what was queued on the device before ``stream`` was called (weights put
     there, earlier uses of recycled memory): so allocate first.  Copies and launches raise
@@ -51,6 +52,11 @@ class Device(Protocol[B]):
 
     def alloc_pinned(self, shape: Sequence[int], dtype: DTypeLike) -> B: ...
 
+    def alloc_shared(self, shape: Sequence[int]) -> NDArray[np.uint8]:
+        """Pinned memory for those who fill batches: ``resident`` knows it again.  It lives as long
+        as the array."""
+        ...
+
     def alloc(self, shape: Sequence[int], dtype: DTypeLike) -> B: ...
 
     def free(self, buffer: B) -> None: ...
@@ -58,7 +64,8 @@ class Device(Protocol[B]):
     def host(self, buffer: B, *, write: bool) -> AbstractContextManager[NDArray[Any]]: ...
 
     def resident(self, pixels: Pixels) -> B | None:
-        """The buffer of pixels that are on this device already; ``None`` for those that are not."""
+        """The buffer of pixels that a copy can take from where they are: on this device, or in
+        memory of ``alloc_shared``; ``None`` for others."""
         ...
 
     def stream(self, name: str) -> Stream: ...

@@ -5,11 +5,14 @@ from importlib import import_module
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import NoDevice
 from wsi_ai.gpu.driver import open_driver
-from wsi_ai.values import ModelCard, RuntimeRequest
+from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 
 def open_onnx(card: ModelCard, request: RuntimeRequest) -> Runtime:
-    """See ``gpu.onnx.open_runtime``."""
+    """See ``gpu.onnx.open_runtime``.  Raises NoDevice for quantised weights, too: what they gain
+    on a device, and what they lose, was not measured."""
+    if card.precision is Precision.INT8:
+        raise NoDevice("int8 weights run on the processor only; give --device cpu")
     return _open("wsi_ai.gpu.onnx", card, request)
 
 

@@ -5,6 +5,7 @@ Its kernel has run on the host, over the simulated device; it has not met a real
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
@@ -13,13 +14,14 @@ import torch
 from wsi_ai.errors import DeviceError, ModelError, NoDevice, OutOfDeviceMemory, WsiAiError
 from wsi_ai.gpu.careful import careful
 from wsi_ai.gpu.cuda import CudaDevice, open_device
-from wsi_ai.gpu.providers import CUDA, Way, version_of_tensorrt, ways
+from wsi_ai.gpu.providers import CUDA, Way, input_shape, version_of_tensorrt, ways
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, try_once, usual_batch
+from wsi_ai.gpu.source import tiles_for
 from wsi_ai.runtimes.onnx import REFUSED, misfit, output_of
 from wsi_ai.runtimes.torch_forward import Prepare, open_prepare
 from wsi_ai.scoring import first_line, output_shape
-from wsi_ai.values import Layout, ModelCard, Precision, RuntimeRequest
+from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 log = logging.getLogger(__name__)
 _MEMORY = ("out of memory", "allocate memory")
@@ -67,7 +69,8 @@ def _fastest(
         try:
             session = way.open(card, shape)
             kernel = careful(bind(card, session, shape, device.torch_device), card)
-            runtime = RingRuntime(card, told, Ring(device, kernel, shape))
+            ring = Ring(device, kernel, shape)
+            runtime = RingRuntime(card, told, ring, partial(tiles_for, device))
             try_once(runtime)
         except OutOfDeviceMemory:
             raise
@@ -98,11 +101,11 @@ class OnnxKernel:
         try:
             self.session.run_with_iobinding(self.binding, options)
         except (*REFUSED, RuntimeError) as error:  # the latter is what a binding raises
-            raise _translated(self.card, error) from error
+            raise translated(self.card, error) from error
         outputs.copy_(self.given.reshape(outputs.shape))
 
 
-def _translated(card: ModelCard, error: Exception) -> WsiAiError:
+def translated(card: ModelCard, error: Exception) -> WsiAiError:
     """By its words: ONNX Runtime has no types for these."""
     said = str(error).lower()
     if any(words in said for words in _MEMORY):
@@ -117,11 +120,9 @@ def bind(
 ) -> OnnxKernel:
     """The session's input and output bound to memory on the device.  Raises ModelError where they
     are not what the card says."""
-    batch, side, _, channels = shape.tiles
-    nhwc = card.input.layout is Layout.NHWC
-    wanted = (batch, side, side, channels) if nhwc else (batch, channels, side, side)
+    wanted = input_shape(card, shape)
     tiles = torch.empty(wanted, dtype=getattr(torch, card.input.dtype), device=device)
-    name, told = output_of(card, session), (batch, *output_shape(card))
+    name, told = output_of(card, session), (shape.tiles[0], *output_shape(card))
     (output,) = [output for output in session.get_outputs() if output.name == name]
     flat = len(output.shape) == 1 and told[1:] == (1,)
     given = torch.empty(told[:1] if flat else told, device=device)

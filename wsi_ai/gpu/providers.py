@@ -9,7 +9,7 @@ from typing import Any
 import onnxruntime as ort
 import torch
 
-from wsi_ai.errors import DeviceError
+from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.gpu.cuda import CudaDevice
 from wsi_ai.gpu.ring import RingShape
 from wsi_ai.runtimes.onnx import open_session, session_options
@@ -30,17 +30,24 @@ class Way:
     def open(self, card: ModelCard, shape: RingShape) -> ort.InferenceSession:
         """A session for batches of one shape with no part on the host.  Raises ModelError where
         the file does not load or needs the host, DeviceError where the provider does not load."""
-        options = session_options()
+        options, providers = session_options(), list(self.providers)
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         for name, value in free_dimensions(card, shape).items():
             options.add_free_dimension_override_by_name(name, value)
-        session = open_session(card, options, list(self.providers))
+        try:
+            session = open_session(card, options, providers)
+        except ModelError:  # also where the provider is not there: ask one that may fall back
+            self._check_loaded(open_session(card, session_options(), providers))
+            raise
+        self._check_loaded(session)
+        return session
+
+    def _check_loaded(self, session: ort.InferenceSession) -> None:
         if (ran := session.get_providers()[0]) != self.providers[0][0]:
             raise DeviceError(
                 f"onnxruntime fell back to {ran}, for the libraries of {self.name} do not load;"
                 " install 'wsi-ai[cuda]' anew, or give --device cpu"
             )
-        return session
 
 
 def ways(
@@ -79,11 +86,16 @@ def version_of_tensorrt() -> str | None:
 def free_dimensions(card: ModelCard, shape: RingShape) -> dict[str, int]:
     """The names that the file gives to dimensions of its input, and what they are here."""
     plain = open_session(card, session_options(), ["CPUExecutionProvider"])
-    batch, side, _, channels = shape.tiles
-    nhwc = card.input.layout is Layout.NHWC
-    sizes = (batch, side, side, channels) if nhwc else (batch, channels, side, side)
     named: list[Any] = plain.get_inputs()[0].shape
-    return {n: size for n, size in zip(named, sizes, strict=False) if isinstance(n, str)}
+    sizes = zip(named, input_shape(card, shape), strict=False)
+    return {name: size for name, size in sizes if isinstance(name, str)}
+
+
+def input_shape(card: ModelCard, shape: RingShape) -> tuple[int, int, int, int]:
+    """Of the network's input for one batch."""
+    (batch, _, _, channels), side = shape.tiles, card.network_px
+    nhwc = card.input.layout is Layout.NHWC
+    return (batch, side, side, channels) if nhwc else (batch, channels, side, side)
 
 
 def _engine(cache: Path, precision: Precision) -> dict[str, str]:

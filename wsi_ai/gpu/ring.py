@@ -5,7 +5,8 @@
 Input slots are few, for pixels are large; result slots more: so many batches are in flight.
 What keeps a buffer from being overwritten too early:
 
-* pinned input: the host waits for ``uploaded``; the same for pixels that came on the device
+* pinned input: the host waits for ``uploaded``; the same for pixels that are taken from where
+  they came, on the device or in shared memory
 * device input: the upload waits for ``consumed``
 * result pair: collected, after ``downloaded``, before its reuse; so it needs no wait of its own
 """

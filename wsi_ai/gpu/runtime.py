@@ -6,9 +6,11 @@ from typing import Generic
 
 import numpy as np
 
+from wsi_ai.contracts import TileSource
 from wsi_ai.errors import OutOfDeviceMemory
 from wsi_ai.gpu.device import B
 from wsi_ai.gpu.ring import Ring, RingShape
+from wsi_ai.reading import HostTiles
 from wsi_ai.scoring import batch_for, output_shape, scores_over_views
 from wsi_ai.values import ModelCard, Predictions, TileBatch
 from wsi_ai.views import views_of
@@ -16,6 +18,10 @@ from wsi_ai.views import views_of
 log = logging.getLogger(__name__)
 BATCH, _PIXELS = 128, 1 << 24
 """Not measured on a device yet: ``benchmarks/gpu.sh`` tries others."""
+
+
+Reading = Callable[[HostTiles], TileSource]
+"""What reads tiles on the device, and by the given source what it cannot."""
 
 
 def usual_batch(card: ModelCard) -> int:
@@ -33,11 +39,23 @@ def ring_shape(card: ModelCard, batch: int) -> RingShape:
 class RingRuntime(Generic[B]):
     """Runs batches of one fixed shape through a ring."""
 
-    def __init__(self, card: ModelCard, description: str, ring: Ring[B]) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        description: str,
+        ring: Ring[B],
+        on_device: Reading = lambda host: host,
+    ) -> None:
         self.card = card
+        self._on_device = on_device
         self.description = description
         self.batch_size = ring.shape.tiles[0]
         self._ring = ring
+
+    def source(self, threads: int) -> TileSource:
+        """See ``contracts.FedRuntime``."""
+        shared = self._ring.device.alloc_shared
+        return self._on_device(HostTiles(self.batch_size, threads, shared))
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
         """See ``contracts.Runtime.predict``."""

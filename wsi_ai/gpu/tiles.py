@@ -1,70 +1,49 @@
 """The reading stage on a device: stored tiles are decoded in batches, cut and resampled there, so
 that no pixel passes through host memory.
 
-nvImageCodec decodes; what it declines, the host's decoder does, tile by tile.  Its pixels are not
-the exact ones of the host's decoders, so this is a choice and never the default.  The cutting is
-tested on host tensors; the decoding has not met a device yet: see ``benchmarks/gpu.sh``.
+nvImageCodec decodes; what it declines, the host's decoder does, tile by tile.  ``gpu.source`` says
+when, and holds it to the host's decoders first.  The cutting is tested on host tensors; the
+decoding has not met a device yet: see ``benchmarks/gpu.sh``.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsi_ai.contracts import Slide
+from wsi_ai.contracts import EncodedLevel
 from wsi_ai.errors import NoDevice, TileUnreadable
 from wsi_ai.geometry import Size
-from wsi_ai.gpu.cuda import CudaDevice
-from wsi_ai.values import TileBatch, TilePlan
+from wsi_ai.gpu.cuda import CudaDevice, device_errors
+from wsi_ai.values import Encoding, TileBatch, TilePlan
 
 log = logging.getLogger(__name__)
 Decode = Callable[[Sequence[bytes]], Sequence[torch.Tensor | None]]
 """Encoded tiles to uint8 RGB (height, width, 3) on the device; ``None`` for what it declines."""
-DecodeOnHost = Callable[[bytes], NDArray[np.uint8]]
+DecodeOnHost = Callable[[Encoding, bytes], NDArray[np.uint8]]
 """The same of one tile, in host memory.  Raises TileUnreadable."""
 Cell = tuple[int, int]
 """Column and row of a stored tile."""
 
 
-class HasTile(Protocol):
-    @property
-    def tile(self) -> Size: ...
-
-
-class StoredLevel(Protocol):
-    """What is asked of a level as its file stores it; a ``contracts.EncodedLevel`` is one."""
-
-    @property
-    def size(self) -> Size: ...
-    @property
-    def corner(self) -> tuple[int, int]: ...
-    @property
-    def encoding(self) -> HasTile: ...
-    def encoded(self, col: int, row: int) -> bytes | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class DeviceTiles:
-    """A ``contracts.TileSource`` whose batches are on a device.
-
-    ``finish`` blocks until the device has done what was asked of it so far: pixels are complete
-    when they are handed out, whichever stream reads them.
+    """Reads a plan into batches on a device.  ``finish`` blocks until the device has done what was
+    asked of it so far: pixels are complete when they are handed out, whichever stream reads them.
     """
 
     batch_size: int
-    level: Callable[[Slide, int], StoredLevel]
     decode: Decode
     on_host: DecodeOnHost
     device: torch.device
     finish: Callable[[], None]
 
-    def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
-        """See ``contracts.TileSource``.  Stored tiles that the next batch needs again are kept."""
-        level = self.level(slide, plan.level)
+    def batches(self, level: EncodedLevel, plan: TilePlan, start: int) -> Iterator[TileBatch]:
+        """As a ``contracts.TileSource``.  Stored tiles that the next batch needs again are kept."""
         kept = dict[Cell, torch.Tensor | None]()
         for first in range(start, len(plan), self.batch_size):
             index = np.arange(first, min(first + self.batch_size, len(plan)))
@@ -86,7 +65,7 @@ class DeviceTiles:
             self.finish()
             yield TileBatch(plan.slide.slide_id, index[np.array(whole)], pixels)
 
-    def _decoded(self, level: StoredLevel, wanted: list[Cell]) -> dict[Cell, torch.Tensor | None]:
+    def _decoded(self, level: EncodedLevel, wanted: list[Cell]) -> dict[Cell, torch.Tensor | None]:
         """White where nothing was scanned, ``None`` where nothing can be decoded."""
         blank = torch.full(
             (level.encoding.tile.height, level.encoding.tile.width, 3), 255, dtype=torch.uint8
@@ -106,18 +85,18 @@ class DeviceTiles:
         given = self.decode(list(todo.values())) if todo else []
         for (cell, data), image in zip(todo.items(), given, strict=True):
             fits = image is not None and image.shape == blank.shape
-            found[cell] = image if fits else self._from_host(data)
+            found[cell] = image if fits else self._from_host(level.encoding, data)
         return found
 
-    def _from_host(self, data: bytes) -> torch.Tensor | None:
+    def _from_host(self, encoding: Encoding, data: bytes) -> torch.Tensor | None:
         try:
-            return torch.from_numpy(self.on_host(data)).to(self.device)
+            return torch.from_numpy(self.on_host(encoding, data)).to(self.device)
         except TileUnreadable:
             return None
 
     def _cut(
         self,
-        level: StoredLevel,
+        level: EncodedLevel,
         stored: dict[Cell, torch.Tensor | None],
         corner: tuple[int, int],
         size: Size,
@@ -143,7 +122,7 @@ class DeviceTiles:
         return torch.stack(drawn) if drawn else empty
 
 
-def place(plan: TilePlan, level: StoredLevel, tile: int) -> tuple[int, int]:
+def place(plan: TilePlan, level: EncodedLevel, tile: int) -> tuple[int, int]:
     """x and y of a tile's corner in pixels of the plan's level, rounded to the nearest, and counted
     from the corner of what is stored."""
     x, y = plan.origin(tile)
@@ -151,7 +130,7 @@ def place(plan: TilePlan, level: StoredLevel, tile: int) -> tuple[int, int]:
     return round(x / down) - level.corner[0], round(y / down) - level.corner[1]
 
 
-def cells(level: StoredLevel, corner: tuple[int, int], size: Size) -> list[Cell]:
+def cells(level: EncodedLevel, corner: tuple[int, int], size: Size) -> list[Cell]:
     """The stored tiles beneath a rectangle of what is stored."""
     (x, y), tile = corner, level.encoding.tile
     right, bottom = min(x + size.width, level.size.width), min(y + size.height, level.size.height)
@@ -187,11 +166,12 @@ def device_decoder(device: CudaDevice) -> Decode:
         raise NoDevice("nvImageCodec is not installed: pip install 'wsi-ai[cuda]'") from None
     kinds = nvimgcodec.BackendKind
     wanted = (kinds.HW_GPU_ONLY, kinds.GPU_ONLY, kinds.HYBRID_CPU_GPU)
-    decoder = nvimgcodec.Decoder(
-        device_id=device.torch_device.index,
-        backends=[nvimgcodec.Backend(kind) for kind in wanted],
-        options=":fancy_upsampling=1",  # as libjpeg-turbo does
-    )
+    with device_errors("opening nvImageCodec"):
+        decoder = nvimgcodec.Decoder(
+            device_id=device.torch_device.index,
+            backends=[nvimgcodec.Backend(kind) for kind in wanted],
+            options=":fancy_upsampling=1",  # as libjpeg-turbo does
+        )
     params = nvimgcodec.DecodeParams(
         apply_exif_orientation=False, color_spec=nvimgcodec.ColorSpec.SRGB
     )
@@ -206,8 +186,9 @@ def device_decoder(device: CudaDevice) -> Decode:
         streams = [stream_of(data) for data in encoded]
         queue = torch.cuda.current_stream(device.torch_device).cuda_stream
         known = [stream for stream in streams if stream is not None]
-        images = iter(decoder.decode(known, params=params, cuda_stream=queue) if known else [])
-        given = [None if stream is None else next(images) for stream in streams]
-        return [None if i is None else torch.utils.dlpack.from_dlpack(i) for i in given]
+        with device_errors("decoding"):
+            images = iter(decoder.decode(known, params=params, cuda_stream=queue) if known else [])
+            given = [None if stream is None else next(images) for stream in streams]
+            return [None if i is None else torch.utils.dlpack.from_dlpack(i) for i in given]
 
     return decode

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -11,6 +12,7 @@ from wsi_ai.gpu.careful import careful
 from wsi_ai.gpu.cuda import CudaDevice, device_errors, open_device
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, usual_batch
+from wsi_ai.gpu.source import tiles_for
 from wsi_ai.runtimes.torch_forward import TORCH_ERRORS, Forward, open_forward
 from wsi_ai.runtimes.torch_weights import load_module
 from wsi_ai.scoring import first_line, fits
@@ -43,7 +45,8 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         check_fit(forward, shape, device.torch_device)
         kernel, how = _captured(forward, shape, device)
         told = f"torch {version}/{device.torch_device} {how}/{request.precision}"
-        return RingRuntime(card, told, Ring(device, careful(kernel, card), shape))
+        ring = Ring(device, careful(kernel, card), shape)
+        return RingRuntime(card, told, ring, partial(tiles_for, device))
 
     return open_fitting(build, request.batch_size or usual_batch(card))
 

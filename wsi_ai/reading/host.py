@@ -56,6 +56,7 @@ class HostTiles:
     threads: int
     allocate: Allocate = lambda shape: np.zeros(shape, np.uint8)
     memory: Memory = Memory()
+    description = "the processor"
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""

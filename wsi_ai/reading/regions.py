@@ -34,6 +34,7 @@ class RegionTiles:
 
     batch_size: int
     threads: int
+    description = "the processor, region by region"
 
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""

@@ -29,6 +29,10 @@ class SharedTiles:
     def batch_size(self) -> int:
         return self._source.batch_size
 
+    @property
+    def description(self) -> str:
+        return self._source.description
+
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
         self._waiting = [entry for entry in self._waiting if not entry[2].begun]

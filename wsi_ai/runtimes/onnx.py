@@ -29,10 +29,10 @@ _NOWHERE = "/proc/self/nowhere"
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     """A session on all cores at hand, tried once.
 
-    Raises ModelError where the file does not load or does not fit its card, DeviceError for a
-    precision other than fp32: this processor has no faster one that keeps the file as it is.
+    Raises ModelError where the file does not load or does not fit its card, DeviceError for fp16
+    and bf16: ONNX Runtime computes in the type that the file's own weights have.
     """
-    if request.precision is not Precision.FP32:
+    if request.precision not in (Precision.FP32, Precision.INT8):
         raise DeviceError(
             f"ONNX Runtime on the processor computes in fp32, not {request.precision};"
             " give --precision fp32"
@@ -51,7 +51,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
             raise DeviceError(f"inference failed: {first_line(error)}") from None
         return np.asarray(output, np.float32)
 
-    told = f"onnxruntime {ort.__version__}/cpu/fp32"
+    told = f"onnxruntime {ort.__version__}/cpu/{request.precision}"
     return HostRuntime(card, told, network, request.batch_size)
 
 

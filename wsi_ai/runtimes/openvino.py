@@ -11,14 +11,19 @@ from wsi_ai.runtimes.host import HostRuntime, usual_batch
 from wsi_ai.scoring import first_line, prepare
 from wsi_ai.values import Layout, ModelCard, Precision, RuntimeRequest
 
-_TYPES = {Precision.FP32: "f32", Precision.FP16: "f16", Precision.BF16: "bf16"}
+_TYPES = {
+    Precision.FP32: "f32",
+    Precision.FP16: "f16",
+    Precision.BF16: "bf16",
+    Precision.INT8: "f32",  # of what the file leaves unquantised
+}
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     """The network compiled for a fixed batch on all cores at hand, tried once.
 
     Where the device is ``auto`` it declines, by NoDevice, what it cannot read, and networks of
-    convolutions: ONNX Runtime is as fast at these and slower at transformers
+    convolutions in fp32: ONNX Runtime is as fast at these, slower at transformers and in int8
     (``benchmarks/infer.py``).  Raises ModelError where the file does not load or does not fit its
     card, DeviceError where the processor has no instructions for the precision.
     """
@@ -34,7 +39,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     try:
         model = core.read_model(card.weights)
         _check_input(card, model)
-        if request.device == "auto" and not _of_products(model):
+        if request.device == "auto" and not _faster(model, request.precision):
             raise NoDevice("OpenVINO is no faster at networks of convolutions")
         model.reshape(_shape(card, request.batch_size or usual_batch(card)))
         compiled = core.compile_model(model, "CPU", settings)
@@ -56,14 +61,14 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     return HostRuntime(card, told, network, request.batch_size)
 
 
-def _of_products(model: ov.Model) -> bool:
-    """Whether matrix products outnumber convolutions, as in a transformer."""
+def _faster(model: ov.Model, precision: Precision) -> bool:
+    """In int8; else where matrix products outnumber convolutions, as in a transformer."""
     kinds = [op.get_type_name() for op in model.get_ops()]
-    return kinds.count("MatMul") > kinds.count("Convolution")
+    return precision is Precision.INT8 or kinds.count("MatMul") > kinds.count("Convolution")
 
 
 def _shape(card: ModelCard, batch: int) -> list[int]:
-    side = card.tile.size_px
+    side = card.network_px
     return [batch, side, side, 3] if card.input.layout is Layout.NHWC else [batch, 3, side, side]
 
 
@@ -81,7 +86,7 @@ def _check_input(card: ModelCard, model: ov.Model) -> None:
 def _check_precision(core: ov.Core, precision: Precision) -> None:
     """It would run in another one silently, or in one that is emulated."""
     can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision.upper() not in can:
+    if precision is not Precision.INT8 and precision.upper() not in can:
         raise DeviceError(
             f"this processor has no instructions for {precision}; give --precision fp32"
         )

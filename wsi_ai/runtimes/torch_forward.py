@@ -25,15 +25,26 @@ class Prepare:
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """Planes first is a view of the pixels' order, and so stays channels-last in memory."""
-        tiles = pixels
+        tiles = resized(pixels, self.card.network_px)
         if self.card.input.dtype != "uint8":
-            tiles = torch.addcmul(self.shift, pixels.to(self.shift.dtype), self.scale)
+            tiles = torch.addcmul(self.shift, tiles.to(self.shift.dtype), self.scale)
         return tiles.permute(0, 3, 1, 2) if self.card.input.layout is Layout.NCHW else tiles
 
 
 def open_prepare(card: ModelCard, device: torch.device) -> Prepare:
     scale, shift = (torch.from_numpy(v).to(device) for v in scale_and_shift(card))
     return Prepare(card, scale, shift)
+
+
+def resized(pixels: torch.Tensor, side: int) -> torch.Tensor:
+    """uint8 RGB (tiles, side, side, 3): ``scoring.resized`` on the pixels' device, a grey level off
+    at most, for that one rounds twice."""
+    if pixels.shape[1:3] == (side, side):
+        return pixels
+    planes = pixels.permute(0, 3, 1, 2).float()
+    shrunk = torch.nn.functional.interpolate(planes, (side, side), mode="bilinear", antialias=True)
+    tiles = shrunk.round_().to(torch.uint8)
+    return tiles.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
 
 
 @dataclass(frozen=True, slots=True)

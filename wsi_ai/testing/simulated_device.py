@@ -122,6 +122,7 @@ class SimulatedDevice:
         self.checker = HappensBefore()
         self.buffers: list[SimBuffer] = []
         self.streams: list[SimStream] = []
+        self.shared: list[SimBuffer] = []
         self.faults: list[str] = []
         """What execution itself saw."""
         self._default: Clock = {DEFAULT: 0}
@@ -136,6 +137,11 @@ class SimulatedDevice:
 
     def alloc_pinned(self, shape: Sequence[int], dtype: DTypeLike) -> SimBuffer:
         return self._alloc("pinned", np.empty(tuple(shape), dtype))
+
+    def alloc_shared(self, shape: Sequence[int]) -> NDArray[np.uint8]:
+        """Not watched while the host fills it; when it is handed over, all was written just now."""
+        self.shared.append(SimBuffer(f"shared {len(self.shared)}", np.empty(shape, np.uint8), True))
+        return self.shared[-1].data
 
     def alloc(self, shape: Sequence[int], dtype: DTypeLike) -> SimBuffer:
         """A cached block, still in use in the default stream by its earlier owner."""
@@ -175,7 +181,14 @@ class SimulatedDevice:
             self.scheduler.tick()
 
     def resident(self, pixels: Any) -> SimBuffer | None:
-        return pixels.buffer if isinstance(pixels, SimPixels) else None
+        """Shared memory where it is handed over whole; a part of it is staged like any other."""
+        if isinstance(pixels, SimPixels):
+            return pixels.buffer
+        for buffer in self.shared:
+            if pixels.base is buffer.data and pixels.shape == buffer.data.shape:
+                self.checker.writes(buffer, HOST, self.checker.host, "host write")
+                return buffer
+        return None
 
     def stream(self, name: str) -> SimStream:
         self._actors += 1

@@ -1,0 +1,88 @@
+"""ONNX weights in fp32 → in int8, after training: static, from what real tiles excite.
+
+Activations are quantised to 8 bits, weights per channel to 7: a processor without VNNI adds pairs
+of 8-bit products in 16 bits, which saturate, and so would give other scores from the same file
+(``reduce_range`` of ONNX Runtime).  The eighth bit bought no speed: docs/runtimes.md.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from wsi_ai.errors import ModelError
+from wsi_ai.runtimes.host import BATCH
+from wsi_ai.runtimes.onnx import REFUSED, open_session, session_options
+from wsi_ai.scoring import first_line, prepare
+from wsi_ai.values import ModelCard
+
+_FAILED = (*REFUSED, AttributeError, KeyError, RuntimeError, TypeError, ValueError)
+"""What the quantiser raises about networks that it was not made for."""
+
+
+_SCHEME = {
+    "quant_format": QuantFormat.QDQ,
+    "per_channel": True,
+    "reduce_range": True,
+    "activation_type": QuantType.QUInt8,
+    "weight_type": QuantType.QInt8,
+}
+
+
+def quantize(card: ModelCard, tiles: NDArray[np.uint8], out: Path) -> None:
+    """Write the card's network to ``out``, calibrated on ``tiles`` (n, size, size, 3).
+
+    Convolutions, matrix products and what lies between them are quantised, for the range that each
+    activation took; input and output keep their types.  Raises ModelError where the file does not
+    load or cannot be quantised.
+    """
+    opened = open_session(card, session_options(), ["CPUExecutionProvider"])
+    reader = _Reader(_inputs(card, tiles, opened.get_inputs()[0].name))
+    with tempfile.TemporaryDirectory() as folder:
+        folded = Path(folder, "folded.onnx")
+        try:
+            with _quiet():
+                quant_pre_process(str(card.weights), str(folded), skip_symbolic_shape=True)
+                quantize_static(folded, out, reader, **_SCHEME)
+        except _FAILED as error:
+            told = f"{card.weights.name} cannot be quantised: {first_line(error)}"
+            raise ModelError(told) from None
+    if all(node.op_type != "QuantizeLinear" for node in onnx.load(out).graph.node):
+        raise ModelError(f"{card.weights.name} has nothing that can be quantised")
+
+
+def _inputs(card: ModelCard, tiles: NDArray[np.uint8], name: str) -> Iterator[dict[str, Any]]:
+    """Whole batches, the last filled up by the first tiles: twice seen widens no range."""
+    count = -(-len(tiles) // BATCH) * BATCH
+    for start in range(0, count, BATCH):
+        places = np.arange(start, start + BATCH) % len(tiles)
+        yield {name: prepare(tiles[places], card)}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The quantiser warns the root logger, once for each weight, of what it does by design."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    """An iterator, as the quantiser wants one."""
+
+    def __init__(self, inputs: Iterator[dict[str, Any]]) -> None:
+        self._inputs = inputs
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self._inputs, None)
