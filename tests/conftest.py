@@ -4,11 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from wsi_ai.demo import SampleSpec, write_sample_slide
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_MODEL = ROOT / "models" / "demo-tumour"
+settings.register_profile("untimed", deadline=None)  # other work on the machine fails no test
+settings.load_profile("untimed")
 
 
 def find_shared() -> Path | None:
