@@ -60,7 +60,11 @@ places = st.frozensets(st.tuples(st.integers(0, 4), st.integers(0, 4)), max_size
     tile=(16, 16), side=1, read=None, stride=50.6875, batch=1, start=0, threads=1,
     damaged=frozenset(), unscanned=frozenset(), corner=(0, 0), memory=Memory(),
 )  # fmt: skip
-@settings(deadline=None, max_examples=60)
+@example(  # the same where that tile is damaged: nothing of the slide lies there
+    tile=(41, 16), side=1, read=None, stride=80.875, batch=1, start=0, threads=1,
+    damaged=frozenset([(4, 0)]), unscanned=frozenset(), corner=(40, 0), memory=Memory(0, 0, 0),
+)  # fmt: skip
+@settings(max_examples=60)
 @given(
     tile=st.tuples(st.integers(16, 70), st.integers(16, 70)),
     side=st.integers(1, 90),

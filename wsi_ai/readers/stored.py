@@ -100,6 +100,8 @@ def _decoded(level: EncodedLevel, decode: Decode, col: int, row: int) -> Image:
 
 def _under(start: int, length: int, tile: int, limit: int) -> range:
     """Stored tiles beneath ``start`` up to ``start + length``, where the level has any."""
+    if start >= limit:
+        return range(0)
     return range(max(start, 0) // tile, -(-max(min(start + length, limit), 0) // tile))
 
 
