@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from matplotlib.colors import Normalize, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from wsi_ai.flags import STATEMENT, Flag, Level
 from wsi_ai.thumbnail import Thumbnail
@@ -62,7 +64,7 @@ def write_overlay(path: Path, view: View) -> None:
 def _draw_slide(axes: Axes, view: View) -> None:
     size = view.flag.slide.size
     extent = (0, size.width, size.height, 0)
-    axes.imshow(view.thumbnail.pixels, extent=extent, interpolation="antialiased")
+    axes.imshow(_as_drawn(view.thumbnail.pixels), extent=extent, interpolation="antialiased")
     axes.contour(
         view.tissue.astype(np.uint8),
         [0.5],
@@ -75,6 +77,15 @@ def _draw_slide(axes: Axes, view: View) -> None:
     axes.set_anchor("W")
 
 
+def _as_drawn(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """No larger than it is drawn: matplotlib turns all of it into doubles."""
+    scale = _LONG_SIDE_IN * _DPI / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
     """Colour says how much, opacity keeps the tissue readable where there is little."""
     layer = heatmap.scores[heatmap.model.positive_class]
@@ -83,7 +94,7 @@ def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
     rgba[heatmap.missed] = to_rgba(_MISSED, 0.7)
     rows, cols = layer.shape
     extent = (0, cols * heatmap.step.x, rows * heatmap.step.y, 0)
-    axes.imshow(rgba, extent=extent, interpolation="nearest")
+    axes.imshow((rgba * 255).round().astype(np.uint8), extent=extent, interpolation="nearest")
 
 
 def _draw_regions(axes: Axes, flag: Flag) -> None:
