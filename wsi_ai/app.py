@@ -14,7 +14,7 @@ from pathlib import Path
 from wsi_ai.assembly import Assembly, RunOptions, assemble
 from wsi_ai.contracts import Post, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError
-from wsi_ai.fleet import Fleet
+from wsi_ai.fleet.fleet import Fleet
 from wsi_ai.inputs import Inputs, find_slides
 from wsi_ai.job import SlideJob
 from wsi_ai.line import through_stages
