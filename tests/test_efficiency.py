@@ -1,6 +1,5 @@
 """Who waits for whom, on streams whose speeds are known."""
 
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -46,51 +45,49 @@ def test_a_slide_that_was_not_inferred_has_no_efficiency_and_an_empty_run_none_a
     assert of_run([]).share == 0.0
 
 
-def watched(read_s: float, infer_s: float, depth: int) -> Timing:
-    """Of 20 items, read by a thread of its own into so many buffers."""
-    clock = Stopwatch(time.perf_counter())
+def watched(read_s: float, infer_s: float, depth: int = 4) -> Timing:
+    """Of 20 items, read into so many buffers by a reader of its own.  Nobody waits: the clock is
+    set to when each thing would happen."""
+    now = [0.0]
+    clock = Stopwatch(0.0, lambda: now[0])
     clock.began()
-    for span in clock.waits(read_ahead(read_s, depth)):
+    for span in clock.waits(read_ahead(read_s, depth, now)):
         clock.made(span)
-        time.sleep(infer_s)
+        now[0] += infer_s
     clock.lap("inference")
     return clock.timing()
 
 
-def read_ahead(read_s: float, depth: int) -> Iterator[tuple[float, float]]:
-    """As a reader with ``depth`` buffers would: the clock says what is ready, nothing is done."""
-    at = time.perf_counter()
-    spans: list[tuple[float, float]] = []
-    taken: list[float] = []
+def read_ahead(read_s: float, depth: int, now: list[float]) -> Iterator[tuple[float, float]]:
+    """Begins an item as soon as the one before is read and a buffer was given back."""
+    ended, given_back = 0.0, [0.0] * depth
     for n in range(20):
-        room = taken[n - depth] if n >= depth else at
-        begin = max(room, spans[-1][1] if spans else at)
-        spans.append((begin, begin + read_s))
-        time.sleep(max(0.0, spans[-1][1] - time.perf_counter()))
-        yield spans[-1]
-        taken.append(time.perf_counter())
+        begin = max(ended, given_back[n])
+        ended = begin + read_s
+        now[0] = max(now[0], ended)
+        yield begin, ended
+        given_back.append(now[0])
 
 
 def test_where_reading_is_slower_inference_waits_and_reading_is_the_limit() -> None:
-    found = of_slide(watched(read_s=0.02, infer_s=0.005, depth=4))
+    timing = watched(read_s=4, infer_s=1)
+    found = of_slide(timing)
     assert found is not None
-    assert found.limit is Stage.READING
-    assert found.share > 0.7
-    assert found.busy_s[Stage.INFERENCE] < 0.7 * found.wall_s
+    assert found.busy_s == {Stage.READING: 80, Stage.INFERENCE: 20}
+    assert (found.limit, found.wall_s) == (Stage.READING, 81)
+    assert timing.tiles is not None
+    assert (timing.tiles.waited_s, len(timing.tiles.waits), timing.tiles.stands) == (61, 20, ())
+    assert timing.batch_s == 4
 
 
 def test_where_inference_is_slower_reading_stands_still_and_inference_is_the_limit() -> None:
-    timing = watched(read_s=0.005, infer_s=0.02, depth=4)
+    timing = watched(read_s=1, infer_s=4)
     found = of_slide(timing)
     assert found is not None
-    assert found.limit is Stage.INFERENCE
-    assert found.share > 0.7
-    assert found.busy_s[Stage.READING] < 0.7 * found.wall_s
+    assert found.busy_s == {Stage.READING: 20, Stage.INFERENCE: 80}
+    assert (found.limit, found.wall_s) == (Stage.INFERENCE, 81)
     assert timing.tiles is not None
-    assert timing.tiles.stands
-
-
-def test_the_time_from_batch_to_batch_is_the_median() -> None:
-    timing = watched(read_s=0.0, infer_s=0.02, depth=4)
-    assert timing.batch_s is not None
-    assert 0.02 <= timing.batch_s < 0.1
+    assert timing.tiles.waits == ((0, 1),)
+    assert timing.tiles.stands[0] == (4, 5)
+    assert sum(end - start for start, end in timing.tiles.stands) == timing.tiles.end_s - 20
+    assert timing.batch_s == 4

@@ -24,7 +24,7 @@ from tests.stand_in_runs import (
 from wsi_ai.app import RunOptions, Silent, run_slides
 from wsi_ai.errors import DeviceError, InputError
 from wsi_ai.flags import Level
-from wsi_ai.fleet import Fleet
+from wsi_ai.fleet.fleet import Fleet
 from wsi_ai.outcomes import Outcome
 from wsi_ai.registry import devices_asked
 from wsi_ai.results import NoPost

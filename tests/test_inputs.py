@@ -119,8 +119,11 @@ def test_what_is_named_twice_runs_once(tmp_path: Path) -> None:
     slide = write_slide(tmp_path / "a" / "s.svs")
     (tmp_path / "link.svs").symlink_to(slide)
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    (tmp_path / "note.png").touch()
     again = tmp_path / "a" / ".." / "a" / "s.svs"
-    assert find_slides([slide, tmp_path, again, tmp_path]).slides == (slide,)
+    found = find_slides([slide, tmp_path, again, tmp_path])
+    assert found.slides == (slide,)
+    assert found.passed_over == (tmp_path / "note.png",)
 
 
 def test_results_in_the_folder_of_slides_are_left_alone(

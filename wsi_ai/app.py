@@ -14,7 +14,7 @@ from wsi_ai.approval import approved_model
 from wsi_ai.assembly import Assembly, Refused, RunOptions, assemble
 from wsi_ai.contracts import Post, Watcher
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.fleet import Fleet
+from wsi_ai.fleet.fleet import Fleet
 from wsi_ai.inputs import Inputs, find_slides
 from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card, placeholder_card

@@ -131,15 +131,8 @@ class Assembly:
             return runtime
 
         def around(runtime: Runtime) -> Pipeline:
-            policy = self.policy
-            return Pipeline(
-                source_for(runtime, self._threads),
-                runtime,
-                policy.triage,
-                policy.quality,
-                look,
-                aggregate,
-            )
+            source, policy = source_for(runtime, self._threads), self.policy
+            return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate)
 
         aggregate = open_aggregator(card)
         return Engine(opened, self.options.request(), around)

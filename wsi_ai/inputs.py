@@ -39,7 +39,7 @@ class Inputs:
 
 
 def find_slides(places: Sequence[Path], out: Path | None = None) -> Inputs:
-    """Expand files, folders, tables (``.csv``) and lists (``.txt``); see ``docs/slides.md``.
+    """Expand files, folders, tables (``.csv``) and lists (``.txt``); see ``docs/inputs.md``.
 
     Folders are searched to their bottom; ``out``, where results go, is left alone.  A slide that
     is named twice counts once.  A file that a table or list names is taken even where it is not

@@ -1,7 +1,7 @@
 """Where a slide's time goes."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -56,10 +56,10 @@ class Stopwatch:
     be laid beside each other.  One thread at a time.
     """
 
-    def __init__(self, epoch: float) -> None:
+    def __init__(self, epoch: float, clock: Callable[[], float] = time.perf_counter) -> None:
         self.spans: list[tuple[str, float, float]] = []
         """Stage, start and end."""
-        self._epoch = epoch
+        self._epoch, self._clock = epoch, clock
         self._last = self.now()
         self._began: float | None = None
         self._asked: float | None = None
@@ -69,7 +69,7 @@ class Stopwatch:
         self._before = 0.0
 
     def now(self) -> float:
-        return time.perf_counter() - self._epoch
+        return self._clock() - self._epoch
 
     def lap(self, stage: str) -> float:
         """All time since the last lap went to ``stage``; so many seconds."""

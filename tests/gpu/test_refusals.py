@@ -65,9 +65,9 @@ def test_what_onnx_runtime_raises_is_told_by_its_kind(
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"classes": '["red", "blue"]'}, r"the card's classes ask for \(8, 2\)"),
+        ({"classes": '["red", "blue"]'}, r"its card asks for \(8, 2\)"),
         ({"dtype": "uint8"}, "does not take what its card says"),
-        ({"layout": "nhwc"}, "does not take what its card says|the card's classes ask for"),
+        ({"layout": "nhwc"}, "does not take what its card says|its card asks for"),
     ],
 )
 def test_a_torch_network_that_does_not_fit_its_card_is_refused(

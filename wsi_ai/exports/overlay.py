@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -66,7 +67,7 @@ def write_overlay(path: Path, view: View) -> None:
 def _draw_slide(axes: Axes, view: View) -> None:
     size = view.flag.slide.size
     extent = (0, size.width, size.height, 0)
-    axes.imshow(view.thumbnail.pixels, extent=extent, interpolation="antialiased")
+    axes.imshow(_as_drawn(view.thumbnail.pixels), extent=extent, interpolation="antialiased")
     axes.contour(
         view.tissue.astype(np.uint8),
         [0.5],
@@ -77,6 +78,15 @@ def _draw_slide(axes: Axes, view: View) -> None:
     )
     axes.set(xlim=(0, size.width), ylim=(size.height, 0), xticks=[], yticks=[])
     axes.set_anchor("W")
+
+
+def _as_drawn(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """No larger than it is drawn: matplotlib turns all of it into doubles."""
+    scale = _LONG_SIDE_IN * _DPI / max(pixels.shape[:2])
+    if scale >= 1:
+        return pixels
+    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _draw_heatmap(figure: Figure, axes: Axes, heatmap: Heatmap, view: View) -> None:
@@ -127,7 +137,7 @@ def _draw_cells(axes: Axes, heatmap: Heatmap, rgba: NDArray[np.float64], every: 
     rgba[row, col] = to_rgba(_MISSED, 0.7)
     rows, cols = (side * every for side in rgba.shape[:2])
     extent = (0, cols * heatmap.step.x, rows * heatmap.step.y, 0)
-    axes.imshow(rgba, extent=extent, interpolation="nearest")
+    axes.imshow((rgba * 255).round().astype(np.uint8), extent=extent, interpolation="nearest")
 
 
 def _draw_regions(axes: Axes, flag: Flag) -> None:
