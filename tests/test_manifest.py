@@ -123,3 +123,4 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
 def test_what_stands_for_an_unusable_model_has_a_name_that_is_safe_in_paths() -> None:
     assert placeholder_card(Path("/a/..b c/ü")).ref.name == "unknown"
     assert placeholder_card(Path("/a/..b c")).ref.name == "b_c"
+    assert placeholder_card(Path("red@1.0.0")).ref.name == "red"

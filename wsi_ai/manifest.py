@@ -104,7 +104,8 @@ def manifest_path(model: Path) -> Path:
 
 def placeholder_card(model: Path) -> ModelCard:
     """Stands for a model that could not be loaded, in the flags that have to say so."""
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", model.resolve().name)[:64].lstrip("._-") or "unknown"
+    asked = model.resolve().name.partition("@")[0]  # NAME@VERSION of the store: its flags' name
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", asked)[:64].lstrip("._-") or "unknown"
     return ModelCard(
         ref=ModelRef(name, "unusable", "0" * 64),
         tile=TileSpec(1, 1.0, 1),

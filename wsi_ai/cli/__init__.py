@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 import typer
 
 from wsi_ai.cli import delivery, model_store
-from wsi_ai.cli.model_store import TRUST_PICKLE
 
 app = typer.Typer(
     name="wsi-ai",
@@ -89,14 +88,9 @@ def run(
     outbox: Annotated[
         str | None, typer.Option(metavar="DB", help="Where flags wait; by default OUT/outbox.db.")
     ] = None,
-    trusted_keys: Annotated[
-        Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
-    ] = None,
-    trust_pickle: Annotated[bool, typer.Option("--trust-pickle", help=TRUST_PICKLE)] = False,
-    also: Annotated[
-        list[str] | None,
-        typer.Option("--format", help="Write this too; wsinfer: scores as WSInfer's CSV."),
-    ] = None,
+    trusted_keys: model_store.TrustedKeys = None,
+    trust_pickle: model_store.TrustPickle = False,
+    also: model_store.Formats = None,
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
 ) -> None:
     """Slides in; a heatmap, a picture and a flag each out.

@@ -6,11 +6,21 @@ from typing import Annotated
 
 import typer
 
-TRUST_PICKLE = "Load pickled weights, which run whatever code their author put in."
-
 Asked = Annotated[str, typer.Argument(metavar="NAME[@VERSION]")]
 Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder with model.toml.")]
-TrustPickle = Annotated[bool, typer.Option("--trust-pickle", help=TRUST_PICKLE)]
+TrustPickle = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pickle", help="Load pickled weights, which run whatever code their author put in."
+    ),
+]
+TrustedKeys = Annotated[
+    Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
+]
+Formats = Annotated[
+    list[str] | None,
+    typer.Option("--format", help="Write this too; wsinfer: scores as WSInfer's CSV."),
+]
 Out = Annotated[
     Path | None, typer.Option(help="The model's folder; by default named as the file is.")
 ]
