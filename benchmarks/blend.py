@@ -23,6 +23,7 @@ import onnx
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
+from wsi_ai.cards import RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.geometry import Size, Spacing
 from wsi_ai.heatmaps import Keep
@@ -31,7 +32,7 @@ from wsi_ai.heatmaps.dense import dense_grid
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
 from wsi_ai.tasks import open_canvas, plan_for
-from wsi_ai.values import Predictions, RuntimeRequest, SlideInfo, TileBatch, TilePlan
+from wsi_ai.values import Predictions, SlideInfo, TileBatch, TilePlan
 
 TARGET_BLENDING, TARGET_OVERLAP = 0.10, 0.15
 CHANNELS, CLASSES = (16, 32, 64), 2

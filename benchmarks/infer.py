@@ -25,11 +25,12 @@ import onnxruntime as ort
 import openvino as ov
 import torch
 
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
 from wsi_ai.runtimes.quantize import quantize
 from wsi_ai.scoring import prepare
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest, TileBatch
+from wsi_ai.values import TileBatch
 
 BATCH, REST_S = 32, 0.1
 OURS, OURS_OPENVINO, OURS_TORCH = "wsi_ai auto", "wsi_ai openvino", "wsi_ai torch"

@@ -20,10 +20,11 @@ import networks
 import numpy as np
 import torch
 
+from wsi_ai.cards import Precision, RuntimeRequest
 from wsi_ai.errors import WsiAiError
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
-from wsi_ai.values import Precision, RuntimeRequest, TileBatch
+from wsi_ai.values import TileBatch
 
 REPEATS = 40
 TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from peers import BATCH, WORKERS, Job, dicom_peers, installed
 from rounds import Ratios, alternate
 
+from wsi_ai.cards import Resampling, TileSpec
 from wsi_ai.contracts import EncodedSlide
 from wsi_ai.geometry import Spacing
 from wsi_ai.planning import plan_tiles
@@ -36,7 +37,7 @@ from wsi_ai.reading import HostTiles
 from wsi_ai.reading.host import placement
 from wsi_ai.reading.reduced import fetcher
 from wsi_ai.reading.schedule import Room, StoredGrid, schedule
-from wsi_ai.values import Codec, Resampling, SlideInfo, TilePlan, TileSpec
+from wsi_ai.values import Codec, SlideInfo, TilePlan
 
 
 @dataclass(frozen=True)

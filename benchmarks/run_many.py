@@ -18,7 +18,7 @@ from pathlib import Path
 from wsi_ai.app import run_slides
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
-from wsi_ai.values import RuntimeRequest
+from wsi_ai.cards import RuntimeRequest
 open_runtime(load_card(Path(sys.argv[1])), RuntimeRequest(sys.argv[2]))
 """
 
@@ -82,9 +82,9 @@ def start_up(model: Path, device: str) -> float:
 
 def pure_inference(slides: Sequence[Path], model: Path, device: str) -> float:
     """Seconds that the runtime needs for the slides' tiles when they lie ready in memory."""
+    from wsi_ai.cards import RuntimeRequest
     from wsi_ai.manifest import load_card
     from wsi_ai.registry import open_runtime
-    from wsi_ai.values import RuntimeRequest
 
     card = load_card(model)
     runtime = open_runtime(card, RuntimeRequest(device))

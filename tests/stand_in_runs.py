@@ -13,6 +13,7 @@ import tifffile
 
 from wsi_ai.app import Silent
 from wsi_ai.assembly import Assembly, OpenRuntime, RunOptions
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, NoDevice, OutOfDeviceMemory
 from wsi_ai.identity import Cases
 from wsi_ai.line import through_stages
@@ -21,7 +22,7 @@ from wsi_ai.qc import QualityLimits
 from wsi_ai.results import NoPost
 from wsi_ai.settings import Policy
 from wsi_ai.testing import MEAN_CARD, MeanRuntime
-from wsi_ai.values import ModelCard, Precision, Predictions, RuntimeRequest, TileBatch
+from wsi_ai.values import Predictions, TileBatch
 
 SLOW_S = 0.15
 POLICY = Policy(quality=QualityLimits(focus_min=0, pen_max=1))

@@ -12,12 +12,12 @@ from onnx import helper
 from typer.testing import CliRunner, Result
 
 from tests.models_for_tests import constant_network, product_network, red_network
+from wsi_ai.cards import Activation, Layout
 from wsi_ai.cli import app
 from wsi_ai.drafts import QUESTIONS, inspect_weights, typed
 from wsi_ai.drafts.writing import as_toml
 from wsi_ai.errors import ModelError
 from wsi_ai.manifest import load_card
-from wsi_ai.values import Activation, Layout
 
 TEXTS = [
     "operating_point.chosen_for", "operating_point.calibrated_on", "scope.stain", "scope.organ",

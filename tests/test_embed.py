@@ -16,6 +16,7 @@ import zarr
 
 from tests.models_for_tests import mean_network, red_network, write_encoder, write_model
 from wsi_ai.app import RunOptions, run_slides
+from wsi_ai.cards import Precision, Task
 from wsi_ai.embed import embed_slides
 from wsi_ai.embedded import Embedded
 from wsi_ai.errors import ModelError
@@ -25,7 +26,7 @@ from wsi_ai.heatmaps import Keep, VectorCanvas, write_hdf5
 from wsi_ai.manifest import load_card
 from wsi_ai.readers.openslide import open_slide
 from wsi_ai.testing import PaintedSlide
-from wsi_ai.values import Precision, Predictions, Task, TilePlan, VectorChunk
+from wsi_ai.values import Predictions, TilePlan, VectorChunk
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ import onnx
 import pytest
 
 from tests.models_for_tests import constant_network, product_network, red_network, write_model
+from wsi_ai.cards import Activation, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
 from wsi_ai.scoring import activate
-from wsi_ai.values import Activation, RuntimeRequest, TileBatch
+from wsi_ai.values import TileBatch
 
 
 def tiles(count: int, side: int = 64) -> np.ndarray:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import DEMO_MODEL
 from tests.models_for_tests import constant_network, red_network, write_model
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.cli import models
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
@@ -17,7 +18,7 @@ from wsi_ai.manifest import load_card, load_variants
 from wsi_ai.parity import Parity, hold_to_golden, make_golden, scores, verify
 from wsi_ai.registry import open_runtime
 from wsi_ai.testing.stand_ins import MEAN_CARD
-from wsi_ai.values import ModelCard, Precision, Predictions, RuntimeRequest, TileBatch
+from wsi_ai.values import Predictions, TileBatch
 
 CPU = RuntimeRequest("cpu")
 

@@ -3,9 +3,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from wsi_ai.cards import TileSpec
 from wsi_ai.geometry import Size, Spacing
 from wsi_ai.planning import likely_first, plan_tiles, spread_out
-from wsi_ai.values import SlideInfo, TileSpec
+from wsi_ai.values import SlideInfo
 
 MASKS = npst.arrays(bool, npst.array_shapes(min_dims=2, max_dims=2, max_side=40))
 

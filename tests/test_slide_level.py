@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.models_for_tests import attention_head, red_network, write_model, write_slide_model
 from wsi_ai.app import Outcome, RunOptions, run_slides
+from wsi_ai.cards import Task
 from wsi_ai.embed import embed_slides
 from wsi_ai.errors import ModelError
 from wsi_ai.flags import Level, Quality
@@ -25,7 +26,7 @@ from wsi_ai.registry import open_aggregator
 from wsi_ai.testing import PaintedSlide
 from wsi_ai.testing.stand_ins import MEAN_CARD
 from wsi_ai.triage import TriagePolicy, is_met, triage
-from wsi_ai.values import Heatmap, Task
+from wsi_ai.values import Heatmap
 
 HEAD = attention_head().SerializeToString()
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai.app import run_slides
+from wsi_ai.cards import RuntimeRequest, TileSpec
 from wsi_ai.contracts import EncodedLevel, Runtime, Slide
 from wsi_ai.engine import Engine
 from wsi_ai.errors import DeviceError, ModelError, TileUnreadable
@@ -27,7 +28,7 @@ from wsi_ai.results import NoPost
 from wsi_ai.settings import Policy
 from wsi_ai.testing import PaintedSlide
 from wsi_ai.together import OpenOnce, Party, PartyWork, Silent
-from wsi_ai.values import Predictions, RuntimeRequest, TileBatch, TilePlan, TileSpec
+from wsi_ai.values import Predictions, TileBatch, TilePlan
 from wsi_ai.work import SlideWork
 
 

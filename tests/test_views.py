@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wsi_ai.values import Tta
+from wsi_ai.cards import Tta
 from wsi_ai.views import View, mean_over, views_of
 
 

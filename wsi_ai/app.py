@@ -12,6 +12,7 @@ from pathlib import Path
 
 from wsi_ai.approval import approved_model
 from wsi_ai.assembly import Assembly, Refused, RunOptions, assemble
+from wsi_ai.cards import ModelCard, Task
 from wsi_ai.contracts import Post, Watcher
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.fleet.fleet import Fleet
@@ -24,7 +25,6 @@ from wsi_ai.results import FORMATS, NoPost
 from wsi_ai.runs import RunLog
 from wsi_ai.settings import Site, check_policy, load_site
 from wsi_ai.together import Silent
-from wsi_ai.values import ModelCard, Task
 
 __all__ = [
     "Inputs",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.contracts import FedRuntime, Post, Runtime, Slide, TileSource, Watcher
 from wsi_ai.engine import Engine
 from wsi_ai.errors import DeviceError, ModelError
@@ -19,7 +20,6 @@ from wsi_ai.reading import HostTiles, SharedTiles
 from wsi_ai.registry import open_aggregator, open_runtime, open_slide
 from wsi_ai.settings import Policy, load_policy
 from wsi_ai.together import OpenOnce, PartyWork
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 from wsi_ai.work import Elsewhere, SlideWork, nowhere_else
 
 OpenRuntime = Callable[[ModelCard, RuntimeRequest], Runtime]

@@ -7,7 +7,7 @@ from typing import Any
 
 from wsi_ai.card_input import input_complaint
 from wsi_ai.card_output import output_complaint
-from wsi_ai.values import Activation, Colour, Parity, Role, Task
+from wsi_ai.cards import Activation, Colour, Parity, Role, Task
 
 MPP_TOLERANCE = 0.1
 """Where the card leaves it out."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wsi_ai.values import (
+from wsi_ai.cards import (
     Colour,
     Form,
     OutputSpec,

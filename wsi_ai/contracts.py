@@ -9,17 +9,10 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.cards import ModelCard
 from wsi_ai.geometry import Size
 from wsi_ai.messages import Endpoint, Message, Pulse, Receipt
-from wsi_ai.values import (
-    Encoding,
-    ModelCard,
-    Predictions,
-    SlideInfo,
-    SlideScores,
-    TileBatch,
-    TilePlan,
-)
+from wsi_ai.values import Encoding, Predictions, SlideInfo, SlideScores, TileBatch, TilePlan
 
 
 class Slide(Protocol):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.cards import Form, ModelCard, Scored
 from wsi_ai.errors import ModelError
-from wsi_ai.values import Form, ModelCard, Scored
 
 Rows = NDArray[np.float32]
 SIX = 6

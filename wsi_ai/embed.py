@@ -14,6 +14,7 @@ from typing import Any
 from wsi_ai import record
 from wsi_ai.app import RunOptions, make_folder
 from wsi_ai.approval import approved_model
+from wsi_ai.cards import Task
 from wsi_ai.contracts import Slide, Watcher
 from wsi_ai.embedded import Embedded, EmbeddingRun, known, write_embedding, write_refusal
 from wsi_ai.errors import ModelError, Stopped
@@ -29,7 +30,7 @@ from wsi_ai.settings import load_policy, load_site
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.together import Silent
 from wsi_ai.trouble import trouble_in
-from wsi_ai.values import SlideInfo, Task, TilePlan
+from wsi_ai.values import SlideInfo, TilePlan
 
 _VECTORS = (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
 

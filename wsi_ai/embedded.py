@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import record
+from wsi_ai.cards import ModelCard
 from wsi_ai.errors import OutputError
 from wsi_ai.exports.embedding import write_picture
 from wsi_ai.exports.folder import fresh_folder
@@ -16,7 +17,7 @@ from wsi_ai.messages import timestamp
 from wsi_ai.pipeline import Prepared
 from wsi_ai.results import slide_record, timing_record, write_json
 from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.values import ModelCard, SlideInfo, VectorChunk
+from wsi_ai.values import SlideInfo, VectorChunk
 
 
 @dataclass(frozen=True, slots=True)

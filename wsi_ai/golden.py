@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai import schemas
+from wsi_ai.cards import ModelCard
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.values import ModelCard
 
 _FILE, _SHEET = "golden.json", "golden.jpg"
 _QUALITY = 85

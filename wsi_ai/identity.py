@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
+from wsi_ai.cards import ModelCard
 from wsi_ai.errors import IdentityInDoubt, PolicyError
 from wsi_ai.flags import Flag, Identity
-from wsi_ai.values import ModelCard
 
 FIELDS = tuple(f.name for f in fields(Identity))
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690b")

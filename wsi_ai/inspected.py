@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from wsi_ai.values import Activation, Layout
+from wsi_ai.cards import Activation, Layout
 
 
 @dataclass(frozen=True, slots=True)

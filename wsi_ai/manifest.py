@@ -16,8 +16,7 @@ from wsi_ai.card_checks import (
 )
 from wsi_ai.card_input import input_spec
 from wsi_ai.card_output import output_spec, tile_spec
-from wsi_ai.errors import ModelError
-from wsi_ai.values import (
+from wsi_ai.cards import (
     Activation,
     AggregatorRef,
     ModelCard,
@@ -31,6 +30,7 @@ from wsi_ai.values import (
     TileSpec,
     Tolerance,
 )
+from wsi_ai.errors import ModelError
 
 
 def load_card(model: Path, precision: Precision = Precision.FP32) -> ModelCard:

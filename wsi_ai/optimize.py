@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai import schemas
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.golden import Differences, Golden, compare
 from wsi_ai.manifest import load_variants, manifest_path
 from wsi_ai.parity import Parity, held, requests_for, required_golden, scores, tissue_tiles
 from wsi_ai.registry import open_runtime
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 _HELD_OUT = 4
 """Every so many tiles, one is not calibrated on but compared afterwards."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import record
+from wsi_ai.cards import ModelCard
 from wsi_ai.contracts import Post
 from wsi_ai.errors import OutputError, SlideError, Unsent
 from wsi_ai.exports.flag import Provenance
@@ -21,7 +22,7 @@ from wsi_ai.results import Run, result_folder, write_results
 from wsi_ai.settings import Policy
 from wsi_ai.stopwatch import Timing
 from wsi_ai.triage import not_assessed
-from wsi_ai.values import ModelCard, SlideInfo
+from wsi_ai.values import SlideInfo
 
 
 @dataclass(frozen=True, slots=True)

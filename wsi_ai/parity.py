@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
@@ -17,7 +18,7 @@ from wsi_ai.scoring import tile_scores
 from wsi_ai.tasks import plan_for
 from wsi_ai.thumbnail import take_thumbnail
 from wsi_ai.tissue import find_tissue
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest, TileBatch
+from wsi_ai.values import TileBatch
 
 _CANDIDATES = 256
 """Tiles of each slide that are scored, to choose golden ones from."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+from wsi_ai.cards import ModelCard
 from wsi_ai.contracts import Aggregator, Runtime, Slide, TileSource, Watcher
 from wsi_ai.errors import StainUnclear
 from wsi_ai.flags import Flag
@@ -24,7 +25,7 @@ from wsi_ai.triage import (
     scope_gate,
     triage,
 )
-from wsi_ai.values import Heatmap, ModelCard, TileBatch, TilePlan
+from wsi_ai.values import Heatmap, TileBatch, TilePlan
 
 EarlyFlag = Callable[[Flag], None]
 """Takes a flag that is raised before its slide is through: what is still to come can add to it

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.cards import Parity, TileSpec
 from wsi_ai.geometry import Size, Step
-from wsi_ai.values import Mask, Parity, SlideInfo, TilePlan, TileSpec
+from wsi_ai.values import Mask, SlideInfo, TilePlan
 
 Likely = NDArray[np.float32]
 """A picture of the whole slide at any resolution, as a ``Mask`` is: the higher, the sooner to be

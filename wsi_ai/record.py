@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from wsi_ai.values import ModelCard, TilePlan
+from wsi_ai.cards import ModelCard
+from wsi_ai.values import TilePlan
 
 _PACKAGES = (
     "numpy",

@@ -19,11 +19,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.contracts import Aggregator, Runtime, Sink, Slide
 from wsi_ai.errors import DeviceError, InputError, NoDevice, SinkError, UnknownFormat
 from wsi_ai.geometry import Spacing
 from wsi_ai.messages import Endpoint
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 log = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import record
+from wsi_ai.cards import ModelCard
 from wsi_ai.efficiency import Efficiency, Stage, of_run
 from wsi_ai.errors import OutputError
 from wsi_ai.outcomes import Outcome
 from wsi_ai.stopwatch import Flow, Interval, Timing
-from wsi_ai.values import ModelCard
 
 log = logging.getLogger(__name__)
 FOLDER = "runs"

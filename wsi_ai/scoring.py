@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from wsi_ai.cards import Activation, Layout, ModelCard, Task
 from wsi_ai.detections import columns, objects_of, surest
 from wsi_ai.errors import ModelError
-from wsi_ai.values import Activation, Layout, ModelCard, Task
 from wsi_ai.views import mean_over, views_of
 
 Tiles = NDArray[np.uint8] | NDArray[np.float32]
@@ -33,7 +33,7 @@ def resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def prepare(pixels: NDArray[np.uint8], card: ModelCard) -> Tiles:
-    """uint8 RGB (tiles, height, width, 3) as the network wants it: see ``values.InputSpec``."""
+    """uint8 RGB (tiles, height, width, 3) as the network wants it: see ``cards.InputSpec``."""
     wanted = np.dtype(card.input.dtype)
     pixels = resized(pixels, card.network_px)
     planes = pixels.transpose(0, 3, 1, 2)

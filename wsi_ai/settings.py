@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
+from wsi_ai.cards import ModelCard, Task
 from wsi_ai.counting import HotSpot, ObjectCount
 from wsi_ai.errors import PolicyError
 from wsi_ai.qc import QualityLimits
 from wsi_ai.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
 from wsi_ai.triage import TriagePolicy
-from wsi_ai.values import ModelCard, Task
 
 
 @dataclass(frozen=True, slots=True)

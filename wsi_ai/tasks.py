@@ -5,6 +5,7 @@ A further task is a line in ``_CANVASES``.
 
 from collections.abc import Callable, Mapping
 
+from wsi_ai.cards import ModelCard, Task
 from wsi_ai.contracts import Aggregator
 from wsi_ai.heatmaps import (
     Canvas,
@@ -16,7 +17,7 @@ from wsi_ai.heatmaps import (
     VectorCanvas,
 )
 from wsi_ai.planning import Likely, in_rows, plan_tiles
-from wsi_ai.values import Mask, ModelCard, SlideInfo, Task, TilePlan
+from wsi_ai.values import Mask, SlideInfo, TilePlan
 
 _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
     Task.TILE_CLASSIFICATION: TileCanvas,

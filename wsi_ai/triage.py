@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from wsi_ai.cards import ModelCard, Task
 from wsi_ai.findings import find_regions
 from wsi_ai.flags import Flag, Level, Quality, Status
 from wsi_ai.rules import Area, Evidence, Rule, SlideScore, Spots
-from wsi_ai.values import Heatmap, Mask, ModelCard, Objects, SlideInfo, Task
+from wsi_ai.values import Heatmap, Mask, Objects, SlideInfo
 
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690a")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
+from wsi_ai.cards import Activation, Layout, Parity
 from wsi_ai.errors import ModelError
 from wsi_ai.inspected import Inspected
-from wsi_ai.values import Activation, Layout, Parity
 
 CONFIG, WEIGHTS = "config.json", "torchscript_model.pt"
 _REPO = re.compile(r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:@([A-Za-z0-9._/-]+))?")

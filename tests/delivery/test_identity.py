@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import CARD, example_flag
+from wsi_ai.cards import Scope
 from wsi_ai.errors import IdentityInDoubt, PolicyError
 from wsi_ai.flags import Identity
 from wsi_ai.identity import (
@@ -20,7 +21,6 @@ from wsi_ai.identity import (
     scope_complaint,
 )
 from wsi_ai.readers.headers import case_header
-from wsi_ai.values import Scope
 
 FULL = {"trust": "RXX", "accession": "S26-1", "slide_id": "S26-1-A1-1"}
 CSV = "file,trust,accession,slide_id,block,stain\none.svs,RXX,S26-1,S26-1-A1-1,A1,H&E\n"

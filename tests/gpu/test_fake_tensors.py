@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
+from wsi_ai.cards import InputSpec, Layout, ModelCard, Precision  # noqa: E402
 from wsi_ai.gpu.torch import EagerKernel  # noqa: E402
 from wsi_ai.runtimes.torch_forward import Forward, Prepare  # noqa: E402
 from wsi_ai.testing.stand_ins import MEAN_CARD  # noqa: E402
-from wsi_ai.values import InputSpec, Layout, ModelCard, Precision  # noqa: E402
 
 CUDA, HOST = "cuda:0", "cpu"
 INPUTS = [

@@ -10,13 +10,13 @@ import pytest
 
 from tests.conftest import DEMO_MODEL
 from tests.models_for_tests import red_network, write_model
+from wsi_ai.cards import Precision, RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import DeviceError
 from wsi_ai.gpu.driver import open_driver
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
 from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
-from wsi_ai.values import Precision, RuntimeRequest
 
 pytestmark = pytest.mark.gpu
 

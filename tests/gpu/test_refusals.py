@@ -15,6 +15,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # noqa: E
 from tests.gpu.test_runtimes import onnx_on  # noqa: E402
 from tests.models_for_tests import constant_network, red_network, write_model  # noqa: E402
 from tests.runtimes.torch_models import Nets, Red, write_torch_model  # noqa: E402
+from wsi_ai.cards import Precision  # noqa: E402
 from wsi_ai.errors import DeviceError, ModelError, OutOfDeviceMemory, WsiAiError  # noqa: E402
 from wsi_ai.gpu.cuda import device_errors, open_device  # noqa: E402
 from wsi_ai.gpu.onnx import translated  # noqa: E402
@@ -27,7 +28,6 @@ from wsi_ai.runtimes.torch_weights import load_module  # noqa: E402
 from wsi_ai.testing.runtime_contract import Arena  # noqa: E402
 from wsi_ai.testing.simulated_device import SimulatedDevice  # noqa: E402
 from wsi_ai.testing.stand_ins import MEAN_CARD  # noqa: E402
-from wsi_ai.values import Precision  # noqa: E402
 
 HOST = torch.device("cpu")
 

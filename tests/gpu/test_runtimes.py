@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.models_for_tests import red_network, write_model
+from wsi_ai.cards import ModelCard, RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory
 from wsi_ai.gpu.ring import Ring
@@ -21,7 +22,6 @@ from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
 from wsi_ai.testing.schedulers import ThreadScheduler
 from wsi_ai.testing.simulated_device import SimulatedDevice
 from wsi_ai.testing.stand_ins import MEAN_CARD
-from wsi_ai.values import ModelCard, RuntimeRequest
 
 
 def mean_kernel(pixels: Any, outputs: Any) -> None:
@@ -75,10 +75,10 @@ class TestTorchKernel(OnSimulatedDevice):
     def runtime(self, device: SimulatedDevice, tmp_path: Path) -> Runtime:
         torch = pytest.importorskip("torch", reason="torch is not installed")
         from tests.runtimes.torch_models import Nets, Red, write_torch_model
+        from wsi_ai.cards import Precision
         from wsi_ai.gpu.torch import EagerKernel, check_fit
         from wsi_ai.runtimes.torch_forward import open_forward
         from wsi_ai.runtimes.torch_weights import load_module
-        from wsi_ai.values import Precision
 
         content = Nets(Red(), torch.zeros(2, 3, 64, 64)).pt2()
         card = load_card(write_torch_model(tmp_path / "m", content, "pt2"))

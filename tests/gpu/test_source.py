@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from tests.gpu.test_runtimes import mean_kernel  # noqa: E402
 from tests.reading.memory import MemoryLevel, memory_slide  # noqa: E402
 from wsi_ai.assembly import source_for  # noqa: E402
+from wsi_ai.cards import Colour, TileSpec  # noqa: E402
 from wsi_ai.contracts import FedRuntime, Slide  # noqa: E402
 from wsi_ai.errors import DeviceError  # noqa: E402
 from wsi_ai.geometry import Size  # noqa: E402
@@ -28,7 +29,7 @@ from wsi_ai.reading import HostTiles  # noqa: E402
 from wsi_ai.testing import MeanRuntime, PaintedSlide  # noqa: E402
 from wsi_ai.testing.simulated_device import SimulatedDevice  # noqa: E402
 from wsi_ai.testing.stand_ins import MEAN_CARD  # noqa: E402
-from wsi_ai.values import Codec, Colour, Encoding, TileBatch, TilePlan, TileSpec  # noqa: E402
+from wsi_ai.values import Codec, Encoding, TileBatch, TilePlan  # noqa: E402
 
 STORED = Size(80, 96)
 SPEC = TileSpec(64, 0.5, 64)

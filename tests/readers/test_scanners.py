@@ -12,6 +12,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from tests.readers.scanner_files import SCN, marker_starts, write_ndpi, write_scn, write_trestle
+from wsi_ai.cards import TileSpec
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.geometry import Size, Spacing
@@ -20,7 +21,6 @@ from wsi_ai.readers import openslide, tiff
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_slide
 from wsi_ai.testing import SlideContract
-from wsi_ai.values import TileSpec
 
 Image = NDArray[np.uint8]
 Write = Callable[[Path, list[Image]], None]

@@ -9,11 +9,12 @@ from PIL import Image, ImageCms
 
 from tests.reading.memory import MemoryLevel, memory_slide, noise
 from tests.reading.test_decode_once import a_plan, taken
+from wsi_ai.cards import Colour
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import SlideError
 from wsi_ai.geometry import Size
 from wsi_ai.reading import HostTiles, RegionTiles
-from wsi_ai.values import Colour, TilePlan
+from wsi_ai.values import TilePlan
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tests.reading.memory import MemoryLevel, memory_slide, noise
 from tests.reading.test_decode_once import a_plan, assert_alike, taken
+from wsi_ai.cards import Resampling, TileSpec
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.geometry import Size, Spacing
@@ -18,7 +19,7 @@ from wsi_ai.reading import HostTiles, RegionTiles
 from wsi_ai.reading.host import placement
 from wsi_ai.reading.reduced import in_codec_fetcher, view
 from wsi_ai.record import plan_digest
-from wsi_ai.values import Resampling, TilePlan, TileSpec
+from wsi_ai.values import TilePlan
 
 Image = NDArray[np.uint8]
 

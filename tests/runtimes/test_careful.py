@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from tests.models_for_tests import corner_network, red_network, write_model
+from wsi_ai.cards import ModelCard, RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
 from wsi_ai.stains import Macenko, Recolour, Reinhard
 from wsi_ai.testing.simulated_device import SimulatedDevice
-from wsi_ai.values import ModelCard, RuntimeRequest, TileBatch
+from wsi_ai.values import TileBatch
 
 Open = Callable[[ModelCard], Runtime]
 VIEWS = {"none": [(0, 0)], "flips": [(0, 0), (0, 1), (2, 0), (2, 1)]}

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from tests.models_for_tests import product_network, red_network, write_model
+from wsi_ai.cards import RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import ModelError
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
 from wsi_ai.testing import MeanRuntime
 from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
-from wsi_ai.values import RuntimeRequest
 
 
 def torch_model(folder: Path, kind: str, layout: str, dtype: str) -> Path:

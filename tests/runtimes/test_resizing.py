@@ -7,6 +7,7 @@ import pytest
 
 from tests.gpu.test_runtimes import onnx_on
 from tests.models_for_tests import red_network, write_model
+from wsi_ai.cards import ModelCard, RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import ModelError
 from wsi_ai.manifest import load_card
@@ -14,7 +15,6 @@ from wsi_ai.registry import open_runtime
 from wsi_ai.scoring import resized
 from wsi_ai.testing.runtime_contract import Arena
 from wsi_ai.testing.simulated_device import SimulatedDevice
-from wsi_ai.values import ModelCard, RuntimeRequest
 
 TILE, NETWORK = 64, 40
 

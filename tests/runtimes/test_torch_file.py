@@ -9,9 +9,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.runtimes.torch_models import Nets, Red  # noqa: E402
+from wsi_ai.cards import Activation, Layout  # noqa: E402
 from wsi_ai.drafts import inspect_weights  # noqa: E402
 from wsi_ai.errors import ModelError  # noqa: E402
-from wsi_ai.values import Activation, Layout  # noqa: E402
 
 
 class Three(torch.nn.Module):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.app import Silent
+from wsi_ai.cards import Form, ModelCard, OutputSpec, Task, TileSpec
 from wsi_ai.contracts import Runtime
 from wsi_ai.flags import Flag
 from wsi_ai.geometry import Size, Spacing
@@ -23,16 +24,7 @@ from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.tasks import open_canvas
 from wsi_ai.testing import MEAN_CARD, PaintedSlide
 from wsi_ai.triage import TriagePolicy
-from wsi_ai.values import (
-    Form,
-    ModelCard,
-    OutputSpec,
-    Predictions,
-    Task,
-    TileBatch,
-    TilePlan,
-    TileSpec,
-)
+from wsi_ai.values import Predictions, TileBatch, TilePlan
 
 ANY_QUALITY = QualityLimits(focus_min=0, pen_max=1)
 

@@ -20,6 +20,7 @@ from tests.tasks.parts import (
     painted,
     planted,
 )
+from wsi_ai.cards import Form
 from wsi_ai.counting import HotSpot, ObjectCount
 from wsi_ai.exports.objects import write_objects
 from wsi_ai.flags import Level
@@ -27,7 +28,7 @@ from wsi_ai.geometry import Box, Size
 from wsi_ai.heatmaps import Keep, ObjectsCanvas
 from wsi_ai.planning import plan_tiles
 from wsi_ai.triage import TriagePolicy
-from wsi_ai.values import Form, Predictions
+from wsi_ai.values import Predictions
 
 SIZE = Size(520, 400)
 

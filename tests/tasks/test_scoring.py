@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.tasks.parts import dense_card, detecting_card
+from wsi_ai.cards import Activation, Form, ModelCard, Scored
 from wsi_ai.errors import ModelError
 from wsi_ai.scoring import batch_for, output_shape, scores_of, tile_scores
 from wsi_ai.testing import MEAN_CARD
-from wsi_ai.values import Activation, Form, ModelCard, Scored
 
 
 def two_classes(card: ModelCard, activation: Activation = Activation.NONE) -> ModelCard:

@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from wsi_ai.app import RunOptions
+from wsi_ai.cards import Precision
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.cli.saying import OK, SOME, told
 from wsi_ai.embed import embed_slides
 from wsi_ai.embedded import Embedded
 from wsi_ai.flags import STATEMENT
-from wsi_ai.values import Precision
 
 __all__ = ["Precision", "RunOptions", "embed"]
 

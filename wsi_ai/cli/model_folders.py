@@ -10,6 +10,7 @@ import typer
 from wsi_ai import drafts
 from wsi_ai.approval import find_model
 from wsi_ai.card_checks import unfinished
+from wsi_ai.cards import ModelCard
 from wsi_ai.cli.saying import OK, told
 from wsi_ai.errors import ModelError
 from wsi_ai.inspected import Inspected
@@ -18,7 +19,6 @@ from wsi_ai.settings import load_site
 from wsi_ai.signing import SIGNATURE
 from wsi_ai.signing import sign as sign_folder
 from wsi_ai.store import ModelStore
-from wsi_ai.values import ModelCard
 from wsi_ai.wsinfer import load_zoo_model
 
 Said = Mapping[str, Any]

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
+from wsi_ai.cards import Precision
 from wsi_ai.cli.delivery import service
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
 from wsi_ai.runs import by_device, together
-from wsi_ai.values import Precision
 
 __all__ = ["Precision", "RunOptions", "run"]
 

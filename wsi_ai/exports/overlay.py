@@ -17,9 +17,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from wsi_ai.cards import Task
 from wsi_ai.flags import STATEMENT, Flag, Level
 from wsi_ai.thumbnail import Thumbnail
-from wsi_ai.values import Heatmap, Marks, Mask, Objects, Task
+from wsi_ai.values import Heatmap, Marks, Mask, Objects
 
 _LONG_SIDE_IN, _DPI = 9.0, 150
 _COLOURS = colormaps["viridis"]  # perceptually even, and safe for the colour-blind

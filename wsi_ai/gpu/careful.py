@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
+from wsi_ai.cards import ModelCard
 from wsi_ai.stains import Recolour
-from wsi_ai.values import ModelCard
 from wsi_ai.views import View, views_of
 
 Inner = Callable[[torch.Tensor, torch.Tensor], None]

@@ -2,10 +2,10 @@
 
 from importlib import import_module
 
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import NoDevice
 from wsi_ai.gpu.driver import open_driver
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 
 def open_onnx(card: ModelCard, request: RuntimeRequest) -> Runtime:

@@ -11,6 +11,7 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError, NoDevice, OutOfDeviceMemory, WsiAiError
 from wsi_ai.gpu.careful import careful
 from wsi_ai.gpu.cuda import CudaDevice, open_device
@@ -21,7 +22,6 @@ from wsi_ai.gpu.source import tiles_for
 from wsi_ai.runtimes.onnx import REFUSED, misfit, output_of
 from wsi_ai.runtimes.torch_forward import Prepare, open_prepare
 from wsi_ai.scoring import first_line, output_shape
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 log = logging.getLogger(__name__)
 _MEMORY = ("out of memory", "allocate memory")

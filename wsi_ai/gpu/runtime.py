@@ -6,13 +6,14 @@ from typing import Generic
 
 import numpy as np
 
+from wsi_ai.cards import ModelCard
 from wsi_ai.contracts import TileSource
 from wsi_ai.errors import OutOfDeviceMemory
 from wsi_ai.gpu.device import B
 from wsi_ai.gpu.ring import Ring, RingShape
 from wsi_ai.reading import HostTiles
 from wsi_ai.scoring import batch_for, output_shape, scores_over_views
-from wsi_ai.values import ModelCard, Predictions, TileBatch
+from wsi_ai.values import Predictions, TileBatch
 from wsi_ai.views import views_of
 
 log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.gpu.careful import careful
 from wsi_ai.gpu.cuda import CudaDevice, device_errors, open_device
@@ -16,7 +17,6 @@ from wsi_ai.gpu.source import tiles_for
 from wsi_ai.runtimes.torch_forward import TORCH_ERRORS, Forward, open_forward
 from wsi_ai.runtimes.torch_weights import load_module
 from wsi_ai.scoring import first_line, fits
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 log = logging.getLogger(__name__)
 _WARM_UPS = 3

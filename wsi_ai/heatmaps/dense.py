@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wsi_ai.cards import Activation, ModelCard
 from wsi_ai.errors import OutputError
 from wsi_ai.geometry import Size, Step
 from wsi_ai.heatmaps.blend import Blender, DenseGrid
@@ -15,7 +16,7 @@ from wsi_ai.heatmaps.cells import Cells, Wanted, cell_side
 from wsi_ai.heatmaps.pyramid import complete
 from wsi_ai.heatmaps.rows import DenseRows, stored
 from wsi_ai.heatmaps.zarr import write_heatmap
-from wsi_ai.values import Activation, Heatmap, Marks, ModelCard, Predictions, TilePlan
+from wsi_ai.values import Heatmap, Marks, Predictions, TilePlan
 
 _NAME = "segmentation.ome.zarr"
 

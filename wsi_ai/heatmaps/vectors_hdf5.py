@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from wsi_ai.cards import ModelCard
 from wsi_ai.errors import OutputError
 from wsi_ai.heatmaps.vectors_zarr import described, stored, stored_dtype
-from wsi_ai.values import ModelCard, TilePlan, VectorChunk
+from wsi_ai.values import TilePlan, VectorChunk
 
 _ROWS = 1024
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.cards import Parity
 from wsi_ai.contracts import EncodedLevel, EncodedSlide, Slide
 from wsi_ai.geometry import Size
 from wsi_ai.reading.colour import finisher
@@ -17,7 +18,7 @@ from wsi_ai.reading.reduced import View, view
 from wsi_ai.reading.regions import RegionTiles
 from wsi_ai.reading.schedule import Placement, Room
 from wsi_ai.reading.shrink import shrinker
-from wsi_ai.values import Parity, TileBatch, TilePlan
+from wsi_ai.values import TileBatch, TilePlan
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.cards import Resampling, TileSpec
 from wsi_ai.codecs import decode_jpeg_at, decoder
 from wsi_ai.contracts import EncodedLevel
 from wsi_ai.geometry import Size
 from wsi_ai.reading.decode_once import Fetch
 from wsi_ai.reading.schedule import Placement, StoredGrid
-from wsi_ai.values import Codec, Resampling, TileSpec
+from wsi_ai.values import Codec
 
 Image = NDArray[np.uint8]
 _IN_CODEC = 8, 4, 2

@@ -11,13 +11,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.cards import Parity
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.geometry import Size
 from wsi_ai.reading.as_wsinfer import read_as_wsinfer
 from wsi_ai.reading.colour import finisher
 from wsi_ai.reading.shrink import shrinker
-from wsi_ai.values import Parity, TileBatch, TilePlan
+from wsi_ai.values import TileBatch, TilePlan
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.cards import ModelCard
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.scoring import activate
-from wsi_ai.values import ModelCard, SlideScores
+from wsi_ai.values import SlideScores
 
 Numbers = NDArray[np.float32]
 Network = Callable[[Numbers], Sequence[Numbers]]

@@ -3,12 +3,12 @@
 import os
 from collections.abc import Sequence
 
+from wsi_ai.cards import ModelCard
 from wsi_ai.contracts import Aggregator
 from wsi_ai.errors import ModelError
 from wsi_ai.runtimes import onnx
 from wsi_ai.runtimes.aggregator import HostAggregator, Numbers, as_network
 from wsi_ai.scoring import first_line
-from wsi_ai.values import ModelCard
 
 
 def open_aggregator(card: ModelCard) -> Aggregator:

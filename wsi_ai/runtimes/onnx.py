@@ -8,10 +8,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.runtimes.host import HostRuntime
 from wsi_ai.scoring import first_line, prepare
-from wsi_ai.values import ModelCard, Precision, RuntimeRequest
 
 REFUSED = (
     ort_errors.Fail,

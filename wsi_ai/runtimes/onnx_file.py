@@ -8,9 +8,9 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, helper
 
 from wsi_ai.card_checks import keeps_tensors_elsewhere
+from wsi_ai.cards import Activation, Layout
 from wsi_ai.errors import ModelError
 from wsi_ai.inspected import Inspected
-from wsi_ai.values import Activation, Layout
 
 Dims = list[int | str]
 _TYPES = {int(TensorProto.UINT8): "uint8", int(TensorProto.FLOAT): "float32"}

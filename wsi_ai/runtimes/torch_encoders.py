@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from wsi_ai.cards import Pool
 from wsi_ai.errors import ModelError
-from wsi_ai.values import Pool
 
 _LAYERS = ("mlp_layer", "act_layer", "norm_layer")
 """Arguments that are classes; a card has their names."""

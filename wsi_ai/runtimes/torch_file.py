@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
+from wsi_ai.cards import Activation, Layout
 from wsi_ai.errors import ModelError
 from wsi_ai.inspected import Inspected
 from wsi_ai.runtimes.architectures import Shapes, class_count, recognise
 from wsi_ai.runtimes.torch_forward import TORCH_ERRORS
 from wsi_ai.runtimes.torch_pickles import load_pickled, load_state
 from wsi_ai.runtimes.torch_weights import load_whole
-from wsi_ai.values import Activation, Layout
 
 _SIDES = (224, 256, 512, 64, 96, 128, 299, 384, 448)
 _WAYS = (

@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
+from wsi_ai.cards import ModelCard, Pool, Task
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.runtimes.torch_encoders import Pooled, arguments_for
 from wsi_ai.runtimes.torch_pickles import BROKEN, load_pickled, load_state, plain_state
 from wsi_ai.scoring import first_line
-from wsi_ai.values import ModelCard, Pool, Task
 
 _PLAIN = ("archive_format", "archive_version", "byteorder")
 
