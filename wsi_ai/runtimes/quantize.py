@@ -78,7 +78,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
+class _Reader(CalibrationDataReader):
     """An iterator, as the quantiser wants one."""
 
     def __init__(self, inputs: Iterator[dict[str, Any]]) -> None:
