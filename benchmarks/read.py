@@ -98,7 +98,7 @@ def plan(info: SlideInfo, path: Path, pattern: Pattern, most: int) -> TilePlan:
         cells[middle : middle + most],
         whole.grid,
         whole.step,
-        pattern.shift,
+        shift=pattern.shift,
     )
 
 
