@@ -4,7 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from itertools import islice
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -181,3 +181,19 @@ def test_the_runtime_may_own_the_buffers() -> None:
     slide = memory_slide(MemoryLevel(noise(300, 300), Size(64, 64)))
     for batch in HostTiles(4, 2, allocate)(slide, a_plan(slide, 50, 50), 0):
         assert any(np.shares_memory(np.asarray(batch.pixels), buffer) for buffer in given_out)
+
+
+def test_reading_that_stands_still_is_not_busy() -> None:
+    """It may fill four buffers, and then waits for a caller who takes 20 ms a batch."""
+    slide = memory_slide(MemoryLevel(noise(1000, 900), Size(64, 64)))
+    began = time.perf_counter()
+    spans = []
+    for batch in HostTiles(16, 2)(slide, a_plan(slide, 50, 50), 0):
+        assert batch.read is not None
+        spans.append(batch.read)
+        time.sleep(0.02)
+    wall = time.perf_counter() - began
+    assert len(spans) > 20
+    assert all(start <= end for start, end in spans)
+    assert all(before <= start + 1e-9 for (_, before), (start, _) in pairwise(spans))
+    assert 0 < sum(end - start for start, end in spans) < 0.5 * wall

@@ -72,9 +72,9 @@ class DecodeOnce:
             finally:
                 stop()
 
-    def span(self, batch: int) -> tuple[float, float]:
-        """From when to when the batch of this turn was read, on ``time.perf_counter()``."""
-        return self._progress.span(batch)
+    def span(self) -> tuple[float, float]:
+        """How long was read for this turn, ending now, on ``time.perf_counter()``."""
+        return self._progress.span()
 
     def _work(self, progress: Progress) -> Iterator[Work]:
         """In order.  Waits, before a job, for the buffers of all batches that it may reach."""
@@ -115,7 +115,8 @@ class DecodeOnce:
         own = self._seams.spare()
         try:
             while (item := self._next(work)) is not None:
-                completed, own = self._do(*item, own)
+                with progress.at_work():
+                    completed, own = self._do(*item, own)
                 for tile in completed:
                     progress.done(tile // self._room.batch, 1)
         except Stopped:

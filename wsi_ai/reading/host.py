@@ -85,7 +85,7 @@ class HostTiles:
             if lost:
                 kept = ~np.isin(index - start, list(lost))
                 index, pixels = index[kept], pixels[kept]
-            yield TileBatch(plan.slide.slide_id, index, pixels, read=walk.span(turn))
+            yield TileBatch(plan.slide.slide_id, index, pixels, read=walk.span())
 
 
 def _room(seen: View, side: int, batch: int, memory: Memory) -> Room:

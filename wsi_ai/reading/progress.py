@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Stopped(Exception):
@@ -16,8 +17,8 @@ class Progress:
         self._depth = depth
         self._taken = 0
         self._left: dict[int, int] = {}
-        self._began: dict[int, float] = {}
-        self._ended: dict[int, float] = {}
+        self._working = 0
+        self._since = self._busy_s = self._told_s = 0.0
         self._stopped = False
         self._changed = threading.Condition()
 
@@ -29,14 +30,12 @@ class Progress:
         """``batch`` is complete after so many tiles."""
         with self._changed:
             self._left[batch] = tiles
-            self._began[batch] = self._ended[batch] = time.perf_counter()
             self._changed.notify_all()
 
     def done(self, batch: int, tiles: int) -> None:
         with self._changed:
             self._left[batch] -= tiles
             if not self._left[batch]:
-                self._ended[batch] = time.perf_counter()
                 self._changed.notify_all()
 
     def take(self, batch: int) -> None:
@@ -47,9 +46,29 @@ class Progress:
         self._wait(lambda: self._left.get(batch) == 0)
         del self._left[batch]
 
-    def span(self, batch: int) -> tuple[float, float]:
-        """From when to when the batch that was taken last had jobs under way; asked once."""
-        return self._began.pop(batch), self._ended.pop(batch)
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """A job is under way."""
+        with self._changed:
+            self._working += 1
+            if self._working == 1:
+                self._since = time.perf_counter()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._working -= 1
+                if not self._working:
+                    self._busy_s += time.perf_counter() - self._since
+
+    def span(self) -> tuple[float, float]:
+        """As long as any job was under way since this was asked last, up to now.  Batches are
+        filled several at a time, so that none has a time of its own."""
+        with self._changed:
+            now = time.perf_counter()
+            busy = self._busy_s + (now - self._since if self._working else 0.0)
+            spent, self._told_s = busy - self._told_s, busy
+        return now - spent, now
 
     def stop(self) -> None:
         with self._changed:
