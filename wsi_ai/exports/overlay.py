@@ -63,14 +63,16 @@ def write_overlay(path: Path, view: View) -> None:
     _draw_words(figure, view.flag)
     canvas = FigureCanvasAgg(figure)
     canvas.print_png(path, pil_kwargs=_QUICKLY)  # type: ignore[no-untyped-call]
+    figure.clear()  # its parts hold one another: without this they stay until the next collection
 
 
 def _draw_slide(axes: Axes, view: View) -> None:
     size = view.flag.slide.size
     extent = (0, size.width, size.height, 0)
     axes.imshow(_as_drawn(view.thumbnail.pixels), extent=extent, interpolation="antialiased")
+    every = -(-max(view.tissue.shape) // _MOST_CELLS)
     axes.contour(
-        view.tissue.astype(np.uint8),
+        view.tissue[::every, ::every].astype(np.uint8),
         [0.5],
         colors=_OUTLINE,
         linewidths=0.6,
