@@ -77,3 +77,19 @@ def test_an_error_of_a_stage_reaches_the_caller_and_stops_the_line() -> None:
     with pytest.raises(ZeroDivisionError):
         next(line)
     assert stopped.is_set()
+
+
+def test_items_that_are_over_after_the_first_stage_do_not_hold_up_the_next() -> None:
+    """Item 0 ends only when item 9 has been taken up: the eight between them are over."""
+    last_begun = threading.Event()
+
+    def first(n: int) -> int:
+        if n == 9:
+            last_begun.set()
+        return n
+
+    def second(n: int) -> int:
+        return n if n or last_begun.wait(10) else -1
+
+    line = through_stages(range(10), (first, second), never, over=lambda n: 0 < n < 9)
+    assert list(line) == list(range(10))

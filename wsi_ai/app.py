@@ -24,7 +24,7 @@ from wsi_ai.registry import devices_asked
 from wsi_ai.results import FORMATS, NoPost
 from wsi_ai.runs import RunLog
 from wsi_ai.settings import Site, check_policy, load_site
-from wsi_ai.together import Silent
+from wsi_ai.together import Party, Silent
 
 __all__ = [
     "Inputs",
@@ -128,7 +128,7 @@ def _on(
     yield from _none_assessed(assembly, refused, slides, post)
     stages = work.prepare, work.infer, work.publish
     parties = (work.party(slide) for slide in (slides if work.works else ()))
-    for party in through_stages(parties, stages, work.stop):
+    for party in through_stages(parties, stages, work.stop, Party.is_over):
         yield from party.outcomes
     _raise_first(refused)
 

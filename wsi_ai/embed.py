@@ -71,7 +71,8 @@ def embed_slides(
         watch=watch or Silent(),
     )
     stages = work.prepare, work.infer, work.publish
-    for job in through_stages((EmbedJob(slide) for slide in slides), stages, work.stop):
+    jobs = (EmbedJob(slide) for slide in slides)
+    for job in through_stages(jobs, stages, work.stop, lambda job: job.outcome is not None):
         if job.outcome is not None:
             yield job.outcome
 

@@ -34,6 +34,10 @@ class Party:
     number: int = 0
     """In a run of several processes."""
 
+    def is_over(self) -> bool:
+        """Whether no model has anything left to do."""
+        return all(job.over for job in self.jobs)
+
     @property
     def told(self) -> bool:
         """Whether every model has its outcome: else the run was stopped, or another device takes
