@@ -4,20 +4,17 @@ The format is that of ``wsinfer_zoo/schemas/model-config.schema.json``; what WSI
 it, ``wsinfer/modellib`` and ``wsinfer/patchlib``.
 """
 
-import json
-import re
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
 from wsi_ai.cards import Activation, Layout, Parity
 from wsi_ai.errors import ModelError
+from wsi_ai.hub import CONFIG, find_place, read_json
 from wsi_ai.inspected import Inspected
 
-CONFIG, WEIGHTS = "config.json", "torchscript_model.pt"
-_REPO = re.compile(r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:@([A-Za-z0-9._/-]+))?")
+WEIGHTS = "torchscript_model.pt"
 _ORDER = ["Resize", "ToTensor", "Normalize"]
 
 
@@ -35,28 +32,14 @@ class ZooModel:
 def load_zoo_model(source: str) -> ZooModel:
     """From a folder; or, where there is none of that name, from a repository of Hugging Face,
     ``OWNER/NAME[@REVISION]``.  Raises ModelError."""
-    folder = Path(source)
-    if folder.is_dir():
-        return _read(folder.resolve().name, folder / CONFIG, folder / WEIGHTS)
-    match = _REPO.fullmatch(source)
-    if match is None:
-        raise ModelError(f"{source}: no such folder, and no repository OWNER/NAME")
-    config, weights = (_download(match[1], match[2], name) for name in (CONFIG, WEIGHTS))
-    return _read(match[1].partition("/")[2], config, weights)
-
-
-def _read(name: str, path: Path, weights: Path) -> ZooModel:
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ModelError(f"{CONFIG}: {error.strerror}") from None
-    except ValueError:
-        raise ModelError(f"{CONFIG} is not valid JSON") from None
+    place = find_place(source)
+    config = read_json(place.file(CONFIG))
     if wrong := schemas.complaint("wsinfer-model-1", config) or _contradiction(config):
         raise ModelError(f"{CONFIG}: {wrong}")
+    weights = place.file(WEIGHTS)
     if not weights.is_file():
         raise ModelError(f"{weights.name} is not beside {CONFIG}")
-    return ZooModel(name, weights, _seen(config), _fields(config))
+    return ZooModel(place.name, weights, _seen(config), _fields(config))
 
 
 def _contradiction(config: dict[str, Any]) -> str | None:
@@ -100,16 +83,3 @@ def _fields(config: dict[str, Any]) -> dict[str, Any]:
     if config["num_classes"] == 1:
         fields["operating_point.class"] = config["class_names"][0]
     return fields
-
-
-def _download(repo: str, revision: str | None, name: str) -> Path:
-    try:
-        hub = import_module("huggingface_hub")
-        return Path(hub.hf_hub_download(repo, name, revision=revision))
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[hub]'"
-        ) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        told = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelError(f"{name} of {repo} cannot be had: {told}") from None

@@ -10,8 +10,9 @@ import typer
 from wsi_ai import drafts
 from wsi_ai.approval import find_model
 from wsi_ai.card_checks import unfinished
-from wsi_ai.cards import ModelCard
+from wsi_ai.cards import ModelCard, Task
 from wsi_ai.cli.saying import OK, told
+from wsi_ai.encoders import load_encoder
 from wsi_ai.errors import ModelError
 from wsi_ai.inspected import Inspected
 from wsi_ai.manifest import load_card
@@ -42,6 +43,15 @@ def import_wsinfer(source: str, out: Path | None, said: Said, fields: Sequence[s
     table = drafts.with_fields(drafts.draft_table(model.name, model.seen), model.fields)
     folder = out or Path(f"{model.name}-wsi-ai")
     _write(folder, model.weights, model.seen, _answered(table, said, fields))
+    return OK
+
+
+@told
+def import_encoder(source: str, out: Path | None, fields: Sequence[str]) -> int:
+    model = load_encoder(source)
+    table = drafts.encoder_table(model.name, model.seen, model.fields)
+    folder = out or Path(f"{model.name}-wsi-ai")
+    _write(folder, model.weights, model.seen, _answered(table, {}, fields))
     return OK
 
 
@@ -141,13 +151,16 @@ def _write(folder: Path, weights: Path, seen: Inspected, table: dict[str, Any]) 
     drafts.check_table(table, seen)
     notes = [f"Drafted by wsi-ai from {weights.name}: {seen.format}.", *seen.notes]
     card = drafts.write_model(folder, weights, table, notes)
-    print(f"{card}: {seen.format}, {seen.layout.value} {seen.dtype}, {seen.classes or '?'} classes")
+    embeds = table["task"] == Task.EMBEDDING
+    gives = f"{seen.classes or '?'} {'features' if embeds else 'classes'}"
+    print(f"{card}: {seen.format}, {seen.layout.value} {seen.dtype}, {gives}")
     if left := unfinished(table):
         print("still to be filled in, each says TODO and what is asked:")
         print("\n".join(f"  {field}" for field in left))
         return
     load_card(folder)
-    print(f"complete; now: wsi-ai run SLIDE --model {folder} --out OUT")
+    command = "embed" if embeds else "run"
+    print(f"complete; now: wsi-ai {command} SLIDE --model {folder} --out OUT")
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:

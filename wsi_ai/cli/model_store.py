@@ -84,6 +84,21 @@ def import_wsinfer(
 
 
 @alone.command()
+def import_encoder(
+    source: Annotated[
+        str, typer.Argument(metavar="FOLDER|REPO", help="config.json and weights, or OWNER/NAME.")
+    ],
+    out: Out = None,
+    fields: Set = None,
+) -> None:
+    """Draft a model card for an encoder of Hugging Face, of timm or transformers.
+
+    Downloads only what is named as a repository, OWNER/NAME[@REVISION].
+    """
+    _do("import_encoder", source, out, fields or [])
+
+
+@alone.command()
 def add(model: Folder) -> None:
     """Copy a model into the store, all of its files, by name and version."""
     _do("add", model)

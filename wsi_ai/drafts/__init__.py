@@ -3,7 +3,7 @@ TODO for what neither does."""
 
 from wsi_ai.drafts.fields import typed, with_fields
 from wsi_ai.drafts.questions import QUESTIONS
-from wsi_ai.drafts.table import check_table, draft_table
+from wsi_ai.drafts.table import check_table, draft_table, encoder_table
 from wsi_ai.drafts.weights import inspect_weights
 from wsi_ai.drafts.writing import write_model
 
@@ -11,6 +11,7 @@ __all__ = [
     "QUESTIONS",
     "check_table",
     "draft_table",
+    "encoder_table",
     "inspect_weights",
     "typed",
     "with_fields",

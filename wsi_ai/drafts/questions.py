@@ -7,6 +7,7 @@ QUESTIONS: dict[str, str] = {
     "input.mean": "subtracted from red, green and blue in 0..1, as 0.485, 0.456, 0.406;"
     " 0, 0, 0 for nothing",
     "input.std": "then divided by, as 0.229, 0.224, 0.225; 1, 1, 1 for nothing",
+    "output.features": "length of the vector that it gives for a tile",
     "output.classes": "their names, in the order of the output, with commas",
     "output.activation": "what is left to do to the output: none, sigmoid or softmax",
     "operating_point.class": "the class that a slide is expedited for",

@@ -30,13 +30,15 @@ def draft_table(name: str, seen: Inspected) -> dict[str, Any]:
         "input": _input(seen),
         "output": _output(seen),
         "operating_point": _todos("operating_point", "class threshold chosen_for calibrated_on"),
-        "scope": _todos("scope", "stain organ"),
-        "card": {
-            "intended_use": todo("card.intended_use"),
-            "regulatory_status": "research_use_only",
-            **_todos("card", "licence training_data evidence limitations"),
-        },
+        **_said(),
     }
+
+
+def encoder_table(name: str, seen: Inspected, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of an encoder, with ``fields`` by dotted name."""
+    table = draft_table(name, seen)
+    table["output"] = {"features": todo("output.features")}
+    return with_fields({k: v for k, v in table.items() if k != "operating_point"}, fields)
 
 
 def check_table(table: Mapping[str, Any], seen: Inspected) -> None:
@@ -51,11 +53,23 @@ def check_table(table: Mapping[str, Any], seen: Inspected) -> None:
 
 def _check_classes(table: Mapping[str, Any], seen: Inspected) -> None:
     """There are as many names as scores."""
-    names = table["output"]["classes"]
+    names = table["output"].get("classes")
     if isinstance(names, list) and seen.classes is not None and len(names) != seen.classes:
         raise ModelError(
             f"output.classes: {len(names)} names, but the network gives {seen.classes} scores"
         )
+
+
+def _said() -> dict[str, Any]:
+    """What only people can say."""
+    return {
+        "scope": _todos("scope", "stain organ"),
+        "card": {
+            "intended_use": todo("card.intended_use"),
+            "regulatory_status": "research_use_only",
+            **_todos("card", "licence training_data evidence limitations"),
+        },
+    }
 
 
 def _input(seen: Inspected) -> dict[str, Any]:

@@ -119,7 +119,10 @@ def _named(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
         weights = plain_state(card.weights, _module("safetensors.torch").load_file(card.weights))
     else:
         weights = load_state(card.weights, trusted=trusted)
-    module.load_state_dict(weights)
+    if card.architecture.startswith("transformers/"):
+        module = _transformers().filled(module, weights)
+    else:
+        module.load_state_dict(weights)
     whole = module if card.pool is Pool.NONE else Pooled(module, card.pool)
     return whole.eval()
 
@@ -146,12 +149,22 @@ def _of_timm(name: str, classes: int, arguments: Mapping[str, Any]) -> torch.nn.
     return module
 
 
-def _module(name: str) -> Any:
+def _of_transformers(name: str, classes: int, arguments: Mapping[str, Any]) -> torch.nn.Module:
+    """Gives tokens, whatever the classes."""
+    module: torch.nn.Module = _transformers().build(name, arguments)
+    return module
+
+
+def _transformers() -> Any:
+    return _module("wsi_ai.runtimes.transformers_encoders", "hub")
+
+
+def _module(name: str, extra: str = "torch") -> Any:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
         raise DeviceError(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[torch]'"
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
         ) from None
 
 
@@ -160,4 +173,8 @@ _FORMATS: dict[str, Callable[..., torch.nn.Module]] = {
     "pt2": _exported,
     "torchscript": _scripted,
 }
-_ARCHITECTURES = {"torchvision": _of_torchvision, "timm": _of_timm}
+_ARCHITECTURES = {
+    "torchvision": _of_torchvision,
+    "timm": _of_timm,
+    "transformers": _of_transformers,
+}
