@@ -19,6 +19,8 @@ from wsi_ai.encoders import load_encoder  # noqa: E402
 from wsi_ai.errors import ModelError  # noqa: E402
 from wsi_ai.manifest import load_card  # noqa: E402
 from wsi_ai.registry import open_runtime  # noqa: E402
+from wsi_ai.runtimes.torch_encoders import Pooled  # noqa: E402
+from wsi_ai.runtimes.torch_weights import build  # noqa: E402
 from wsi_ai.testing.runtime_contract import Arena  # noqa: E402
 
 TEXTS = ["scope.stain", "scope.organ", "card.intended_use", "card.licence", "card.training_data",
@@ -86,13 +88,16 @@ def seen_by(card: ModelCard) -> Any:
 
 def test_an_encoder_of_timm_gives_what_timm_gives(tmp_path: Path) -> None:
     of_timm(tmp_path / "someones", {}, {})
+    config = json.loads((tmp_path / "someones" / "config.json").read_text())
+    del config["model_args"]["img_size"]  # timm takes it from pretrained_cfg
+    (tmp_path / "someones" / "config.json").write_text(json.dumps(config))
     card = imported(tmp_path / "someones", tmp_path / "m", "--set", "input.mpp=0.25")
     reference = timm.create_model(f"local-dir:{tmp_path / 'someones'}", pretrained=True).eval()
     with torch.inference_mode():
         expected = reference(seen_by(card)).numpy()
     assert (card.task, card.tile.size_px, card.tile.mpp) == (Task.EMBEDDING, 64, 0.25)
     assert card.output.features == 24
-    assert card.input.mean == (0.7, 0.6, 0.5) == tuple(reference.pretrained_cfg["mean"])
+    assert (card.input.mean, card.input.std) == ((0.7, 0.6, 0.5), (0.2, 0.3, 0.1))
     np.testing.assert_allclose(vectors(card), expected, atol=1e-4)
 
 
@@ -109,6 +114,33 @@ def test_of_a_known_one_the_name_says_what_its_file_does_not(tmp_path: Path) -> 
     np.testing.assert_allclose(vectors(card), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "architecture", "said", "width", "features"),
+    [
+        ("UNI", "vit_large_patch16_224", {}, 1024, 1024),
+        ("UNI2-h", "vit_giant_patch14_224", {}, 1536, 1536),
+        ("Virchow2", "vit_huge_patch14_224",
+         {"mlp_ratio": 5.3375, "global_pool": "", "reg_tokens": 4}, 1280, 2560),
+        ("H-optimus-0", "vit_giant_patch14_reg4_dinov2", {"img_size": 224}, 1536, 1536),
+    ],
+)  # fmt: skip
+def test_the_known_ones_are_built_in_their_full_size(
+    name: str, architecture: str, said: dict[str, Any], width: int, features: int, tmp_path: Path
+) -> None:
+    """Of shapes only: the weights are not at hand."""
+    (tmp_path / name).mkdir()
+    config = {"architecture": architecture, "num_features": width, "model_args": said}
+    (tmp_path / name / "config.json").write_text(json.dumps(config))
+    (tmp_path / name / "pytorch_model.bin").touch()
+    fields = load_encoder(str(tmp_path / name)).fields
+    with torch.device("meta"):
+        network = build(fields["weights.architecture"], 0, fields["weights.arguments"])
+        pooled = Pooled(network, Pool(fields.get("weights.pool", "none")))
+        got = (pooled if "weights.pool" in fields else network)(torch.empty(2, 3, 224, 224))
+    assert tuple(got.shape) == (2, features)
+    assert fields["output.features"] == features
+
+
 @pytest.mark.parametrize("family", ["vit", "dinov2", "dinov2_with_registers"])
 def test_an_encoder_of_transformers_gives_what_transformers_gives(
     family: str, tmp_path: Path
@@ -117,7 +149,7 @@ def test_an_encoder_of_transformers_gives_what_transformers_gives(
     card = imported(tmp_path / "phikon", tmp_path / "m")
     with torch.inference_mode():
         expected = network(pixel_values=seen_by(card)).last_hidden_state[:, 0].numpy()
-    assert card.input.mean == (0.5, 0.4, 0.3)
+    assert (card.input.mean, card.input.std) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     assert (card.pool, card.tile.size_px, card.output.features) == (Pool.FIRST, 64, 24)
     np.testing.assert_allclose(vectors(card), expected, atol=1e-4)
 

@@ -106,9 +106,11 @@ def _of_timm(config: Mapping[str, Any], known: _Known) -> dict[str, Any]:
     given = _part(config, "pretrained_cfg")
     arguments = {**known.arguments, **_part(config, "model_args")}
     arguments.pop("num_classes", None)
+    size = given.get("input_size", [3, None])[1]
     if "global_pool" in given:
         arguments.setdefault("global_pool", given["global_pool"])
-    size = given.get("input_size", [3, None])[1]
+    if given.get("fixed_input_size"):
+        arguments.setdefault("img_size", size)
     return {
         "weights.architecture": f"timm/{config['architecture']}",
         **_pooled(known.pool, config.get("num_features")),
