@@ -88,7 +88,7 @@ def test_no_batches_no_predictions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"classes": '["red", "blue"]'}, "its card asks for (32, 2)"),
+        ({"classes": '["red", "blue"]'}, "its card asks for (1, 2)"),
         ({"side": 65}, "does not take what its card says"),
         ({"dtype": "float32"}, "does not take what its card says"),
         ({"layout": "nchw"}, "does not take what its card says"),

@@ -1,40 +1,36 @@
 """A picture for people: the slide, what the model made of it, and what that means."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection
-from matplotlib.colors import Normalize, to_rgba
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageDraw
 
 from wsi_ai.cards import Task
+from wsi_ai.exports.lettering import font, wrapped, write_upwards
 from wsi_ai.flags import STATEMENT, Flag, Level
+from wsi_ai.geometry import Size, Spacing
 from wsi_ai.thumbnail import Thumbnail
 from wsi_ai.values import Heatmap, Marks, Mask, Objects
 
-_LONG_SIDE_IN, _DPI = 9.0, 150
-_COLOURS = colormaps["viridis"]  # perceptually even, and safe for the colour-blind
+Pixels = NDArray[np.uint8]
+_LONG_SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 1290, 50, 200, 310, 140
+_LEAST = Size(750, 330)
+"""Of the slide's place, so that the words beside it have room."""
 _OUTLINE, _REGION, _MISSED = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito 2008
 _CLASSES = ("#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442")
-_MOST_CELLS = 1500
-"""Along a side; the picture has no more pixels."""
+_PALE, _FULL, _GREY = 64, 166, 178  # opacity, of 255
+_FRACTION = 4
+"""Bits of a pixel's fraction that lines are drawn to."""
 _BANNER = {
     Level.EXPEDITE: ("EXPEDITE", "#D55E00"),
     Level.STANDARD: ("STANDARD", "#0072B2"),
     Level.NOT_ASSESSED: ("NOT ASSESSED", "#555555"),
 }
-_QUICKLY = {"compress_level": 1}
-"""Of PNG: a third of the time that it takes to write a slide's results goes into level 6."""
+_BOLD = "DejaVuSans-Bold"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,75 +45,109 @@ class View:
 
 
 def write_overlay(path: Path, view: View) -> None:
-    """Write the overlay as PNG.  Axes are level-0 pixels; nothing on it names the slide."""
+    """Write the overlay as PNG; nothing on it names the slide."""
+    slide = _slide(view)
+    height, width = slide.shape[:2]
+    room = Size(max(width, _LEAST.width), max(height, _LEAST.height))
+    size = (_LEFT + room.width + _RIGHT, _TOP + room.height + _BOTTOM)
+    sheet = Image.new("RGB", size, "white")
+    sheet.paste(Image.fromarray(slide), (_LEFT, _TOP))
+    draw = ImageDraw.Draw(sheet)
+    draw.rectangle((_LEFT - 1, _TOP - 1, _LEFT + width, _TOP + height), outline="black", width=2)
+    _draw_scale_bar(draw, view.flag.slide.spacing, view.flag.slide.size, Size(width, height))
+    beside = _LEFT + room.width + 25
+    below = _draw_legend(draw, view, beside)
+    if view.heatmap is not None and _shows_scores(view):
+        _draw_colour_bar(sheet, view.flag, beside, below + 40)
+    _draw_words(draw, view.flag, Size(*size))
+    sheet.save(path, "PNG", compress_level=1)  # level 6 takes a third of all writing
+
+
+def _slide(view: View) -> Pixels:
+    """The slide with all that is drawn upon it."""
     rows, cols = view.tissue.shape
-    side = _LONG_SIDE_IN / max(rows, cols)
-    figure = Figure(figsize=(max(cols * side, 5.0) + 2.0, max(rows * side, 3.0) + 2.0), dpi=_DPI)
-    axes = figure.add_axes((0.03, 0.1, 0.80, 0.78))
-    _draw_slide(axes, view)
+    scale = _LONG_SIDE / max(rows, cols)
+    size = Size(max(1, round(cols * scale)), max(1, round(rows * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    pixels = cv2.resize(view.thumbnail.pixels, (size.width, size.height), interpolation=how)
+    slide = np.asarray(pixels, np.uint8)
     if view.heatmap is not None:
-        _draw_heatmap(figure, axes, view.heatmap, view)
-    _draw_regions(axes, view.flag)
-    _draw_scale_bar(axes, view)
-    _draw_legend(axes, view)
-    _draw_words(figure, view.flag)
-    canvas = FigureCanvasAgg(figure)
-    canvas.print_png(path, pil_kwargs=_QUICKLY)  # type: ignore[no-untyped-call]
-    figure.clear()  # its parts hold one another: without this they stay until the next collection
-
-
-def _draw_slide(axes: Axes, view: View) -> None:
-    size = view.flag.slide.size
-    extent = (0, size.width, size.height, 0)
-    axes.imshow(_as_drawn(view.thumbnail.pixels), extent=extent, interpolation="antialiased")
-    every = -(-max(view.tissue.shape) // _MOST_CELLS)
-    axes.contour(
-        view.tissue[::every, ::every].astype(np.uint8),
-        [0.5],
-        colors=_OUTLINE,
-        linewidths=0.6,
-        extent=extent,
-        origin="upper",
+        _blend(slide, _cells(view, view.heatmap, size))
+    whole = view.flag.slide.size
+    per_px = np.array([size.width / whole.width, size.height / whole.height])
+    found, _ = cv2.findContours(
+        view.tissue.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
     )
-    axes.set(xlim=(0, size.width), ylim=(size.height, 0), xticks=[], yticks=[])
-    axes.set_anchor("W")
+    _draw_lines(slide, ((ring[:, 0] + 0.5) * scale for ring in found), _OUTLINE, 1)
+    if view.heatmap is not None and view.heatmap.objects is not None:
+        for x, y in (_counted(view.heatmap.objects, view.flag).middles * per_px).round().tolist():
+            cv2.circle(slide, (int(x), int(y)), 1, _rgb(_REGION), -1, cv2.LINE_AA)
+    rings = [ring for finding in view.flag.findings for ring in (finding.outline, *finding.holes)]
+    _draw_lines(slide, (np.array(ring) * per_px for ring in rings), _REGION, 2)
+    return slide
 
 
-def _as_drawn(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """No larger than it is drawn: matplotlib turns all of it into doubles."""
-    scale = _LONG_SIDE_IN * _DPI / max(pixels.shape[:2])
-    if scale >= 1:
-        return pixels
-    size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+def _draw_lines(
+    slide: Pixels, rings: Iterable[NDArray[np.float64]], colour: str, width: int
+) -> None:
+    """(points, 2) each, x and y in pixels, closed."""
+    points = [np.round((ring - 0.5) * 2**_FRACTION).astype(np.int32) for ring in rings]
+    cv2.polylines(slide, points, True, _rgb(colour), width, cv2.LINE_AA, _FRACTION)
 
 
-def _draw_heatmap(figure: Figure, axes: Axes, heatmap: Heatmap, view: View) -> None:
-    """Objects where they were looked for, classes where each place has one, else scores."""
-    if heatmap.objects is not None:
-        _draw_cells(axes, heatmap, np.zeros((*heatmap.planned.shape, 4)))
-        _draw_objects(axes, heatmap.objects, view.flag)
-    elif view.marks.classes is not None:
-        _draw_classes(axes, heatmap, view.marks.classes)
-    else:
-        _draw_scores(axes, heatmap)
-        _draw_colour_bar(figure, view.flag)
+def _shows_scores(view: View) -> bool:
+    objects = view.heatmap.objects if view.heatmap is not None else None
+    return view.marks.classes is None and objects is None
 
 
-def _draw_classes(axes: Axes, heatmap: Heatmap, classes: NDArray[np.uint8]) -> None:
-    """The positive class in full, the others pale."""
-    names, every = heatmap.model.classes, -(-max(classes.shape) // _MOST_CELLS)
-    colours = np.zeros((1 + len(names), 4))
-    for n in range(len(names)):
-        alpha = 0.65 if n == heatmap.model.positive_class else 0.25
-        colours[1 + n] = to_rgba(_CLASSES[n % len(_CLASSES)], alpha)
-    _draw_cells(axes, heatmap, colours[classes[::every, ::every]], every)
+def _cells(view: View, heatmap: Heatmap, size: Size) -> Pixels:
+    """(height, width, 4): each pixel what the cell under its middle says; grey where that, or any
+    smaller cell there, could not be assessed."""
+    per_px = view.flag.slide.size.width / size.width, view.flag.slide.size.height / size.height
+    down = ((np.arange(size.height) + 0.5) * per_px[1] / heatmap.step.y).astype(int)
+    along = ((np.arange(size.width) + 0.5) * per_px[0] / heatmap.step.x).astype(int)
+    rows, cols = heatmap.planned.shape
+    inside = np.ix_(down < rows, along < cols)
+    here = np.ix_(down[down < rows], along[along < cols])
+    layer = np.zeros((size.height, size.width, 4), np.uint8)
+    if heatmap.objects is None and view.marks.classes is not None:
+        layer[inside] = _class_colours(heatmap)[view.marks.classes[here]]
+    elif heatmap.objects is None:
+        layer[inside] = _score_colours(heatmap.shown[here], heatmap.assessed[here])
+    missed = heatmap.missed
+    grey = (*_rgb(_MISSED), _GREY)
+    layer[inside] = np.where(missed[here][..., None], np.array(grey, np.uint8), layer[inside])
+    row, col = np.nonzero(missed)
+    y = np.minimum((row + 0.5) * heatmap.step.y / per_px[1], size.height - 1).astype(int)
+    x = np.minimum((col + 0.5) * heatmap.step.x / per_px[0], size.width - 1).astype(int)
+    layer[y, x] = grey
+    return layer
 
 
-def _draw_objects(axes: Axes, objects: Objects, flag: Flag) -> None:
-    """Those that count, each a dot."""
-    x, y = _counted(objects, flag).middles.T
-    axes.plot(x, y, ".", color=_REGION, markersize=2, markeredgewidth=0)
+def _score_colours(scores: NDArray[np.float32], assessed: Mask) -> Pixels:
+    """Viridis, even to the eye and safe for the colour-blind, says how much; opacity keeps the
+    tissue readable where there is little."""
+    known = np.nan_to_num(scores)
+    bgr = cv2.applyColorMap((known * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)
+    opacity = np.where(assessed, (0.12 + 0.48 * known) * 255, 0).round().astype(np.uint8)
+    return np.dstack([bgr[..., ::-1], opacity])
+
+
+def _class_colours(heatmap: Heatmap) -> Pixels:
+    """(1 + classes, 4): nothing, then the positive class in full and the others pale."""
+    colours = np.zeros((1 + len(heatmap.model.classes), 4), np.uint8)
+    for n in range(len(heatmap.model.classes)):
+        opacity = _FULL if n == heatmap.model.positive_class else _PALE
+        colours[1 + n] = (*_rgb(_CLASSES[n % len(_CLASSES)]), opacity)
+    return colours
+
+
+def _blend(slide: Pixels, layer: Pixels) -> None:
+    """Lay ``layer`` over ``slide``, row by row: neither is ever held as floats."""
+    for below, above in zip(slide, layer, strict=True):
+        opacity = above[:, 3:].astype(np.int32)
+        mixed = below * (255 - opacity) + above[:, :3] * opacity
+        below[...] = (mixed + 127) // 255
 
 
 def _counted(objects: Objects, flag: Flag) -> Objects:
@@ -125,81 +155,87 @@ def _counted(objects: Objects, flag: Flag) -> Objects:
     return objects.only(own & (objects.scores >= flag.threshold))
 
 
-def _draw_scores(axes: Axes, heatmap: Heatmap) -> None:
-    """Colour says how much, opacity keeps the tissue readable where there is little."""
-    layer = heatmap.shown
-    rgba = _COLOURS(np.nan_to_num(layer))
-    rgba[..., 3] = np.where(heatmap.assessed, 0.12 + 0.48 * np.nan_to_num(layer), 0)
-    _draw_cells(axes, heatmap, rgba)
-
-
-def _draw_cells(axes: Axes, heatmap: Heatmap, rgba: NDArray[np.float64], every: int = 1) -> None:
-    """(rows, cols, 4), one for ``every`` cells along a side; grey where one of them could not be
-    assessed."""
-    row, col = (index // every for index in np.nonzero(heatmap.missed))
-    rgba[row, col] = to_rgba(_MISSED, 0.7)
-    rows, cols = (side * every for side in rgba.shape[:2])
-    extent = (0, cols * heatmap.step.x, rows * heatmap.step.y, 0)
-    axes.imshow((rgba * 255).round().astype(np.uint8), extent=extent, interpolation="nearest")
-
-
-def _draw_regions(axes: Axes, flag: Flag) -> None:
-    rings = [ring for finding in flag.findings for ring in (finding.outline, *finding.holes)]
-    closed = [(*ring, ring[0]) for ring in rings]
-    axes.add_collection(LineCollection(closed, colors=_REGION, linewidths=1.4))
-
-
-def _draw_colour_bar(figure: Figure, flag: Flag) -> None:
-    axes = figure.add_axes((0.86, 0.3, 0.022, 0.45))
-    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), _COLOURS), cax=axes)
-    bar.set_ticks([0, 0.25, 0.5, 0.75, 1])
+def _draw_colour_bar(sheet: Image.Image, flag: Flag, x: int, y: int) -> None:
+    width, height = 36, min(700, sheet.height - y - _BOTTOM)
+    draw, small, words = ImageDraw.Draw(sheet), font(15), font(17)
+    ramp = np.linspace(255, 0, height).round().astype(np.uint8)[:, None]
+    bar = cv2.applyColorMap(np.repeat(ramp, width, axis=1), cv2.COLORMAP_VIRIDIS)
+    sheet.paste(Image.fromarray(np.ascontiguousarray(bar[..., ::-1])), (x, y))
+    draw.rectangle((x - 1, y - 1, x + width, y + height), outline="black", width=2)
+    for tick in (0, 0.25, 0.5, 0.75, 1):
+        at = y + (1 - tick) * (height - 1)
+        draw.line((x + width, at, x + width + 8, at), "black", 2)
+        draw.text((x + width + 14, at), f"{tick:.2f}", "black", small, anchor="lm")
     if flag.model.task is Task.SLIDE_CLASSIFICATION:
-        bar.set_label("attention, least to most on this slide; no probability", fontsize=8)
+        label = "attention, least to most on this slide; no probability"
     else:
-        bar.ax.axhline(flag.threshold, color=_REGION, linewidth=2)
-        bar.set_label(f"{flag.model.cell_name} score for {flag.model.point.label}", fontsize=8)
-    bar.ax.tick_params(labelsize=7)
+        at = y + (1 - flag.threshold) * (height - 1)
+        draw.line((x, at, x + width - 1, at), _REGION, 4)
+        label = f"{flag.model.cell_name} score for {flag.model.point.label}"
+    write_upwards(sheet, (x + width + 80, y + height / 2), label, words)
 
 
-def _draw_scale_bar(axes: Axes, view: View) -> None:
-    slide = view.flag.slide
-    if slide.spacing is None:
+def _draw_scale_bar(
+    draw: ImageDraw.ImageDraw, spacing: Spacing | None, slide: Size, on: Size
+) -> None:
+    """A round length of at most a quarter of the slide, at the lower left."""
+    if spacing is None:
         return
-    width_um = slide.size.width * slide.spacing.x_um
+    width_um = slide.width * spacing.x_um
     round_lengths = [d * 10.0**e for e in range(6) for d in (1, 2, 5)]
     length_um = max(length for length in round_lengths if length <= max(width_um / 4, 1))
-    length, x, y = length_um / slide.spacing.x_um, slide.size.width * 0.03, slide.size.height * 0.97
-    axes.plot([x, x + length], [y, y], color="black", linewidth=3, solid_capstyle="butt")
+    length = length_um / width_um * on.width
+    x, y = _LEFT + on.width * 0.03, _TOP + on.height * 0.97
+    draw.rectangle((x, y - 6, x + length, y), "black")
     text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
-    axes.text(x, y - slide.size.height * 0.01, text, fontsize=8, va="bottom")
+    draw.text((x, y - 12), text, "black", font(17), "ls", stroke_width=2, stroke_fill="white")
 
 
-def _draw_legend(axes: Axes, view: View) -> None:
-    entries: list[Any] = [Line2D([], [], color=_OUTLINE, linewidth=0.8, label="tissue")]
-    if view.heatmap is not None and view.heatmap.objects is not None:
-        found = len(_counted(view.heatmap.objects, view.flag))
-        text = f"{found} objects: {view.flag.model.point.label}"
-        entries.append(Line2D([], [], color=_REGION, marker=".", linewidth=0, label=text))
-    if view.flag.findings:
-        text = f"score ≥ {view.flag.threshold:.2f}"
-        entries.append(Line2D([], [], color=_REGION, linewidth=1.4, label=text))
-    if view.heatmap is not None and view.marks.classes is not None:
-        for n, name in enumerate(view.heatmap.model.classes):
-            entries.append(Patch(color=_CLASSES[n % len(_CLASSES)], label=name))
-    if view.heatmap is not None and view.heatmap.missed.any():
-        entries.append(Patch(color=to_rgba(_MISSED, 0.7), label="could not be assessed"))
-    axes.legend(handles=entries, fontsize=7, loc="upper left", bbox_to_anchor=(1.02, 1.0))
+def _draw_legend(draw: ImageDraw.ImageDraw, view: View, x: int) -> int:
+    """Where it ends."""
+    letters, y = font(15), _TOP
+    for colour, mark, text in _entries(view):
+        for n, line in enumerate(wrapped(text, letters, _RIGHT - 90)):
+            if n == 0:
+                draw.rectangle((x, y + 10 - mark // 2, x + 34, y + 10 + (mark - 1) // 2), colour)
+            draw.text((x + 46, y + 10), line, "black", letters, anchor="lm")
+            y += 26
+    return y
 
 
-def _draw_words(figure: Figure, flag: Flag) -> None:
+def _entries(view: View) -> Iterator[tuple[str, int, str]]:
+    """Colour, thickness of its sample, and words."""
+    yield _OUTLINE, 2, "tissue"
+    heatmap, flag = view.heatmap, view.flag
+    if heatmap is not None and heatmap.objects is not None:
+        found = len(_counted(heatmap.objects, flag))
+        yield _REGION, 6, f"{found} objects: {flag.model.point.label}"
+    if flag.findings:
+        yield _REGION, 4, f"score ≥ {flag.threshold:.2f}"
+    if heatmap is not None and view.marks.classes is not None:
+        for n, name in enumerate(heatmap.model.classes):
+            yield _CLASSES[n % len(_CLASSES)], 16, name
+    if heatmap is not None and heatmap.missed.any():
+        yield _MISSED, 16, "could not be assessed"
+
+
+def _draw_words(draw: ImageDraw.ImageDraw, flag: Flag, sheet: Size) -> None:
     word, colour = _BANNER[flag.level]
-    figure.text(0.03, 0.95, word, fontsize=17, weight="bold", color=colour, va="center")
-    figure.text(0.03, 0.905, flag.reason, fontsize=8, va="center", wrap=True)
-    figure.text(0.03, 0.055, STATEMENT, fontsize=9, weight="bold", va="center")
+    draw.text((_LEFT, 62), word, colour, font(35, _BOLD), "lm")
+    letters, width = font(17), sheet.width - 2 * _LEFT
+    for n, line in enumerate(wrapped(flag.reason, letters, width)):
+        draw.text((_LEFT, 118 + 26 * n), line, "black", letters, "lm")
+    draw.text((_LEFT, sheet.height - 90), STATEMENT, "black", font(19, _BOLD), "lm")
     ref = flag.model.ref
     facts = (
         f"model {ref.name} {ref.version} ({ref.sha256[:8]}), policy {flag.policy},"
         f" {flag.coverage:.1%} of {flag.planned} planned {flag.model.cell_name}s assessed,"
         f" slide {flag.slide.fingerprint[:8]}"
     )
-    figure.text(0.03, 0.025, facts, fontsize=7, va="center", color="#333333")
+    for n, line in enumerate(wrapped(facts, font(15), width)):
+        draw.text((_LEFT, sheet.height - 52 + 22 * n), line, "#333333", font(15), "lm")
+
+
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = ImageColor.getrgb(colour)[:3]
+    return red, green, blue

@@ -26,16 +26,22 @@ class HostRuntime:
     depend on how many others there were."""
 
     def __init__(
-        self, card: ModelCard, description: str, network: Network, batch_size: int | None
+        self,
+        card: ModelCard,
+        description: str,
+        network: Network,
+        batch_size: int | None,
+        trial: int | None = None,
     ) -> None:
-        """Tries one batch of white tiles against the card.  Raises ModelError or DeviceError."""
+        """Tries ``trial`` white tiles against the card; a whole batch where that is ``None``, as a
+        network of one shape needs it.  Raises ModelError or DeviceError."""
         self.card = card
         self.description = description
         self.batch_size = batch_size or usual_batch(card)
         self._network = network
         self._views = views_of(card.input.tta)
-        side = card.tile.size_px
-        self._scores(np.full((1, side, side, 3), 255, np.uint8))
+        side, count = card.tile.size_px, trial or self.batch_size
+        self._scored(np.full((count, side, side, 3), 255, np.uint8), count)
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
         """See ``contracts.Runtime.predict``."""
@@ -53,5 +59,9 @@ class HostRuntime:
             padded = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
             padded[:count] = pixels
             pixels = padded
+        return self._scored(pixels, count)
+
+    def _scored(self, pixels: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
+        """Of the first ``count``."""
         shown = (np.ascontiguousarray(view.of(pixels, np)) for view in self._views)
         return scores_over_views((self._network(tiles) for tiles in shown), count, self.card)

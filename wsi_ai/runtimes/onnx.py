@@ -11,6 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.runtimes.host import HostRuntime
+from wsi_ai.runtimes.memory import give_back
 from wsi_ai.scoring import first_line, prepare
 
 REFUSED = (
@@ -23,6 +24,7 @@ REFUSED = (
     ort_errors.RuntimeException,
 )
 """What ONNX Runtime raises about a file."""
+_AS_ASKED = 1
 _NOWHERE = "/proc/self/nowhere"
 
 
@@ -37,10 +39,12 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
             f"ONNX Runtime on the processor computes in fp32, not {request.precision};"
             " give --precision fp32"
         )
-    options = session_options()
+    options = _frugal(session_options())
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     session = open_session(card, options, ["CPUExecutionProvider"])
-    name, wanted = session.get_inputs()[0].name, [output_of(card, session)]
+    give_back()
+    given, wanted = session.get_inputs()[0], [output_of(card, session)]
+    name, any_count = given.name, not isinstance(given.shape[0], int)
 
     def network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
@@ -52,7 +56,20 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         return np.asarray(output, np.float32)
 
     told = f"onnxruntime {ort.__version__}/cpu/{request.precision}"
-    return HostRuntime(card, told, network, request.batch_size)
+    return HostRuntime(card, told, network, request.batch_size, trial=1 if any_count else None)
+
+
+def _frugal(options: ort.SessionOptions) -> ort.SessionOptions:
+    """Activations take what they need at once, and no more: by default ONNX Runtime's arena grows
+    by powers of two, and keeps a second plan of them beside the first batch's."""
+    arena = ort.OrtArenaCfg({"arena_extend_strategy": _AS_ASKED})
+    where = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    ort.create_and_register_allocator(where, arena)
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.enable_mem_pattern = False
+    return options
 
 
 def session_options() -> ort.SessionOptions:

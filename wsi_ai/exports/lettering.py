@@ -1,0 +1,42 @@
+"""Words on a picture, in DejaVu Sans, which has the signs of units and comes with matplotlib: its
+files are read, matplotlib is not loaded."""
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+Point = tuple[float, float]
+Font = ImageFont.FreeTypeFont
+
+
+@cache
+def font(size_px: int, face: str = "DejaVuSans") -> Font:
+    """Or the face ``DejaVuSans-Bold``."""
+    found = find_spec("matplotlib")
+    (package, *_) = found.submodule_search_locations or [""] if found else [""]
+    return ImageFont.truetype(Path(package, "mpl-data", "fonts", "ttf", f"{face}.ttf"), size_px)
+
+
+def wrapped(text: str, letters: Font, width_px: float) -> Iterator[str]:
+    """Its lines, none longer than that unless one word is."""
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".strip()
+        if line and letters.getlength(longer) > width_px:
+            yield line
+            longer = word
+        line = longer
+    yield line
+
+
+def write_upwards(image: Image.Image, middle: Point, text: str, letters: Font) -> None:
+    """From below, its middle there, in black."""
+    left, top, right, bottom = letters.getbbox(text)
+    label = Image.new("L", (round(right), round(bottom)), 0)
+    ImageDraw.Draw(label).text((0, 0), text, 255, letters)
+    turned = label.rotate(90, expand=True)
+    x, y = round(middle[0] - (top + bottom) / 2), round(middle[1] - (left + right) / 2)
+    image.paste("black", (x, y), turned)
