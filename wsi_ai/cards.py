@@ -225,6 +225,8 @@ class InputSpec:
     network_px: int | None = None
     """Side of what the network takes, where that is not the tile's: antialiased bilinear, rounded
     to uint8."""
+    batch: int | None = None
+    """Tiles at once, of a network that takes no other number."""
 
 
 @dataclass(frozen=True, slots=True)

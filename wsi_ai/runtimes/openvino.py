@@ -41,7 +41,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         _check_input(card, model)
         if request.device == "auto" and not _faster(model, request.precision):
             raise NoDevice("OpenVINO is no faster at networks of convolutions")
-        model.reshape(_shape(card, request.batch_size or usual_batch(card)))
+        model.reshape(_shape(card, card.input.batch or request.batch_size or usual_batch(card)))
         compiled = core.compile_model(model, "CPU", settings)
         output = compiled.output(card.output.name or 0)
     except RuntimeError as error:
