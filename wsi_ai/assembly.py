@@ -124,7 +124,7 @@ class Assembly:
     def _engine(self, card: ModelCard, look: Looker) -> Engine:
         def opened(request: RuntimeRequest) -> Runtime:
             runtime = self.open_runtime(card, request)
-            hold_to_golden(runtime)
+            hold_to_golden(runtime, request.precision)
             return runtime
 
         def around(runtime: Runtime) -> Pipeline:

@@ -332,6 +332,11 @@ class ModelCard:
         return self.input.network_px or self.tile.size_px
 
     @property
+    def gives_vectors(self) -> bool:
+        """Whether its network says features of a tile, and no score."""
+        return self.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
+
+    @property
     def positive_class(self) -> int:
         """Where in the scores the class of the operating point stands."""
         return self.classes.index(self.point.label)

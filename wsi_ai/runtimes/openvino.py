@@ -78,7 +78,7 @@ def _check_input(card: ModelCard, model: ov.Model) -> None:
     kind, shape = np.dtype(takes.get_element_type().to_dtype()).name, takes.get_partial_shape()
     if kind != card.input.dtype or not shape.compatible(given):
         raise ModelError(
-            f"{card.weights.name} does not take what its card says: {kind} {shape}, not"
+            f"input: {card.weights.name} does not take what its card says: {kind} {shape}, not"
             f" {card.input.dtype} {given}"
         )
 
