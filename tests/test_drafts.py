@@ -1,5 +1,6 @@
 """From an ONNX file to a card: what the file says, and TODO for the rest."""
 
+import hashlib
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,18 @@ import onnx
 import pytest
 from onnx import TensorProto as T
 from onnx import helper
+from onnx.numpy_helper import to_array
 from typer.testing import CliRunner, Result
 
 from tests.models_for_tests import constant_network, product_network, red_network
-from wsi_ai.cards import Activation, Layout
+from wsi_ai.cards import Activation, Layout, RuntimeRequest
 from wsi_ai.cli import app
 from wsi_ai.drafts import QUESTIONS, inspect_weights, typed
 from wsi_ai.drafts.writing import as_toml
-from wsi_ai.errors import ModelError
+from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.manifest import load_card
+from wsi_ai.registry import open_runtime
+from wsi_ai.values import TileBatch
 
 TEXTS = [
     "operating_point.chosen_for", "operating_point.calibrated_on", "scope.stain", "scope.organ",
@@ -65,7 +69,7 @@ def test_an_onnx_file_says_layout_size_type_classes_and_activation(
 ) -> None:  # fmt: skip
     seen = inspect_weights(written(tmp_path / "a.onnx", network))
     assert (seen.layout, seen.dtype, seen.size_px) == (Layout(layout), dtype, size)
-    assert (seen.classes, seen.activation) == (classes, activation)
+    assert (seen.shape, seen.activation) == ((classes,), activation)
     assert "opset: onnx 18" in seen.notes
 
 
@@ -101,10 +105,9 @@ def shaped(shape: list[Any], kind: int = T.FLOAT, output: list[Any] | None = Non
     ("network", "told"),
     [
         (shaped(["n", 1, 64, 64]), "takes ['n', 1, 64, 64], not RGB tiles"),
-        (shaped([1, 3, 64, 64]), "takes 1 tiles at a time and no other number; export it"),
         (shaped(["n", 3, 64, 32]), "takes tiles of 64 x 32; square ones are needed"),
         (shaped(["n", 3, 64, 64], T.FLOAT16), "takes float16 tiles; uint8 or float32"),
-        (shaped(["n", 3, 9, 9], output=["n", 2, 9, 9]), "one score a class, [n, classes], is"),
+        (shaped(["n", 3, 9, 9], output=["n", 2, 9, 9, 9]), "gives ['n', 2, 9, 9, 9]; [n, classes]"),
     ],
 )
 def test_a_network_that_cannot_run_here_is_told_at_once(
@@ -116,12 +119,121 @@ def test_a_network_that_cannot_run_here_is_told_at_once(
     assert not (tmp_path / "m").exists()
 
 
-def test_tensors_in_other_files_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.onnx"
+def in_parts(folder: Path, location: str = "b") -> Path:
+    path = folder / "a.onnx"
     network = product_network()
     onnx.save_model(network, path, save_as_external_data=True, location="b", size_threshold=99)
-    with pytest.raises(ModelError, match="keeps tensors in other files; save it as one file"):
-        inspect_weights(path)
+    if location != "b":
+        path.write_bytes(path.read_bytes().replace(b"\x01b", b"%c%b" % (1, location.encode())))
+    return path
+
+
+def test_tensors_in_other_files_are_put_together_and_their_digests_are_told(tmp_path: Path) -> None:
+    weights = in_parts(tmp_path)
+    assert init(weights, "--out", tmp_path / "m", *SAID).exit_code == 0
+    card = load_card(tmp_path / "m")
+    whole = onnx.load(card.weights, load_external_data=False).graph.initializer
+    for tensor, wanted in zip(whole, product_network().graph.initializer, strict=True):
+        assert np.array_equal(to_array(tensor), to_array(wanted))
+    told = (tmp_path / "m" / "model.toml").read_text()
+    for part in (weights, tmp_path / "b"):
+        digest = hashlib.sha256(part.read_bytes()).hexdigest()
+        assert f"# put together of {part.name}, SHA-256 {digest}" in told
+
+
+def test_tensors_in_a_file_that_is_not_beside_it_are_told(tmp_path: Path) -> None:
+    weights = in_parts(tmp_path)
+    (tmp_path / "b").rename(tmp_path / "c")
+    with pytest.raises(ModelError, match=r"a\.onnx keeps tensors in b: put that file beside it"):
+        inspect_weights(weights)
+    weights = in_parts(tmp_path, "/")
+    with pytest.raises(ModelError, match=r"a\.onnx keeps tensors in /, which is not beside it"):
+        inspect_weights(weights)
+
+
+def test_in_the_file_s_own_folder_it_is_not_put_together_over_itself(tmp_path: Path) -> None:
+    weights = in_parts(tmp_path)
+    before = weights.read_bytes()
+    done = init(weights, "--out", tmp_path, *SAID)
+    assert done.exit_code == 2
+    assert "a.onnx keeps tensors in other files; give another --out" in done.stderr
+    assert weights.read_bytes() == before
+
+
+@pytest.mark.parametrize("batch", [1, 3, 40])
+def test_a_network_for_so_many_tiles_at_once_scores_any_number(tmp_path: Path, batch: int) -> None:
+    network = red_network(64)
+    network.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
+    assert (
+        init(written(tmp_path / "a.onnx", network), "--out", tmp_path / "m", *SAID).exit_code == 0
+    )
+    card = load_card(tmp_path / "m")
+    assert card.input.batch == batch
+    pixels = np.random.default_rng(0).integers(0, 256, (35, 64, 64, 3), np.uint8)
+    red = pixels[..., 0].mean((1, 2)) / 255
+    wanted = 1 / (1 + np.exp(-red))
+    for device in ("cpu", "openvino"):
+        try:
+            runtime = open_runtime(card, RuntimeRequest(device))
+        except DeviceError:  # not installed here
+            continue
+        found = [p.scores[:, 0] for p in runtime.predict([TileBatch("s", np.arange(35), pixels)])]
+        assert np.allclose(np.concatenate(found), wanted, atol=1e-6)
+
+
+def test_an_unfinished_draft_is_gone_on_with(tmp_path: Path) -> None:
+    weights = written(tmp_path / "a.onnx", red_network())
+    assert init(weights, "--out", tmp_path / "m", *SAID[2:], "--set", "version=2").exit_code == 0
+    other = written(tmp_path / "b.onnx", red_network())
+    assert "has a model.toml of other weights" in init(other, "--out", tmp_path / "m").stderr
+    done = init(weights, "--out", tmp_path / "m", "--mpp", 0.25)
+    assert "complete; now: wsi-ai run" in done.stdout
+    card = load_card(tmp_path / "m")
+    assert (card.ref.version, card.tile.mpp, card.classes) == ("2", 0.25, ("red",))
+
+
+@pytest.mark.parametrize(
+    ("output", "task", "told"),
+    [
+        (["n", 2, 64, 64], None, {"task": "segmentation", "stride_px": 48, "margin_px": "TODO"}),
+        (["n", 2, 16, 16], None, {"task": "segmentation", "scale": 0.25}),
+        (["n", 100, 6], None, {"task": "detection", "objects": 100, "form": "TODO"}),
+        (["n", 384], "embedding", {"task": "embedding", "features": 384}),
+        (["n", 384], None, {"task": "tile-classification", "classes": "TODO"}),
+    ],
+)
+def test_the_output_says_the_task_or_fits_the_one_that_is_said(
+    tmp_path: Path, output: list[Any], task: str | None, told: dict[str, Any]
+) -> None:
+    weights = written(tmp_path / "a.onnx", shaped(["n", 3, 64, 64], output=output))
+    words = ["--set", f"task={task}"] if task else []
+    assert init(weights, "--out", tmp_path / "m", *words).exit_code == 0
+    table = tomllib.loads((tmp_path / "m" / "model.toml").read_text())
+    said = {**table, **table["input"], **table["output"]}
+    for name, value in told.items():
+        assert said[name] == value or (value == "TODO" and said[name].startswith("TODO"))
+    assert ("operating_point" in table) == (task != "embedding")
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection", "slide-classification"])
+def test_a_task_that_the_output_is_not_of_is_told(tmp_path: Path, task: str) -> None:
+    weights = written(tmp_path / "a.onnx", red_network())
+    done = init(weights, "--out", tmp_path / "m", "--set", f"task={task}")
+    assert done.exit_code == 2
+    assert f"task: the network gives [1] a tile: no {task}" in done.stderr or (
+        "task: slide-classification needs a second network" in done.stderr
+    )
+
+
+def test_a_free_segmentation_takes_the_window_that_pays(tmp_path: Path) -> None:
+    network = shaped(["n", 3, "h", "w"], output=["n", 2, "h", "w"])
+    words = ["--mpp", 1, "--classes", "a,b", "--positive", "a", "--threshold", 0.5, *SAID[8:]]
+    words += [w for f in ("input.mean=0,0,0", "input.std=1,1,1") for w in ("--set", f)]
+    words += ["--set", "output.activation=softmax", "--set", "output.margin_px=8"]
+    done = init(written(tmp_path / "a.onnx", network), "--out", tmp_path / "m", *words)
+    assert done.exit_code == 0
+    assert "complete" in done.stdout
+    assert load_card(tmp_path / "m").tile.size_px == 512
 
 
 @pytest.mark.parametrize(
@@ -176,8 +288,9 @@ def test_a_draft_of_which_all_is_said_loads(tmp_path: Path) -> None:
         (["--classes", "a,b"], "output.classes: 2 names, but the network gives 1 scores"),
         (
             ["--positive", "blue"],
-            "the card would be refused: operating_point.class: 'blue' is none",
+            "operating_point.class: 'blue' is none of output.classes ['red']",
         ),
+        (["--threshold", "60"], "operating_point.threshold: 60.0 is greater than or equal to"),
         (["--set", "input.mpp=wide"], "input.mpp: 'wide' is no number"),
         (["--set", "input.mpp=-1"], "input.mpp: -1.0 is less than or equal to the minimum"),
         (["--set", "input.colour=raw"], "a model card has no field input.colour"),
@@ -201,11 +314,12 @@ def test_at_a_terminal_what_is_missing_is_asked_for(
 ) -> None:
     monkeypatch.setattr("wsi_ai.cli.model_folders.at_terminal", lambda: True)
     weights = written(tmp_path / "a.onnx", red_network())
-    answers = ["wide", "0.5", "red", "red", "0.25", *["said"] * 8, ""]
+    answers = ["wide", "0.5", "red", "blue", "red", "0.25", *["said"] * 8, ""]
     done = init(weights, "--out", tmp_path / "m", answers="\n".join(answers) + "\n")
     assert done.exit_code == 0
     assert "input.mpp: micrometres per pixel" in done.stdout
     assert "input.mpp: 'wide' is no number" in done.stdout
+    assert "operating_point.class: 'blue' is none of output.classes ['red']" in done.stdout
     table = tomllib.loads((tmp_path / "m" / "model.toml").read_text())
     assert table["input"]["mpp"] == 0.5
     assert table["operating_point"]["threshold"] == 0.25

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,8 +89,11 @@ def test_no_batches_no_predictions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"classes": '["red", "blue"]'}, "its card asks for (1, 2)"),
-        ({"side": 65}, "does not take what its card says"),
+        (
+            {"classes": '["red", "blue"]'},
+            "output.classes: weights.onnx gives (1, 1) for 1 tiles; its card asks for (1, 2)",
+        ),
+        ({"side": 65}, "input: weights.onnx does not take what its card says"),
         ({"dtype": "float32"}, "does not take what its card says"),
         ({"layout": "nchw"}, "does not take what its card says"),
     ],
@@ -113,6 +117,29 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path / "m", b"not a network")
     with pytest.raises(ModelError, match="does not load"):
         open_runtime(load_card(folder), RuntimeRequest("cpu"))
+
+
+def test_an_opset_that_is_too_new_is_told_in_one_line(tmp_path: Path) -> None:
+    network = red_network()
+    network.opset_import[0].version = 99
+    card = load_card(write_model(tmp_path / "m", network))
+    with pytest.raises(ModelError) as refused:
+        open_runtime(card, RuntimeRequest("cpu"))
+    told = (
+        r"weights\.onnx does not load: opset 99: ONNX Runtime \S+ knows those up to \d+; export it"
+    )
+    assert re.match(told, str(refused.value))
+    assert len(str(refused.value)) < 120
+
+
+@pytest.mark.parametrize(("kind", "domain"), [("Nonsense", ""), ("Cast", "com.acme")])
+def test_an_operator_that_nobody_knows_is_named(tmp_path: Path, kind: str, domain: str) -> None:
+    network = red_network()
+    network.graph.node[0].op_type, network.graph.node[0].domain = kind, domain
+    with pytest.raises(ModelError, match=domain or kind) as refused:
+        open_runtime(load_card(write_model(tmp_path / "m", network)), RuntimeRequest("cpu"))
+    assert "ONNXRuntimeError" not in str(refused.value)
+    assert "onnxruntime_src" not in str(refused.value)
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Golden tiles: stored, held to, and what it takes to be refused."""
 
+import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -9,15 +10,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import DEMO_MODEL
-from tests.models_for_tests import constant_network, red_network, write_model
+from tests.models_for_tests import (
+    constant_network,
+    mean_network,
+    red_network,
+    write_encoder,
+    write_model,
+)
 from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.cli import models
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
 from wsi_ai.manifest import load_card, load_variants
-from wsi_ai.parity import Parity, hold_to_golden, make_golden, scores, verify
-from wsi_ai.registry import open_runtime
+from wsi_ai.parity import Parity, hold_to_golden, make_golden, scores, tissue_tiles, verify
+from wsi_ai.pipeline import recolour_for
+from wsi_ai.registry import open_runtime, open_slide
+from wsi_ai.tasks import plan_for
 from wsi_ai.testing.stand_ins import MEAN_CARD
+from wsi_ai.thumbnail import take_thumbnail
+from wsi_ai.tissue import find_tissue
 from wsi_ai.values import Predictions, TileBatch
 
 CPU = RuntimeRequest("cpu")
@@ -150,15 +161,65 @@ class Shifted:
 
 def test_a_runtime_that_changes_a_flag_is_refused_for_the_model(model: Path) -> None:
     card = load_card(model)
-    hold_to_golden(Shifted(card, 0.0))
+    hold_to_golden(Shifted(card, 0.0), Precision.FP32)
     with pytest.raises(DeviceError, match="changes the flag of 1 of 9 golden tiles"):
-        hold_to_golden(Shifted(card, 0.1))
+        hold_to_golden(Shifted(card, 0.1), Precision.FP32)
 
 
 def test_the_runtime_that_made_the_golden_scores_is_not_run_again(model: Path) -> None:
     golden = load_golden(load_card(model))
     assert golden is not None
-    hold_to_golden(Shifted(load_card(model), 0.4, golden.made_by))
+    hold_to_golden(Shifted(load_card(model), 0.4, golden.made_by), Precision.FP32)
+
+
+class Stretched(Shifted):
+    """Its vectors are too long by a share."""
+
+    def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
+        for batch in batches:
+            mean = np.asarray(np.from_dlpack(batch.pixels)).mean(axis=(1, 2)) / 255
+            yield Predictions(batch.slide_id, batch.index, np.float32((1 + self.shift) * mean))
+
+
+def test_vectors_are_held_to_the_golden_ones_by_their_lengths(cmu: Path, tmp_path: Path) -> None:
+    model = write_encoder(tmp_path / "m", mean_network())
+    make_golden(model, [cmu], 6)
+    card = load_card(model)
+    golden = load_golden(card)
+    assert golden is not None
+    assert golden.scores.shape == (6, 3)
+    assert len(np.unique(golden.scores, axis=0)) == 6
+    assert all(row.accepted for row in verify(model, [CPU]))
+    hold_to_golden(Stretched(card, 0.00005), Precision.FP32)
+    with pytest.raises(DeviceError, match=r"gives vectors 1\.0e-02 away from the golden ones"):
+        hold_to_golden(Stretched(card, 0.01), Precision.FP32)
+    hold_to_golden(Stretched(card, 0.0099), Precision.FP16)
+    assert compare(golden, np.full((6, 3), np.nan, np.float32), card).flag_changes == 6
+
+
+def test_golden_vectors_of_another_length_are_refused(cmu: Path, tmp_path: Path) -> None:
+    model = write_encoder(tmp_path / "m", mean_network())
+    make_golden(model, [cmu], 2)
+    path = model / "golden.json"
+    table = json.loads(path.read_text())
+    table["tiles"][1]["scores"] = [0.5]
+    path.write_text(json.dumps(table))
+    with pytest.raises(ModelError, match=r"golden\.json: not 3 numbers for each tile"):
+        load_golden(load_card(model))
+
+
+def test_golden_tiles_have_the_colours_that_the_network_sees(cmu: Path, tmp_path: Path) -> None:
+    plain = write_model(tmp_path / "plain", red_network(), mpp=1.0)
+    said = 'stain_normalisation = "macenko"'
+    model = write_model(tmp_path / "m", red_network(), mpp=1.0, input=said)
+    seen, raw = (tissue_tiles(cmu, load_card(folder)) for folder in (model, plain))
+    with open_slide(cmu) as slide:
+        card = load_card(model)
+        plan = plan_for(card, slide.info, find_tissue(slide.info, take_thumbnail(slide)))
+        recolour = recolour_for(slide, plan, card)
+    assert recolour is not None
+    assert np.array_equal(seen, recolour(raw, np))
+    assert not np.array_equal(seen, raw)
 
 
 SCORES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=8)

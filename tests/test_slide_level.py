@@ -23,6 +23,7 @@ from wsi_ai.geometry import Step
 from wsi_ai.heatmaps.attention import stretched
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_aggregator
+from wsi_ai.runtimes.aggregator import HostAggregator
 from wsi_ai.testing import PaintedSlide
 from wsi_ai.testing.stand_ins import MEAN_CARD
 from wsi_ai.triage import TriagePolicy, is_met, triage
@@ -147,6 +148,28 @@ def test_a_torchscript_aggregator_says_the_same(lead: int, tmp_path: Path) -> No
     said, (score, attention) = aggregate(vectors(40)), expected(vectors(40))
     assert said.scores == pytest.approx([score], abs=1e-4)
     np.testing.assert_allclose(said.attention, attention, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (7, 2), (1, 2, 7), (1, 7, 2), (1, 1, 7), (7, 1), (7,)])
+def test_of_attentions_by_class_that_of_the_operating_point_is_taken(
+    shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    output = 'activation = "softmax"\nclasses = ["blue", "red"]'
+    card = load_card(write_slide_model(tmp_path / "m", HEAD, output=output))
+    assert card.positive_class == 1
+    own = np.linspace(0, 1, 7, dtype=np.float32)
+
+    def network(features: np.ndarray) -> list[np.ndarray]:
+        tiles = len(features)
+        rows = np.stack([np.zeros(tiles), own[:tiles]]).astype(np.float32)
+        if 2 not in shape:
+            rows = rows[1:]
+        turned = rows.T if shape[-1] != 7 else rows
+        whole = turned if tiles != 7 else turned.reshape(shape)
+        return [np.zeros((1, 2), np.float32), whole]
+
+    said = HostAggregator(card, "head", network)(vectors(7))
+    assert np.array_equal(said.attention, own)
 
 
 def test_a_changed_aggregator_is_refused(model: Path, tmp_path: Path) -> None:

@@ -52,6 +52,14 @@ def test_reinhard_gives_what_torchstain_gives(tissue: np.ndarray) -> None:
     assert furthest(got, plain[inside]) > 20
 
 
+@pytest.mark.parametrize("target", [MacenkoTarget(), ReinhardTarget()])
+def test_glass_stays_glass(target: StainTarget, tissue: np.ndarray) -> None:
+    found = find_stain(target, tissue.reshape(-1, 3))
+    glass = np.repeat(np.arange(240, 256, dtype=np.uint8)[:, None], 3, axis=1)
+    assert found(glass, np).min() >= 240
+    assert found(np.full((2, 8, 8, 3), 255, np.uint8), np).min() >= 248
+
+
 def test_cielab_is_opencvs() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     expected = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)

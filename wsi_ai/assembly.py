@@ -81,10 +81,7 @@ class Assembly:
         """With the runtimes opened and held to the golden tiles, and the models that have none."""
         engines, refused = self._engines()
         if len(engines) > 1:
-            at_once = min(engine.batch_size for engine in engines)
-            shared = SharedTiles(HostTiles(at_once, self._threads))
-            for engine in engines:
-                engine.share(shared)
+            self._share(engines)
         open_slide = OpenOnce(self.open_slide)
         works = [
             SlideWork(
@@ -127,7 +124,7 @@ class Assembly:
     def _engine(self, card: ModelCard, look: Looker) -> Engine:
         def opened(request: RuntimeRequest) -> Runtime:
             runtime = self.open_runtime(card, request)
-            hold_to_golden(runtime)
+            hold_to_golden(runtime, request.precision)
             return runtime
 
         def around(runtime: Runtime) -> Pipeline:
@@ -136,6 +133,14 @@ class Assembly:
 
         aggregate = open_aggregator(card)
         return Engine(opened, self.options.request(), around)
+
+    def _share(self, engines: Sequence[Engine]) -> None:
+        """Among those of one batch size: a runtime fills up what is smaller than its own."""
+        sources = dict[int, TileSource]()
+        for engine in engines:
+            size = engine.batch_size
+            shared = sources.setdefault(size, SharedTiles(HostTiles(size, self._threads)))
+            engine.share(shared)
 
     @property
     def _threads(self) -> int:

@@ -36,6 +36,7 @@ def input_spec(image: Table) -> InputSpec:
         tta=Tta(image.get("tta", plain.tta)),
         stain=_stain(image),
         network_px=image.get("network_px"),
+        batch=image.get("batch"),
     )
 
 

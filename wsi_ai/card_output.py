@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from wsi_ai.cards import (
+    Activation,
     Colour,
     Form,
     OutputSpec,
@@ -126,11 +127,21 @@ def _objects_complaint(card: Table) -> str | None:
     for field in ("form", "objects"):
         if field not in out:
             return f"output.{field}: a detection needs it"
+    if wrong := _softmax_complaint(out):
+        return wrong
     points = Form(out["form"]) is Form.POINTS_XY
     if points != ("radius_um" in out):
         what = "points need it" if points else "is for points; boxes have nms_iou"
         return f"output.radius_um: {what}"
     return _overlap_complaint(tile_spec(card))
+
+
+def _softmax_complaint(out: Mapping[str, Any]) -> str | None:
+    """Over a row's scores, which must be those of classes that exclude each other."""
+    scored = Scored(out.get("scored", Scored.SCORE_CLASS))
+    if out["activation"] == Activation.SOFTMAX and scored is not Scored.CLASS_SCORES:
+        return f"output.activation: there is no softmax of {scored.value}; use sigmoid or none"
+    return None
 
 
 def _overlap_complaint(spec: TileSpec) -> str | None:

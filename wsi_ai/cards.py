@@ -225,6 +225,8 @@ class InputSpec:
     network_px: int | None = None
     """Side of what the network takes, where that is not the tile's: antialiased bilinear, rounded
     to uint8."""
+    batch: int | None = None
+    """Tiles at once, of a network that takes no other number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +330,11 @@ class ModelCard:
     def network_px(self) -> int:
         """Side of what the network takes."""
         return self.input.network_px or self.tile.size_px
+
+    @property
+    def gives_vectors(self) -> bool:
+        """Whether its network says features of a tile, and no score."""
+        return self.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
 
     @property
     def positive_class(self) -> int:

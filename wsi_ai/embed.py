@@ -14,7 +14,6 @@ from typing import Any
 from wsi_ai import record
 from wsi_ai.app import RunOptions, make_folder
 from wsi_ai.approval import approved_model
-from wsi_ai.cards import Task
 from wsi_ai.contracts import Slide, Watcher
 from wsi_ai.embedded import Embedded, EmbeddingRun, known, write_embedding, write_refusal
 from wsi_ai.errors import ModelError, Stopped
@@ -23,6 +22,7 @@ from wsi_ai.heatmaps import Keep, VectorCanvas, check_hdf5
 from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card
 from wsi_ai.outcomes import folder_for
+from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
 from wsi_ai.reading import HostTiles
 from wsi_ai.registry import open_runtime, open_slide
@@ -31,8 +31,6 @@ from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.together import Silent
 from wsi_ai.trouble import trouble_in
 from wsi_ai.values import SlideInfo, TilePlan
-
-_VECTORS = (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
 
 
 def embed_slides(
@@ -56,11 +54,12 @@ def embed_slides(
     if hdf5:
         check_hdf5()
     card = load_card(approved_model(model, load_site(options.trusted_keys)))
-    if card.task not in _VECTORS:
+    if not card.gives_vectors:
         raise ModelError(
             f"{card.ref.name} is a {card.task.value} model and gives no embeddings; use: wsi-ai run"
         )
     runtime, policy = open_runtime(card, options.request()), load_policy(options.policy)
+    hold_to_golden(runtime, options.precision)
     source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
     work = EmbedWork(
         pipeline=Pipeline(source, runtime, policy.triage, policy.quality),

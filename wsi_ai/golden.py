@@ -25,7 +25,8 @@ Tiles = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Golden:
-    """Tiles (n, size, size, 3) and their scores (n, classes)."""
+    """Tiles (n, size, size, 3) as the network sees them, in normalised colours where the card asks
+    for these, and their scores (n, classes) or vectors (n, features)."""
 
     tiles: Tiles
     scores: NDArray[np.float32]
@@ -37,7 +38,8 @@ class Differences:
     """Between the scores of a runtime and the golden ones."""
 
     largest: float
-    """NaN where a golden tile got no score."""
+    """NaN where a golden tile got no score.  Of vectors: how far one lies from the golden one, as a
+    share of that one's length."""
     rank_changes: int
     """Pairs of tiles that the positive class orders the other way round."""
     flag_changes: int
@@ -59,9 +61,11 @@ def load_golden(card: ModelCard) -> Golden | None:
         raise ModelError(
             f"{_FILE} is about other weights than the card's; make it anew: wsi-ai models golden"
         )
-    scores = np.array([entry["scores"] for entry in table["tiles"]], np.float32)
-    if scores.shape[1:] != (len(card.classes),):
-        raise ModelError(f"{_FILE}: not one score for each of the card's classes")
+    rows = [entry["scores"] for entry in table["tiles"]]
+    wanted = card.output.features if card.gives_vectors else len(card.classes)
+    if {len(row) for row in rows} != {wanted}:
+        raise ModelError(f"{_FILE}: not {wanted} numbers for each tile, as the card has them")
+    scores = np.array(rows, np.float32)
     tiles = _cut(path.parent / table["sheet"], card.tile.size_px, len(scores))
     for number, (tile, entry) in enumerate(zip(tiles, table["tiles"], strict=True)):
         if _digest(tile) != entry["sha256"]:
@@ -100,6 +104,8 @@ def write_scores(card: ModelCard, golden: Golden) -> Path:
 
 def compare(golden: Golden, scores: NDArray[np.float32], card: ModelCard) -> Differences:
     """A tile without a score counts as changed, for it would not be assessed."""
+    if card.gives_vectors:
+        return _compare_vectors(golden, scores)
     before, now = golden.scores[:, card.positive_class], scores[:, card.positive_class]
     flagged = np.isnan(now) | ((before >= card.point.threshold) != (now >= card.point.threshold))
     return Differences(
@@ -107,6 +113,13 @@ def compare(golden: Golden, scores: NDArray[np.float32], card: ModelCard) -> Dif
         rank_changes=int(_swapped(before, now).sum()),
         flag_changes=int(flagged.sum()),
     )
+
+
+def _compare_vectors(golden: Golden, vectors: NDArray[np.float32]) -> Differences:
+    """These have no order and no flag, unless there is none."""
+    apart = np.linalg.norm(vectors - golden.scores, axis=1)
+    length = np.maximum(np.linalg.norm(golden.scores, axis=1), np.finfo(np.float32).tiny)
+    return Differences(float((apart / length).max()), 0, int(np.isnan(apart).sum()))
 
 
 def _swapped(before: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[np.bool_]:

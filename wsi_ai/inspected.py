@@ -1,8 +1,13 @@
 """What a file of weights says of itself."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from wsi_ai.cards import Activation, Layout
+
+Shape = tuple[int | None, ...]
+"""``None`` where an axis is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,13 +19,22 @@ class Inspected:
     dtype: str
     size_px: int | None
     """``None`` where the network takes tiles of any size."""
-    classes: int | None
+    shape: Shape
+    """Of what it gives for one tile: (numbers,), (objects, columns) or (classes, height, width)."""
     activation: Activation | None
     """What is left to do to the output."""
+    batch: int | None = None
+    """Tiles at once, where it takes no other number."""
     names: tuple[str, ...] = ()
     """Of the classes."""
     architecture: str | None = None
     output: str = ""
     """The name of the output that holds the scores, where there are several."""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Of the card, by dotted name: what stands beside the weights."""
     notes: tuple[str, ...] = ()
     """For a person to read."""
+
+    @property
+    def shape_told(self) -> str:
+        return f"[{', '.join('?' if n is None else str(n) for n in self.shape)}]"

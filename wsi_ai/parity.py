@@ -12,6 +12,7 @@ from wsi_ai.contracts import Runtime
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
 from wsi_ai.manifest import load_card, load_variants
+from wsi_ai.pipeline import recolour_for
 from wsi_ai.reading import RegionTiles
 from wsi_ai.registry import devices, open_runtime, open_slide
 from wsi_ai.scoring import tile_scores
@@ -60,9 +61,10 @@ def required_golden(card: ModelCard) -> Golden:
     return golden
 
 
-def hold_to_golden(runtime: Runtime) -> None:
-    """Raises DeviceError where the runtime changes a flag of the golden tiles; nothing where there
-    are none, or where it is the one that made them."""
+def hold_to_golden(runtime: Runtime, precision: Precision) -> None:
+    """Raises DeviceError where the runtime changes a flag of the golden tiles, or where vectors lie
+    farther from theirs than the card allows; nothing where there are no golden tiles, or where it
+    is the runtime that made them."""
     golden = load_golden(runtime.card)
     if golden is None or golden.made_by == runtime.description:
         return
@@ -73,13 +75,18 @@ def hold_to_golden(runtime: Runtime) -> None:
             f" {len(golden.tiles)} golden tiles of this model; give another --device or"
             " --precision"
         )
+    if runtime.card.gives_vectors and found.largest > runtime.card.tolerance.of(precision):
+        raise DeviceError(
+            f"{runtime.description} gives vectors {found.largest:.1e} away from the golden ones;"
+            " give another --device or --precision"
+        )
 
 
 def make_golden(model: Path, slides: Iterable[Path], count: int) -> Path:
     """Choose tiles from slides, score them in fp32 on the host, and store both with the model.
 
     Half are spread over all scores, half are those nearest to the threshold, where a flag would
-    change first.
+    change first; where there are no scores all are spread over the tissue.
     """
     card = load_card(model)
     runtime = open_runtime(card, RuntimeRequest("cpu"))
@@ -92,7 +99,7 @@ def make_golden(model: Path, slides: Iterable[Path], count: int) -> Path:
 
 
 def scores(runtime: Runtime, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(tiles, classes), in batches as the runtime wants them."""
+    """(tiles, classes) or (tiles, features), in batches as the runtime wants them."""
     size = runtime.batch_size
     batches = (
         TileBatch("golden", np.arange(len(part)), part)
@@ -123,17 +130,23 @@ def held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> Parity:
 
 
 def tissue_tiles(path: Path, card: ModelCard) -> NDArray[np.uint8]:
-    """A few hundred tiles of one slide, spread over its tissue: (n, size, size, 3)."""
+    """A few hundred tiles of one slide, spread over its tissue, in the colours that the network is
+    to see: (n, size, size, 3).  Raises StainUnclear."""
     with open_slide(path) as slide:
         plan = plan_for(card, slide.info, find_tissue(slide.info, take_thumbnail(slide)))
         some = replace(plan, cells=plan.cells[:: max(1, len(plan) // _CANDIDATES)])
         source = RegionTiles(batch_size=32, threads=2)(slide, some, 0)
+        recolour = recolour_for(slide, plan, card)
         kept = [np.array(batch.pixels) for batch in source]
+        if recolour is not None:
+            kept = [recolour(pixels, np) for pixels in kept]
     side = card.tile.size_px
     return np.concatenate([np.empty((0, side, side, 3), np.uint8), *kept])
 
 
 def _choice(found: NDArray[np.float32], card: ModelCard, count: int) -> NDArray[np.intp]:
+    if card.gives_vectors:
+        return np.linspace(0, len(found) - 1, count).round().astype(np.intp)
     score = found[:, card.positive_class]
     order = np.argsort(score, kind="stable")
     spread = order[np.linspace(0, len(order) - 1, count - count // 2).round().astype(int)]

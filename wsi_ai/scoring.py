@@ -12,6 +12,14 @@ from wsi_ai.errors import ModelError
 from wsi_ai.views import mean_over, views_of
 
 Tiles = NDArray[np.uint8] | NDArray[np.float32]
+FIELDS = {
+    Task.TILE_CLASSIFICATION: "output.classes",
+    Task.SEGMENTATION: "output.classes or output.scale",
+    Task.DETECTION: "output.objects or output.form",
+    Task.EMBEDDING: "output.features",
+    Task.SLIDE_CLASSIFICATION: "output.features",
+}
+"""What in a card is wrong where the output's shape is another."""
 
 
 def scale_and_shift(card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -81,7 +89,7 @@ def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArr
     batch = len(output) if output.ndim else 0
     if not fits(output.shape, card):
         raise ModelError(
-            f"{card.weights.name} gives {output.shape} for {batch} tiles;"
+            f"{FIELDS[card.task]}: {card.weights.name} gives {output.shape} for {batch} tiles;"
             f" its card asks for {(batch, *output_shape(card))}"
         )
     raw = output.reshape(batch, *output_shape(card))[:count]
@@ -102,7 +110,7 @@ def scores_over_views(
 
 
 def _said(given: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
-    if card.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION):
+    if card.gives_vectors:
         return given
     if card.task is Task.DETECTION:
         return objects_of(given, card, lambda raw: _activated(raw, card, axis=2))

@@ -62,7 +62,7 @@ def _seen(config: dict[str, Any]) -> Inspected:
         layout=Layout.NCHW,
         dtype="float32",
         size_px=config["transform"][0]["arguments"]["size"],
-        classes=config["num_classes"],
+        shape=(config["num_classes"],),
         activation=Activation.SOFTMAX if several else Activation.SIGMOID,
         names=tuple(config["class_names"]),
         notes=(f"architecture: {config['architecture']}",),

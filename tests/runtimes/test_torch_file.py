@@ -1,6 +1,7 @@
 """From a file of PyTorch to what its card can say."""
 
 import io
+import json
 import warnings
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.runtimes.torch_models import Nets, Red  # noqa: E402
-from wsi_ai.cards import Activation, Layout  # noqa: E402
-from wsi_ai.drafts import inspect_weights  # noqa: E402
+from wsi_ai.cards import Activation, Layout, Task  # noqa: E402
+from wsi_ai.drafts import draft_table, inspect_weights  # noqa: E402
 from wsi_ai.errors import ModelError  # noqa: E402
 
 
@@ -47,12 +48,47 @@ def test_a_program_says_its_classes_its_size_and_its_activation(
 ) -> None:
     seen = inspect_weights(file_of(tmp_path, Three(last, fixed=True), kind))
     assert (seen.format, seen.layout, seen.dtype) == (kind, Layout.NCHW, "float32")
-    assert (seen.size_px, seen.classes, seen.activation) == (64, 3, left)
+    assert (seen.size_px, seen.shape, seen.activation) == (64, (3,), left)
 
 
 def test_a_program_for_any_size_has_its_size_asked_for(tmp_path: Path) -> None:
     seen = inspect_weights(file_of(tmp_path, Red(), "torchscript"))
-    assert (seen.size_px, seen.classes, seen.activation) == (None, 1, Activation.SIGMOID)
+    assert (seen.size_px, seen.shape, seen.activation) == (None, (1,), Activation.SIGMOID)
+
+
+def test_a_program_exported_for_one_number_of_tiles_says_it(tmp_path: Path) -> None:
+    program = torch.export.export(Red().eval(), (torch.zeros(1, 3, 64, 64),))
+    torch.export.save(program, tmp_path / "one.pt2")
+    seen = inspect_weights(tmp_path / "one.pt2")
+    assert (seen.batch, seen.size_px, seen.shape) == (1, 64, (1,))
+    assert inspect_weights(file_of(tmp_path, Red(), "pt2")).batch is None
+
+
+def test_the_config_of_a_hub_model_beside_its_weights_is_read(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    arguments = {"img_size": 64, "global_pool": "", "act_layer": "SiLU", "num_classes": 0}
+    config = {
+        "architecture": "vit_tiny_patch16_224",
+        "num_features": 192,
+        "model_args": arguments,
+        "pretrained_cfg": {"input_size": [3, 64, 64], "mean": [0.7, 0.6, 0.7], "std": [0.2] * 3},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    state = timm.create_model("vit_tiny_patch16_224", img_size=64, num_classes=0).state_dict()
+    seen = inspect_weights(saved(tmp_path, state))
+    assert (seen.architecture, seen.size_px, seen.shape) == (
+        "timm/vit_tiny_patch16_224",
+        64,
+        (192,),
+    )
+    table = draft_table("vit", seen, Task.EMBEDDING)
+    assert table["weights"]["arguments"] == {
+        "img_size": 64, "global_pool": "", "act_layer": "SiLU",
+    }  # fmt: skip
+    assert table["weights"]["pool"].startswith("TODO")
+    assert table["input"]["mean"] == [0.7, 0.6, 0.7]
+    (tmp_path / "config.json").write_text("[1]")
+    assert inspect_weights(saved(tmp_path, state)).architecture is None
 
 
 def test_a_program_of_planes_last_and_bytes_is_recognised(tmp_path: Path) -> None:
@@ -90,7 +126,7 @@ def test_a_state_dict_is_recognised_by_its_tensors(tmp_path: Path, name: str, su
     make = module.models.get_model if library == "torchvision" else module.create_model
     state = make(model, num_classes=5).state_dict()
     seen = inspect_weights(saved(tmp_path, state, suffix))
-    assert (seen.format, seen.architecture, seen.classes) == ("state-dict", name, 5)
+    assert (seen.format, seen.architecture, seen.shape) == ("state-dict", name, (5,))
     assert seen.activation is None
     wrapped = {"epoch": 1, "state_dict": {f"module.{key}": v for key, v in state.items()}}
     if suffix == "pt":
@@ -99,7 +135,7 @@ def test_a_state_dict_is_recognised_by_its_tensors(tmp_path: Path, name: str, su
 
 def test_a_state_dict_of_nobodys_network_has_its_architecture_asked_for(tmp_path: Path) -> None:
     seen = inspect_weights(saved(tmp_path, Three().state_dict()))
-    assert (seen.architecture, seen.classes) == (None, None)
+    assert (seen.architecture, seen.shape) == (None, (None,))
     almost = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3)).state_dict()
     assert inspect_weights(saved(tmp_path, almost)).architecture is None
 
@@ -109,7 +145,7 @@ def test_a_whole_network_is_looked_into_only_where_it_is_trusted(tmp_path: Path)
     with pytest.raises(ModelError, match="runs whatever code its author put in; give --trust-pick"):
         inspect_weights(path)
     seen = inspect_weights(path, trusted=True)
-    assert (seen.format, seen.classes) == ("pickle", 3)
+    assert (seen.format, seen.shape) == ("pickle", (3,))
 
 
 class Boom:

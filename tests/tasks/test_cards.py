@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.cards import Form, Task
+from wsi_ai.cards import Activation, Form, Task
 from wsi_ai.errors import ModelError
 from wsi_ai.manifest import load_card
 
@@ -44,6 +44,19 @@ def test_a_detection_says_what_its_rows_are(folder: Path) -> None:
     assert card.output.form is Form.POINTS_XY
     assert (card.output.objects, card.output.radius_um, card.output.min_score) == (300, 5, 0.1)
     assert card.tile.lead_px == 8
+
+
+@pytest.mark.parametrize("scored", ["score-class", "objectness-class-scores", "class-scores"])
+def test_a_softmax_is_of_a_score_for_each_class(folder: Path, scored: str) -> None:
+    output = f'form = "points-xy"\nobjects = 9\nradius_um = 2\nscored = "{scored}"'
+    card = changed(folder, "detection", "", output) / "model.toml"
+    text = card.read_text().replace('classes = ["red"]', 'classes = ["red", "blue"]')
+    card.write_text(text.replace('activation = "none"', 'activation = "softmax"'))
+    if scored == "class-scores":
+        assert load_card(folder).activation is Activation.SOFTMAX
+        return
+    with pytest.raises(ModelError, match=f"activation: there is no softmax of {scored}; use sigm"):
+        load_card(folder)
 
 
 POINTS = 'form = "points-xy"\nobjects = 9\n'

@@ -30,10 +30,13 @@ _COLUMNS = "{:<32} {:<12} {:<22} {:<12} {:<7} {}"
 def init(
     weights: Path, out: Path | None, said: Said, fields: Sequence[str], trust_pickle: bool
 ) -> int:
-    """Inspect, ask, write, tell."""
+    """Inspect, ask, write, tell; or go on with a draft that was left unfinished."""
+    folder, told = out or Path(weights.stem), _fields(said, fields)
+    begun = drafts.read_draft(folder, weights)
     seen = drafts.inspect_weights(weights, trusted=trust_pickle)
-    table = drafts.draft_table(weights.stem, seen)
-    _write(out or Path(weights.stem), weights, seen, _answered(table, said, fields))
+    task = Task(told["task"]) if "task" in told else None
+    table = begun or drafts.draft_table(weights.stem, seen, task)
+    _write(folder, weights, seen, _answered(table, told, seen))
     return OK
 
 
@@ -41,17 +44,19 @@ def init(
 def import_wsinfer(source: str, out: Path | None, said: Said, fields: Sequence[str]) -> int:
     model = load_zoo_model(source)
     table = drafts.with_fields(drafts.draft_table(model.name, model.seen), model.fields)
-    folder = out or Path(f"{model.name}-wsi-ai")
-    _write(folder, model.weights, model.seen, _answered(table, said, fields))
+    folder, told = out or Path(f"{model.name}-wsi-ai"), _fields(said, fields)
+    begun = drafts.read_draft(folder, model.weights)
+    _write(folder, model.weights, model.seen, _answered(begun or table, told, model.seen))
     return OK
 
 
 @told
 def import_encoder(source: str, out: Path | None, fields: Sequence[str]) -> int:
     model = load_encoder(source)
-    table = drafts.encoder_table(model.name, model.seen, model.fields)
-    folder = out or Path(f"{model.name}-wsi-ai")
-    _write(folder, model.weights, model.seen, _answered(table, {}, fields))
+    table = drafts.draft_table(model.name, model.seen, Task.EMBEDDING)
+    folder, told = out or Path(f"{model.name}-wsi-ai"), _fields({}, fields)
+    begun = drafts.read_draft(folder, model.weights)
+    _write(folder, model.weights, model.seen, _answered(begun or table, told, model.seen))
     return OK
 
 
@@ -113,17 +118,23 @@ def _store() -> ModelStore:
     return ModelStore(load_site().store)
 
 
-def _answered(table: Mapping[str, Any], said: Said, fields: Sequence[str]) -> dict[str, Any]:
-    """With what was said in options, and what a person at a terminal says when asked."""
-    made = drafts.with_fields(table, {k: _value(k, v) for k, v in said.items() if v is not None})
-    for pair in fields:
+def _fields(said: Said, pairs: Sequence[str]) -> dict[str, Any]:
+    """What was said in options, by the field's name."""
+    told = {k: drafts.typed(k, str(v)) for k, v in said.items() if v is not None}
+    for pair in pairs:
         field, equals, text = pair.partition("=")
         if not equals:
             raise ModelError(f"--set {pair}: FIELD=VALUE is needed")
-        made = drafts.with_fields(made, {field: drafts.typed(field, text)})
-    if at_terminal():
-        for field in unfinished(made):
-            made = drafts.with_fields(made, _asked(field))
+        told[field] = drafts.typed(field, text)
+    return told
+
+
+def _answered(table: Mapping[str, Any], told: Said, seen: Inspected) -> dict[str, Any]:
+    """With what was told, and what a person at a terminal says when asked."""
+    made = drafts.with_fields(table, told)
+    drafts.check_table(made, seen)
+    for field in unfinished(made) if at_terminal() else ():
+        made = _asked(field, made, seen)
     return made
 
 
@@ -131,35 +142,33 @@ def at_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _value(field: str, value: Any) -> Any:
-    return drafts.typed(field, value) if isinstance(value, str) else value
-
-
-def _asked(field: str) -> dict[str, Any]:
+def _asked(field: str, table: dict[str, Any], seen: Inspected) -> dict[str, Any]:
     """Until it is answered as it should be; with nothing, it stays TODO."""
     while True:
         answer = typer.prompt(f"{field}: {drafts.QUESTIONS[field]}", default="", show_default=False)
         if not answer.strip():
-            return {}
+            return table
         try:
-            return {field: drafts.typed(field, answer)}
+            made = drafts.with_fields(table, {field: drafts.typed(field, answer)})
+            drafts.check_table(made, seen)
         except ModelError as error:
             print(f"  {error}")
+        else:
+            return made
 
 
 def _write(folder: Path, weights: Path, seen: Inspected, table: dict[str, Any]) -> None:
-    drafts.check_table(table, seen)
     notes = [f"Drafted by wsi-ai from {weights.name}: {seen.format}.", *seen.notes]
     card = drafts.write_model(folder, weights, table, notes)
-    embeds = table["task"] == Task.EMBEDDING
-    gives = f"{seen.classes or '?'} {'features' if embeds else 'classes'}"
-    print(f"{card}: {seen.format}, {seen.layout.value} {seen.dtype}, {gives}")
+    takes = f"{seen.layout.value} {seen.dtype}"
+    print(f"{card}: {table['task']}, {seen.format}: {takes} to {seen.shape_told}")
     if left := unfinished(table):
         print("still to be filled in, each says TODO and what is asked:")
         print("\n".join(f"  {field}" for field in left))
+        print("fill them in there, or give the same command again with --set FIELD=VALUE")
         return
     load_card(folder)
-    command = "embed" if embeds else "run"
+    command = "embed" if table["task"] == Task.EMBEDDING else "run"
     print(f"complete; now: wsi-ai {command} SLIDE --model {folder} --out OUT")
 
 

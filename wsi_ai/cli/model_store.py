@@ -40,7 +40,9 @@ def _do(name: str, *words: object) -> None:
 
 @alone.command()
 def init(
-    weights: Annotated[Path, typer.Argument(help="ONNX, PyTorch or safetensors.")],
+    weights: Annotated[
+        Path, typer.Argument(metavar="WEIGHTS", help="ONNX, PyTorch or safetensors.")
+    ],
     out: Out = None,
     mpp: Annotated[float | None, typer.Option(help="Micrometres per pixel of its tiles.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of its tiles, pixels.")] = None,
@@ -53,7 +55,8 @@ def init(
     """Draft a model card for a file of weights.
 
     What the file says is filled in, what you say too; the rest you are asked for, or it says TODO.
-    A card that says TODO is not run.
+    A card that says TODO is not run; the same command goes on with it.  For an encoder add
+    --set task=embedding.
     """
     said = {
         "input.mpp": mpp,

@@ -3,16 +3,16 @@ TODO for what neither does."""
 
 from wsi_ai.drafts.fields import typed, with_fields
 from wsi_ai.drafts.questions import QUESTIONS
-from wsi_ai.drafts.table import check_table, draft_table, encoder_table
+from wsi_ai.drafts.table import check_table, draft_table
 from wsi_ai.drafts.weights import inspect_weights
-from wsi_ai.drafts.writing import write_model
+from wsi_ai.drafts.writing import read_draft, write_model
 
 __all__ = [
     "QUESTIONS",
     "check_table",
     "draft_table",
-    "encoder_table",
     "inspect_weights",
+    "read_draft",
     "typed",
     "with_fields",
     "write_model",

@@ -19,11 +19,11 @@ def inspect_weights(path: Path, *, trusted: bool = False) -> Inspected:
     except OSError as error:
         raise ModelError(f"{path.name}: {error.strerror}") from None
     if kind == "onnx":
-        seen: Inspected = _library("onnx_file").inspect(path)
+        seen: Inspected = library("onnx_file").inspect(path)
         return seen
-    library = _library("torch_file")
-    kind = kind or library.kind_of_pickle(path, trusted=trusted)
-    found: Inspected = library.inspect(path, kind, trusted=trusted)
+    torch_file = library("torch_file")
+    kind = kind or torch_file.kind_of_pickle(path, trusted=trusted)
+    found: Inspected = torch_file.inspect(path, kind, trusted=trusted)
     return found
 
 
@@ -45,7 +45,8 @@ def _kind(path: Path) -> str | None:
     raise ModelError(f"{path.name} is no file of ONNX, PyTorch or safetensors")
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """What reads such files.  Raises ModelError where it is not installed."""
     try:
         return import_module(f"wsi_ai.runtimes.{name}")
     except ModuleNotFoundError as error:

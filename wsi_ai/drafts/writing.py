@@ -4,30 +4,45 @@ import hashlib
 import json
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.card_checks import keeps_tensors_elsewhere, unfinished
 from wsi_ai.drafts.fields import with_fields
+from wsi_ai.drafts.weights import library
 from wsi_ai.errors import ModelError, OutputError
 
 _CARD = "model.toml"
 
 
+def read_draft(folder: Path, weights: Path) -> dict[str, Any] | None:
+    """The card that an earlier call has left unfinished, to go on with; ``None`` where there is no
+    card.  Raises ModelError for one that is finished, or of other weights."""
+    card = folder / _CARD
+    try:
+        table = tomllib.loads(card.read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder.name}/{_CARD} cannot be read: {error}") from None
+    if not unfinished(table):
+        raise ModelError(f"{folder} has a {_CARD} already; give another --out, or edit that one")
+    if table.get("weights", {}).get("path") != weights.name:
+        raise ModelError(f"{folder} has a {_CARD} of other weights; give another --out")
+    return table
+
+
 def write_model(
     folder: Path, weights: Path, table: Mapping[str, Any], notes: Sequence[str]
 ) -> Path:
-    """Copy the weights into ``folder``, unless they are there, and write the card beside them.
-
-    A card that is there already is never written over.  Raises ModelError or OutputError.
-    """
+    """Copy the weights into ``folder``, unless they are there, and write the card beside them, in
+    the place of an unfinished one.  Raises ModelError or OutputError."""
     card, copied = folder / _CARD, folder / weights.name
-    if card.exists():
-        raise ModelError(f"{folder} has a {_CARD} already; give another --out, or edit that one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not copied.exists() or not copied.samefile(weights):
-            shutil.copyfile(weights, copied)
+        _copy(weights, copied)
         with copied.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         whole = with_fields(table, {"weights.path": weights.name, "weights.sha256": digest})
@@ -35,6 +50,20 @@ def write_model(
     except OSError as error:
         raise OutputError(f"the model's folder cannot be written: {error.strerror}") from None
     return card
+
+
+def _copy(weights: Path, target: Path) -> None:
+    """As one file, whatever it keeps beside it."""
+    there = target.exists() and target.samefile(weights)
+    if weights.suffix == ".onnx" and keeps_tensors_elsewhere(weights):
+        if there:
+            raise ModelError(
+                f"{weights.name} keeps tensors in other files; give another --out, where it is put"
+                " together"
+            )
+        library("onnx_file").as_one_file(weights, target)
+    elif not there:
+        shutil.copyfile(weights, target)
 
 
 def as_toml(table: Mapping[str, Any], notes: Sequence[str]) -> str:

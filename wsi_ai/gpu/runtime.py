@@ -27,7 +27,7 @@ Reading = Callable[[HostTiles], TileSource]
 
 def usual_batch(card: ModelCard) -> int:
     """To begin with, where none is asked for."""
-    return batch_for(card, BATCH, _PIXELS)
+    return card.input.batch or batch_for(card, BATCH, _PIXELS)
 
 
 def ring_shape(card: ModelCard, batch: int) -> RingShape:

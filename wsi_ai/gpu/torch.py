@@ -16,7 +16,7 @@ from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, usual_batc
 from wsi_ai.gpu.source import tiles_for
 from wsi_ai.runtimes.torch_forward import TORCH_ERRORS, Forward, open_forward
 from wsi_ai.runtimes.torch_weights import load_module
-from wsi_ai.scoring import first_line, fits
+from wsi_ai.scoring import FIELDS, first_line, fits
 
 log = logging.getLogger(__name__)
 _WARM_UPS = 3
@@ -86,10 +86,12 @@ def check_fit(forward: Forward, shape: RingShape, device: torch.device) -> None:
         with device_errors("inference"):
             raise
     except TORCH_ERRORS as error:
-        raise ModelError(f"{name} does not take what its card says: {first_line(error)}") from None
+        told = f"input: {name} does not take what its card says: {first_line(error)}"
+        raise ModelError(told) from None
     if given[:1] != shape.outputs[:1] or not fits(given, forward.card):
         raise ModelError(
-            f"{name} gives {given} for {shape.tiles[0]} tiles; its card asks for {shape.outputs}"
+            f"{FIELDS[forward.card.task]}: {name} gives {given} for {shape.tiles[0]} tiles;"
+            f" its card asks for {shape.outputs}"
         )
 
 

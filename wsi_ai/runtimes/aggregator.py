@@ -37,9 +37,18 @@ class HostAggregator:
                 f"{self._name} gives {logits.shape} and {attention.shape} for {tiles} tiles; the"
                 f" card asks for {classes} logits and as many attentions as tiles"
             )
-        own = self._card.positive_class if attention.size > tiles else 0
         scores = self._scores(logits.reshape(1, classes))
-        return SlideScores(scores, attention.reshape(-1, tiles)[own])
+        return SlideScores(scores, self._own(attention, tiles))
+
+    def _own(self, attention: Numbers, tiles: int) -> Numbers:
+        """(tiles,): where each class has its own, (classes, tiles) or (tiles, classes), that of the
+        operating point's."""
+        rows = attention.reshape(-1, tiles)
+        if len(rows) == 1:
+            return rows[0]
+        turned = attention.shape[-2:] == (tiles, len(rows)) and tiles != len(rows)
+        rows = attention.reshape(tiles, -1).T if turned else rows
+        return rows[self._card.positive_class]
 
     def _scores(self, logits: Numbers) -> Numbers:
         scores: Numbers = activate(logits, self._card.activation)[0]

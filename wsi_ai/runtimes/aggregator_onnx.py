@@ -8,7 +8,6 @@ from wsi_ai.contracts import Aggregator
 from wsi_ai.errors import ModelError
 from wsi_ai.runtimes import onnx
 from wsi_ai.runtimes.aggregator import HostAggregator, Numbers, as_network
-from wsi_ai.scoring import first_line
 
 
 def open_aggregator(card: ModelCard) -> Aggregator:
@@ -27,7 +26,7 @@ def open_aggregator(card: ModelCard) -> Aggregator:
             )
         except onnx.REFUSED as error:
             raise ModelError(
-                f"{path} does not take {features.shape} vectors: {first_line(error)}"
+                f"{path} does not take {features.shape} vectors: {onnx.told(error)}"
             ) from None
         return outputs
 

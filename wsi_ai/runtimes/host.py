@@ -39,8 +39,9 @@ class HostRuntime:
         self.description = description
         self.batch_size = batch_size or usual_batch(card)
         self._network = network
+        self._at_once = card.input.batch or self.batch_size
         self._views = views_of(card.input.tta)
-        side, count = card.tile.size_px, trial or self.batch_size
+        side, count = card.tile.size_px, trial or self._at_once
         self._scored(np.full((count, side, side, 3), 255, np.uint8), count)
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
@@ -55,13 +56,17 @@ class HostRuntime:
         count = len(pixels)
         if count == 0:
             return np.empty((0, *output_shape(self.card)), np.float32)
-        if count < self.batch_size:
-            padded = np.zeros((self.batch_size, *pixels.shape[1:]), np.uint8)
-            padded[:count] = pixels
-            pixels = padded
+        if missing := -count % self._at_once:
+            pixels = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
         return self._scored(pixels, count)
 
     def _scored(self, pixels: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
         """Of the first ``count``."""
         shown = (np.ascontiguousarray(view.of(pixels, np)) for view in self._views)
-        return scores_over_views((self._network(tiles) for tiles in shown), count, self.card)
+        return scores_over_views(map(self._outputs, shown), count, self.card)
+
+    def _outputs(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Of as many tiles at once as the network takes, time after time."""
+        starts = range(0, len(tiles), self._at_once)
+        parts = [self._network(tiles[start : start + self._at_once]) for start in starts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,6 +1,7 @@
 """Models in ONNX, by ONNX Runtime on the host's processor."""
 
 import os
+import re
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ REFUSED = (
 """What ONNX Runtime raises about a file."""
 _AS_ASKED = 1
 _NOWHERE = "/proc/self/nowhere"
+_WHERE = re.compile(
+    r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (Load model from \S+ failed:)?"
+    r"(/onnxruntime_src/\S+:\d+ .*?\(.*?\) (?=[A-Z]))?"
+)
+"""What ONNX Runtime's messages begin with: where in its sources they were raised."""
+_NEWER = re.compile(r"Opset (\d+) is under development.* till opset (\d+)")
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
@@ -52,11 +59,11 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         except ort_errors.InvalidArgument as error:
             raise ModelError(misfit(card, error)) from None
         except (ort_errors.Fail, ort_errors.RuntimeException) as error:
-            raise DeviceError(f"inference failed: {first_line(error)}") from None
+            raise DeviceError(f"inference failed: {told(error)}") from None
         return np.asarray(output, np.float32)
 
-    told = f"onnxruntime {ort.__version__}/cpu/{request.precision}"
-    return HostRuntime(card, told, network, request.batch_size, trial=1 if any_count else None)
+    ours = f"onnxruntime {ort.__version__}/cpu/{request.precision}"
+    return HostRuntime(card, ours, network, request.batch_size, trial=1 if any_count else None)
 
 
 def _frugal(options: ort.SessionOptions) -> ort.SessionOptions:
@@ -100,8 +107,19 @@ def open_session(
     try:
         return ort.InferenceSession(card.weights, sess_options=options, providers=providers)
     except REFUSED as error:
-        raise ModelError(f"{card.weights.name} does not load: {first_line(error)}") from None
+        raise ModelError(f"{card.weights.name} does not load: {told(error)}") from None
 
 
 def misfit(card: ModelCard, error: Exception) -> str:
-    return f"{card.weights.name} does not take what its card says: {first_line(error)}"
+    return f"input: {card.weights.name} does not take what its card says: {told(error)}"
+
+
+def told(error: Exception) -> str:
+    """What ONNX Runtime has to say, without its sources, in one line."""
+    line = _WHERE.sub("", first_line(error))
+    if newer := _NEWER.search(line):
+        return (
+            f"opset {newer[1]}: ONNX Runtime {ort.__version__} knows those up to {newer[2]};"
+            " export it with one of them"
+        )
+    return line

@@ -41,7 +41,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         _check_input(card, model)
         if request.device == "auto" and not _faster(model, request.precision):
             raise NoDevice("OpenVINO is no faster at networks of convolutions")
-        model.reshape(_shape(card, request.batch_size or usual_batch(card)))
+        model.reshape(_shape(card, card.input.batch or request.batch_size or usual_batch(card)))
         compiled = core.compile_model(model, "CPU", settings)
         output = compiled.output(card.output.name or 0)
     except RuntimeError as error:
@@ -78,7 +78,7 @@ def _check_input(card: ModelCard, model: ov.Model) -> None:
     kind, shape = np.dtype(takes.get_element_type().to_dtype()).name, takes.get_partial_shape()
     if kind != card.input.dtype or not shape.compatible(given):
         raise ModelError(
-            f"{card.weights.name} does not take what its card says: {kind} {shape}, not"
+            f"input: {card.weights.name} does not take what its card says: {kind} {shape}, not"
             f" {card.input.dtype} {given}"
         )
 

@@ -61,9 +61,9 @@ def quantize(card: ModelCard, tiles: NDArray[np.uint8], out: Path) -> None:
 
 def _inputs(card: ModelCard, tiles: NDArray[np.uint8], name: str) -> Iterator[dict[str, Any]]:
     """Whole batches, the last filled up by the first tiles: twice seen widens no range."""
-    count = -(-len(tiles) // BATCH) * BATCH
-    for start in range(0, count, BATCH):
-        places = np.arange(start, start + BATCH) % len(tiles)
+    at_once = card.input.batch or BATCH
+    for start in range(0, len(tiles), at_once):
+        places = np.arange(start, start + at_once) % len(tiles)
         yield {name: prepare(tiles[places], card)}
 
 

@@ -51,7 +51,7 @@ class _Network:
             if self.tried:
                 raise DeviceError(f"inference failed: {first_line(error)}") from None
             raise ModelError(
-                f"{self._forward.card.weights.name} does not take what its card says:"
+                f"input: {self._forward.card.weights.name} does not take what its card says:"
                 f" {first_line(error)}"
             ) from None
         return scores

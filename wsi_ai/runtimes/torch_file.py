@@ -1,5 +1,6 @@
 """What a file of PyTorch says of its network, by running a tile through it where it can."""
 
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import torch
 
 from wsi_ai.cards import Activation, Layout
 from wsi_ai.errors import ModelError
-from wsi_ai.inspected import Inspected
+from wsi_ai.hub import find_place
+from wsi_ai.hub_config import HubConfig, read_config
+from wsi_ai.inspected import Inspected, Shape
 from wsi_ai.runtimes.architectures import Shapes, class_count, recognise
 from wsi_ai.runtimes.torch_forward import TORCH_ERRORS
 from wsi_ai.runtimes.torch_pickles import load_pickled, load_state
@@ -27,7 +30,7 @@ _ACTIVE = ("softmax", "sigmoid")
 def inspect(path: Path, kind: str, *, trusted: bool) -> Inspected:
     """``kind`` is a format of the card.  Raises ModelError."""
     if kind == "state-dict":
-        return _of_tensors(_shapes(path, trusted=trusted))
+        return _of_tensors(_shapes(path, trusted=trusted), _beside(path))
     return _of_network(path, kind, load_whole(path, kind, trusted=trusted))
 
 
@@ -60,61 +63,83 @@ def _shapes(path: Path, *, trusted: bool) -> Shapes:
         raise ModelError(f"{path.name} does not load: {error}") from None
 
 
-def _of_tensors(shapes: Shapes) -> Inspected:
-    """The networks of torchvision and timm give logits."""
+def _beside(path: Path) -> HubConfig:
+    """What the file's folder says, where it is one of Hugging Face's."""
+    nothing = HubConfig(None, None, None, {}, ())
+    try:
+        return read_config(find_place(str(path.parent))) or nothing
+    except ModelError:
+        return nothing
+
+
+def _of_tensors(shapes: Shapes, told: HubConfig) -> Inspected:
+    """The networks of torchvision and timm give logits, or the features before them."""
     classes = class_count(shapes)
     return Inspected(
         format="state-dict",
         layout=Layout.NCHW,
         dtype="float32",
-        size_px=None,
-        classes=classes,
+        size_px=told.size_px,
+        shape=(classes or told.features,),
         activation=Activation.SIGMOID if classes == 1 else None,
-        architecture=recognise(shapes),
-        notes=(f"{len(shapes)} tensors",),
+        architecture=told.architecture or recognise(shapes),
+        fields=told.fields,
+        notes=(f"{len(shapes)} tensors", *told.notes),
     )
 
 
 def _of_network(path: Path, kind: str, module: torch.nn.Module) -> Inspected:
+    made = _made_with(module)
+    batch = made[0] if made else None
     for layout, dtype in _WAYS:
-        works = (side for side in _sides(module) if _shape(module, layout, dtype, side))
-        taken = list(islice(works, 2))
+        shape_of = partial(_shape, module, layout, dtype, batch or 2)
+        taken = list(islice((side for side in _sides(made) if shape_of(side)), 2))
         if not taken:
             continue
-        shape = _shape(module, layout, dtype, taken[0]) or ()
-        if len(shape) != 2:
-            raise ModelError(f"{path.name} gives {list(shape)}; [n, classes] is needed")
+        shape = shape_of(taken[0]) or ()
+        if not 2 <= len(shape) <= 4:
+            raise ModelError(
+                f"{path.name} gives {list(shape)}; [n, classes], [n, features], [n, objects,"
+                " columns] or [n, classes, height, width] is needed"
+            )
         return Inspected(
             format=kind,
             layout=layout,
             dtype=str(dtype).removeprefix("torch."),
             size_px=taken[0] if len(taken) == 1 else None,
-            classes=shape[1],
+            shape=shape[1:],
             activation=_left_to_do(module, shape[1]),
+            batch=batch,
             notes=(f"tried with black tiles of {' and '.join(map(str, taken))} px",),
         )
-    tried = ", ".join(map(str, _sides(module)))
+    tried = ", ".join(map(str, _sides(made)))
     raise ModelError(f"{path.name} takes no RGB tiles of {tried} px")
 
 
-def _sides(module: torch.nn.Module) -> list[int]:
+def _made_with(module: torch.nn.Module) -> Shape:
+    """The tiles that an exported program takes: (tiles, ...), ``None`` for a free axis."""
+    if not isinstance(module, torch.fx.GraphModule):
+        return ()
+    values = (node.meta.get("val") for node in module.graph.find_nodes(op="placeholder"))
+    shapes = [tuple(value.shape) for value in values if isinstance(value, torch.Tensor)]
+    sides: list[object] = list(shapes[-1]) if shapes else []
+    return tuple(n if isinstance(n, int) else None for n in sides)
+
+
+def _sides(made: Shape) -> list[int]:
     """To be tried: first that of the tiles which an exported program was made with."""
-    made = []
-    if isinstance(module, torch.fx.GraphModule):
-        for node in module.graph.find_nodes(op="placeholder"):
-            value = node.meta.get("val")
-            made += [n for n in getattr(value, "shape", ()) if isinstance(n, int) and n > 3]
-    return list(dict.fromkeys([*made[-1:], *_SIDES]))
+    own = [n for n in made[1:] if n is not None and n > 3]
+    return list(dict.fromkeys([*own[-1:], *_SIDES]))
 
 
 def _shape(
-    module: torch.nn.Module, layout: Layout, dtype: torch.dtype, side: int
+    module: torch.nn.Module, layout: Layout, dtype: torch.dtype, count: int, side: int
 ) -> tuple[int, ...] | None:
-    """Of what it gives for two black tiles; ``None`` where it does not take them."""
+    """Of what it gives for black tiles; ``None`` where it does not take them."""
     tile = (3, side, side) if layout is Layout.NCHW else (side, side, 3)
     try:
         with torch.inference_mode():
-            output = module(torch.zeros(2, *tile, dtype=dtype))
+            output = module(torch.zeros(count, *tile, dtype=dtype))
     except (*TORCH_ERRORS, NotImplementedError):
         return None
     if not isinstance(output, torch.Tensor):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from wsi_ai.cards import ModelCard, Pool, Task
+from wsi_ai.cards import ModelCard, Pool
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.runtimes.torch_encoders import Pooled, arguments_for
 from wsi_ai.runtimes.torch_pickles import BROKEN, load_pickled, load_state, plain_state
@@ -112,8 +112,7 @@ def _pickled(path: Path, *, trusted: bool) -> torch.nn.Module:
 
 
 def _named(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
-    vectors = card.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
-    classes = 0 if vectors else len(card.classes)
+    classes = 0 if card.gives_vectors else len(card.classes)
     module = build(card.architecture, classes, dict(card.arguments))
     if card.weights.suffix == ".safetensors":
         weights = plain_state(card.weights, _module("safetensors.torch").load_file(card.weights))

@@ -34,7 +34,8 @@ def _told(by: Draft202012Validator, instance: Any) -> str | None:
     if error is None:
         return None
     field = ".".join([str(part) for part in error.absolute_path] + _named_by(error))
-    return f"{field}: {error.message}" if field else str(error.message)
+    told = "there is no such field" if error.validator == "additionalProperties" else error.message
+    return f"{field}: {told}" if field else str(error.message)
 
 
 def _named_by(error: ValidationError) -> list[str]:
