@@ -104,25 +104,36 @@ def test_a_label_alone_is_refused_with_its_reason(tmp_path: Path, wsi2dcm: Path)
         open_slide(series(tmp_path, wsi2dcm / "raw.dcm", [label]))
 
 
-def test_sparse_tiles_that_are_not_there_are_white(tmp_path: Path, highdicom: Path) -> None:
-    data = pydicom.dcmread(highdicom / "sm_image.dcm")
-    groups = []
-    for n in (0, 7, 24):
+def sparse_frames(source: Path, places: list[int]) -> dict[str, object]:
+    """Some frames of ``sm_image.dcm``, and where they lie in its grid of 5 x 5."""
+    stored, groups = pydicom.dcmread(source).PixelData, []
+    for n in places:
         row, col = divmod(n, 5)
         place, group = Dataset(), Dataset()
         place.ColumnPositionInTotalImagePixelMatrix = col * 10 + 1
         place.RowPositionInTotalImagePixelMatrix = row * 10 + 1
         group.PlanePositionSlideSequence = [place]
         groups.append(group)
-    full = whole(highdicom / "sm_image.dcm")
-    sparse = {
-        "DimensionOrganizationType": "TILED_SPARSE", "NumberOfFrames": 3,
+    return {
+        "DimensionOrganizationType": "TILED_SPARSE", "NumberOfFrames": len(places),
         "PerFrameFunctionalGroupsSequence": groups,
-        "PixelData": b"".join(data.PixelData[n * 300 : n * 300 + 300] for n in (0, 7, 24)),
+        "PixelData": b"".join(stored[n * 300 : n * 300 + 300] for n in places),
     }  # fmt: skip
+
+
+def test_sparse_tiles_that_are_not_there_are_white(tmp_path: Path, highdicom: Path) -> None:
+    full = whole(highdicom / "sm_image.dcm")
+    sparse = sparse_frames(highdicom / "sm_image.dcm", [0, 7, 24])
     pixels = whole(series(tmp_path, highdicom / "sm_image.dcm", [sparse]))
     np.testing.assert_array_equal(pixels[10:20, 20:30], full[10:20, 20:30])
     assert (pixels[10:20, :20] == 255).all()
+
+
+def test_two_frames_in_one_place_are_refused(tmp_path: Path, highdicom: Path) -> None:
+    """Two planes of focus, say: which one the model saw would be chance."""
+    twice = sparse_frames(highdicom / "sm_image.dcm", [0, 7, 7])
+    with pytest.raises(SlideError, match="several frames in one place"):
+        open_slide(series(tmp_path, highdicom / "sm_image.dcm", [twice]))
 
 
 def test_parts_of_a_concatenation_are_one_level(tmp_path: Path, highdicom: Path) -> None:
