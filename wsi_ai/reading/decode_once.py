@@ -81,8 +81,8 @@ class DecodeOnce:
         return self._progress.span()
 
     def _work(self, progress: Progress) -> Iterator[Work]:
-        """In order.  Waits, before jobs that begin with a batch, for the buffers of all batches that
-        they may reach; never between jobs that are handed out together."""
+        """In order.  Waits, before jobs that begin with a batch, for the buffers of all batches
+        that they may reach; never between jobs that are handed out together."""
         length = self._chapter_length()
         for start in range(0, len(self._placement), length):
             part = self._placement.part(start, start + length)
