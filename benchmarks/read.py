@@ -1,11 +1,14 @@
 """How fast slides are read, as a share of the codec's own limit, beside the peers.
 
-    python benchmarks/read.py BIG.svs [--jpeg2000 J2K.svs] [--dicom FOLDER] [--json]
+    python benchmarks/read.py BIG.svs [--jpeg2000 J2K.svs] [--dicom FOLDER] [--large LARGE.svs]
+        [--json]
 
 Each slide has a tissue mask beside it, SLIDE.mask16.npy; without one, all of it is read.  Figures
 are medians over rounds; see ``rounds``.  The limit: every stored tile that the plan needs, decoded
 once by the same library into kept buffers by the same number of threads, and nothing else.  Peers
-that are not installed are null.
+that are not installed are null.  In the row of the cold cache, whoever reads finds none of the
+slide's pages in memory (``posix_fadvise``).  The last row is the time from opening LARGE.svs to its
+first batch, all of its tiles planned, without and with its pages in memory.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import platform
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +33,7 @@ from peers import BATCH, WORKERS, Job, dicom_peers, installed
 from rounds import Ratios, alternate
 
 from wsi_ai.cards import Resampling, TileSpec
+from wsi_ai.codecs import decode_buffer
 from wsi_ai.contracts import EncodedSlide
 from wsi_ai.geometry import Spacing
 from wsi_ai.planning import plan_tiles
@@ -60,6 +65,7 @@ PATTERNS = (
     Pattern("224 px, 2x um/px, dct", 224, scale=2.0, resampling=Resampling.DCT),
 )
 OWN_SCALE = PATTERNS[2]
+COLD = replace(OWN_SCALE, name="224 px, cold cache")
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
     fetch, tile = fetcher(level), level.encoding.tile
     places = placement(plan, 0, level.corner)
     jobs = schedule(StoredGrid(level.size, tile), places, Room(len(plan), 1, 0)).jobs
-    kept = [np.zeros((tile.height, tile.width, 3), np.uint8) for _ in range(WORKERS)]
+    kept = [decode_buffer(tile.height, tile.width) for _ in range(WORKERS)]
 
     def run() -> int:
         todo = iter(jobs)
@@ -165,7 +171,8 @@ def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str,
         if slide.encoded_level(0).encoding.codec is Codec.JPEG2000:
             peers.pop("pyvips", None)  # its wheel does not decode Aperio's
         readers |= {name: partial(read, job) for name, read in peers.items()}
-        found = alternate(limit(slide, wanted), readers, args.rounds, args.tries)
+        forget = partial(drop_pages, path) if pattern is COLD else lambda: None
+        found = alternate(limit(slide, wanted), readers, args.rounds, args.tries, forget)
     line = {"pattern": pattern.name, "tiles": len(wanted), **ratios(found)}
     return {**line, "peak_mib": peak_mib(path, pattern, args)}
 
@@ -203,6 +210,44 @@ def only(path: Path, pattern: Pattern, most: int) -> None:
         ours(slide, plan(slide.info, path, pattern, most))()
     status = Path("/proc/self/status").read_text()
     print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
+
+
+def drop_pages(path: Path) -> None:
+    """Nothing of a slide stays in the page cache, but for what someone maps."""
+    for file in [path] if path.is_file() else path.iterdir():
+        fd = os.open(file, os.O_RDONLY)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(fd)
+
+
+def first_batch(path: Path, rounds: int) -> dict[str, Any]:
+    """From opening to the first batch of all tiles, in the pipeline's order."""
+
+    def timed() -> float:
+        start = time.perf_counter()
+        with open_stored(path) as slide:
+            um = slide.info.known_spacing().x_um
+            whole = plan_tiles(slide.info, np.ones((1, 1), np.bool_), TileSpec(224, um, 224))
+            batches = HostTiles(BATCH, WORKERS)(slide, whole, 0)
+            next(batches)
+            spent = time.perf_counter() - start
+            batches.close()
+        sizes.append((slide.info.size.width, len(whole)))
+        return spent
+
+    sizes: list[tuple[int, int]] = []
+    cold, warm = [], []
+    for _ in range(rounds):
+        drop_pages(path)
+        cold.append(timed())
+        warm.append(timed())
+    width, tiles = sizes[0]
+    return {
+        "pattern": f"first batch, {width:,} px",
+        "tiles": tiles,
+        "cold_s": round(median(cold), 3),
+        "warm_s": round(median(warm), 3),
+    }
 
 
 def open_stored(path: Path) -> EncodedSlide:
@@ -262,6 +307,7 @@ def main() -> None:
     parser.add_argument("slide", type=Path)
     parser.add_argument("--jpeg2000", type=Path)
     parser.add_argument("--dicom", type=Path, help="a folder")
+    parser.add_argument("--large", type=Path, help="a slide of 100,000 px")
     parser.add_argument("--tiles", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tries", type=int, default=10)
@@ -272,7 +318,7 @@ def main() -> None:
         known = {p.name: p for p in PATTERNS}
         only(args.slide, known.get(args.only, OWN_SCALE), args.tiles)
         return
-    todo = [(args.slide, pattern) for pattern in PATTERNS]
+    todo = [(args.slide, pattern) for pattern in (*PATTERNS, COLD)]
     for path, name in ((args.jpeg2000, "JPEG 2000, 224 px"), (args.dicom, "DICOM JPEG, 224 px")):
         todo += [(path, replace(OWN_SCALE, name=name))] if path else []
     if not args.json:
@@ -280,6 +326,11 @@ def main() -> None:
     for path, pattern in todo:
         line = measure(path, pattern, args)
         print(json.dumps(line) if args.json else row(line), flush=True)
+    if args.large:
+        line = first_batch(args.large, args.rounds)
+        cold, warm = line["cold_s"], line["warm_s"]
+        text = f"{line['pattern']:30} after {cold:.2f} s with a cold cache, {warm:.2f} s warm"
+        print(json.dumps(line) if args.json else text, flush=True)
 
 
 if __name__ == "__main__":

@@ -55,19 +55,26 @@ def alternate(
     readers: Mapping[str, Callable[[], object]],
     rounds: int,
     tries: int,
+    before_each: Callable[[], object] = lambda: None,
 ) -> dict[str, Ratios]:
-    """Time each reader ``rounds`` times between two runs of the limit.
+    """Time each reader ``rounds`` times between two runs of the limit; ``before_each`` of these
+    runs, untimed.
 
     Where fewer rounds than wanted were quiet after ``tries``, the loaded ones fill up.
     """
     found = {name: Ratios() for name in readers}
     spare: dict[str, list[tuple[Timed, Timed, Timed]]] = {name: [] for name in readers}
+
+    def timed(work: Callable[[], object]) -> Timed:
+        before_each()
+        return _timed(work)
+
     limit()
     for _ in range(tries):
         todo = [name for name in readers if len(found[name].own) < rounds]
-        before = _timed(limit) if todo else None
+        before = timed(limit) if todo else None
         for name in todo:
-            own, after = _timed(readers[name]), _timed(limit)
+            own, after = timed(readers[name]), timed(limit)
             if before and max(t.foreign for t in (before, own, after)) < _FOREIGN:
                 found[name].add(before, own, after)
             elif before:

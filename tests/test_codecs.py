@@ -10,7 +10,7 @@ import pytest
 import simplejpeg
 
 from tests.reading.memory import noise
-from wsi_ai.codecs import decoder
+from wsi_ai.codecs import decode_buffer, decoder
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.geometry import Size
 from wsi_ai.values import Codec, Encoding
@@ -78,3 +78,11 @@ def test_ycc_samples_become_rgb() -> None:
     red = np.clip(y + 1.402 * (cr - 128), 0, 255)
     assert np.abs(out[..., 0] - red).max() <= 0.51
     assert np.abs(out[..., 2] - np.clip(y + 1.772 * (cb - 128), 0, 255)).max() <= 0.51
+
+
+@pytest.mark.parametrize("side", [224, 240, 256, 512])
+def test_what_is_decoded_stays_in_the_cache(side: int) -> None:
+    """libjpeg-turbo writes around it to rows that begin at a multiple of 32."""
+    buffer = decode_buffer(side, side)
+    assert buffer.flags.c_contiguous
+    assert all(row.ctypes.data % 32 for row in buffer)

@@ -1,7 +1,8 @@
 """DICOM whole-slide images: every transfer syntax reads alike, and what is no slide says so."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openslide as library
@@ -60,6 +61,51 @@ def test_pixels_and_spacing_are_openslides(wsi2dcm: Path, name: str) -> None:
     np.testing.assert_array_equal(whole(path), np.asarray(theirs))
 
 
+def test_the_scale_is_said_between_rows_first(tmp_path: Path, wsi2dcm: Path) -> None:
+    def edit(data: Dataset) -> None:
+        (groups,) = data.SharedFunctionalGroupsSequence
+        groups.PixelMeasuresSequence[0].PixelSpacing = [0.0005, 0.00025]
+
+    with open_slide(edited(tmp_path, wsi2dcm / "raw.dcm", edit)) as slide:
+        assert slide.info.spacing == Spacing(0.25, 0.5)
+
+
+def test_the_headers_word_on_colours_goes_over_the_jpegs(tmp_path: Path, wsi2dcm: Path) -> None:
+    def edit(data: Dataset) -> None:
+        data.PhotometricInterpretation = "RGB"
+
+    path = edited(tmp_path, wsi2dcm / "jpeg.dcm", edit)
+    with library.OpenSlide(path) as reference:
+        theirs = reference.read_region((0, 0), 0, reference.dimensions).convert("RGB")
+    np.testing.assert_array_equal(whole(path), np.asarray(theirs))
+    assert (whole(path) != whole(wsi2dcm / "jpeg.dcm")).any()
+
+
+def test_the_colour_profile_is_that_of_the_optical_path(tmp_path: Path, wsi2dcm: Path) -> None:
+    def edit(data: Dataset) -> None:
+        data.OpticalPathSequence = [Dataset()]
+        data.OpticalPathSequence[0].ICCProfile = b"a profile!"
+
+    with open_slide(edited(tmp_path, wsi2dcm / "raw.dcm", edit)) as slide:
+        assert slide.info.icc_profile == b"a profile!"
+
+
+def two_planes(data: Dataset) -> None:
+    data.TotalPixelMatrixFocalPlanes = 2
+
+
+def two_paths(data: Dataset) -> None:
+    data.OpticalPathSequence = [Dataset(), Dataset()]
+
+
+@pytest.mark.parametrize("edit", [two_planes, two_paths])
+def test_several_planes_or_paths_are_refused(
+    tmp_path: Path, wsi2dcm: Path, edit: Callable[[Dataset], object]
+) -> None:
+    with pytest.raises(SlideError, match="several focal planes or optical paths"):
+        open_slide(edited(tmp_path, wsi2dcm / "raw.dcm", edit))
+
+
 def test_jpeg_ls_reads_with_and_without_a_table_of_offsets(highdicom: Path) -> None:
     stored = pydicom.dcmread(highdicom / "sm_image.dcm").pixel_array
     wanted = stored.reshape(5, 5, 10, 10, 3).swapaxes(1, 2).reshape(50, 50, 3)
@@ -76,6 +122,14 @@ def series(folder: Path, source: Path, changes: list[dict[str, object]]) -> Path
             setattr(data, name, value)
         data.save_as(folder / f"{n}.dcm")
     return folder
+
+
+def edited(folder: Path, source: Path, edit: Callable[[Dataset], object]) -> Path:
+    """One file, changed."""
+    data = pydicom.dcmread(source)
+    edit(data)
+    data.save_as(folder / "edited.dcm")
+    return folder / "edited.dcm"
 
 
 def cut(header: Dataset, n: int) -> bytes:
@@ -98,31 +152,54 @@ def test_a_folder_is_a_pyramid_and_labels_are_left_aside(tmp_path: Path, wsi2dcm
     assert open_slide(folder).info.fingerprint == open_slide(folder / "2.dcm").info.fingerprint
 
 
+def test_what_lies_beside_of_another_series_is_another_slide(tmp_path: Path, wsi2dcm: Path) -> None:
+    raw = pydicom.dcmread(wsi2dcm / "raw.dcm")
+    other = {
+        "TotalPixelMatrixColumns": 478, "TotalPixelMatrixRows": 357, "NumberOfFrames": 4,
+        "PixelData": cut(raw, 4), "SeriesInstanceUID": generate_uid(),
+    }  # fmt: skip
+    folder = series(tmp_path, wsi2dcm / "raw.dcm", [{}, other])
+    for name, width in (("0.dcm", 957), ("1.dcm", 478)):
+        with open_slide(folder / name) as slide:
+            assert (slide.info.size.width, slide.info.downsamples) == (width, (1.0,))
+
+
 def test_a_label_alone_is_refused_with_its_reason(tmp_path: Path, wsi2dcm: Path) -> None:
     label = {"ImageType": ["ORIGINAL", "PRIMARY", "LABEL", "NONE"]}
     with pytest.raises(SlideError, match="LABEL"):
         open_slide(series(tmp_path, wsi2dcm / "raw.dcm", [label]))
 
 
-def test_sparse_tiles_that_are_not_there_are_white(tmp_path: Path, highdicom: Path) -> None:
-    data = pydicom.dcmread(highdicom / "sm_image.dcm")
-    groups = []
-    for n in (0, 7, 24):
+def sparse_frames(source: Path, places: list[int]) -> dict[str, object]:
+    """Some frames of ``sm_image.dcm``, and where they lie in its grid of 5 x 5."""
+    stored, groups = pydicom.dcmread(source).PixelData, []
+    for n in places:
         row, col = divmod(n, 5)
         place, group = Dataset(), Dataset()
         place.ColumnPositionInTotalImagePixelMatrix = col * 10 + 1
         place.RowPositionInTotalImagePixelMatrix = row * 10 + 1
         group.PlanePositionSlideSequence = [place]
         groups.append(group)
-    full = whole(highdicom / "sm_image.dcm")
-    sparse = {
-        "DimensionOrganizationType": "TILED_SPARSE", "NumberOfFrames": 3,
+    return {
+        "DimensionOrganizationType": "TILED_SPARSE", "NumberOfFrames": len(places),
         "PerFrameFunctionalGroupsSequence": groups,
-        "PixelData": b"".join(data.PixelData[n * 300 : n * 300 + 300] for n in (0, 7, 24)),
+        "PixelData": b"".join(stored[n * 300 : n * 300 + 300] for n in places),
     }  # fmt: skip
+
+
+def test_sparse_tiles_that_are_not_there_are_white(tmp_path: Path, highdicom: Path) -> None:
+    full = whole(highdicom / "sm_image.dcm")
+    sparse = sparse_frames(highdicom / "sm_image.dcm", [0, 7, 24])
     pixels = whole(series(tmp_path, highdicom / "sm_image.dcm", [sparse]))
     np.testing.assert_array_equal(pixels[10:20, 20:30], full[10:20, 20:30])
     assert (pixels[10:20, :20] == 255).all()
+
+
+def test_two_frames_in_one_place_are_refused(tmp_path: Path, highdicom: Path) -> None:
+    """Two planes of focus, say: which one the model saw would be chance."""
+    twice = sparse_frames(highdicom / "sm_image.dcm", [0, 7, 7])
+    with pytest.raises(SlideError, match="several frames in one place"):
+        open_slide(series(tmp_path, highdicom / "sm_image.dcm", [twice]))
 
 
 def test_parts_of_a_concatenation_are_one_level(tmp_path: Path, highdicom: Path) -> None:
@@ -136,6 +213,26 @@ def test_parts_of_a_concatenation_are_one_level(tmp_path: Path, highdicom: Path)
         for first, count in ((0, 11), (11, 14))
     ]  # fmt: skip
     np.testing.assert_array_equal(whole(series(tmp_path, source, parts)), whole(source))
+
+
+def test_where_a_part_is_missing_its_frames_cannot_be_read(tmp_path: Path, highdicom: Path) -> None:
+    source = highdicom / "sm_image.dcm"
+    part: dict[str, object] = {
+        "ConcatenationUID": generate_uid(), "ConcatenationFrameOffsetNumber": 0,
+        "NumberOfFrames": 11, "PixelData": pydicom.dcmread(source).PixelData[: 11 * 300],
+    }  # fmt: skip
+    with open_slide(series(tmp_path, source, [part])) as slide:
+        slide.read(0, 0, 0, 50, 20)
+        with pytest.raises(TileUnreadable, match="missing"):
+            slide.read(0, 0, 40, 10, 10)
+
+
+def test_frames_off_the_grid_are_refused(tmp_path: Path, highdicom: Path) -> None:
+    moved = sparse_frames(highdicom / "sm_image.dcm", [0, 7])
+    groups: Any = moved["PerFrameFunctionalGroupsSequence"]
+    groups[1].PlanePositionSlideSequence[0].RowPositionInTotalImagePixelMatrix += 3
+    with pytest.raises(SlideError, match="grid"):
+        open_slide(series(tmp_path, highdicom / "sm_image.dcm", [moved]))
 
 
 def test_run_lengths_are_decoded(tmp_path: Path, highdicom: Path) -> None:

@@ -229,6 +229,35 @@ def test_what_philips_did_not_scan_is_white(philips: Path, tissue: Image) -> Non
         assert slide.info.downsamples == (1.0, 2.0)
 
 
+@pytest.mark.parametrize(
+    ("said", "um"),
+    [("0.252", 0.252), (" 2.52e-1 ", 0.252), ("0,252", None), ("-1", None), ("inf", None)],
+)
+def test_aperios_scale_is_read_whole_or_not_at_all(
+    tmp_path: Path, tissue: Image, said: str, um: float | None
+) -> None:
+    path = tmp_path / "slide.svs"
+    about = f"Aperio Image Library\n500x400 |AppMag = 20|MPP = {said}|Left = 3"
+    tifffile.imwrite(path, tissue, tile=(128, 128), description=about, metadata=None)
+    with open_slide(path) as slide:
+        assert slide.info.vendor == "aperio"
+        assert slide.info.spacing == (um and Spacing(um, um))
+
+
+def test_a_mask_of_the_image_is_no_level(tmp_path: Path, tissue: Image) -> None:
+    """As other programs keep transparency: 5 is both reduced and a mask."""
+    path = tmp_path / "slide.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(tissue, tile=(128, 128))
+        writer.write(tissue[::2, ::2], tile=(128, 128), subfiletype=1)
+        writer.write(np.full((200, 250), 255, np.uint8), tile=(128, 128), subfiletype=1)
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        tiff.pages[2].tags["NewSubfileType"].overwrite(5)
+    with open_slide(path) as slide:
+        assert slide.info.downsamples == (1.0, 2.0)
+    np.testing.assert_array_equal(whole(path, 1), tissue[::2, ::2])
+
+
 def test_elsewhere_a_tile_of_no_bytes_cannot_be_read(tmp_path: Path, tissue: Image) -> None:
     path = tmp_path / "slide.tif"
     tifffile.imwrite(

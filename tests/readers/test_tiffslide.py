@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import fsspec
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 
+from tests.reading.memory import noise
 from wsi_ai.errors import SlideError
 from wsi_ai.registry import open_slide
 
@@ -30,3 +33,17 @@ def test_jpeg_2000_never_reaches_a_flag_through_tiffslide(shared_data: Path) -> 
 def test_an_address_that_leads_nowhere_is_a_slide_error() -> None:
     with pytest.raises(SlideError):
         open_slide(Path("memory://slides/none.svs"))
+
+
+def test_tiles_of_no_bytes_never_reach_a_flag_as_black(tmp_path: Path) -> None:
+    path = tmp_path / "slide.tif"
+    tile = imagecodecs.jpeg8_encode(noise(128, 128), 90)
+    options = {"tile": (128, 128), "photometric": "rgb", "compression": "jpeg"}
+    for missing, tiles in ((False, [tile, tile]), (True, [tile, b""])):
+        tifffile.imwrite(path, iter(tiles), shape=(128, 256, 3), dtype=np.uint8, **options)
+        if missing:
+            with pytest.raises(SlideError, match="no bytes"):
+                open_slide(path, reader="tiffslide")
+        else:
+            with open_slide(path, reader="tiffslide") as slide:
+                assert slide.info.reader == "tiffslide"

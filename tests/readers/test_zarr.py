@@ -72,3 +72,19 @@ def test_the_fingerprint_changes_with_any_chunk(tmp_path: Path) -> None:
     chunk = folder / "1" / "c" / "0" / "0" / "0"
     chunk.write_bytes(chunk.read_bytes() + b"x")
     assert open_slide(folder).info.fingerprint != before
+
+
+def test_a_scale_of_the_whole_image_counts_as_well(tmp_path: Path) -> None:
+    folder = write(tmp_path / "slide.zarr", 4)
+    group = zarr.open_group(folder, mode="r+")
+    about = group.attrs.asdict()["multiscales"]
+    about[0]["coordinateTransformations"] = [{"type": "scale", "scale": [1.0, 2.0, 4.0]}]
+    group.attrs["multiscales"] = about
+    with open_slide(folder) as slide:
+        assert slide.info.spacing == Spacing(1.0, 0.5)
+
+
+def test_slides_whose_names_begin_alike_have_names_of_their_own(tmp_path: Path) -> None:
+    names = "S24.1-A1.ome.zarr", "S24.2-A1.ome.zarr", "S24.3.zarr"
+    found = [open_slide(write(tmp_path / name, 5)).info.slide_id for name in names]
+    assert found == ["S24.1-A1", "S24.2-A1", "S24.3"]

@@ -2,13 +2,14 @@
 
 import dataclasses
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from tests.reading.memory import MemoryLevel, memory_slide, noise
-from tests.reading.test_decode_once import a_plan, taken
+from tests.reading.test_decode_once import a_plan, assert_alike, taken
 from wsi_ai.cards import Colour
 from wsi_ai.contracts import Slide
 from wsi_ai.errors import SlideError
@@ -24,6 +25,15 @@ def shifted_profile() -> bytes:
     data = bytearray(SRGB)
     red, blue = data.find(b"rXYZ"), data.find(b"bXYZ")
     data[red : red + 4], data[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(data)
+
+
+def glass_profile(intent: ImageCms.Intent) -> bytes:
+    """sRGB on a yellowish glass, which the absolute intent leaves in (ICC.1:2022 7.2.15)."""
+    data = bytearray(SRGB)
+    white = int.from_bytes(data[data.find(b"wtpt") + 4 :][:4], "big")
+    data[64:68] = int(intent).to_bytes(4, "big")
+    data[white + 8 : white + 20] = struct.pack(">3i", *(int(v * 65536) for v in (0.8, 0.85, 0.6)))
     return bytes(data)
 
 
@@ -58,6 +68,25 @@ def test_the_profile_is_applied_only_where_the_model_asks(
     wanted = ImageCms.profileToProfile(Image.fromarray(raw[3]), profile, srgb)
     np.testing.assert_array_equal(changed[3], np.asarray(wanted))
     assert np.abs(changed.astype(int) - raw).mean() > 5
+
+
+@pytest.mark.parametrize(
+    "intent", [ImageCms.Intent.PERCEPTUAL, ImageCms.Intent.ABSOLUTE_COLORIMETRIC]
+)
+def test_the_profiles_own_intent_is_followed(slide: Slide, intent: ImageCms.Intent) -> None:
+    def read(profile: bytes | None) -> np.ndarray:
+        return taken(HostTiles(8, 2)(slide, plan_with(slide, profile, Colour.SRGB), 0))[0][1]
+
+    image, profile = Image.fromarray(read(None)[3]), io.BytesIO(glass_profile(intent))
+    srgb = ImageCms.createProfile("sRGB")
+    wanted = ImageCms.profileToProfile(image, profile, srgb, renderingIntent=intent)
+    np.testing.assert_array_equal(read(glass_profile(intent))[3], np.asarray(wanted))
+
+
+def test_tiles_are_shrunk_first_and_then_converted(slide: Slide) -> None:
+    plan = plan_with(slide, shifted_profile(), Colour.SRGB)
+    plan = dataclasses.replace(plan, read_px=Size(50, 50))
+    assert_alike(taken(HostTiles(8, 2)(slide, plan, 0)), taken(RegionTiles(8, 2)(slide, plan, 0)))
 
 
 def test_a_damaged_profile_is_this_slides_own_failure(slide: Slide) -> None:

@@ -158,6 +158,8 @@ def _level(parts: list[_Instance], files: ExitStack) -> DicomLevel:
         handles.append(os.open(part.path, os.O_RDONLY))
         files.callback(os.close, handles[-1])
         for place, fragments in zip(_places(part), part.frames, strict=True):
+            if place in frames:
+                raise SlideError("several frames in one place; export a single plane")
             frames[place] = Frame(n, fragments)
     sparse = parts[0].header.get("DimensionOrganizationType") == "TILED_SPARSE"
     return DicomLevel(parts[0].header, frames, handles, sparse=sparse)

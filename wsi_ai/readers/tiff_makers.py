@@ -4,6 +4,7 @@ a pixel is, what an empty tile means.
 The rules are OpenSlide's wherever OpenSlide has one, so that both see the same slide.
 """
 
+import math
 import re
 from typing import Any
 from xml.etree import ElementTree
@@ -43,15 +44,18 @@ def describe(tiff: Any) -> Pyramid:
 def _aperio(tiff: Any) -> Pyramid:
     """Every tiled directory is a level; the µm/px stand in the first one's description."""
     levels = [page for page in pages(tiff) if page.is_tiled]
-    found = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", levels[0].description if levels else "")
-    um = float(found[1]) if found else 0.0
-    return pyramid("aperio", levels, Spacing(um, um) if um > 0 else None)
+    found = re.search(r"\|\s*MPP\s*=([^|]*)", levels[0].description if levels else "")
+    um = _number(found[1]) if found else 0.0
+    return pyramid("aperio", levels, Spacing(um, um) if 0 < um < math.inf else None)
 
 
 def _generic(tiff: Any) -> Pyramid:
-    """The first directory and all reduced images that are tiled; µm/px from the resolution."""
+    """The first directory and all reduced images that are tiled, masks left out; µm/px from the
+    resolution."""
     levels = [
-        page for page in pages(tiff) if page.is_tiled and (page.index == 0 or page.is_reduced)
+        page
+        for page in pages(tiff)
+        if page.is_tiled and (page.index == 0 or page.is_reduced) and not page.is_mask
     ]
     if not levels or levels[0].index != 0:
         raise UnknownFormat("the image is not stored in tiles")
@@ -118,6 +122,14 @@ def _philips_spacings(xml: str) -> list[tuple[float, float]]:
             levels = image.findall(path + "/Attribute[@Name='DICOM_PIXEL_SPACING']")
             return [_two(level.text or "") for level in levels]
     return []
+
+
+def _number(text: str) -> float:
+    """All of the text, or nothing: a part of ``2.5e-1`` or ``0,25`` is another number."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def _two(text: str) -> tuple[float, float]:

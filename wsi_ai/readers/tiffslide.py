@@ -37,13 +37,16 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "TiffSlideSlide":
     """Open a slide at a path or an address; ``spacing`` replaces what the file says.
 
     Raises UnknownFormat where tiffslide declines, SlideError where it fails.  JPEG 2000 is refused:
-    tiffslide has garbled such tiles (its issue 86), and a wrong pixel must not reach a flag.
+    tiffslide has garbled such tiles (its issue 86), and a wrong pixel must not reach a flag.  So
+    are tiles of no bytes, which it shows black.
     """
     address = address_of(path)
     try:
         slide = tiffslide.TiffSlide(address)
         pages: list[Any] = list(slide.ts_tifffile.pages)
-        compressions = {int(page.compression) for page in pages if page.is_tiled}
+        tiled = [page for page in pages if page.is_tiled]
+        compressions = {int(page.compression) for page in tiled}
+        counts = {int(count) for page in tiled for count in page.databytecounts}
         digest = _fingerprint(address)
     except tiffslide.TiffFileError:
         raise UnknownFormat("not a slide that tiffslide knows") from None
@@ -52,6 +55,9 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "TiffSlideSlide":
     if compressions & set(_JPEG2000):
         slide.close()
         raise SlideError("JPEG 2000 is not read through tiffslide; copy the slide here")
+    if 0 in counts:
+        slide.close()
+        raise SlideError("it has tiles of no bytes, which tiffslide shows black; copy it here")
     return TiffSlideSlide(_info(path, slide, digest, spacing), slide)
 
 

@@ -106,7 +106,7 @@ def _info(
     base = levels[0].size
     sizes = [level.size for level in levels]
     return SlideInfo(
-        slide_id=path.name.split(".")[0],
+        slide_id=path.name.removesuffix(".zarr").removesuffix(".ome"),
         size=base,
         spacing=spacing or _spacing(image),
         downsamples=tuple((base.width / s.width + base.height / s.height) / 2 for s in sizes),
@@ -117,15 +117,16 @@ def _info(
 
 
 def _spacing(image: Mapping[str, Any]) -> Spacing | None:
-    """From the finest level's scale; ``None`` where an axis has no unit of length."""
-    scales = [
-        one["scale"]
-        for one in image["datasets"][0]["coordinateTransformations"]
-        if one["type"] == "scale"
-    ]
+    """From the finest level's scale, and that of the whole image where it has one, too; ``None``
+    where an axis has no unit of length."""
+    scale = np.ones(len(image["axes"]))
+    for holder in (image["datasets"][0], image):
+        for one in holder.get("coordinateTransformations", ()):
+            if one["type"] == "scale":
+                scale *= one["scale"]
     um = {
-        axis["name"]: scale * _UNITS_UM.get(axis.get("unit", ""), 0.0)
-        for axis, scale in zip(image["axes"], scales[0], strict=True)
+        axis["name"]: float(along) * _UNITS_UM.get(axis.get("unit", ""), 0.0)
+        for axis, along in zip(image["axes"], scale, strict=True)
     }
     return Spacing(um["x"], um["y"]) if um["x"] > 0 and um["y"] > 0 else None
 

@@ -25,8 +25,11 @@ class Chapter:
         self._easel = easel
         self._x, self._y = part.x.tolist(), part.y.tolist()
         self._rows, self._cols = cuts(grid, part)
-        self._whole = (slice(0, grid.tile.height), slice(0, grid.tile.width))
-        self._alike = grid.tile == part.size
+        self._across = grid.size.width // grid.tile.width
+        self._down = grid.size.height // grid.tile.height
+        self._coincide = grid.tile == part.size and not (
+            (part.x % grid.tile.width).any() or (part.y % grid.tile.height).any()
+        )
         self._left = list(schedule.pieces_of)
         self._lock = threading.Lock()
 
@@ -43,11 +46,11 @@ class Chapter:
 
     def straight(self, job: Job) -> Image | None:
         """Where to decode the stored tile to, if it is just what one tile wants and nobody else."""
-        if not self._alike or job.end - job.first != 1 or job.taken or job.kept:
+        if not self._coincide or job.end - job.first != 1 or job.taken or job.kept:
             return None
-        tile = self.schedule.piece_tile[job.first]
-        (_, down), (_, along) = self._cuts(tile, job)
-        return self._easel.place(self.start + tile) if (down, along) == self._whole else None
+        if job.col >= self._across or job.row >= self._down:  # filled up beyond the level's rim
+            return None
+        return self._easel.place(self.start + self.schedule.piece_tile[job.first])
 
     def paint(self, job: Job, pixels: Image | None) -> list[int]:
         """Copy the job's pieces out of ``pixels``; ``None`` where they went straight.  Returns the

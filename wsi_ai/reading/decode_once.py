@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,14 @@ Image = NDArray[np.uint8]
 Fetch = Callable[[int, int, Image], None]
 """Decodes the stored tile at a column and row into a whole, contiguous buffer.  Raises
 TileUnreadable.  Threads share it."""
-Work = tuple[Chapter, Job]
+Work = tuple[Chapter, list[Job]]
 
 _CHAPTER_TILES, _CHAPTER_PIECES = 8192, 1 << 17
 """So much is scheduled at a time, whatever the slide's size: that bounds the schedule, and the wait
 for the first batch.  No seam crosses from one chapter to the next."""
+
+_JOBS_AT_A_TIME = 4
+"""A worker takes so many from the queue, for each turn at it costs as much as a small copy."""
 
 
 class DecodeOnce:
@@ -77,7 +81,8 @@ class DecodeOnce:
         return self._progress.span()
 
     def _work(self, progress: Progress) -> Iterator[Work]:
-        """In order.  Waits, before a job, for the buffers of all batches that it may reach."""
+        """In order.  Waits, before jobs that begin with a batch, for the buffers of all batches
+        that they may reach; never between jobs that are handed out together."""
         length = self._chapter_length()
         for start in range(0, len(self._placement), length):
             part = self._placement.part(start, start + length)
@@ -88,8 +93,8 @@ class DecodeOnce:
                 for n in range(opened, min(i + self._room.ahead, len(plan.jobs_of))):
                     self._open(chapter, n, len(part), progress)
                     opened = n + 1
-                for _ in range(count):
-                    yield chapter, next(jobs)
+                for done in range(0, count, _JOBS_AT_A_TIME):
+                    yield chapter, list(islice(jobs, min(_JOBS_AT_A_TIME, count - done)))
 
     def _open(self, chapter: Chapter, n: int, tiles: int, progress: Progress) -> None:
         """The chapter's batch ``n``, of a chapter of so many tiles."""
@@ -115,10 +120,12 @@ class DecodeOnce:
         own = self._seams.spare()
         try:
             while (item := self._next(work)) is not None:
+                chapter, jobs = item
                 with progress.at_work():
-                    completed, own = self._do(*item, own)
-                for tile in completed:
-                    progress.done(tile // self._room.batch, 1)
+                    for job in jobs:
+                        completed, own = self._do(chapter, job, own)
+                        for tile in completed:
+                            progress.done(tile // self._room.batch, 1)
         except Stopped:
             return
 

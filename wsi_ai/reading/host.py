@@ -16,7 +16,7 @@ from wsi_ai.reading.decode_once import DecodeOnce
 from wsi_ai.reading.easel import Canvases, Easel, Slots
 from wsi_ai.reading.reduced import View, view
 from wsi_ai.reading.regions import RegionTiles
-from wsi_ai.reading.schedule import Placement, Room
+from wsi_ai.reading.schedule import Placement, Room, reach
 from wsi_ai.reading.shrink import shrinker
 from wsi_ai.values import TileBatch, TilePlan
 
@@ -28,6 +28,8 @@ Allocate = Callable[[tuple[int, ...]], Image]
 
 _SPARE, _MOST_AHEAD = 3, 32
 """Batches: one is the caller's, two wait for it; so many more are filled at a time."""
+_SEEN_TILES = 8192
+"""Of the plan, by which it is judged how many batches share stored tiles."""
 _LARGEST_READ_PX = 1024
 """Along one side of a tile, so that the canvases of a few dozen tiles fit into memory."""
 
@@ -38,7 +40,7 @@ class Memory:
 
     batches: int = 48 << 20
     """For batches in the making."""
-    canvases: int = 48 << 20
+    canvases: int = 64 << 20
     """For tiles before they are shrunk."""
     seams: int = 48 << 20
     """For stored tiles that wait for a later batch."""
@@ -89,12 +91,14 @@ class HostTiles:
 
 
 def _room(seen: View, side: int, batch: int, memory: Memory) -> Room:
-    """As many batches at a time as memory is given for; at least one."""
+    """As many batches at a time as share stored tiles, and memory is given for; at least one.  More
+    would only take turns in the processor's cache."""
     tile, read = seen.grid.tile, seen.placement.size
     ahead = memory.batches // (batch * side * side * 3) - _SPARE
     if read != Size(side, side):
         ahead = min(ahead, memory.canvases // (batch * read.width * read.height * 3))
-    ahead = min(ahead, _MOST_AHEAD, -(-len(seen.placement) // batch))
+    needed = reach(seen.grid, seen.placement.part(0, _SEEN_TILES), batch)
+    ahead = min(ahead, _MOST_AHEAD, needed)
     return Room(batch, max(1, ahead), memory.seams // (tile.width * tile.height * 3))
 
 

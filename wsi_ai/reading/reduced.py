@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.cards import Resampling, TileSpec
-from wsi_ai.codecs import decode_jpeg_at, decoder
+from wsi_ai.codecs import decode_buffer, decode_jpeg_at, decoder
 from wsi_ai.contracts import EncodedLevel
 from wsi_ai.geometry import Size
 from wsi_ai.reading.decode_once import Fetch
@@ -74,7 +74,7 @@ def averaging(level: EncodedLevel, factor: int) -> Fetch:
 
     def averaged(col: int, row: int, out: Image) -> None:
         if not hasattr(own, "pixels"):
-            own.pixels = np.empty((tile.height, tile.width, 3), np.uint8)
+            own.pixels = decode_buffer(tile.height, tile.width)
         fetch(col, row, own.pixels)
         own.pixels[size.height - row * tile.height :] = 255
         own.pixels[:, size.width - col * tile.width :] = 255

@@ -135,6 +135,18 @@ def _begins(stored: Ints, batch: Ints, ahead: int) -> Flags:
         begins |= fresh
 
 
+def reach(grid: StoredGrid, placement: Placement, batch: int) -> int:
+    """How many consecutive batches need the same stored tile, at most."""
+    tile, stored = _pieces(grid, placement)
+    tile = tile[np.argsort(stored, kind="stable")]
+    ends = np.cumsum(np.unique(stored, return_counts=True)[1])
+    firsts = np.append(0, ends[:-1])[: len(ends)]
+    of_batch = tile // batch
+    last = np.maximum.reduceat(of_batch, firsts) if len(ends) else np.zeros(1, np.int64)
+    first = np.minimum.reduceat(of_batch, firsts) if len(ends) else last
+    return int((last - first).max()) + 1
+
+
 def most_under(grid: StoredGrid, size: Size) -> tuple[int, int]:
     """How many rows and columns of stored tiles a tile of a plan can touch."""
     return (size.height - 2) // grid.tile.height + 2, (size.width - 2) // grid.tile.width + 2

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.codecs import decode_buffer
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.geometry import Size
 from wsi_ai.reading.progress import Stopped
@@ -22,7 +23,7 @@ class Seams:
     """
 
     def __init__(self, tile: Size) -> None:
-        self._shape = (tile.height, tile.width, 3)
+        self._tile = tile
         self._waiting: dict[Giver, Image | TileUnreadable] = {}
         self._spare: list[Image] = []
         self._stopped = False
@@ -44,7 +45,11 @@ class Seams:
     def spare(self) -> Image:
         """A buffer to decode into; its content is undefined."""
         with self._changed:
-            return self._spare.pop() if self._spare else np.empty(self._shape, np.uint8)
+            return (
+                self._spare.pop()
+                if self._spare
+                else decode_buffer(self._tile.height, self._tile.width)
+            )
 
     def recycle(self, buffer: Image) -> None:
         with self._changed:

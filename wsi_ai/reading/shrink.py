@@ -1,5 +1,6 @@
 """From the stored scale to the model's."""
 
+import threading
 from collections.abc import Callable
 
 import cv2
@@ -24,15 +25,23 @@ def shrinker(read: Size, wanted: Size) -> Shrink:
     """
     whole = Size(_multiple(read.width, wanted.width), _multiple(read.height, wanted.height))
 
-    def stretch(source: Image, out: Image | None = None) -> Image:
-        to = (whole.width, whole.height)
-        return np.asarray(cv2.resize(source, to, dst=out, interpolation=cv2.INTER_LINEAR), np.uint8)
+    own = threading.local()
+
+    def stretch(source: Image, out: Image) -> None:
+        cv2.resize(source, (whole.width, whole.height), dst=out, interpolation=cv2.INTER_LINEAR)
+
+    def stretched(source: Image) -> Image:
+        """In a kept buffer: fresh memory costs page faults."""
+        if not hasattr(own, "pixels"):
+            own.pixels = np.empty((whole.height, whole.width, 3), np.uint8)
+        stretch(source, own.pixels)
+        return own.pixels  # type: ignore[no-any-return]
 
     def shrink(source: Image, out: Image) -> None:
         if whole == wanted:
             stretch(source, out)
         else:
-            source = source if read == whole else stretch(source)
+            source = source if read == whole else stretched(source)
             cv2.resize(source, (wanted.width, wanted.height), dst=out, interpolation=cv2.INTER_AREA)
 
     return shrink
