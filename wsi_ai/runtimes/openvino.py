@@ -1,4 +1,4 @@
-"""Models in ONNX, by OpenVINO.  Light: whoever gets another runtime must not pay for its library."""
+"""ONNX models by OpenVINO.  Light: whoever gets another runtime must not pay for its library."""
 
 from importlib import import_module
 
