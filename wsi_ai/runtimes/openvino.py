@@ -1,98 +1,34 @@
-"""Models in ONNX, by OpenVINO on the host's processor."""
+"""ONNX models by OpenVINO.  Light: whoever gets another runtime must not pay for its library."""
 
-import os
+from importlib import import_module
 
-import numpy as np
-import openvino as ov
-from numpy.typing import NDArray
-
-from wsi_ai.cards import Layout, ModelCard, Precision, RuntimeRequest
-from wsi_ai.errors import DeviceError, ModelError, NoDevice
-from wsi_ai.runtimes.host import HostRuntime, usual_batch
-from wsi_ai.scoring import first_line, prepare
-
-_TYPES = {
-    Precision.FP32: "f32",
-    Precision.FP16: "f16",
-    Precision.BF16: "bf16",
-    Precision.INT8: "f32",  # of what the file leaves unquantised
-}
+from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.contracts import Runtime
+from wsi_ai.errors import NoDevice
+from wsi_ai.runtimes.onnx_operators import operators
 
 
-def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
-    """The network compiled for a fixed batch on all cores at hand, tried once.
+def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
+    """See ``openvino_compiled.open_runtime``.
 
-    Where the device is ``auto`` it declines, by NoDevice, what it cannot read, and networks of
-    convolutions in fp32: ONNX Runtime is as fast at these, slower at transformers and in int8
-    (``benchmarks/infer.py``).  Raises ModelError where the file does not load or does not fit its
-    card, DeviceError where the processor has no instructions for the precision.
+    Where the device is ``auto`` it declines, by NoDevice, networks of convolutions in fp32, too:
+    ONNX Runtime is as fast at these, slower at transformers and in int8 (``benchmarks/infer.py``).
     """
-    core = ov.Core()
-    if request.precision is not Precision.FP32:
-        _check_precision(core, request.precision)
-    settings = {
-        "INFERENCE_PRECISION_HINT": _TYPES[request.precision],
-        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
-        "NUM_STREAMS": 1,
-        "PERFORMANCE_HINT": "LATENCY",
-    }
+    if request.device == "auto" and not _faster(card, request.precision):
+        raise NoDevice("OpenVINO is no faster at networks of convolutions")
     try:
-        model = core.read_model(card.weights)
-        _check_input(card, model)
-        if request.device == "auto" and not _faster(model, request.precision):
-            raise NoDevice("OpenVINO is no faster at networks of convolutions")
-        model.reshape(_shape(card, card.input.batch or request.batch_size or usual_batch(card)))
-        compiled = core.compile_model(model, "CPU", settings)
-        output = compiled.output(card.output.name or 0)
-    except RuntimeError as error:
-        kind = NoDevice if request.device == "auto" else ModelError
-        raise kind(f"{card.weights.name} does not load: {_told(error)}") from None
-    asked = compiled.create_infer_request()
-
-    def network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        try:
-            outputs = asked.infer([prepare(pixels, card)], share_inputs=True)
-        except RuntimeError as error:
-            raise DeviceError(f"inference failed: {_told(error)}") from None
-        return np.array(outputs[output], np.float32)
-
-    version = ov.__version__.partition("-")[0]
-    told = f"openvino {version}/cpu/{request.precision}"
-    return HostRuntime(card, told, network, request.batch_size)
+        library = import_module("wsi_ai.runtimes.openvino_compiled")
+    except ModuleNotFoundError as error:
+        raise NoDevice(
+            f"{error.name} is not installed; install it with: pip install 'wsi-ai[openvino]'"
+        ) from None
+    runtime: Runtime = library.open_runtime(card, request)
+    return runtime
 
 
-def _faster(model: ov.Model, precision: Precision) -> bool:
+def _faster(card: ModelCard, precision: Precision) -> bool:
     """In int8; else where matrix products outnumber convolutions, as in a transformer."""
-    kinds = [op.get_type_name() for op in model.get_ops()]
-    return precision is Precision.INT8 or kinds.count("MatMul") > kinds.count("Convolution")
-
-
-def _shape(card: ModelCard, batch: int) -> list[int]:
-    side = card.network_px
-    return [batch, side, side, 3] if card.input.layout is Layout.NHWC else [batch, 3, side, side]
-
-
-def _check_input(card: ModelCard, model: ov.Model) -> None:
-    """OpenVINO would convert the type and overrule the shape silently."""
-    takes, given = model.inputs[0], ov.PartialShape([-1, *_shape(card, 1)[1:]])
-    kind, shape = np.dtype(takes.get_element_type().to_dtype()).name, takes.get_partial_shape()
-    if kind != card.input.dtype or not shape.compatible(given):
-        raise ModelError(
-            f"input: {card.weights.name} does not take what its card says: {kind} {shape}, not"
-            f" {card.input.dtype} {given}"
-        )
-
-
-def _check_precision(core: ov.Core, precision: Precision) -> None:
-    """It would run in another one silently, or in one that is emulated."""
-    can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    if precision is not Precision.INT8 and precision.upper() not in can:
-        raise DeviceError(
-            f"this processor has no instructions for {precision}; give --precision fp32"
-        )
-
-
-def _told(error: Exception) -> str:
-    """OpenVINO's messages begin with where in its sources they were raised."""
-    lines = [line for line in str(error).splitlines() if line and "Exception from src" not in line]
-    return lines[0] if lines else first_line(error)
+    if precision is Precision.INT8:
+        return True
+    kinds = operators(card.weights)
+    return kinds["MatMul"] + kinds["Gemm"] > kinds["Conv"]
