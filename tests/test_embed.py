@@ -17,7 +17,7 @@ import zarr
 from tests.models_for_tests import mean_network, red_network, write_encoder, write_model
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.cards import Precision, Task
-from wsi_ai.embed import embed_slides
+from wsi_ai.embed import EmbedWork, embed_slides, pipelines_for
 from wsi_ai.embedded import Embedded
 from wsi_ai.errors import ModelError
 from wsi_ai.exports.embedding import colours, principal
@@ -26,6 +26,7 @@ from wsi_ai.heatmaps import Keep, VectorCanvas, write_hdf5
 from wsi_ai.manifest import load_card
 from wsi_ai.readers.openslide import open_slide
 from wsi_ai.testing import PaintedSlide
+from wsi_ai.together import OpenOnce, PartyWork, Silent
 from wsi_ai.values import Predictions, TilePlan, VectorChunk
 
 
@@ -194,6 +195,50 @@ def test_a_hundred_thousand_vectors_are_written_without_being_held(tmp_path: Pat
     few, many = peak(tmp_path / "few", 40), peak(tmp_path / "many", 400)  # 102,400 tiles
     vectors = 360 * 256 * 256 * 4
     assert many - few < vectors / 8
+
+
+def test_tiles_that_several_encoders_want_are_decoded_once(cmu: Path, tmp_path: Path) -> None:
+    """And each writes what it would have written alone."""
+    mean = write_encoder(tmp_path / "mean", mean_network())
+    double = write_encoder(tmp_path / "double", mean_network(times=2 / 255), name="double")
+    with pytest.raises(ModelError, match=r"two of the models are called .*; give each once"):
+        list(embed_slides([cmu], [mean, mean], tmp_path / "out"))
+    first, second = embed_slides([cmu], [mean, double], tmp_path / "both")
+    alone = embed(cmu, mean, tmp_path / "alone")
+    assert (first.model, second.model) == ("mean-1.0.0", "double-1.0.0")
+    assert np.array_equal(opened(first)["features"][:], opened(alone)["features"][:])
+    assert np.allclose(opened(second)["features"][:], 2 * opened(alone)["features"][:])
+    assert pixels_read(cmu, [mean, double], tmp_path / "c") == pixels_read(cmu, [mean], tmp_path)
+
+
+def pixels_read(path: Path, models: list[Path], out: Path) -> int:
+    """By all three steps."""
+    slide = CountingSlide(open_slide(path))
+    once = OpenOnce(lambda _: slide)
+    pipelines = pipelines_for([load_card(model) for model in models], RunOptions())
+    works = [EmbedWork(pipeline, out, once, force=True, hdf5=False) for pipeline in pipelines]
+    work = PartyWork(works, Silent())
+    party = work.publish(work.infer(work.prepare(work.party(path))))
+    assert [outcome.reason for outcome in party.outcomes] == [""] * len(models)
+    assert slide.pixels > 1_000_000
+    return slide.pixels
+
+
+class CountingSlide:
+    """Counts the pixels that are read region by region."""
+
+    def __init__(self, slide: Any) -> None:
+        self._slide, self.info, self.pixels = slide, slide.info, 0
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> Any:
+        self.pixels += width * height
+        return self._slide.read(level, x, y, width, height)
+
+    def __enter__(self) -> "CountingSlide":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._slide.__exit__(None, None, None)
 
 
 def test_run_and_embed_each_refuse_the_others_models(

@@ -19,12 +19,12 @@ from wsi_ai.fleet.fleet import Fleet
 from wsi_ai.inputs import Inputs, find_slides
 from wsi_ai.line import through_stages
 from wsi_ai.manifest import load_card, placeholder_card
-from wsi_ai.outcomes import Outcome, told_model
+from wsi_ai.outcomes import Outcome
 from wsi_ai.registry import devices_asked
 from wsi_ai.results import FORMATS, NoPost
 from wsi_ai.runs import RunLog
 from wsi_ai.settings import Site, check_policy, load_site
-from wsi_ai.together import Party, Silent
+from wsi_ai.together import Party, Silent, refuse_twins
 
 __all__ = [
     "Inputs",
@@ -97,7 +97,7 @@ def _cards(
             card = load_card(approved_model(model, site), assembly.options.precision)
             _refuse_vectors(card)
             check_policy(assembly.policy, card)
-            _refuse_twins(card, cards)
+            refuse_twins(card, cards)
         except ModelError as error:
             refused.append((card, error))
         else:
@@ -108,12 +108,6 @@ def _cards(
 def _refuse_vectors(card: ModelCard) -> None:
     if card.task is Task.EMBEDDING:
         raise ModelError(f"{card.ref.name} gives embeddings and no flag; use: wsi-ai embed")
-
-
-def _refuse_twins(card: ModelCard, others: Sequence[ModelCard]) -> None:
-    """Their results would go to the same place."""
-    if any(told_model(card) == told_model(other) for other in others):
-        raise ModelError(f"two of the models are called {told_model(card)}; give each once")
 
 
 def _on(

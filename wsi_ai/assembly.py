@@ -77,7 +77,7 @@ class Assembly:
 
     def work(
         self, watch: Watcher, post: Post, elsewhere: Elsewhere = nowhere_else
-    ) -> tuple[PartyWork, list[Refused]]:
+    ) -> tuple[PartyWork[Outcome], list[Refused]]:
         """With the runtimes opened and held to the golden tiles, and the models that have none."""
         engines, refused = self._engines()
         if len(engines) > 1:

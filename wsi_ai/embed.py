@@ -5,7 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,37 +14,42 @@ from typing import Any
 from wsi_ai import record
 from wsi_ai.app import RunOptions, make_folder
 from wsi_ai.approval import approved_model
-from wsi_ai.contracts import Slide, Watcher
+from wsi_ai.cards import ModelCard
+from wsi_ai.contracts import Slide, TileSource, Watcher
 from wsi_ai.embedded import Embedded, EmbeddingRun, known, write_embedding, write_refusal
 from wsi_ai.errors import ModelError, Stopped
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.heatmaps import Keep, VectorCanvas, check_hdf5
 from wsi_ai.line import through_stages
+from wsi_ai.looking import LookOnce, look_at
 from wsi_ai.manifest import load_card
-from wsi_ai.outcomes import folder_for
+from wsi_ai.outcomes import folder_for, told_model
 from wsi_ai.parity import hold_to_golden
 from wsi_ai.pipeline import Assessment, Pipeline, Prepared
-from wsi_ai.reading import HostTiles
+from wsi_ai.reading import HostTiles, SharedTiles
 from wsi_ai.registry import open_runtime, open_slide
 from wsi_ai.settings import load_policy, load_site
 from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.together import Silent
+from wsi_ai.together import OpenOnce, Party, PartyWork, Silent, refuse_twins
 from wsi_ai.trouble import trouble_in
 from wsi_ai.values import SlideInfo, TilePlan
+
+_THROUGH = object()
 
 
 def embed_slides(
     slides: Sequence[Path],
-    model: Path,
+    model: Path | Sequence[Path],
     out: Path,
     options: RunOptions | None = None,
     watch: Watcher | None = None,
     *,
     hdf5: bool = False,
 ) -> Iterator[Embedded]:
-    """Write what a model's encoder makes of each tile of each slide, in order.
+    """Write what the encoder of one model, or of each of several, makes of every tile of each
+    slide, in order.  Tiles that several want are decoded once.
 
-    A slide that fails is told and the next one runs.  What was inferred survives a kill.  The
+    A slide that fails is told and the next one runs.  What was inferred survives a kill.  A
     model's card is of an embedding, or of a slide classification, whose encoder is taken.
 
     Raises OutputError, ModelError, PolicyError or DeviceError before any slide.
@@ -53,27 +58,47 @@ def embed_slides(
     make_folder(out)
     if hdf5:
         check_hdf5()
-    card = load_card(approved_model(model, load_site(options.trusted_keys)))
-    if not card.gives_vectors:
-        raise ModelError(
-            f"{card.ref.name} is a {card.task.value} model and gives no embeddings; use: wsi-ai run"
-        )
-    runtime, policy = open_runtime(card, options.request()), load_policy(options.policy)
-    hold_to_golden(runtime, options.precision)
-    source = HostTiles(runtime.batch_size, threads=len(os.sched_getaffinity(0)))
-    work = EmbedWork(
-        pipeline=Pipeline(source, runtime, policy.triage, policy.quality),
-        out=out,
-        open_slide=lambda path: open_slide(path, options.spacing(path), options.reader),
-        force=options.force,
-        hdf5=hdf5,
-        watch=watch or Silent(),
-    )
+    models = [model] if isinstance(model, Path) else model
+    open_once = OpenOnce(lambda path: open_slide(path, options.spacing(path), options.reader))
+    works = [
+        EmbedWork(pipeline, out, open_once, options.force, hdf5)
+        for pipeline in pipelines_for(_cards(models, options), options)
+    ]
+    work = PartyWork(works, watch or Silent())
     stages = work.prepare, work.infer, work.publish
-    jobs = (EmbedJob(slide) for slide in slides)
-    for job in through_stages(jobs, stages, work.stop, lambda job: job.outcome is not None):
-        if job.outcome is not None:
-            yield job.outcome
+    parties = (work.party(slide) for slide in slides)
+    for party in through_stages(parties, stages, work.stop, Party.is_over):
+        yield from party.outcomes
+
+
+def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
+    cards = list[ModelCard]()
+    for model in models:
+        card = load_card(approved_model(model, load_site(options.trusted_keys)))
+        if not card.gives_vectors:
+            raise ModelError(
+                f"{card.ref.name} is a {card.task.value} model and gives no embeddings;"
+                " use: wsi-ai run"
+            )
+        refuse_twins(card, cards)
+        cards.append(card)
+    return cards
+
+
+def pipelines_for(cards: Sequence[ModelCard], options: RunOptions) -> list[Pipeline]:
+    """They look at a slide together, and read it together where they take as many tiles at once."""
+    policy, threads = load_policy(options.policy), len(os.sched_getaffinity(0))
+    look, sources = LookOnce() if len(cards) > 1 else look_at, dict[int, TileSource]()
+    pipelines = []
+    for card in cards:
+        runtime = open_runtime(card, options.request())
+        hold_to_golden(runtime, options.precision)
+        size = runtime.batch_size
+        source: TileSource = HostTiles(size, threads)
+        if len(cards) > 1:
+            source = sources.setdefault(size, SharedTiles(source))
+        pipelines.append(Pipeline(source, runtime, policy.triage, policy.quality, look))
+    return pipelines
 
 
 @dataclass(slots=True)
@@ -93,6 +118,10 @@ class EmbedJob:
     """Planned tiles that an earlier, unfinished run had passed."""
     outcome: Embedded | None = None
 
+    @property
+    def over(self) -> bool:
+        return self.outcome is not None
+
 
 @dataclass(frozen=True, slots=True)
 class EmbedWork:
@@ -100,18 +129,32 @@ class EmbedWork:
 
     pipeline: Pipeline
     out: Path
-    open_slide: Callable[[Path], Slide]
+    open_slide: Callable[[Path], AbstractContextManager[Slide]]
     force: bool
     hdf5: bool
-    watch: Watcher
     _stop: threading.Event = field(default_factory=threading.Event)
     _epoch: float = field(default_factory=time.perf_counter)
+
+    def begin(self, slide: Path) -> EmbedJob:
+        return EmbedJob(slide)
 
     def prepare(self, job: EmbedJob) -> EmbedJob:
         return self._step(job, self._prepare)
 
-    def infer(self, job: EmbedJob) -> EmbedJob:
-        return self._step(job, self._infer)
+    def read_ahead(self, job: EmbedJob) -> EmbedJob:
+        return self._step(job, self._read_ahead)
+
+    def inferring(self, job: EmbedJob, watch: Watcher) -> Iterator[None]:
+        """One turn a batch, so that models may take turns."""
+        steps, going = self._infer(job, watch), True
+
+        def go_on(_: EmbedJob) -> None:
+            nonlocal going
+            going = next(steps, _THROUGH) is not _THROUGH
+
+        while going and not job.over:
+            self._step(job, go_on)
+            yield
 
     def publish(self, job: EmbedJob) -> EmbedJob:
         return self._step(job, self._publish)
@@ -124,7 +167,7 @@ class EmbedWork:
             return job
         trouble = trouble_in(lambda: step(job))
         if trouble is not None and (trouble.passing or job.info is None):
-            job.outcome = Embedded(job.path, None, trouble.reason, None, fresh=True)
+            job.outcome = self._told(job, None, trouble.reason, None, fresh=True)
         elif trouble is not None:
             self._refuse(job, trouble.reason, failed=True)
         if job.outcome is not None:
@@ -139,22 +182,33 @@ class EmbedWork:
         job.clock.lap("opening")
         job.held.enter_context(claimed(job.folder))
         if not self.force and (tiles := known(job.folder, record.digest(job.asked))) is not None:
-            job.outcome = Embedded(job.path, tiles, "", job.folder, fresh=False)
+            job.outcome = self._told(job, tiles, "", job.folder, fresh=False)
             return
         made = self.pipeline.prepare(slide, lambda plan: self._canvas(job, plan), job.clock)
         if isinstance(made, Assessment):
             self._refuse(job, made.flag.reason, failed=False)
             return
         job.held.callback(made.close)
-        job.prepared = made.read_ahead()
+        job.prepared = made
 
-    def _infer(self, job: EmbedJob) -> None:
-        job.clock.lap("queue")
-        self.watch.started(job.path)
+    def _told(
+        self, job: EmbedJob, tiles: int | None, reason: str, folder: Path | None, *, fresh: bool
+    ) -> Embedded:
+        model = told_model(self.pipeline.runtime.card)
+        return Embedded(job.path, tiles, reason, folder, fresh=fresh, model=model)
+
+    def _read_ahead(self, job: EmbedJob) -> None:
         if job.prepared is not None:
-            for _ in self.pipeline.collecting(job.prepared, self.watch, job.clock):
-                if self._stop.is_set():
-                    raise Stopped("the run was stopped")
+            job.prepared = job.prepared.read_ahead()
+
+    def _infer(self, job: EmbedJob, watch: Watcher) -> Iterator[None]:
+        job.clock.lap("queue")
+        if job.prepared is None:
+            return
+        for _ in self.pipeline.collecting(job.prepared, watch, job.clock):
+            if self._stop.is_set():
+                raise Stopped("the run was stopped")
+            yield
 
     def _publish(self, job: EmbedJob) -> None:
         if job.prepared is None or job.canvas is None:

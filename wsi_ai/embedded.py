@@ -32,6 +32,8 @@ class Embedded:
     folder: Path | None
     fresh: bool
     """False where the same question had been answered before, and nothing was done."""
+    model: str = ""
+    """Name and version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,10 @@ class EmbeddingRun:
     clock: Stopwatch
     started: datetime
     resumed: int
+
+    @property
+    def model(self) -> str:
+        return f"{self.card.ref.name}-{self.card.ref.version}"
 
 
 def known(folder: Path, question: str) -> int | None:
@@ -86,17 +92,18 @@ def write_embedding(
             aside / "run.json",
             {**_record(run, "", failed=False), "tiles": counts, "stain_normalisation": stain},
         )
-    return Embedded(run.path, tiles, "", run.folder, fresh=True)
+    return Embedded(run.path, tiles, "", run.folder, fresh=True, model=run.model)
 
 
 def write_refusal(run: EmbeddingRun, reason: str, *, failed: bool) -> Embedded:
     """Say why there are no vectors; where ``failed``, the slide is tried again next time."""
+    folder: Path | None = run.folder
     try:
         with fresh_folder(run.folder) as aside:
             write_json(aside / "run.json", _record(run, reason, failed=failed))
     except OutputError as error:
-        return Embedded(run.path, None, f"{reason}; and {error}", None, fresh=True)
-    return Embedded(run.path, None, reason, run.folder, fresh=True)
+        reason, folder = f"{reason}; and {error}", None
+    return Embedded(run.path, None, reason, folder, fresh=True, model=run.model)
 
 
 def _record(run: EmbeddingRun, reason: str, *, failed: bool) -> dict[str, Any]:

@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 from wsi_ai import record
+from wsi_ai.cards import ModelCard
 from wsi_ai.contracts import Slide, Watcher
-from wsi_ai.job import SlideJob
-from wsi_ai.outcomes import Outcome
-from wsi_ai.work import SlideWork
+from wsi_ai.errors import ModelError
+from wsi_ai.outcomes import told_model
+from wsi_ai.pipeline import Prepared
+
+Out = TypeVar("Out")
+Out_co = TypeVar("Out_co", covariant=True)
 
 
 class Silent:
@@ -25,12 +30,34 @@ class Silent:
         return self
 
 
+class Job(Protocol[Out_co]):
+    """One model's at one slide."""
+
+    @property
+    def prepared(self) -> Prepared | None: ...
+    @property
+    def over(self) -> bool: ...
+    @property
+    def outcome(self) -> Out_co | None: ...
+
+
+class Work(Protocol[Out_co]):
+    """One model's, at any slide.  The steps take a job that it began."""
+
+    def begin(self, slide: Path) -> Job[Out_co]: ...
+    def prepare(self, job: Any) -> object: ...
+    def read_ahead(self, job: Any) -> object: ...
+    def inferring(self, job: Any, watch: Watcher) -> Iterator[None]: ...
+    def publish(self, job: Any) -> object: ...
+    def stop(self) -> None: ...
+
+
 @dataclass(slots=True)
-class Party:
+class Party(Generic[Out]):
     """One slide, and a job for each model."""
 
     path: Path
-    jobs: list[SlideJob]
+    jobs: list[Job[Out]]
     number: int = 0
     """In a run of several processes."""
 
@@ -45,22 +72,22 @@ class Party:
         return all(job.outcome is not None for job in self.jobs)
 
     @property
-    def outcomes(self) -> list[Outcome]:
+    def outcomes(self) -> list[Out]:
         """In the models' order."""
         return [job.outcome for job in self.jobs if job.outcome is not None]
 
 
 @dataclass(frozen=True, slots=True)
-class PartyWork:
+class PartyWork(Generic[Out]):
     """The three steps of a slide, by every model in turn."""
 
-    works: Sequence[SlideWork]
+    works: Sequence[Work[Out]]
     watch: Watcher
 
-    def party(self, slide: Path, number: int = 0) -> Party:
-        return Party(slide, [SlideJob(slide) for _ in self.works], number)
+    def party(self, slide: Path, number: int = 0) -> Party[Out]:
+        return Party(slide, [work.begin(slide) for work in self.works], number)
 
-    def prepare(self, party: Party) -> Party:
+    def prepare(self, party: Party[Out]) -> Party[Out]:
         for work, job in zip(self.works, party.jobs, strict=True):
             work.prepare(job)
         for group in self._groups(party)[:1]:
@@ -68,7 +95,7 @@ class PartyWork:
                 work.read_ahead(job)
         return party
 
-    def infer(self, party: Party) -> Party:
+    def infer(self, party: Party[Out]) -> Party[Out]:
         """Models that want the same tiles take turns, batch by batch; others come after them."""
         self.watch.started(party.path)
         for group in self._groups(party):
@@ -81,7 +108,7 @@ class PartyWork:
                 turns = [turn for turn in turns if next(turn, _THROUGH) is not _THROUGH]
         return party
 
-    def publish(self, party: Party) -> Party:
+    def publish(self, party: Party[Out]) -> Party[Out]:
         for work, job in zip(self.works, party.jobs, strict=True):
             work.publish(job)
         return party
@@ -90,9 +117,9 @@ class PartyWork:
         for work in self.works:
             work.stop()
 
-    def _groups(self, party: Party) -> list[list[tuple[SlideWork, SlideJob]]]:
+    def _groups(self, party: Party[Out]) -> list[list[tuple[Work[Out], Job[Out]]]]:
         """By the tiles that they want, in the models' order."""
-        groups: dict[str, list[tuple[SlideWork, SlideJob]]] = {}
+        groups: dict[str, list[tuple[Work[Out], Job[Out]]]] = {}
         for work, job in zip(self.works, party.jobs, strict=True):
             plan = record.plan_digest(job.prepared.plan) if job.prepared else "none"
             if not job.over:
@@ -101,6 +128,12 @@ class PartyWork:
 
 
 _THROUGH = object()
+
+
+def refuse_twins(card: ModelCard, others: Sequence[ModelCard]) -> None:
+    """Their results would go to the same place.  Raises ModelError."""
+    if any(told_model(card) == told_model(other) for other in others):
+        raise ModelError(f"two of the models are called {told_model(card)}; give each once")
 
 
 @dataclass(slots=True)

@@ -65,6 +65,9 @@ class SlideWork:
     epoch: float = field(default_factory=time.perf_counter)
     _stop: threading.Event = field(default_factory=threading.Event)
 
+    def begin(self, slide: Path) -> SlideJob:
+        return SlideJob(slide)
+
     def prepare(self, job: SlideJob) -> SlideJob:
         """Open, look, plan; or see that the answer is there already."""
         return self._step(job, self._prepare, "opening")

@@ -1,5 +1,6 @@
 """A segmentation of a painted slide by a model that returns its input: on disk is the slide."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,15 @@ from tests.tasks.parts import (
     painted,
     waves,
 )
+from wsi_ai.cards import Activation
 from wsi_ai.flags import Level
-from wsi_ai.geometry import Box, Size
+from wsi_ai.geometry import Box, Size, Step
+from wsi_ai.heatmaps import DenseCanvas, Keep
+from wsi_ai.heatmaps.pyramid import complete, halved
+from wsi_ai.heatmaps.rows import DenseRows
 from wsi_ai.rules import Area
+from wsi_ai.tasks import plan_for
+from wsi_ai.testing import PaintedSlide
 from wsi_ai.triage import TriagePolicy
 
 STEP = 1 / 254
@@ -155,3 +162,34 @@ def test_what_another_question_left_is_thrown_away(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         scores(tmp_path / "results")[0], red(size), rtol=0, atol=STEP / 2 + 1e-5
     )
+
+
+def test_maps_wider_than_a_shard_are_whole_at_every_level(tmp_path: Path) -> None:
+    shape = (2, 2300, 4300)
+    wanted = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    rows = DenseRows(tmp_path / "kept/a.zarr", Keep(tmp_path / "kept", "0" * 64, 1), shape)
+    for top in range(0, shape[1], 700):
+        rows.append(wanted[:, top : top + 700])
+    complete(rows.path, dense_card(96, 72), PaintedSlide().info, Step(1, 1))
+    root = zarr.open_group(rows.path, mode="r")
+    assert np.array_equal(root["0"][...], wanted)
+    assert np.array_equal(root["1"][...], np.stack([halved(layer) for layer in wanted]))
+
+
+@pytest.mark.parametrize("activation", [Activation.SOFTMAX, Activation.SIGMOID])
+def test_a_cell_is_marked_with_its_likeliest_class(tmp_path: Path, activation: Activation) -> None:
+    card = replace(dense_card(96, 72), activation=activation)
+    canvas = DenseCanvas(
+        plan_for(card, painted(Size(800, 800)).info, np.ones((8, 8), np.bool_)),
+        card,
+        Keep(tmp_path, "0" * 64, 1),
+    )
+    scores = np.random.default_rng(1).choice([0, 0.2, 0.5, 0.7, 1, np.nan], (3, 90, 70))
+    canvas._cells.scores = scores.astype(np.float32)
+    canvas._cells.planned = np.ones((90, 70), np.bool_)
+    marks = canvas.marks().classes
+    canvas.close()
+    known = np.nan_to_num(scores, nan=-1)
+    least = 0 if activation is Activation.SOFTMAX else 0.5
+    wanted = np.where(known.max(axis=0) >= least, 1 + known.argmax(axis=0), 0)
+    assert np.array_equal(marks, wanted)

@@ -118,7 +118,12 @@ def run(
 @app.command()
 def embed(
     slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
-    model: Annotated[Path, typer.Option(help="Folder with the model.toml of an encoder.")],
+    model: Annotated[
+        list[Path],
+        typer.Option(
+            help="Folder with the model.toml of an encoder, or NAME[@VERSION]; several at once."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
     h5: Annotated[bool, typer.Option("--h5", help="Also as HDF5, as CLAM and TRIDENT.")] = False,
     mpp: Annotated[

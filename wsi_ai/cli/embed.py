@@ -19,7 +19,13 @@ _INTERRUPTED = 130
 
 @told
 def embed(
-    slides: list[Path], model: Path, out: Path, options: RunOptions, *, hdf5: bool, verbose: bool
+    slides: list[Path],
+    models: list[Path],
+    out: Path,
+    options: RunOptions,
+    *,
+    hdf5: bool,
+    verbose: bool,
 ) -> int:
     """Embed, tell, and return the exit status."""
     level = logging.DEBUG if verbose else logging.ERROR
@@ -27,20 +33,22 @@ def embed(
     done = total = 0
     try:
         with progress_for(sys.stderr, "tiles", len(slides)) as progress:
-            for outcome in embed_slides(slides, model, out, options, progress, hdf5=hdf5):
-                print(_line(outcome), flush=True)
+            for outcome in embed_slides(slides, models, out, options, progress, hdf5=hdf5):
+                print(_line(outcome, several=len(models) > 1), flush=True)
                 total, done = total + 1, done + (outcome.tiles is not None)
     except KeyboardInterrupt:
         print("wsi-ai: stopped; the same command goes on from here", file=sys.stderr)
         return _INTERRUPTED
-    print(f"{done} of {total} slides embedded. An embedding run has no flag. {STATEMENT}")
+    what = "slides" if len(models) == 1 else "slides and models"
+    print(f"{done} of {total} {what} embedded. An embedding run has no flag. {STATEMENT}")
     return OK if done == total else SOME
 
 
-def _line(outcome: Embedded) -> str:
+def _line(outcome: Embedded, *, several: bool) -> str:
+    name = f"{outcome.slide} [{outcome.model}]" if several else str(outcome.slide)
     if outcome.tiles is None:
-        return f"{outcome.slide}: NOT EMBEDDED: {outcome.reason}"
+        return f"{name}: NOT EMBEDDED: {outcome.reason}"
     if not outcome.fresh:
-        return f"{outcome.slide}: {outcome.folder}/  done before (--force runs it anew)"
+        return f"{name}: {outcome.folder}/  done before (--force runs it anew)"
     names = sorted(path.name for path in outcome.folder.iterdir()) if outcome.folder else []
-    return f"{outcome.slide}: {outcome.tiles} tiles\n  {outcome.folder}/  {'  '.join(names)}"
+    return f"{name}: {outcome.tiles} tiles\n  {outcome.folder}/  {'  '.join(names)}"

@@ -14,6 +14,7 @@ from wsi_ai.assembly import Assembly
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.fleet import said
 from wsi_ai.line import through_stages
+from wsi_ai.outcomes import Outcome
 from wsi_ai.together import Party, PartyWork
 
 
@@ -78,9 +79,9 @@ class _Line:
     def __init__(self, wire: Connection) -> None:
         self._wire, self._lock = wire, threading.Lock()
         self._inbox: SimpleQueue[said.Slide | None] = SimpleQueue()
-        self._work: PartyWork | None = None
+        self._work: PartyWork[Outcome] | None = None
 
-    def run(self, work: PartyWork) -> None:
+    def run(self, work: PartyWork[Outcome]) -> None:
         self._work = work
         threading.Thread(target=self._listen, daemon=True).start()
         self.tell(said.Ready())
@@ -114,13 +115,13 @@ class _Line:
     def beside(self) -> "_Line":
         return self
 
-    def _publish(self, party: Party) -> Party:
+    def _publish(self, party: Party[Outcome]) -> Party[Outcome]:
         party = self._work.publish(party) if self._work else party
         if party.told:
             self.tell(said.Done(party.number, party.outcomes))
         return party
 
-    def _slides(self, work: PartyWork) -> Iterator[Party]:
+    def _slides(self, work: PartyWork[Outcome]) -> Iterator[Party[Outcome]]:
         while True:
             self.tell(said.Ask())
             slide = self._inbox.get()

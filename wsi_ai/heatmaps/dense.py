@@ -100,10 +100,13 @@ class DenseCanvas:
 
     def marks(self) -> Marks:
         """Where the classes are independent of each other, only what is more likely than not."""
-        scores = np.nan_to_num(self._cells.scores, nan=-1.0)
-        best = scores.max(axis=0)
-        least = 0.0 if self._card.activation is Activation.SOFTMAX else 0.5
-        return Marks(np.where(best >= least, 1 + scores.argmax(axis=0), 0).astype(np.uint8))
+        least = np.float32(0.0 if self._card.activation is Activation.SOFTMAX else 0.5)
+        best = np.full(self._cells.planned.shape, np.nextafter(least, np.float32(-1)), np.float32)
+        classes = np.zeros(best.shape, np.uint8)
+        for number, scores in enumerate(self._cells.scores, 1):
+            higher = scores > best  # NaN is not
+            best[higher], classes[higher] = scores[higher], number
+        return Marks(classes)
 
     def write(self, folder: Path) -> None:
         self._finish(self._grid.size.height)

@@ -1,6 +1,7 @@
 """The coarser levels of a dense map, and what makes it an OME-Zarr image."""
 
 import warnings
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from wsi_ai.values import SlideInfo
 
 
 def complete(path: Path, card: ModelCard, slide: SlideInfo, step: Step) -> None:
-    """Halve level 0 until it is small, a row of shards at a time, and say what it all is."""
+    """Halve level 0 until it is small, a shard at a time, and say what it all is."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)
         root = zarr.open_group(path, mode="r+")
@@ -43,14 +44,15 @@ def _halve(root: "zarr.Group", level: int) -> None:
     fine = zarr.open_array(root.store_path / str(level), mode="r")
     shape = (classes, -(-height // 2), -(-width // 2))
     coarse = create_level(root, level + 1, shape, np.dtype(np.uint8), 0)
-    for c in range(classes):
-        for top in range(0, shape[1], SHARD):
-            rows = np.asarray(fine[c, 2 * top : 2 * (top + SHARD)], np.uint8)
-            coarse[c, top : top + SHARD] = halved(rows)
+    for c, top, left in product(range(classes), *(range(0, side, SHARD) for side in shape[1:])):
+        down, along = slice(2 * top, 2 * (top + SHARD)), slice(2 * left, 2 * (left + SHARD))
+        part = np.asarray(fine[c, down, along], np.uint8)
+        coarse[c, top : top + SHARD, left : left + SHARD] = halved(part)
 
 
 def halved(rows: Stored) -> Stored:
-    """(rows, cols): the mean of what was assessed of four pixels, 0 where none was."""
+    """(rows, cols), from even ones on: the mean of what was assessed of four pixels, 0 where none
+    was."""
     even = np.pad(rows, [(0, side % 2) for side in rows.shape])
     total, seen = np.zeros((2, *even[::2, ::2].shape), np.uint16)
     for part in (even[a::2, b::2] for a in (0, 1) for b in (0, 1)):

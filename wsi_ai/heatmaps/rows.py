@@ -76,7 +76,9 @@ class DenseRows:
     def _flush(self) -> None:
         end = self.rows + self._held
         try:
-            self._array[:, self.rows : end] = self._waiting[:, : self._held]
+            for left in range(0, self.shape[2], SHARD):  # all at once would be held encoded, too
+                part = self._waiting[:, : self._held, left : left + SHARD]
+                self._array[:, self.rows : end, left : left + SHARD] = part
             self._to_the_disk(self.rows // SHARD)
             aside = self._state.with_suffix(".new")
             aside.write_text(json.dumps({"question": self._question, "rows": end}), "utf-8")

@@ -43,12 +43,11 @@ class HostAggregator:
     def _own(self, attention: Numbers, tiles: int) -> Numbers:
         """(tiles,): where each class has its own, (classes, tiles) or (tiles, classes), that of the
         operating point's."""
-        rows = attention.reshape(-1, tiles)
-        if len(rows) == 1:
-            return rows[0]
-        turned = attention.shape[-2:] == (tiles, len(rows)) and tiles != len(rows)
-        rows = attention.reshape(tiles, -1).T if turned else rows
-        return rows[self._card.positive_class]
+        rows: Numbers = attention.reshape(-1, tiles)
+        if attention.shape[-2:] == (tiles, len(rows)) and tiles != len(rows):
+            rows = attention.reshape(tiles, -1).T
+        own: Numbers = rows[self._card.positive_class if len(rows) > 1 else 0]
+        return own
 
     def _scores(self, logits: Numbers) -> Numbers:
         scores: Numbers = activate(logits, self._card.activation)[0]
