@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsi_ai.cli import delivery, model_store
+from wsi_ai.cli.options import DrawSaid, EmbedSaid, Mpp, RunSaid, takes
 
 app = typer.Typer(
     name="wsi-ai",
@@ -40,6 +41,7 @@ def _root(
 
 
 @app.command()
+@takes(RunSaid)
 def run(
     slides: Annotated[
         list[Path],
@@ -55,43 +57,7 @@ def run(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
-    mpp: Annotated[
-        float | None,
-        typer.Option(
-            min=0.01, max=100, help="Micrometres per pixel, in place of what the slides say."
-        ),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            help="auto, cpu, openvino; cuda is every one there is, cuda:1 or cuda:0,cuda:2 some."
-        ),
-    ] = "auto",
-    precision: Annotated[
-        Literal["fp32", "fp16", "bf16", "int8"],
-        typer.Option(help="Where the device has it; int8: after wsi-ai models optimize."),
-    ] = "fp32",
-    policy: Annotated[
-        Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
-    ] = None,
-    reader: Annotated[
-        str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")
-    ] = None,
-    force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False,
-    cases: Annotated[
-        Path | None, typer.Option(help="Whose slides they are: .csv, .json or .toml.")
-    ] = None,
-    send: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TOML|URL|TRUST=URL", help="Where flags go; several at once."),
-    ] = None,
-    outbox: Annotated[
-        str | None, typer.Option(metavar="DB", help="Where flags wait; by default OUT/outbox.db.")
-    ] = None,
-    trusted_keys: model_store.TrustedKeys = None,
-    trust_pickle: model_store.TrustPickle = False,
-    also: model_store.Formats = None,
-    verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
+    said: RunSaid,
 ) -> None:
     """Slides in; a heatmap, a picture and a flag each out.
 
@@ -99,23 +65,11 @@ def run(
     2 the command, the model or the policy is wrong.
     """
     command = import_module("wsi_ai.cli.run")
-    options = command.RunOptions(
-        mpp,
-        device,
-        policy,
-        force,
-        reader,
-        command.Precision(precision),
-        cases,
-        trust_pickle,
-        trusted_keys,
-        tuple(also or ()),
-    )
-    sending = command.Sending(send or [], outbox or str(out / "outbox.db"))
-    raise typer.Exit(command.run(slides, model, out, options, sending, verbose))
+    raise typer.Exit(command.run(slides, model, out, said))
 
 
 @app.command()
+@takes(EmbedSaid)
 def embed(
     slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
     model: Annotated[
@@ -125,29 +79,14 @@ def embed(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
-    h5: Annotated[bool, typer.Option("--h5", help="Also as HDF5, as CLAM and TRIDENT.")] = False,
-    mpp: Annotated[
-        float | None, typer.Option(min=0.01, max=100, help="Micrometres per pixel.")
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="auto, cpu, openvino, cuda, or cuda:1 and so on.")
-    ] = "auto",
-    precision: Annotated[
-        Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
-    ] = "fp32",
-    reader: Annotated[str | None, typer.Option(help="Read with this one.")] = None,
-    force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False,
-    verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False,
+    said: EmbedSaid,
 ) -> None:
     """A vector of features for each tile, as Zarr, and a picture of them; no flag.
 
     Exit status: 0 every slide was embedded; 1 at least one was not; 2 the command or the model is
     wrong.
     """
-    command = import_module("wsi_ai.cli.embed")
-    exact = command.Precision(precision)
-    options = command.RunOptions(mpp, device, force=force, reader=reader, precision=exact)
-    raise typer.Exit(command.embed(slides, model, out, options, hdf5=h5, verbose=verbose))
+    raise typer.Exit(import_module("wsi_ai.cli.embed").embed(slides, model, out, said))
 
 
 @app.command()
@@ -157,9 +96,7 @@ def compare_readers(
     readers: Annotated[
         tuple[str, str], typer.Option(help="Two readers; auto is what the content chooses.")
     ] = ("auto", "openslide"),
-    mpp: Annotated[
-        float | None, typer.Option(min=0.01, max=100, help="Micrometres per pixel.")
-    ] = None,
+    mpp: Mpp = None,
 ) -> None:
     """Read one plan through two readers: do the pixels differ, and does the flag?
 
@@ -181,19 +118,13 @@ def timeline(
 
 
 @app.command()
+@takes(DrawSaid)
 def demo_slide(
     out: Annotated[Path, typer.Argument(metavar="OUT.svs", help="The slide to write.")],
-    size: Annotated[int, typer.Option(help="Width and height, pixels.")] = 8192,
-    seed: Annotated[int, typer.Option(help="Another seed, another slide.")] = 1,
-    tumour: Annotated[bool, typer.Option("--tumour", help="With a tumour.")] = False,
-    pen: Annotated[bool, typer.Option("--pen", help="With a pen stroke.")] = False,
-    blur: Annotated[bool, typer.Option("--blur", help="With an area out of focus.")] = False,
-    mpp: Annotated[float, typer.Option(help="Micrometres per pixel.")] = 0.5,
+    said: DrawSaid,
 ) -> None:
     """Draw a synthetic H&E slide, and the truth about it as GeoJSON beside it."""
-    command = import_module("wsi_ai.cli.demo_slide")
-    marks = {"tumour": tumour, "pen": pen, "blur": blur}
-    raise typer.Exit(command.draw(out, size, seed, mpp, marks))
+    raise typer.Exit(import_module("wsi_ai.cli.demo_slide").draw(out, said))
 
 
 _models = typer.Typer(no_args_is_help=True, help="Look after models.")

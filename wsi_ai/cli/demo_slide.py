@@ -3,18 +3,20 @@
 import sys
 from pathlib import Path
 
+from wsi_ai.cli.options import DrawSaid
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.demo import SampleSpec, write_sample_slide
 
 
-def draw(out: Path, size_px: int, seed: int, mpp: float, marks: dict[str, bool]) -> int:
+def draw(out: Path, said: DrawSaid) -> int:
     """Draw, tell, and return the exit status: 0 done, 2 refused."""
+    marks = {"tumour": said.tumour, "pen": said.pen, "blur": said.blur}
     try:
-        spec = SampleSpec(size_px, seed, mpp, **marks)
+        spec = SampleSpec(said.size, said.seed, said.mpp, **marks)
         out.parent.mkdir(parents=True, exist_ok=True)
         with progress_for(sys.stderr, "rows") as progress:
             progress.started(out)
-            progress.planned(size_px, 0)
+            progress.planned(said.size, 0)
             truth = write_sample_slide(out, spec, progress=lambda done, _: progress.passed(done))
     except ValueError as error:
         print(f"wsi-ai: {error}", file=sys.stderr)
@@ -22,5 +24,5 @@ def draw(out: Path, size_px: int, seed: int, mpp: float, marks: dict[str, bool])
     except OSError as error:
         print(f"wsi-ai: {out} cannot be written: {error.strerror}", file=sys.stderr)
         return 2
-    print(f"{out}: {size_px} x {size_px} px at {mpp:g} µm/px; the truth is in {truth}")
+    print(f"{out}: {said.size} x {said.size} px at {said.mpp:g} µm/px; the truth is in {truth}")
     return 0

@@ -6,13 +6,12 @@ from pathlib import Path
 
 from wsi_ai.app import RunOptions
 from wsi_ai.cards import Precision
+from wsi_ai.cli.options import EmbedSaid
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.cli.saying import OK, SOME, told
 from wsi_ai.embed import embed_slides
 from wsi_ai.embedded import Embedded
 from wsi_ai.flags import STATEMENT
-
-__all__ = ["Precision", "RunOptions", "embed"]
 
 _INTERRUPTED = 130
 
@@ -22,18 +21,22 @@ def embed(
     slides: list[Path],
     models: list[Path],
     out: Path,
-    options: RunOptions,
-    *,
-    hdf5: bool,
-    verbose: bool,
+    said: EmbedSaid,
 ) -> int:
     """Embed, tell, and return the exit status."""
-    level = logging.DEBUG if verbose else logging.ERROR
+    level = logging.DEBUG if said.verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    options = RunOptions(
+        mpp=said.mpp,
+        device=said.device,
+        force=said.force,
+        reader=said.reader,
+        precision=Precision(said.precision),
+    )
     done = total = 0
     try:
         with progress_for(sys.stderr, "tiles", len(slides)) as progress:
-            for outcome in embed_slides(slides, models, out, options, progress, hdf5=hdf5):
+            for outcome in embed_slides(slides, models, out, options, progress, hdf5=said.h5):
                 print(_line(outcome, several=len(models) > 1), flush=True)
                 total, done = total + 1, done + (outcome.tiles is not None)
     except KeyboardInterrupt:

@@ -6,21 +6,10 @@ from typing import Annotated
 
 import typer
 
+from wsi_ai.cli.options import CardSaid, Positive, Threshold, TrustPickle, takes
+
 Asked = Annotated[str, typer.Argument(metavar="NAME[@VERSION]")]
 Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder with model.toml.")]
-TrustPickle = Annotated[
-    bool,
-    typer.Option(
-        "--trust-pickle", help="Load pickled weights, which run whatever code their author put in."
-    ),
-]
-TrustedKeys = Annotated[
-    Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
-]
-Formats = Annotated[
-    list[str] | None,
-    typer.Option("--format", help="Write this too; wsinfer: scores as WSInfer's CSV."),
-]
 Out = Annotated[
     Path | None, typer.Option(help="The model's folder; by default named as the file is.")
 ]
@@ -28,8 +17,6 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="A field of docs/model-card.md."),
 ]
-Positive = Annotated[str | None, typer.Option(help="The class that a slide is expedited for.")]
-Threshold = Annotated[float | None, typer.Option(help="The score from which a tile counts.")]
 
 alone = typer.Typer()
 
@@ -39,18 +26,16 @@ def _do(name: str, *words: object) -> None:
 
 
 @alone.command()
+@takes(CardSaid)
 def init(
     weights: Annotated[
         Path, typer.Argument(metavar="WEIGHTS", help="ONNX, PyTorch or safetensors.")
     ],
     out: Out = None,
-    mpp: Annotated[float | None, typer.Option(help="Micrometres per pixel of its tiles.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of its tiles, pixels.")] = None,
-    classes: Annotated[str | None, typer.Option(help="Names, with commas.")] = None,
-    positive: Positive = None,
-    threshold: Threshold = None,
     fields: Set = None,
     trust_pickle: TrustPickle = False,
+    *,
+    said: CardSaid,
 ) -> None:
     """Draft a model card for a file of weights.
 
@@ -58,14 +43,7 @@ def init(
     A card that says TODO is not run; the same command goes on with it.  For an encoder add
     --set task=embedding.
     """
-    said = {
-        "input.mpp": mpp,
-        "input.size_px": size,
-        "output.classes": classes,
-        "operating_point.class": positive,
-        "operating_point.threshold": threshold,
-    }
-    _do("init", weights, out, said, fields or [], trust_pickle)
+    _do("init", weights, out, said.fields(), fields or [], trust_pickle)
 
 
 @alone.command()

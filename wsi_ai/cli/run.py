@@ -11,13 +11,12 @@ from pathlib import Path
 from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
 from wsi_ai.cards import Precision
 from wsi_ai.cli.delivery import service
+from wsi_ai.cli.options import RunSaid
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
 from wsi_ai.runs import by_device, together
-
-__all__ = ["Precision", "RunOptions", "run"]
 
 _OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
@@ -37,18 +36,17 @@ def run(
     slides: Sequence[Path],
     models: Sequence[Path],
     out: Path,
-    options: RunOptions,
-    sending: Sending,
-    verbose: bool,
+    said: RunSaid,
 ) -> int:
     """Run, tell, and return the exit status."""
-    level = logging.DEBUG if verbose else logging.ERROR
+    level = logging.DEBUG if said.verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     counts, outcomes = dict.fromkeys(Level, 0), list[Outcome]()
     try:
         found = find_slides(slides, out)
         _tell_found(found, slides)
-        options = replace(options, mpp_of=found.mpp)
+        options = replace(_options(said), mpp_of=found.mpp)
+        sending = Sending(said.send or [], said.outbox or str(out / "outbox.db"))
         with (
             _posting(sending, out) as post,
             progress_for(sys.stderr, "tiles", len(found.slides)) as progress,
@@ -67,6 +65,21 @@ def run(
     if told := _limit(outcomes):
         print(told)
     return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
+
+
+def _options(said: RunSaid) -> RunOptions:
+    return RunOptions(
+        mpp=said.mpp,
+        device=said.device,
+        policy=said.policy,
+        force=said.force,
+        reader=said.reader,
+        precision=Precision(said.precision),
+        cases=said.cases,
+        trust_pickle=said.trust_pickle,
+        trusted_keys=said.trusted_keys,
+        formats=tuple(said.formats or ()),
+    )
 
 
 @contextmanager

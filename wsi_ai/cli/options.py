@@ -1,0 +1,150 @@
+"""Options as the fields of a class: a command with many takes them as one value."""
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import typer
+
+Command = Callable[..., None]
+Mpp = Annotated[
+    float | None,
+    typer.Option(min=0.01, max=100, help="Micrometres per pixel, in place of what the slides say."),
+]
+TrustPickle = Annotated[
+    bool,
+    typer.Option(
+        "--trust-pickle", help="Load pickled weights, which run whatever code their author put in."
+    ),
+]
+Positive = Annotated[str | None, typer.Option(help="The class that a slide is expedited for.")]
+Threshold = Annotated[float | None, typer.Option(help="The score from which a tile counts.")]
+
+
+def takes(options: type[Any]) -> Callable[[Command], Command]:
+    """For a command whose parameter ``said`` is of the dataclass ``options``: on its command line
+    stands an option for each field."""
+
+    def take(command: Command) -> Command:
+        own = [
+            parameter
+            for name, parameter in inspect.signature(command).parameters.items()
+            if name != "said"
+        ]
+        hints = get_type_hints(options, include_extras=True)
+        named = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=field.default,
+                annotation=hints[field.name],
+            )
+            for field in dataclasses.fields(options)
+        ]
+
+        @wraps(command)
+        def call(**given: Any) -> None:
+            values = {parameter.name: given.pop(parameter.name) for parameter in named}
+            command(**given, said=options(**values))
+
+        call.__signature__ = inspect.Signature([*own, *named])  # type: ignore[attr-defined]
+        return call
+
+    return take
+
+
+@dataclass(frozen=True, slots=True)
+class RunSaid:
+    """Of ``wsi-ai run``."""
+
+    mpp: Mpp = None
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, openvino; cuda is every one there is, cuda:1 or cuda:0,cuda:2 some."
+        ),
+    ] = "auto"
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16", "int8"],
+        typer.Option(help="Where the device has it; int8: after wsi-ai models optimize."),
+    ] = "fp32"
+    policy: Annotated[
+        Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
+    ] = None
+    reader: Annotated[
+        str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")
+    ] = None
+    force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
+    cases: Annotated[
+        Path | None, typer.Option(help="Whose slides they are: .csv, .json or .toml.")
+    ] = None
+    send: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOML|URL|TRUST=URL", help="Where flags go; several at once."),
+    ] = None
+    outbox: Annotated[
+        str | None, typer.Option(metavar="DB", help="Where flags wait; by default OUT/outbox.db.")
+    ] = None
+    trusted_keys: Annotated[
+        Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
+    ] = None
+    trust_pickle: TrustPickle = False
+    formats: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="Write this too; wsinfer: scores as WSInfer's CSV."),
+    ] = None
+    verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedSaid:
+    """Of ``wsi-ai embed``."""
+
+    h5: Annotated[bool, typer.Option("--h5", help="Also as HDF5, as CLAM and TRIDENT.")] = False
+    mpp: Mpp = None
+    device: Annotated[str, typer.Option(help="auto, cpu, openvino, cuda, or cuda:1 and so on.")] = (
+        "auto"
+    )
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
+    ] = "fp32"
+    reader: Annotated[str | None, typer.Option(help="Read with this one.")] = None
+    force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
+    verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
+
+
+@dataclass(frozen=True, slots=True)
+class DrawSaid:
+    """Of ``wsi-ai demo-slide``."""
+
+    size: Annotated[int, typer.Option(help="Width and height, pixels.")] = 8192
+    seed: Annotated[int, typer.Option(help="Another seed, another slide.")] = 1
+    tumour: Annotated[bool, typer.Option("--tumour", help="With a tumour.")] = False
+    pen: Annotated[bool, typer.Option("--pen", help="With a pen stroke.")] = False
+    blur: Annotated[bool, typer.Option("--blur", help="With an area out of focus.")] = False
+    mpp: Annotated[float, typer.Option(help="Micrometres per pixel.")] = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CardSaid:
+    """Of ``wsi-ai models init``: what goes into the card."""
+
+    mpp: Annotated[float | None, typer.Option(help="Micrometres per pixel of its tiles.")] = None
+    size: Annotated[int | None, typer.Option(help="Side of its tiles, pixels.")] = None
+    classes: Annotated[str | None, typer.Option(help="Names, with commas.")] = None
+    positive: Positive = None
+    threshold: Threshold = None
+
+    def fields(self) -> dict[str, Any]:
+        """Of the card, by dotted name; ``None`` where nothing was said."""
+        return {
+            "input.mpp": self.mpp,
+            "input.size_px": self.size,
+            "output.classes": self.classes,
+            "operating_point.class": self.positive,
+            "operating_point.threshold": self.threshold,
+        }
