@@ -65,6 +65,49 @@ def test_a_run_says_which_reader_read_and_the_flag_is_the_same(
     assert len(levels) == 1
 
 
+PLUG_IN = """
+import numpy as np
+from wsi_ai.errors import TileUnreadable
+from wsi_ai.readers.openslide import OpenSlideSlide, open_slide as through
+
+class Wrong(OpenSlideSlide):
+    def read(self, level, x, y, width, height):
+        if width < 1000 and 900 < x < 1500 and 900 < y < 1500:
+            raise TileUnreadable("left out on purpose")
+        return np.full((height, width, 3), (200, 0, 0), np.uint8)
+
+def open_slide(path, spacing=None):
+    slide = through(path, spacing)
+    slide.__class__ = Wrong
+    return slide
+"""
+
+
+def test_a_reader_that_is_wrong_is_found_out(
+    cmu: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A plug-in that sees red everywhere, and nothing in the middle."""
+    about = tmp_path / "wrong_reader-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong-reader\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[wsi_ai.readers]\nwrong = wrong_reader:open_slide\n")
+    (tmp_path / "wrong_reader.py").write_text(PLUG_IN)
+    monkeypatch.syspath_prepend(tmp_path)
+    right = compare_readers(cmu, model)
+    found = compare_readers(cmu, model, (None, "wrong"))
+    assert found.unmatched > 0
+    assert found.tiles + found.unmatched == right.tiles
+    assert found.max_difference > 100
+    assert found.psnr_db < 20
+    assert not found.same_flag
+    assert found.flags[0].level == right.flags[0].level
+
+
+def test_what_cannot_be_judged_is_not_compared(shared_data: Path, model: Path) -> None:
+    with pytest.raises(SlideError, match="mpp"):
+        compare_readers(shared_data / "damaged" / "bad_no_mpp.svs", model)
+
+
 def test_one_reader_is_not_compared_with_itself(cmu: Path, model: Path) -> None:
     with pytest.raises(SlideError, match="both readers"):
         compare_readers(cmu, model, (None, "tiff"))

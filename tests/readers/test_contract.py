@@ -31,9 +31,9 @@ class TestOpenSlide(SlideContract):
 
 
 class TestTiffSlide(SlideContract):
-    @pytest.fixture
-    def slide(self, cmu: Path) -> Iterator[Slide]:
-        with tiffslide.open_slide(cmu) as slide:
+    @pytest.fixture(params=["cmu-1-small-region.svs", "cmu1_generic_pyramid.tif"])
+    def slide(self, shared_data: Path, request: pytest.FixtureRequest) -> Iterator[Slide]:
+        with tiffslide.open_slide(shared_data / "slides" / request.param) as slide:
             yield slide
 
 

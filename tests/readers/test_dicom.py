@@ -149,7 +149,12 @@ def test_a_folder_is_a_pyramid_and_labels_are_left_aside(tmp_path: Path, wsi2dcm
         with open_slide(path) as slide:
             assert slide.info.size == Size(957, 715)
             assert [round(d) for d in slide.info.downsamples] == [1, 2]
-    assert open_slide(folder).info.fingerprint == open_slide(folder / "2.dcm").info.fingerprint
+    before = open_slide(folder).info.fingerprint
+    assert before == open_slide(folder / "2.dcm").info.fingerprint
+    coarse = pydicom.dcmread(folder / "0.dcm")
+    coarse.PixelData = cut(raw, 5)[-len(coarse.PixelData) :]
+    coarse.save_as(folder / "0.dcm")
+    assert open_slide(folder).info.fingerprint != before
 
 
 def test_what_lies_beside_of_another_series_is_another_slide(tmp_path: Path, wsi2dcm: Path) -> None:

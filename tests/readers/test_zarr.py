@@ -88,3 +88,21 @@ def test_slides_whose_names_begin_alike_have_names_of_their_own(tmp_path: Path) 
     names = "S24.1-A1.ome.zarr", "S24.2-A1.ome.zarr", "S24.3.zarr"
     found = [open_slide(write(tmp_path / name, 5)).info.slide_id for name in names]
     assert found == ["S24.1-A1", "S24.2-A1", "S24.3"]
+
+
+def test_without_a_unit_of_length_the_scale_is_not_known(tmp_path: Path) -> None:
+    folder = write(tmp_path / "slide.zarr", 4)
+    group = zarr.open_group(folder, mode="r+")
+    about = group.attrs.asdict()["multiscales"]
+    del about[0]["axes"][2]["unit"]
+    group.attrs["multiscales"] = about
+    with open_slide(folder) as slide:
+        assert slide.info.spacing is None
+
+
+def test_several_planes_are_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "slide.zarr", 5, "tczyx")
+    group = zarr.open_group(folder, mode="r+")
+    group.create_array("0", data=np.zeros((1, 3, 2, 480, 640), np.uint8), overwrite=True)
+    with pytest.raises(SlideError, match="axes"):
+        open_slide(folder)
