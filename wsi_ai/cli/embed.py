@@ -7,7 +7,7 @@ from pathlib import Path
 from wsi_ai.app import RunOptions
 from wsi_ai.cards import Precision
 from wsi_ai.cli.progress import progress_for
-from wsi_ai.cli.saying import OK, SOME, told
+from wsi_ai.cli.saying import OK, SOME, say, told
 from wsi_ai.embed import embed_slides
 from wsi_ai.embedded import Embedded
 from wsi_ai.flags import STATEMENT
@@ -28,12 +28,12 @@ def embed(
     try:
         with progress_for(sys.stderr, "tiles", len(slides)) as progress:
             for outcome in embed_slides(slides, model, out, options, progress, hdf5=hdf5):
-                print(_line(outcome), flush=True)
+                say(_line(outcome), sys.stdout)
                 total, done = total + 1, done + (outcome.tiles is not None)
     except KeyboardInterrupt:
-        print("wsi-ai: stopped; the same command goes on from here", file=sys.stderr)
+        say("wsi-ai: stopped; the same command goes on from here", sys.stderr)
         return _INTERRUPTED
-    print(f"{done} of {total} slides embedded. An embedding run has no flag. {STATEMENT}")
+    say(f"{done} of {total} slides embedded. An embedding run has no flag. {STATEMENT}", sys.stdout)
     return OK if done == total else SOME
 
 
