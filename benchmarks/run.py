@@ -39,9 +39,12 @@ def rows(asked: argparse.Namespace, scratch: Path) -> Iterator[Row]:
         yield from run_many.many_rows(slides, large, models, scratch, asked.device)
     if asked.only != "many":
         slide = asked.slide or run_many.sample(asked.cache, asked.one, 9)
+        calibration = run_many.sample(asked.cache, asked.small, 1)
+        in_int8 = run_peers.quantised(network.onnx, calibration, scratch / "int8")
         work = scratch / "peers"
         work.mkdir()
-        yield from run_peers.peer_rows(slide, network, asked.peers, work, asked.rounds)
+        job = run_peers.make_job(slide, network, in_int8, work)
+        yield from run_peers.peer_rows(job, asked.peers, work, asked.rounds)
 
 
 def main() -> None:

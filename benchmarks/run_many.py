@@ -70,9 +70,12 @@ def timed(words: Sequence[str], **more: Any) -> Done:
     return Done(float(wall), int(peak) / 1024)
 
 
-def run_slides(slides: Sequence[Path], model: Path, out: Path, device: str) -> Done:
+def run_slides(
+    slides: Sequence[Path], model: Path, out: Path, device: str, precision: str = "fp32"
+) -> Done:
     words = ["run", *map(str, slides), "--model", str(model), "--out", str(out)]
-    return timed([sys.executable, "-m", "wsi_ai", *words, "--device", device])
+    words += ["--device", device, "--precision", precision]
+    return timed([sys.executable, "-m", "wsi_ai", *words])
 
 
 def start_up(model: Path, device: str) -> float:

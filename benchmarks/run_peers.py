@@ -19,7 +19,14 @@ from PIL import Image
 from run_many import Done, Row
 
 HERE = Path(__file__).resolve().parent
-TARGETS = {"wsinfer": 1.9, "wsinfer --speedup": 1.35, "tiatoolbox": 2.2}
+OURS, OURS_INT8 = "ours", "ours in int8"
+TARGETS = {
+    ("wsinfer", OURS): 1.9,
+    ("wsinfer --speedup", OURS): 1.35,
+    ("tiatoolbox", OURS): 2.2,
+    ("wsinfer", OURS_INT8): 3.3,
+}
+"""Of the first's time over the second's."""
 _MASK_PX = 4
 """Of the mask, along a tile."""
 
@@ -31,12 +38,14 @@ class Job:
     slide: Path
     model: Path
     """Ours."""
+    in_int8: Path | None
+    """Ours, too; ``None`` where there are no such weights."""
     said: Mapping[str, Any]
     """Theirs: see ``peer_runs``."""
     tiles: int
 
 
-def make_job(slide: Path, network: networks.Network, scratch: Path) -> Job:
+def make_job(slide: Path, network: networks.Network, in_int8: Path | None, scratch: Path) -> Job:
     """Our plan as WSInfer's corners and as TIAToolbox's mask; the weights as TorchScript and as a
     state dict.  The slide lies alone in its folder, as WSInfer wants it."""
     from wsi_ai.manifest import load_card
@@ -66,7 +75,7 @@ def make_job(slide: Path, network: networks.Network, scratch: Path) -> Job:
         "std": networks.STD,
         "backend": "tiffslide",
     }
-    return Job(alone, network.onnx, said, len(plan))
+    return Job(alone, network.onnx, in_int8, said, len(plan))
 
 
 def _same_disk(a: Path, b: Path) -> bool:
@@ -87,8 +96,24 @@ Program = Callable[[], tuple[Done, int]]
 """Runs once in a new folder, and gives how many tiles it scored."""
 
 
+def quantised(model: Path, slide: Path, folder: Path) -> Path | None:
+    """A copy of the model with int8 weights, calibrated on the slide; ``None`` where they were
+    refused."""
+    shutil.copytree(model, folder)
+    for words in (
+        ["golden", str(folder), str(slide)],
+        ["optimize", str(folder), "--precision", "int8", "--calibrate", str(slide)],
+    ):
+        done = subprocess.run([sys.executable, "-m", "wsi_ai", "models", *words], stdout=sys.stderr)
+        if done.returncode:
+            return None
+    return folder
+
+
 def programs(job: Job, peers: Path, scratch: Path) -> dict[str, Program]:
-    found: dict[str, Program] = {"ours": lambda: _ours(job, scratch)}
+    found: dict[str, Program] = {OURS: lambda: _ours(job, job.model, scratch, "fp32")}
+    if (model := job.in_int8) is not None:
+        found[OURS_INT8] = lambda: _ours(job, model, scratch, "int8")
     wsinfer, tiatoolbox = (peers / name / "bin" / "python" for name in ("wsinfer", "tiatoolbox"))
     if wsinfer.exists():
         found["wsinfer"] = lambda: _wsinfer(job, wsinfer, scratch, "plain")
@@ -98,9 +123,9 @@ def programs(job: Job, peers: Path, scratch: Path) -> dict[str, Program]:
     return found
 
 
-def _ours(job: Job, scratch: Path) -> tuple[Done, int]:
+def _ours(job: Job, model: Path, scratch: Path, precision: str) -> tuple[Done, int]:
     out = _new(scratch / "ours")
-    done = run_many.run_slides([job.slide], job.model, out, "auto")
+    done = run_many.run_slides([job.slide], model, out, "auto", precision)
     (path,) = out.glob("*/*/run.json")
     return done, json.loads(path.read_text())["tiles"]["inferred"]
 
@@ -150,11 +175,8 @@ def _told(job: Job, out: Path) -> str:
     return str(path)
 
 
-def peer_rows(
-    slide: Path, network: networks.Network, peers: Path, scratch: Path, rounds: int
-) -> Iterator[Row]:
+def peer_rows(job: Job, peers: Path, scratch: Path, rounds: int) -> Iterator[Row]:
     """Each a median over rounds of the ratio within the round."""
-    job = make_job(slide, network, scratch)
     found = programs(job, peers, scratch)
     warm_up(found)
     walls: dict[str, list[float]] = {name: [] for name in found}
@@ -167,14 +189,17 @@ def peer_rows(
             walls[name].append(done.wall_s)
             peaks[name] = max(done.peak_mib, peaks.get(name, 0.0))
             print(f"{name}: {done.wall_s:.1f} s, {done.peak_mib:.0f} MiB", file=sys.stderr)
-    for name, target in TARGETS.items():
-        label = f"end to end: {name} / ours"
-        if name not in walls:
+    for (theirs, ours), target in TARGETS.items():
+        label = f"end to end: {theirs} / {ours}"
+        if theirs not in walls:
             yield Row(label, None, target, "higher", "not installed: benchmarks/install_peers.sh")
             continue
-        ratios = [theirs / ours for theirs, ours in zip(walls[name], walls["ours"], strict=True)]
+        if ours not in walls:
+            yield Row(label, None, target, "higher", "its weights were refused")
+            continue
+        ratios = [them / us for them, us in zip(walls[theirs], walls[ours], strict=True)]
         told = (
-            f"{statistics.median(walls[name]):.1f} and {statistics.median(walls['ours']):.1f} s,"
-            f" {peaks[name]:.0f} and {peaks['ours']:.0f} MiB, {job.tiles} tiles"
+            f"{statistics.median(walls[theirs]):.1f} and {statistics.median(walls[ours]):.1f} s,"
+            f" {peaks[theirs]:.0f} and {peaks[ours]:.0f} MiB, {job.tiles} tiles"
         )
         yield Row(label, statistics.median(ratios), target, "higher", told)

@@ -1,8 +1,11 @@
 """Many slides in one command: back to back, each with its own end."""
 
 import json
+import os
 import shutil
 import struct
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -175,3 +178,34 @@ def test_a_list_with_a_missing_file_runs_the_others_and_a_typing_error_runs_noth
     assert wrong.exit_code == 2
     assert "there is no such file or folder" in wrong.stderr
     assert wrong.stdout == ""
+
+
+def test_a_slide_given_twice_under_one_name_waits_for_itself(
+    model: Path, policy: Path, tmp_path: Path
+) -> None:
+    slides = [tmp_path / name / "s.tif" for name in ("a", "b")]
+    for slide in slides:
+        slide.parent.mkdir()
+        write_slide(slide, side=512, seed=1)
+    words = "--model", model, "--out", tmp_path / "out", "--policy", policy
+    result = wsi_ai("run", *slides, *words)
+    assert result.exit_code == 0
+    assert "2 slides: 2 expedite" in result.stdout
+    assert "done before, nothing to do" in result.stdout
+
+
+def test_a_reader_of_its_progress_that_goes_away_changes_no_result(
+    model: Path, policy: Path, tmp_path: Path
+) -> None:
+    slide = write_slide(tmp_path / "s.tif", side=512, seed=1)
+    words = ["run", slide, "--model", model, "--out", tmp_path / "out", "--policy", policy]
+    near, far = os.pipe()
+    os.close(near)
+    done = subprocess.run(
+        [sys.executable, "-m", "wsi_ai", *words], stdout=far, stderr=far, timeout=60
+    )
+    os.close(far)
+    assert done.returncode == 0
+    (run,) = records(tmp_path / "out")
+    assert run["complete"]
+    assert [slide["level"] for slide in run["slides"]] == ["expedite"]

@@ -20,7 +20,7 @@ from wsi_ai.contracts import Post, Slide, Watcher
 from wsi_ai.engine import Engine
 from wsi_ai.errors import Busy, DeviceError, OutputError, SlideError, Stopped, Unsent
 from wsi_ai.exports.flag import Provenance, flag_json
-from wsi_ai.exports.folder import claimed, hidden
+from wsi_ai.exports.folder import Places, hidden
 from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
@@ -63,6 +63,7 @@ class SlideWork:
     formats: tuple[str, ...] = ()
     elsewhere: Elsewhere = nowhere_else
     epoch: float = field(default_factory=time.perf_counter)
+    places: Places = field(default_factory=Places)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def begin(self, slide: Path) -> SlideJob:
@@ -142,7 +143,7 @@ class SlideWork:
         job.turn, pipeline = self.engine.current()
         job.asked = self._asked(slide.info, job.identity, pipeline)
         job.clock.lap("opening")
-        job.held.enter_context(claimed(job.folder))
+        job.held.enter_context(self.places.claimed(job.folder))
         if not self.force and (flag := finished(job.folder, record.digest(job.asked))):
             job.end(self._known(job, flag))
             return

@@ -10,7 +10,7 @@ import pytest
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.cards import RuntimeRequest
 from wsi_ai.errors import DeviceError, NoDevice
-from wsi_ai.gpu.driver import check_driver, open_driver
+from wsi_ai.gpu.driver import check_driver, count_devices, open_driver
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import devices, open_runtime
 
@@ -53,6 +53,21 @@ def test_a_driver_that_does_not_start_is_an_error_and_not_a_missing_device() -> 
     with pytest.raises(DeviceError, match=r"error 803") as told:
         open_driver(loads(FakeDriver(code=803)))
     assert not isinstance(told.value, NoDevice)
+
+
+@pytest.mark.parametrize(
+    ("load", "count"),
+    [
+        (missing, 0),
+        (loads(FakeDriver(code=100)), 0),
+        (loads(FakeDriver(code=803, devices=2)), 0),
+        (loads(FakeDriver(devices=2)), 2),
+    ],
+)
+def test_devices_are_counted_where_the_driver_starts(
+    load: Callable[[str], FakeDriver], count: int
+) -> None:
+    assert count_devices(load) == count
 
 
 def test_a_driver_of_the_same_major_version_will_do() -> None:

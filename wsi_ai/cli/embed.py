@@ -8,7 +8,7 @@ from wsi_ai.app import RunOptions
 from wsi_ai.cards import Precision
 from wsi_ai.cli.options import EmbedSaid
 from wsi_ai.cli.progress import progress_for
-from wsi_ai.cli.saying import OK, SOME, told
+from wsi_ai.cli.saying import OK, SOME, say, told
 from wsi_ai.embed import embed_slides
 from wsi_ai.embedded import Embedded
 from wsi_ai.flags import STATEMENT
@@ -37,13 +37,13 @@ def embed(
     try:
         with progress_for(sys.stderr, "tiles", len(slides)) as progress:
             for outcome in embed_slides(slides, models, out, options, progress, hdf5=said.h5):
-                print(_line(outcome, several=len(models) > 1), flush=True)
+                say(_line(outcome, several=len(models) > 1), sys.stdout)
                 total, done = total + 1, done + (outcome.tiles is not None)
     except KeyboardInterrupt:
-        print("wsi-ai: stopped; the same command goes on from here", file=sys.stderr)
+        say("wsi-ai: stopped; the same command goes on from here", sys.stderr)
         return _INTERRUPTED
     what = "slides" if len(models) == 1 else "slides and models"
-    print(f"{done} of {total} {what} embedded. An embedding run has no flag. {STATEMENT}")
+    say(f"{done} of {total} {what} embedded. An embedding run has no flag. {STATEMENT}", sys.stdout)
     return OK if done == total else SOME
 
 

@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from wsi_ai.cli.saying import say
 from wsi_ai.contracts import Watcher
 
 _EVERY_S = 10.0
@@ -113,4 +114,4 @@ class Lines:
         return Lines(self._stream, self._unit, self._of, self._numbers)
 
     def _say(self, text: str) -> None:
-        print(f"slide {self._number}/{self._of}: {text}", file=self._stream, flush=True)
+        say(f"slide {self._number}/{self._of}: {text}", self._stream)

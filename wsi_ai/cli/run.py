@@ -13,6 +13,7 @@ from wsi_ai.cards import Precision
 from wsi_ai.cli.delivery import service
 from wsi_ai.cli.options import RunSaid
 from wsi_ai.cli.progress import progress_for
+from wsi_ai.cli.saying import say
 from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
@@ -52,18 +53,18 @@ def run(
             progress_for(sys.stderr, "tiles", len(found.slides)) as progress,
         ):
             for outcome in run_slides(found.slides, models, out, options, progress, post):
-                print(_told(outcome, several=len(models) > 1), flush=True)
+                say(_told(outcome, several=len(models) > 1), sys.stdout)
                 counts[outcome.level] += 1
                 outcomes.append(outcome)
     except WsiAiError as error:
-        print(f"wsi-ai: {error}", file=sys.stderr)
+        say(f"wsi-ai: {error}", sys.stderr)
         return _USAGE
     except KeyboardInterrupt:
-        print("wsi-ai: stopped; the same command goes on from here", file=sys.stderr)
+        say("wsi-ai: stopped; the same command goes on from here", sys.stderr)
         return _INTERRUPTED
-    print(_summary(counts, len(models)))
+    say(_summary(counts, len(models)), sys.stdout)
     if told := _limit(outcomes):
-        print(told)
+        say(told, sys.stdout)
     return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
 
 
@@ -95,18 +96,18 @@ def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
         yield posting
         left, unsendable = posting.drain(_DRAIN_S), posting.unsendable(started)
     if left:
-        print(f"wsi-ai: {left} deliveries wait; wsi-ai relay makes them", file=sys.stderr)
+        say(f"wsi-ai: {left} deliveries wait; wsi-ai relay makes them", sys.stderr)
     if unsendable:
         told = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
-        print(f"wsi-ai: {unsendable} flags were not sent: {told}", file=sys.stderr)
+        say(f"wsi-ai: {unsendable} flags were not sent: {told}", sys.stderr)
 
 
 def _tell_found(found: Inputs, named: Sequence[Path]) -> None:
     if found.passed_over:
         count, kinds = len(found.passed_over), found.passed_over_by_kind()
-        print(f"wsi-ai: passed over {count} that are no slides: {kinds}", file=sys.stderr)
+        say(f"wsi-ai: passed over {count} that are no slides: {kinds}", sys.stderr)
     if len(found.slides) != len(named):
-        print(f"wsi-ai: {len(found.slides)} slides to run", file=sys.stderr)
+        say(f"wsi-ai: {len(found.slides)} slides to run", sys.stderr)
 
 
 def _limit(outcomes: Sequence[Outcome]) -> str:

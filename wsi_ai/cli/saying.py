@@ -1,14 +1,26 @@
-"""How commands end: a message and an exit status."""
+"""What commands say, and how they end: a message and an exit status."""
 
+import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import ParamSpec, TextIO
 
 from wsi_ai.errors import WsiAiError
 
 OK, SOME, USAGE = 0, 1, 2
 P = ParamSpec("P")
+
+
+def say(text: str, stream: TextIO) -> None:
+    """A line, at once.  That nobody reads it any more, as after ``| head -1``, changes no result:
+    from then on the stream goes nowhere."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def told(command: Callable[P, int]) -> Callable[P, int]:
@@ -19,7 +31,7 @@ def told(command: Callable[P, int]) -> Callable[P, int]:
         try:
             return command(*args, **kwargs)
         except WsiAiError as error:
-            print(f"wsi-ai: {error}", file=sys.stderr)
+            say(f"wsi-ai: {error}", sys.stderr)
             return USAGE
 
     return run

@@ -4,6 +4,7 @@ import ctypes
 import fcntl
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,29 @@ def claimed(target: Path) -> Iterator[None]:
     finally:
         lock.unlink()
         os.close(handle)
+
+
+class Places:
+    """The places that one run works on: a slide that comes to the same one as another, because it
+    has the same name and the same content, waits until that one is done."""
+
+    def __init__(self) -> None:
+        self._taken: set[Path] = set()
+        self._change = threading.Condition()
+
+    @contextmanager
+    def claimed(self, target: Path) -> Iterator[None]:
+        """``claimed``, in turn."""
+        with self._change:
+            self._change.wait_for(lambda: target not in self._taken)
+            self._taken.add(target)
+        try:
+            with claimed(target):
+                yield
+        finally:
+            with self._change:
+                self._taken.remove(target)
+                self._change.notify_all()
 
 
 @contextmanager
