@@ -181,11 +181,29 @@ def test_a_network_for_so_many_tiles_at_once_scores_any_number(tmp_path: Path, b
         assert np.allclose(np.concatenate(found), wanted, atol=1e-6)
 
 
+def test_weights_of_a_hub_s_usual_name_are_called_as_their_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "deep-one").mkdir()
+    weights = written(tmp_path / "deep-one" / "model.onnx", red_network())
+    monkeypatch.chdir(tmp_path / "deep-one")
+    assert init("model.onnx", *SAID).exit_code == 0
+    assert load_card(tmp_path / "deep-one" / "deep-one").ref.name == "deep-one"
+    monkeypatch.chdir(tmp_path)
+    assert init(weights, *SAID).exit_code == 0  # beside the weights, which are not copied
+    assert load_card(tmp_path / "deep-one").weights == Path("deep-one/model.onnx").absolute()
+
+
 def test_an_unfinished_draft_is_gone_on_with(tmp_path: Path) -> None:
     weights = written(tmp_path / "a.onnx", red_network())
     assert init(weights, "--out", tmp_path / "m", *SAID[2:], "--set", "version=2").exit_code == 0
     other = written(tmp_path / "b.onnx", red_network())
     assert "has a model.toml of other weights" in init(other, "--out", tmp_path / "m").stderr
+    written_down = (tmp_path / "m" / "model.toml").read_text()
+    for broken in (written_down.replace("[output]", "[other]"), "output = 3\nname = 'TODO'", "="):
+        (tmp_path / "m" / "model.toml").write_text(broken)
+        assert init(weights, "--out", tmp_path / "m").exit_code == 2
+    (tmp_path / "m" / "model.toml").write_text(written_down)
     done = init(weights, "--out", tmp_path / "m", "--mpp", 0.25)
     assert "complete; now: wsi-ai run" in done.stdout
     card = load_card(tmp_path / "m")

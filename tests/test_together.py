@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 
 from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai.app import run_slides
-from wsi_ai.cards import RuntimeRequest, TileSpec
+from wsi_ai.assembly import Assembly, RunOptions
+from wsi_ai.cards import ModelCard, ModelRef, RuntimeRequest, TileSpec
 from wsi_ai.contracts import EncodedLevel, Runtime, Slide
 from wsi_ai.engine import Engine
 from wsi_ai.errors import DeviceError, ModelError, TileUnreadable
@@ -246,3 +248,20 @@ def test_nothing_is_kept_for_a_model_that_has_left() -> None:
     leaves.close()
     assert positions(stays) == list(range(8, 48))
     assert len(leaves.waiting) == 0
+
+
+def test_each_model_gets_batches_of_its_own_size(models: list[Path], tmp_path: Path) -> None:
+    """A runtime fills up smaller ones, which would cost as much as full ones."""
+    sizes = iter([8, 4, 8])
+
+    def opened(card: ModelCard, request: RuntimeRequest) -> Runtime:
+        return open_runtime(card, replace(request, batch_size=next(sizes)))
+
+    cards = [replace(load_card(models[0]), ref=ModelRef(name, "1", "0" * 64)) for name in "abc"]
+    options = RunOptions(device="cpu")
+    assembly = Assembly(Policy(), load_cases(None), tmp_path, options, cards, opened)
+    work, refused = assembly.work(Silent(), NoPost())
+    sources = [one.engine.current()[1].source for one in work.works]
+    assert [source.batch_size for source in sources] == [8, 4, 8]
+    assert sources[0] is sources[2]
+    assert not refused

@@ -62,14 +62,20 @@ def agreed(claims: Iterable[Claim]) -> Identity | None:
 
     Raises IdentityInDoubt where two contradict each other.  It names the field, never its values.
     """
+    known = _together(claims)
+    if any(name not in known for name in _NEEDED):
+        return None
+    return Identity(**known)
+
+
+def _together(claims: Iterable[Claim]) -> dict[str, str]:
+    """Raises IdentityInDoubt."""
     known: dict[str, str] = {}
     for claim in claims:
         for name, value in claim.items():
             if known.setdefault(name, value) != value:
                 raise IdentityInDoubt(f"identity in doubt: the sources do not agree on {name}")
-    if any(name not in known for name in _NEEDED):
-        return None
-    return Identity(**known)
+    return known
 
 
 def dicom_claim(header: Mapping[str, Any]) -> Claim:
@@ -81,17 +87,17 @@ def dicom_claim(header: Mapping[str, Any]) -> Claim:
     return _known({name: None if value is None else str(value) for name, value in named.items()})
 
 
-def scope_complaint(identity: Identity | None, card: ModelCard) -> str | None:
-    """Why this model cannot judge a slide of which this is known, or ``None``.  What is not known
-    is taken to be what was asked for.  Names what the model needs, never what the case is."""
-    if identity is None:
-        return None
-    scope = card.scope
-    for told, allowed, complaint in (
-        (identity.stain, scope.stains, "the slide is not stained as the model needs it"),
-        (identity.organ, scope.organs, "the slide is not of an organ that the model is made for"),
-        (identity.specimen, scope.specimens, "the specimen is not of a kind the model is made for"),
+def scope_complaint(claims: Iterable[Claim], card: ModelCard) -> str | None:
+    """Why this model cannot judge a slide of which this is said, or ``None``.  What is not known
+    is taken to be what was asked for; whose slide it is need not be known.  Names what the model
+    needs, never what the case is.  Raises IdentityInDoubt."""
+    scope, known = card.scope, _together(claims)
+    for name, allowed, complaint in (
+        ("stain", scope.stains, "the slide is not stained as the model needs it"),
+        ("organ", scope.organs, "the slide is not of an organ that the model is made for"),
+        ("specimen", scope.specimens, "the specimen is not of a kind the model is made for"),
     ):
+        told = known.get(name)
         if told and allowed and _plain(told) not in map(_plain, allowed):
             return f"{complaint} ({', '.join(allowed)})"
     return None

@@ -177,7 +177,7 @@ class SlideWork:
         job.identity = None
         claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
         job.identity = agreed(claims)
-        if stopped := scope_complaint(job.identity, self.engine.card):
+        if stopped := scope_complaint(claims, self.engine.card):
             raise SlideError(stopped)
 
     def _read_ahead(self, job: SlideJob) -> None:

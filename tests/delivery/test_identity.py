@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.examples import CARD, example_flag
+from tests.models_for_tests import red_network, write_model
+from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.cards import Scope
 from wsi_ai.errors import IdentityInDoubt, PolicyError
-from wsi_ai.flags import Identity
+from wsi_ai.flags import Identity, Level
 from wsi_ai.identity import (
     Cases,
     agreed,
@@ -135,7 +137,7 @@ def test_a_model_judges_only_the_stain_that_it_was_made_for(
     *, stain: str | None, needs: str | None, fits: bool
 ) -> None:
     card = dataclasses.replace(CARD, scope=Scope(stains=(needs,) if needs else ()))
-    assert (scope_complaint(Identity(**FULL, stain=stain), card) is None) == fits
+    assert (scope_complaint([FULL, {"stain": stain} if stain else {}], card) is None) == fits
 
 
 @pytest.mark.parametrize(
@@ -151,8 +153,24 @@ def test_a_model_judges_only_organs_and_specimens_that_it_was_made_for(
     told: dict[str, str], complaint: str | None
 ) -> None:
     scope = Scope(organs=("colon", "rectum"), specimens=("biopsy",))
-    found = scope_complaint(Identity(**FULL, **told), dataclasses.replace(CARD, scope=scope))
+    found = scope_complaint([told], dataclasses.replace(CARD, scope=scope))
     assert (found is None) == (complaint is None)
     assert found is None or complaint in found
     assert "skin" not in (found or "")
     assert "resection" not in (found or "")
+
+
+def test_a_slide_out_of_scope_is_not_assessed_though_nobody_says_whose_it_is(
+    cmu: Path, tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "m", red_network())
+    with (model / "model.toml").open("a") as card:
+        card.write('[scope]\nstain = "H&E"\n')
+    table = tmp_path / "cases.csv"
+    table.write_text(f"file,stain\n{cmu.name},IHC\n")
+    (outcome,) = run_slides([cmu], model, tmp_path / "out", RunOptions(cases=table))
+    assert outcome.level is Level.NOT_ASSESSED
+    assert outcome.reason == "the slide is not stained as the model needs it (H&E)"
+    table.write_text(f"file,stain\n{cmu.name},h&e\n")
+    (outcome,) = run_slides([cmu], model, tmp_path / "out", RunOptions(cases=table))
+    assert outcome.level is not Level.NOT_ASSESSED

@@ -73,7 +73,7 @@ def test_the_vector_is_the_class_token_the_mean_of_the_patches_or_both(
         ("none", {}, "gives (32, 21, 24)"),
         ("first", {"global_pool": "token"}, "weights.pool is first, but the encoder gives"),
         ("first", {"act_layer": "Popen"}, "weights.arguments.act_layer: neither timm.layers"),
-        ("first", {"depth": 3}, "does not load"),
+        ("first", {"depth": 3}, "weights.arguments or output.classes do not fit it: "),
         ("first", {"colour": 3}, "does not load"),
     ],
 )

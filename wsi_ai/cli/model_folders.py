@@ -23,6 +23,8 @@ from wsi_ai.store import ModelStore
 from wsi_ai.wsinfer import load_zoo_model
 
 Said = Mapping[str, Any]
+_NAMELESS = ("model", "pytorch_model")
+"""What Hugging Face calls every model's weights; the folder has the model's name."""
 _COLUMNS = "{:<32} {:<12} {:<22} {:<12} {:<7} {}"
 
 
@@ -31,11 +33,12 @@ def init(
     weights: Path, out: Path | None, said: Said, fields: Sequence[str], trust_pickle: bool
 ) -> int:
     """Inspect, ask, write, tell; or go on with a draft that was left unfinished."""
-    folder, told = out or Path(weights.stem), _fields(said, fields)
+    name = weights.resolve().parent.name if weights.stem in _NAMELESS else weights.stem
+    folder, told = out or Path(name), _fields(said, fields)
     begun = drafts.read_draft(folder, weights)
     seen = drafts.inspect_weights(weights, trusted=trust_pickle)
     task = Task(told["task"]) if "task" in told else None
-    table = begun or drafts.draft_table(weights.stem, seen, task)
+    table = begun or drafts.draft_table(name, seen, task)
     _write(folder, weights, seen, _answered(table, told, seen))
     return OK
 

@@ -29,7 +29,10 @@ def read_draft(folder: Path, weights: Path) -> dict[str, Any] | None:
         raise ModelError(f"{folder.name}/{_CARD} cannot be read: {error}") from None
     if not unfinished(table):
         raise ModelError(f"{folder} has a {_CARD} already; give another --out, or edit that one")
-    if table.get("weights", {}).get("path") != weights.name:
+    parts = [table.get(name) for name in ("weights", "input", "output", "card")]
+    if not all(isinstance(part, dict) for part in parts) or "task" not in table:
+        raise ModelError(f"{folder} has a {_CARD} that is no whole draft; give another --out")
+    if table["weights"].get("path") != weights.name:
         raise ModelError(f"{folder} has a {_CARD} of other weights; give another --out")
     return table
 

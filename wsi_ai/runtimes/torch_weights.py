@@ -18,6 +18,7 @@ from wsi_ai.runtimes.torch_encoders import Pooled, arguments_for
 from wsi_ai.runtimes.torch_pickles import BROKEN, load_pickled, load_state, plain_state
 from wsi_ai.scoring import first_line
 
+_MISFIT, _LINE = "Error(s) in loading state_dict", 150
 _PLAIN = ("archive_format", "archive_version", "byteorder")
 
 
@@ -43,7 +44,17 @@ def _loaded(path: Path, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     try:
         return load()
     except BROKEN as error:
-        raise ModelError(f"{path.name} does not load: {first_line(error)}") from None
+        raise ModelError(f"{path.name} does not load: {_told(error)}") from None
+
+
+def _told(error: Exception) -> str:
+    """In one line; of tensors that are not the architecture's, the first complaint."""
+    lines = str(error).splitlines()
+    if len(lines) > 1 and lines[0].startswith(_MISFIT):
+        complaint = lines[1].strip()
+        short = complaint if len(complaint) <= _LINE else f"{complaint[:_LINE]}…"
+        return f"weights.architecture, weights.arguments or output.classes do not fit it: {short}"
+    return first_line(error)
 
 
 def _exported(path: Path, *, trusted: bool) -> torch.nn.Module:
