@@ -24,6 +24,15 @@ def test_an_address_is_read_through_tiffslide_and_shows_the_same(cmu: Path) -> N
     np.testing.assert_array_equal(there, here)
 
 
+def test_a_coarser_level_shows_the_same_place(shared_data: Path) -> None:
+    path = shared_data / "slides" / "cmu1_generic_pyramid.tif"
+    with open_slide(path, reader="tiffslide") as one, open_slide(path, reader="tiff") as other:
+        level = 1
+        x, y = (round(side * one.info.downsamples[level]) for side in (150, 220))
+        there, here = (slide.read(level, x, y, 100, 80) for slide in (one, other))
+    np.testing.assert_array_equal(there, here)
+
+
 def test_jpeg_2000_never_reaches_a_flag_through_tiffslide(shared_data: Path) -> None:
     slide = shared_data / "slides" / "tcga-cr-7395-01a-01-ts1.svs"
     with pytest.raises(SlideError, match="JPEG 2000"):

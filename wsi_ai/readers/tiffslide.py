@@ -4,6 +4,7 @@ Nothing is decoded once here: it is for slides that lie too far away to be copie
 """
 
 import hashlib
+import math
 import re
 from pathlib import Path
 from types import TracebackType
@@ -81,7 +82,7 @@ class TiffSlideSlide:
         y0, y1 = max(top, 0), min(top + height, size[1])
         out = np.full((height, width, 3), 255, np.uint8)
         if x0 < x1 and y0 < y1:
-            corner = round(x0 * down), round(y0 * down)
+            corner = _corner(x0, down), _corner(y0, down)
             try:
                 pixels = self._slide.read_region(corner, level, (x1 - x0, y1 - y0), as_array=True)
             except _FAILURES as error:
@@ -96,6 +97,12 @@ class TiffSlideSlide:
         self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._slide.close()
+
+
+def _corner(at: int, down: float) -> int:
+    """The level-0 pixel that tiffslide, which rounds down, takes for the level's pixel ``at``."""
+    corner = math.ceil(at * down)
+    return corner if int(corner / down) == at else corner + 1
 
 
 def _info(path: Path, slide: Any, digest: str, spacing: Spacing | None) -> SlideInfo:
