@@ -16,6 +16,7 @@ from wsi_ai.cli.saying import say
 from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
+from wsi_ai.memory import return_large_blocks
 from wsi_ai.runs import by_device, together
 
 __all__ = ["Precision", "RunOptions", "run"]
@@ -43,6 +44,7 @@ def run(
     verbose: bool,
 ) -> int:
     """Run, tell, and return the exit status."""
+    return_large_blocks()
     level = logging.DEBUG if verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     counts, outcomes = dict.fromkeys(Level, 0), list[Outcome]()
