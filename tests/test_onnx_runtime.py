@@ -62,6 +62,12 @@ def test_a_tiles_score_does_not_depend_on_its_company(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scores_of(folder, pixels, 32), scores_of(folder, pixels, 5))
 
 
+def test_a_batch_larger_than_usual_is_scored_as_smaller_ones_are(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "m", red_network(dtype="float32"), dtype="float32")
+    pixels = tiles(40)
+    np.testing.assert_allclose(scores_of(folder, pixels, 40), scores_of(folder, pixels), atol=1e-6)
+
+
 def test_it_takes_no_batch_before_it_is_asked(tmp_path: Path) -> None:
     waiting = batches(tiles(4), 1)
     open_runtime(

@@ -40,18 +40,25 @@ def resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return tiles
 
 
-def prepare(pixels: NDArray[np.uint8], card: ModelCard) -> Tiles:
-    """uint8 RGB (tiles, height, width, 3) as the network wants it: see ``cards.InputSpec``."""
+def room_for(card: ModelCard, tiles: int) -> Tiles:
+    """For what ``prepare`` makes of so many tiles, to be used again and again."""
+    side = card.network_px
+    shape = (side, side, 3) if card.input.layout is Layout.NHWC else (3, side, side)
+    return np.empty((tiles, *shape), card.input.dtype)
+
+
+def prepare(pixels: NDArray[np.uint8], card: ModelCard, room: Tiles | None = None) -> Tiles:
+    """uint8 RGB (tiles, height, width, 3) as the network wants it: see ``cards.InputSpec``.  In
+    ``room``, where that is given and large enough, and the network wants floats."""
     wanted = np.dtype(card.input.dtype)
     pixels = resized(pixels, card.network_px)
     planes = pixels.transpose(0, 3, 1, 2)
     if wanted == np.uint8:
         return pixels if card.input.layout is Layout.NHWC else np.ascontiguousarray(planes)
-    if card.input.layout is Layout.NHWC:
-        tiles: NDArray[np.float32] = np.empty(pixels.shape, wanted)
-        into = tiles.transpose(0, 3, 1, 2)
-    else:
-        tiles = into = np.empty(planes.shape, wanted)
+    if room is None or len(room) < len(pixels):
+        room = room_for(card, len(pixels))
+    tiles = room[: len(pixels)]
+    into = tiles.transpose(0, 3, 1, 2) if card.input.layout is Layout.NHWC else tiles
     for channel, (scale, shift) in enumerate(zip(*scale_and_shift(card), strict=True)):
         plane = into[:, channel]
         np.multiply(planes[:, channel], scale, out=plane)

@@ -17,6 +17,7 @@ from wsi_ai.cli.saying import say
 from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
+from wsi_ai.memory import return_large_blocks
 from wsi_ai.runs import by_device, together
 
 _OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
@@ -40,6 +41,7 @@ def run(
     said: RunSaid,
 ) -> int:
     """Run, tell, and return the exit status."""
+    return_large_blocks()
     level = logging.DEBUG if said.verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     counts, outcomes = dict.fromkeys(Level, 0), list[Outcome]()

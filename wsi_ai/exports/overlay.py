@@ -31,6 +31,7 @@ _BANNER = {
     Level.NOT_ASSESSED: ("NOT ASSESSED", "#555555"),
 }
 _BOLD = "DejaVuSans-Bold"
+_DOT = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -196,7 +197,9 @@ def _draw_legend(draw: ImageDraw.ImageDraw, view: View, x: int) -> int:
     letters, y = font(15), _TOP
     for colour, mark, text in _entries(view):
         for n, line in enumerate(wrapped(text, letters, _RIGHT - 90)):
-            if n == 0:
+            if n == 0 and mark == _DOT:
+                draw.ellipse((x + 14, y + 7, x + 20, y + 13), colour)
+            elif n == 0:
                 draw.rectangle((x, y + 10 - mark // 2, x + 34, y + 10 + (mark - 1) // 2), colour)
             draw.text((x + 46, y + 10), line, "black", letters, anchor="lm")
             y += 26
@@ -204,12 +207,12 @@ def _draw_legend(draw: ImageDraw.ImageDraw, view: View, x: int) -> int:
 
 
 def _entries(view: View) -> Iterator[tuple[str, int, str]]:
-    """Colour, thickness of its sample, and words."""
+    """Colour, thickness of its sample or ``_DOT``, and words."""
     yield _OUTLINE, 2, "tissue"
     heatmap, flag = view.heatmap, view.flag
     if heatmap is not None and heatmap.objects is not None:
         found = len(_counted(heatmap.objects, flag))
-        yield _REGION, 6, f"{found} objects: {flag.model.point.label}"
+        yield _REGION, _DOT, f"{found} objects: {flag.model.point.label}"
     if flag.findings:
         yield _REGION, 4, f"score ≥ {flag.threshold:.2f}"
     if heatmap is not None and view.marks.classes is not None:

@@ -54,9 +54,20 @@ def _draw_device(axes: Axes, row: int, slides: Sequence[Mapping[str, Any]]) -> N
             axes.broken_barh(
                 _widths(busy), (y - _BAR / 2, _BAR), facecolor=shade, edgecolor=edge, linewidth=1.5
             )
-            if stage is Stage.INFERENCE and whole and len(slides) <= _MOST_LABELS:
-                middle = (whole[0][0] + whole[-1][1]) / 2
-                axes.text(middle, y, str(turn + 1), ha="center", va="center", fontsize=8)
+            if whole and len(slides) <= _MOST_LABELS:
+                _number(axes, turn + 1, stage, ((whole[0][0] + whole[-1][1]) / 2, y), slide)
+
+
+def _number(
+    axes: Axes, number: int, stage: Stage, middle: Interval, slide: Mapping[str, Any]
+) -> None:
+    """On a slide's inference; above the look at it where it was not assessed."""
+    x, y = middle
+    if stage is Stage.INFERENCE:
+        axes.text(x, y, str(number), ha="center", va="center", fontsize=9)
+    elif stage is Stage.LOOKING and slide["level"] == "not_assessed":
+        top = y + _BAR / 2
+        axes.text(x, top, str(number), ha="center", va="bottom", fontsize=9, color=_FAILED)
 
 
 def _y(row: int, stage: Stage) -> float:
@@ -113,11 +124,14 @@ def _label(axes: Axes, run: Mapping[str, Any], devices: Sequence[str]) -> None:
     )
     axes.legend(
         handles=[
-            Patch(color=_IDLE, label="waits for the stage beside it"),
-            Patch(facecolor="none", edgecolor=_FAILED, label="not assessed"),
+            Patch(color=_IDLE, label="the stage waits for the one beside it"),
+            Patch(facecolor="none", edgecolor=_FAILED, label="a slide that was not assessed"),
+            Patch(
+                color="none", label="numbers: slides in their order; shades tell neighbours apart"
+            ),
         ],
         loc="upper left",
         bbox_to_anchor=(0, -0.12 if len(devices) > 1 else -0.18),
-        ncols=2,
+        ncols=3,
         frameon=False,
     )

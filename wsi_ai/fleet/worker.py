@@ -14,6 +14,7 @@ from wsi_ai.assembly import Assembly
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.fleet import said
 from wsi_ai.line import through_stages
+from wsi_ai.memory import return_large_blocks
 from wsi_ai.outcomes import Outcome
 from wsi_ai.together import Party, PartyWork
 
@@ -38,6 +39,7 @@ class Terms:
 
 def serve(terms: Terms, wires: Wires) -> None:
     """Run until there are no more slides, or the device fails, or the run is gone."""
+    return_large_blocks()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted, and stops its workers
     logging.basicConfig(level=terms.log_level, format="%(levelname)s %(name)s: %(message)s")
     line = _Line(wires.run)

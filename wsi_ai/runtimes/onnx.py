@@ -11,9 +11,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.runtimes.host import HostRuntime
-from wsi_ai.runtimes.memory import give_back
-from wsi_ai.scoring import first_line, prepare
+from wsi_ai.memory import give_back
+from wsi_ai.runtimes.host import HostRuntime, usual_batch
+from wsi_ai.scoring import first_line, prepare, room_for
 
 REFUSED = (
     ort_errors.Fail,
@@ -52,10 +52,11 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     give_back()
     given, wanted = session.get_inputs()[0], [output_of(card, session)]
     name, any_count = given.name, not isinstance(given.shape[0], int)
+    room = room_for(card, request.batch_size or usual_batch(card))
 
     def network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            output = session.run(wanted, {name: prepare(pixels, card)})[0]
+            output = session.run(wanted, {name: prepare(pixels, card, room)})[0]
         except ort_errors.InvalidArgument as error:
             raise ModelError(misfit(card, error)) from None
         except (ort_errors.Fail, ort_errors.RuntimeException) as error:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wsi_ai.cards import Layout, ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError, NoDevice
 from wsi_ai.runtimes.host import HostRuntime, usual_batch
-from wsi_ai.scoring import first_line, prepare
+from wsi_ai.scoring import first_line, prepare, room_for
 
 _TYPES = {
     Precision.FP32: "f32",
@@ -45,10 +45,11 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         kind = NoDevice if request.device == "auto" else ModelError
         raise kind(f"{card.weights.name} does not load: {_told(error)}") from None
     asked = compiled.create_infer_request()
+    room = room_for(card, request.batch_size or usual_batch(card))
 
     def network(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            outputs = asked.infer([prepare(pixels, card)], share_inputs=True)
+            outputs = asked.infer([prepare(pixels, card, room)], share_inputs=True)
         except RuntimeError as error:
             raise DeviceError(f"inference failed: {_told(error)}") from None
         return np.array(outputs[output], np.float32)
