@@ -5,7 +5,14 @@ Both refuse the same flags; the tests hold them together.
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from wsi_ai.flags import STATEMENT, Level, Status
 from wsi_ai.messages import Retraction
@@ -19,6 +26,16 @@ Time = Annotated[
 Share = Annotated[float, Field(ge=0, le=1)]
 Natural = Annotated[int, Field(ge=0)]
 Point = Annotated[list[Natural], Field(min_length=2, max_length=2)]
+
+
+def _true(value: bool) -> bool:  # noqa: FBT001
+    if not value:
+        raise ValueError("true was expected")
+    return value
+
+
+Always = Annotated[bool, AfterValidator(_true)]
+"""``Literal[True]`` would take the number 1."""
 
 
 class Part(BaseModel):
@@ -115,7 +132,7 @@ class Model(Part):
 class Regulatory(Part):
     status: Literal["research_use_only", "investigational", "registered_device"]
     intended_use: str
-    clinical_review_required: Literal[True]
+    clinical_review_required: Always
     statement: str
     device_id: str | None
 

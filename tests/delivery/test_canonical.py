@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.examples import PROVENANCE, example_flag
@@ -76,6 +76,7 @@ def test_both_take_a_flag_of_every_level(level: Level) -> None:
         st.just([]), st.just({}),
     ),
 )  # fmt: skip
+@example(way=("regulatory", "clinical_review_required"), value=1)
 def test_both_refuse_the_same_flags(way: tuple[Any, ...], value: Any) -> None:
     agree(changed(WHOLE, way, value))
 
