@@ -84,14 +84,14 @@ def test_a_second_run_of_the_same_slide_leaves_the_first_alone(
     assert flag_and_record(tmp_path)[0]["result"]["level"] == "expedite"
 
 
-def test_interrupted_it_says_so_and_the_same_command_goes_on(
-    cmu: Path, model: Path, tmp_path: Path
-) -> None:
+def test_interrupted_it_says_so_and_the_same_command_goes_on(cmu: Path, tmp_path: Path) -> None:
+    """Of so many tiles that there are seconds for it, also on a busy machine."""
+    model = write_model(tmp_path / "model" / "red", red_network(side=12), side=12, mpp=0.5)
     process = start(cmu, model, tmp_path, stderr=subprocess.PIPE)
     wait_for_journal(process, tmp_path, 3000)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, told
     assert b"the same command goes on from here" in told
     assert b"Traceback" not in told
     assert not list(tmp_path.glob("*/red-1.0.0"))
