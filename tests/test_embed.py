@@ -221,7 +221,7 @@ def test_an_encoder_that_gives_other_than_its_card_says_is_refused(
 ) -> None:
     model = write_encoder(tmp_path / "m", mean_network(), features=4)
     assert load_card(model).task is Task.EMBEDDING
-    with pytest.raises(ModelError, match=r"gives \(32, 3\) for 32 tiles"):
+    with pytest.raises(ModelError, match=r"gives \(1, 3\) for 1 tiles"):
         embed(cmu, model, tmp_path / "out")
 
 
