@@ -67,6 +67,23 @@ def test_only_the_next_item_is_made_ready_while_one_is_in_the_stage_before_the_l
     assert begun == [0, 1, 2, 3]
 
 
+def test_an_item_that_passes_the_middle_stage_lets_the_next_be_made_ready_beside_it() -> None:
+    """Item 0 leaves the middle stage only when item 2 has been made ready."""
+    third = threading.Event()
+
+    def first(n: int) -> int:
+        if n == 2:
+            third.set()
+        return n
+
+    def middle(n: int) -> int:
+        return n if n or third.wait(10) else -1
+
+    stages = (first, middle, lambda n: n)
+    line = through_stages(range(4), stages, never, passes=lambda n: n == 1)
+    assert list(line) == [0, 1, 2, 3]
+
+
 def test_who_gives_up_stops_what_is_under_way() -> None:
     stopped = threading.Event()
 

@@ -11,7 +11,7 @@ _Way = list[Future[T]]
 """Of one item, what each stage makes of it."""
 
 
-def never_over(item: object) -> bool:
+def never(item: object) -> bool:
     """Every item has work to do in every stage."""
     return False
 
@@ -20,15 +20,17 @@ def through_stages(
     items: Iterable[T],
     stages: Sequence[Callable[[T], T]],
     stop: Callable[[], None],
-    over: Callable[[T], bool] = never_over,
+    over: Callable[[T], bool] = never,
+    passes: Callable[[T], bool] = never,
 ) -> Iterator[T]:
     """Send each item through all stages and give it back, in order, as soon as it is through.
 
     A stage has one thread and one item at a time.  No more items are under way than there are
-    stages, and one less that are not yet in the last: only the next item is made ready.  Those
-    that are ``over`` after the first stage do not count: they hold nothing, and nobody waits for
-    them.  Where the caller gives up, ``stop`` is called and items on their way are waited for.  An
-    error that a stage raises reaches the caller in its item's place.
+    stages, and one less that are not yet in the last: only the next item is made ready.  What is
+    said of an item after the first stage: one that is ``over`` does not count, for it holds
+    nothing; one that ``passes`` the stage before the last has nothing to do there, so that another
+    is made ready beside it.  Where the caller gives up, ``stop`` is called and items on their way
+    are waited for.  An error that a stage raises reaches the caller in its item's place.
     """
     with ExitStack() as open_pools:
         pools = [open_pools.enter_context(ThreadPoolExecutor(1)) for _ in stages]
@@ -37,7 +39,7 @@ def through_stages(
         try:
             for item in items:
                 under_way.append(_send(item, stages, pools))
-                while _is_full(under_way, len(stages), over):
+                while _is_full(under_way, len(stages), over, passes):
                     _wait_for_one(under_way)
                 while under_way and under_way[0][-1].done():
                     yield under_way.popleft()[-1].result()
@@ -49,18 +51,19 @@ def through_stages(
                 stop()
 
 
-def _is_full(items: Iterable[_Way[T]], stages: int, over: Callable[[T], bool]) -> bool:
+def _is_full(
+    items: Iterable[_Way[T]], stages: int, over: Callable[[T], bool], passes: Callable[[T], bool]
+) -> bool:
     """Whether the next item would find no room."""
-    held = [item for item in items if _at_work(item, over)]
-    before_last = [item for item in held if not item[-2:][0].done()]
-    return len(held) >= stages or len(before_last) >= max(1, stages - 1)
+    held = [item for item in items if not item[-1].done() and not _is(item, over)]
+    ready = [item for item in held if not item[-2:][0].done() and not _is(item, passes)]
+    return len(held) >= stages or len(ready) >= max(1, stages - 1)
 
 
-def _at_work(item: _Way[T], over: Callable[[T], bool]) -> bool:
-    """Whether it holds, or will hold, what a stage needs."""
-    first, last = item[0], item[-1]
-    looked = first.done() and first.exception() is None
-    return not last.done() and not (looked and over(first.result()))
+def _is(item: _Way[T], said: Callable[[T], bool]) -> bool:
+    """What can be said of it after the first stage."""
+    first = item[0]
+    return first.done() and first.exception() is None and said(first.result())
 
 
 def _wait_for_one(items: Iterable[_Way[T]]) -> None:
