@@ -49,6 +49,41 @@ def test_no_more_items_are_under_way_than_there_are_stages() -> None:
         assert len(taken) - n <= 3
 
 
+def test_only_the_next_item_is_made_ready_while_one_is_in_the_stage_before_the_last() -> None:
+    """The middle stage waits for a third item to be begun, in vain."""
+    begun, third = list[int](), threading.Event()
+
+    def first(n: int) -> int:
+        begun.append(n)
+        if n == 2:
+            third.set()
+        return n
+
+    def middle(n: int) -> int:
+        assert n or not third.wait(0.2)
+        return n
+
+    assert list(through_stages(range(4), (first, middle, lambda n: n), never)) == [0, 1, 2, 3]
+    assert begun == [0, 1, 2, 3]
+
+
+def test_an_item_that_passes_the_middle_stage_lets_the_next_be_made_ready_beside_it() -> None:
+    """Item 0 leaves the middle stage only when item 2 has been made ready."""
+    third = threading.Event()
+
+    def first(n: int) -> int:
+        if n == 2:
+            third.set()
+        return n
+
+    def middle(n: int) -> int:
+        return n if n or third.wait(10) else -1
+
+    stages = (first, middle, lambda n: n)
+    line = through_stages(range(4), stages, never, passes=lambda n: n == 1)
+    assert list(line) == [0, 1, 2, 3]
+
+
 def test_who_gives_up_stops_what_is_under_way() -> None:
     stopped = threading.Event()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.models_for_tests import red_network, write_model
+from wsi_ai import signing
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.approval import approved_model
 from wsi_ai.errors import ModelError, PolicyError
@@ -143,3 +144,10 @@ def test_the_sites_keys_hold_whatever_the_command_says(
     monkeypatch.setenv("WSI_AI_SITE", str(tmp_path / "none.toml"))
     with pytest.raises(PolicyError, match="no site settings"):
         load_site()
+
+
+@pytest.mark.parametrize("digest", [b"abc", b"a\"bc'"])
+def test_of_what_was_changed_the_file_is_told_whatever_bytes_its_digest_has(digest: bytes) -> None:
+    """As model-signing 1.1 says it: a list of messages, quoted by Python."""
+    told = f"Hash mismatch for 'a.onnx': Expected 'Digest({digest!r})'"
+    assert signing._told(ValueError(f"Signature mismatch: {[told]}")) == "a.onnx was changed"

@@ -122,7 +122,7 @@ def _on(
     yield from _none_assessed(assembly, refused, slides, post)
     stages = work.prepare, work.infer, work.publish
     parties = (work.party(slide) for slide in (slides if work.works else ()))
-    for party in through_stages(parties, stages, work.stop, Party.is_over):
+    for party in through_stages(parties, stages, work.stop, Party.is_over, Party.passes):
         yield from party.outcomes
     _raise_first(refused)
 

@@ -86,7 +86,7 @@ def _hashing() -> Any:
 def _told(error: Exception) -> str:
     """In one line; of a mismatch, the first file."""
     said = " ".join(str(error).split())
-    changed = re.search(r"Hash mismatch for '([^']+)'", said)
+    changed = re.search(r"Hash mismatch for \\?'([^'\\]+)", said)  # of a list, with its escapes
     other = re.search(r"(Missing|Extra) files[^:]*: ([^,\"\]]+)", said)
     if changed:
         return f"{changed[1]} was changed"

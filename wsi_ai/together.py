@@ -65,6 +65,10 @@ class Party(Generic[Out]):
         """Whether no model has anything left to do."""
         return all(job.over for job in self.jobs)
 
+    def passes(self) -> bool:
+        """Whether there is nothing to infer, by any model."""
+        return all(job.over or job.prepared is None for job in self.jobs)
+
     @property
     def told(self) -> bool:
         """Whether every model has its outcome: else the run was stopped, or another device takes

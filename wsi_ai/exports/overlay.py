@@ -17,6 +17,8 @@ from wsi_ai.thumbnail import Thumbnail
 from wsi_ai.values import Heatmap, Marks, Mask, Objects
 
 Pixels = NDArray[np.uint8]
+Seen = tuple[NDArray[np.intp], ...]
+"""Rows and columns of cells, as ``numpy.ix_`` gives them."""
 _LONG_SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 1290, 50, 200, 310, 140
 _LEAST = Size(750, 330)
 """Of the slide's place, so that the words beside it have room."""
@@ -105,24 +107,30 @@ def _cells(view: View, heatmap: Heatmap, size: Size) -> Pixels:
     """(height, width, 4): each pixel what the cell under its middle says; grey where that, or any
     smaller cell there, could not be assessed."""
     per_px = view.flag.slide.size.width / size.width, view.flag.slide.size.height / size.height
+    rows, cols = heatmap.planned.shape
     down = ((np.arange(size.height) + 0.5) * per_px[1] / heatmap.step.y).astype(int)
     along = ((np.arange(size.width) + 0.5) * per_px[0] / heatmap.step.x).astype(int)
-    rows, cols = heatmap.planned.shape
-    inside = np.ix_(down < rows, along < cols)
-    here = np.ix_(down[down < rows], along[along < cols])
+    seen_rows, down = np.unique(down[down < rows], return_inverse=True)
+    seen_cols, along = np.unique(along[along < cols], return_inverse=True)
+    seen, grey = np.ix_(seen_rows, seen_cols), (*_rgb(_MISSED), _GREY)
+    colours = _colours(view, heatmap, seen)
+    colours[heatmap.missed[seen]] = grey
     layer = np.zeros((size.height, size.width, 4), np.uint8)
-    if heatmap.objects is None and view.marks.classes is not None:
-        layer[inside] = _class_colours(heatmap)[view.marks.classes[here]]
-    elif heatmap.objects is None:
-        layer[inside] = _score_colours(heatmap.shown[here], heatmap.assessed[here])
-    missed = heatmap.missed
-    grey = (*_rgb(_MISSED), _GREY)
-    layer[inside] = np.where(missed[here][..., None], np.array(grey, np.uint8), layer[inside])
-    row, col = np.nonzero(missed)
+    layer[: len(down), : len(along)] = colours[down][:, along]
+    row, col = np.nonzero(heatmap.missed)
     y = np.minimum((row + 0.5) * heatmap.step.y / per_px[1], size.height - 1).astype(int)
     x = np.minimum((col + 0.5) * heatmap.step.x / per_px[0], size.width - 1).astype(int)
     layer[y, x] = grey
     return layer
+
+
+def _colours(view: View, heatmap: Heatmap, seen: Seen) -> Pixels:
+    """(rows, cols, 4) of these cells."""
+    if heatmap.objects is not None:
+        return np.zeros((len(seen[0]), seen[1].size, 4), np.uint8)
+    if view.marks.classes is not None:
+        return _class_colours(heatmap)[view.marks.classes[seen]]
+    return _score_colours(heatmap.shown[seen], heatmap.assessed[seen])
 
 
 def _score_colours(scores: NDArray[np.float32], assessed: Mask) -> Pixels:

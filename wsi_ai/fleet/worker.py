@@ -88,7 +88,7 @@ class _Line:
         threading.Thread(target=self._listen, daemon=True).start()
         self.tell(said.Ready())
         stages = work.prepare, work.infer, self._publish
-        for _ in through_stages(self._slides(work), stages, work.stop, Party.is_over):
+        for _ in through_stages(self._slides(work), stages, work.stop, Party.is_over, Party.passes):
             pass
 
     def tell(self, news: said.Said) -> None:

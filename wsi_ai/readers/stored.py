@@ -30,6 +30,8 @@ class StoredSlide:
         self._cache = _Cache(_CACHE_BYTES)
 
     def encoded_level(self, level: int) -> EncodedLevel:
+        """Who takes stored tiles has done with regions: what was kept for ``read`` is let go."""
+        self._cache.clear()
         return self._levels[level]
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> Image:
@@ -87,6 +89,11 @@ class _Cache:
             self._held += pixels.nbytes
             while self._held > self._budget:
                 self._held -= self._tiles.popitem(last=False)[1].nbytes
+
+    def clear(self) -> None:
+        with self._lock:
+            self._tiles.clear()
+            self._held = 0
 
 
 def _decoded(level: EncodedLevel, decode: Decode, col: int, row: int) -> Image:
