@@ -81,6 +81,17 @@ def test_the_flag_holds_the_score_of_the_whole_and_the_heatmap_the_attention(
     assert np.isfinite(layer).sum() == len(attention)
 
 
+def test_its_embeddings_and_its_flag_leave_each_other_alone(
+    cmu: Path, model: Path, tmp_path: Path
+) -> None:
+    flagged = run_one(cmu, model, tmp_path)
+    (embedded,) = embed_slides([cmu], model, tmp_path)
+    assert embedded.folder is not None
+    assert embedded.folder != flagged.folder
+    assert load(flagged, "flag.json")["result"]["level"] == flagged.level
+    assert not run_one(cmu, model, tmp_path).fresh
+
+
 def test_a_slide_below_the_threshold_is_standard(cmu: Path, tmp_path: Path) -> None:
     model = write_slide_model(tmp_path / "m", attention_head(middle=1.5).SerializeToString())
     assert run_one(cmu, model, tmp_path / "out").level is Level.STANDARD

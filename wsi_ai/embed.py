@@ -14,7 +14,7 @@ from typing import Any
 from wsi_ai import record
 from wsi_ai.app import RunOptions, make_folder
 from wsi_ai.approval import approved_model
-from wsi_ai.cards import ModelCard
+from wsi_ai.cards import ModelCard, Task
 from wsi_ai.contracts import Slide, TileSource, Watcher
 from wsi_ai.embedded import Embedded, EmbeddingRun, known, write_embedding, write_refusal
 from wsi_ai.errors import ModelError, Stopped
@@ -178,7 +178,7 @@ class EmbedWork:
         job.started, job.clock = datetime.now(UTC), Stopwatch(self._epoch)
         slide = job.held.enter_context(self.open_slide(job.path))
         job.info, job.asked = slide.info, self._asked(slide.info)
-        job.folder = folder_for(self.out, slide.info, self.pipeline.runtime.card)
+        job.folder = _folder(self.out, slide.info, self.pipeline.runtime.card)
         job.clock.lap("opening")
         job.held.enter_context(claimed(job.folder))
         if not self.force and (tiles := known(job.folder, record.digest(job.asked))) is not None:
@@ -253,3 +253,11 @@ class EmbedWork:
             "runtime": self.pipeline.runtime.description,
             "software": record.software(),
         }
+
+
+def _folder(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
+    """Beside the flag of a model that gives one, too."""
+    folder = folder_for(out, slide, card)
+    if card.task is Task.SLIDE_CLASSIFICATION:
+        return folder.with_name(f"{folder.name}-embeddings")
+    return folder
