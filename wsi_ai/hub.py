@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.errors import ModelError
+from wsi_ai.extras import missing
 
 CONFIG = "config.json"
 _REPO = re.compile(r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:@([A-Za-z0-9._/-]+))?")
@@ -59,9 +60,7 @@ def _download(repo: str, revision: str | None, name: str) -> Path:
         hub = import_module("huggingface_hub")
         return Path(hub.hf_hub_download(repo, name, revision=revision))
     except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[hub]'"
-        ) from None
+        raise ModelError(missing(error, "hub")) from None
     except (OSError, ValueError, RuntimeError) as error:
         told = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ModelError(f"{name} of {repo} cannot be had: {told}") from None

@@ -7,7 +7,6 @@ import tempfile
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from wsi_ai import schemas
 from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError, OutputError
+from wsi_ai.extras import from_extra
 from wsi_ai.golden import Differences, Golden, compare
 from wsi_ai.manifest import load_variants, manifest_path
 from wsi_ai.parity import Parity, held, requests_for, required_golden, scores, tissue_tiles
@@ -89,12 +89,8 @@ def _quantisable(model: Path) -> ModelCard:
 
 
 def _quantizer() -> ModuleType:
-    try:
-        return import_module("wsi_ai.runtimes.quantize")
-    except ModuleNotFoundError as error:
-        raise DeviceError(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[optimize]'"
-        ) from None
+    module: ModuleType = from_extra("wsi_ai.runtimes.quantize", "optimize", DeviceError)
+    return module
 
 
 def _card(card: ModelCard, weights: Path) -> ModelCard:

@@ -22,6 +22,7 @@ from typing import Any
 from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.contracts import Aggregator, Runtime, Sink, Slide
 from wsi_ai.errors import DeviceError, InputError, NoDevice, SinkError, UnknownFormat
+from wsi_ai.extras import missing
 from wsi_ai.geometry import Spacing
 from wsi_ai.messages import Endpoint
 
@@ -95,9 +96,7 @@ def open_aggregator(card: ModelCard) -> Aggregator | None:
         aggregate: Aggregator = found[card.aggregator.format].load()(card)
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(card.aggregator.format, "torch")
-        raise NoDevice(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
-        ) from None
+        raise NoDevice(missing(error, extra)) from None
     return aggregate
 
 
@@ -145,9 +144,7 @@ def open_sink(endpoint: Endpoint) -> Sink:
     try:
         sink: Sink = found[scheme].load()(endpoint)
     except ModuleNotFoundError as error:
-        raise SinkError(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[service]'"
-        ) from None
+        raise SinkError(missing(error, "service")) from None
     return sink
 
 
@@ -161,6 +158,4 @@ def _load(point: EntryPoint) -> Any:
     except ModuleNotFoundError as error:
         kind, _, device = point.name.partition(".")
         extra = _EXTRAS.get(device or kind, "torch")
-        raise NoDevice(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
-        ) from None
+        raise NoDevice(missing(error, extra)) from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.errors import ModelError, OutputError
+from wsi_ai.extras import from_extra
 
 SIGNATURE = "model.sig"
 """Beside the card: a Sigstore bundle around an in-toto statement with each file's SHA-256."""
@@ -96,9 +97,4 @@ def _told(error: Exception) -> str:
 
 
 def _library(part: str) -> Any:
-    try:
-        return import_module(f"model_signing.{part}")
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[signing]'"
-        ) from None
+    return from_extra(f"model_signing.{part}", "signing", ModelError)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from wsi_ai.extras import missing
+
 Database = Annotated[
     str, typer.Option("--outbox", metavar="DB", help="A file (SQLite) or a postgresql:// URL.")
 ]
@@ -34,8 +36,7 @@ def service(module: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        told = f"{error.name} is not installed; install it with: pip install 'wsi-ai[service]'"
-        print(f"wsi-ai: {told}", file=sys.stderr)
+        print(f"wsi-ai: {missing(error, 'service')}", file=sys.stderr)
         raise typer.Exit(2) from None
 
 

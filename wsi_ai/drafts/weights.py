@@ -1,11 +1,11 @@
 """Which kind of file is it, and what does it say?"""
 
 import zipfile
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.errors import ModelError
+from wsi_ai.extras import from_extra
 from wsi_ai.inspected import Inspected
 
 _EXTRAS = {"onnx_file": "cpu", "torch_file": "torch"}
@@ -47,9 +47,4 @@ def _kind(path: Path) -> str | None:
 
 def library(name: str) -> Any:
     """What reads such files.  Raises ModelError where it is not installed."""
-    try:
-        return import_module(f"wsi_ai.runtimes.{name}")
-    except ModuleNotFoundError as error:
-        raise ModelError(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[{_EXTRAS[name]}]'"
-        ) from None
+    return from_extra(f"wsi_ai.runtimes.{name}", _EXTRAS[name], ModelError)

@@ -1,10 +1,9 @@
 """What the registry calls.  Light: whoever has no device must not pay for its libraries."""
 
-from importlib import import_module
-
 from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import NoDevice
+from wsi_ai.extras import from_extra
 from wsi_ai.gpu.driver import open_driver
 
 
@@ -23,11 +22,5 @@ def open_torch(card: ModelCard, request: RuntimeRequest) -> Runtime:
 
 def _open(module: str, card: ModelCard, request: RuntimeRequest) -> Runtime:
     open_driver()
-    try:
-        library = import_module(module)
-    except ModuleNotFoundError as error:
-        raise NoDevice(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[cuda]'"
-        ) from None
-    runtime: Runtime = library.open_runtime(card, request)
+    runtime: Runtime = from_extra(module, "cuda", NoDevice).open_runtime(card, request)
     return runtime

@@ -1,7 +1,6 @@
 """Embeddings as HDF5, laid out as in CLAM and TRIDENT: ``features``; ``coords`` with attributes."""
 
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from wsi_ai.cards import ModelCard
 from wsi_ai.errors import OutputError
+from wsi_ai.extras import from_extra
 from wsi_ai.heatmaps.vectors_zarr import described, stored, stored_dtype
 from wsi_ai.values import TilePlan, VectorChunk
 
@@ -66,9 +66,4 @@ def check_hdf5() -> None:
 
 
 def _library() -> Any:
-    try:
-        return import_module("h5py")
-    except ModuleNotFoundError:
-        raise OutputError(
-            "h5py is not installed; install it with: pip install 'wsi-ai[h5]'"
-        ) from None
+    return from_extra("h5py", "h5", OutputError)

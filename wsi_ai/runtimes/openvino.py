@@ -1,10 +1,9 @@
 """ONNX models by OpenVINO.  Light: whoever gets another runtime must not pay for its library."""
 
-from importlib import import_module
-
 from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.contracts import Runtime
 from wsi_ai.errors import NoDevice
+from wsi_ai.extras import from_extra
 from wsi_ai.runtimes.onnx_operators import operators
 
 
@@ -16,12 +15,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
     """
     if request.device == "auto" and not _faster(card, request.precision):
         raise NoDevice("OpenVINO is no faster at networks of convolutions")
-    try:
-        library = import_module("wsi_ai.runtimes.openvino_compiled")
-    except ModuleNotFoundError as error:
-        raise NoDevice(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[openvino]'"
-        ) from None
+    library = from_extra("wsi_ai.runtimes.openvino_compiled", "openvino", NoDevice)
     runtime: Runtime = library.open_runtime(card, request)
     return runtime
 

@@ -6,7 +6,6 @@ import warnings
 import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 
 from wsi_ai.cards import ModelCard, Pool
 from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.extras import from_extra
 from wsi_ai.runtimes.torch_encoders import Pooled, arguments_for
 from wsi_ai.runtimes.torch_pickles import BROKEN, load_pickled, load_state, plain_state
 from wsi_ai.scoring import first_line
@@ -170,12 +170,7 @@ def _transformers() -> Any:
 
 
 def _module(name: str, extra: str = "torch") -> Any:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise DeviceError(
-            f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
-        ) from None
+    return from_extra(name, extra, DeviceError)
 
 
 _FORMATS: dict[str, Callable[..., torch.nn.Module]] = {
