@@ -114,7 +114,7 @@ def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
     fetch, tile = fetcher(level), level.encoding.tile
     places = placement(plan, 0, level.corner)
     jobs = schedule(StoredGrid(level.size, tile), places, Room(len(plan), 1, 0)).jobs
-    kept = [decode_buffer(tile.height, tile.width) for _ in range(WORKERS)]
+    kept = [decode_buffer(tile) for _ in range(WORKERS)]
 
     def run() -> int:
         todo = iter(jobs)

@@ -83,6 +83,6 @@ def test_ycc_samples_become_rgb() -> None:
 @pytest.mark.parametrize("side", [224, 240, 256, 512])
 def test_what_is_decoded_stays_in_the_cache(side: int) -> None:
     """libjpeg-turbo writes around it to rows that begin at a multiple of 32."""
-    buffer = decode_buffer(side, side)
+    buffer = decode_buffer(Size(side, side))
     assert buffer.flags.c_contiguous
     assert all(row.ctypes.data % 32 for row in buffer)

@@ -73,7 +73,7 @@ def test_a_zoo_model_becomes_a_card(tmp_path: Path) -> None:
 def test_a_single_logit_is_a_sigmoid_and_its_class_is_the_positive_one(tmp_path: Path) -> None:
     model = load_zoo_model(str(zoo_model(tmp_path / "a", num_classes=1, class_names=["Tumor"])))
     assert model.seen.activation is Activation.SIGMOID
-    assert model.fields["operating_point.class"] == "Tumor"
+    assert model.seen.fields["operating_point.class"] == "Tumor"
 
 
 @pytest.mark.parametrize(

@@ -24,12 +24,12 @@ There libjpeg-turbo writes past the caches (``vmovntdq`` in jdcolext-avx2.asm), 
 out of the buffer next has to come back from memory: a fifth of a tile's time."""
 
 
-def decode_buffer(height: int, width: int) -> Image:
+def decode_buffer(tile: Size) -> Image:
     """Memory to decode one stored tile into that stays in the cache; its content is undefined."""
-    size = height * width * 3
+    size = tile.height * tile.width * 3
     memory = np.empty(size + 64 + _CACHED_AT, np.uint8)
     at = -memory.ctypes.data % 64 + _CACHED_AT
-    return memory[at : at + size].reshape(height, width, 3)
+    return memory[at : at + size].reshape(tile.height, tile.width, 3)
 
 
 def decoder(encoding: Encoding) -> Decode:

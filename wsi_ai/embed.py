@@ -20,7 +20,7 @@ from wsi_ai.embedded import Embedded, EmbeddingRun, known, write_embedding, writ
 from wsi_ai.errors import ModelError, Stopped
 from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.heatmaps import Keep, VectorCanvas, check_hdf5
-from wsi_ai.line import through_stages
+from wsi_ai.line import in_turns, through_stages
 from wsi_ai.looking import LookOnce, look_at
 from wsi_ai.manifest import load_card
 from wsi_ai.outcomes import folder_for, told_model
@@ -33,8 +33,6 @@ from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.together import OpenOnce, Party, PartyWork, Silent, refuse_twins
 from wsi_ai.trouble import trouble_in
 from wsi_ai.values import SlideInfo, TilePlan
-
-_THROUGH = object()
 
 
 def embed_slides(
@@ -72,9 +70,9 @@ def embed_slides(
 
 
 def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
-    cards = list[ModelCard]()
+    cards, site = list[ModelCard](), load_site(options.trusted_keys)
     for model in models:
-        card = load_card(approved_model(model, load_site(options.trusted_keys)))
+        card = load_card(approved_model(model, site))
         if not card.gives_vectors:
             raise ModelError(
                 f"{card.ref.name} is a {card.task.value} model and gives no embeddings;"
@@ -146,15 +144,11 @@ class EmbedWork:
 
     def inferring(self, job: EmbedJob, watch: Watcher) -> Iterator[None]:
         """One turn a batch, so that models may take turns."""
-        steps, going = self._infer(job, watch), True
 
-        def go_on(_: EmbedJob) -> None:
-            nonlocal going
-            going = next(steps, _THROUGH) is not _THROUGH
+        def attempt(go_on: Callable[[EmbedJob], None]) -> EmbedJob:
+            return self._step(job, go_on)
 
-        while going and not job.over:
-            self._step(job, go_on)
-            yield
+        return in_turns(self._infer(job, watch), attempt, lambda: job.over)
 
     def publish(self, job: EmbedJob) -> EmbedJob:
         return self._step(job, self._publish)

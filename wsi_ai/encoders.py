@@ -1,27 +1,17 @@
 """Encoders that Hugging Face has, as timm or transformers share them: to the draft of a card."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_ai.cards import Layout
 from wsi_ai.errors import ModelError
 from wsi_ai.hub import CONFIG, Place, find_place
 from wsi_ai.hub_config import FAMILIES, read_config
-from wsi_ai.inspected import Inspected
+from wsi_ai.inspected import Inspected, SharedModel
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """An encoder, on this disk."""
-
-    name: str
-    weights: Path
-    seen: Inspected
-
-
-def load_encoder(source: str) -> Encoder:
+def load_encoder(source: str) -> SharedModel:
     """From a folder; or, where there is none of that name, from a repository of Hugging Face,
     ``OWNER/NAME[@REVISION]``.  Raises ModelError."""
     place = find_place(source)
@@ -42,7 +32,7 @@ def load_encoder(source: str) -> Encoder:
         fields=told.fields,
         notes=told.notes,
     )
-    return Encoder(place.name, _weights(place), seen)
+    return SharedModel(place.name, _weights(place), seen)
 
 
 def _weights(place: Place) -> Path:

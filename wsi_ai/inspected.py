@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from wsi_ai.cards import Activation, Layout
@@ -38,3 +39,12 @@ class Inspected:
     @property
     def shape_told(self) -> str:
         return f"[{', '.join('?' if n is None else str(n) for n in self.shape)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedModel:
+    """A model that others share, on this disk."""
+
+    name: str
+    weights: Path
+    seen: Inspected

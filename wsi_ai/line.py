@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TypeVar
 
 T = TypeVar("T")
+_THROUGH = object()
 _Way = list[Future[T]]
 """Of one item, what each stage makes of it."""
 
@@ -85,3 +86,20 @@ def _send(
 
 def _after(before: Future[T], stage: Callable[[T], T]) -> T:
     return stage(before.result())
+
+
+def in_turns(
+    steps: Iterator[None],
+    attempt: Callable[[Callable[[T], None]], object],
+    over: Callable[[], bool],
+) -> Iterator[None]:
+    """One step a turn, each by ``attempt``, until there are no more or all is ``over``."""
+    going = True
+
+    def go_on(_: T) -> None:
+        nonlocal going
+        going = next(steps, _THROUGH) is not _THROUGH
+
+    while going and not over():
+        attempt(go_on)
+        yield

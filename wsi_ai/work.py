@@ -25,6 +25,7 @@ from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
 from wsi_ai.job import SlideJob, Stoppable
+from wsi_ai.line import in_turns
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance, told_model
 from wsi_ai.pipeline import Pipeline, Prepared
 from wsi_ai.readers.headers import case_header
@@ -36,7 +37,6 @@ from wsi_ai.trouble import Trouble, trouble_in
 from wsi_ai.values import SlideInfo, TilePlan
 
 log = logging.getLogger(__name__)
-_THROUGH = object()
 
 
 Elsewhere = Callable[[Path, str], bool]
@@ -79,15 +79,11 @@ class SlideWork:
 
     def inferring(self, job: SlideJob, watch: Watcher) -> Iterator[None]:
         """Infer, one turn a batch, so that models may take turns."""
-        steps, going = self._infer(job, watch), True
 
-        def go_on(_: SlideJob) -> None:
-            nonlocal going
-            going = next(steps, _THROUGH) is not _THROUGH
+        def attempt(go_on: Callable[[SlideJob], None]) -> SlideJob:
+            return self._step(job, go_on, "inference")
 
-        while going and not job.over:
-            self._step(job, go_on, "inference")
-            yield
+        return in_turns(self._infer(job, watch), attempt, lambda: job.over)
 
     def publish(self, job: SlideJob) -> SlideJob:
         return self._step(job, self._publish, "writing")

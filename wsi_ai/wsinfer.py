@@ -4,32 +4,19 @@ The format is that of ``wsinfer_zoo/schemas/model-config.schema.json``; what WSI
 it, ``wsinfer/modellib`` and ``wsinfer/patchlib``.
 """
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
 from wsi_ai.cards import Activation, Layout, Parity
 from wsi_ai.errors import ModelError
 from wsi_ai.hub import CONFIG, find_place, read_json
-from wsi_ai.inspected import Inspected
+from wsi_ai.inspected import Inspected, SharedModel
 
 WEIGHTS = "torchscript_model.pt"
 _ORDER = ["Resize", "ToTensor", "Normalize"]
 
 
-@dataclass(frozen=True, slots=True)
-class ZooModel:
-    """A model of the zoo, on this disk."""
-
-    name: str
-    weights: Path
-    seen: Inspected
-    fields: dict[str, Any]
-    """Of the card, by dotted name."""
-
-
-def load_zoo_model(source: str) -> ZooModel:
+def load_zoo_model(source: str) -> SharedModel:
     """From a folder; or, where there is none of that name, from a repository of Hugging Face,
     ``OWNER/NAME[@REVISION]``.  Raises ModelError."""
     place = find_place(source)
@@ -39,7 +26,7 @@ def load_zoo_model(source: str) -> ZooModel:
     weights = place.file(WEIGHTS)
     if not weights.is_file():
         raise ModelError(f"{weights.name} is not beside {CONFIG}")
-    return ZooModel(place.name, weights, _seen(config), _fields(config))
+    return SharedModel(place.name, weights, _seen(config))
 
 
 def _contradiction(config: dict[str, Any]) -> str | None:
@@ -65,6 +52,7 @@ def _seen(config: dict[str, Any]) -> Inspected:
         shape=(config["num_classes"],),
         activation=Activation.SOFTMAX if several else Activation.SIGMOID,
         names=tuple(config["class_names"]),
+        fields=_fields(config),
         notes=(f"architecture: {config['architecture']}",),
     )
 

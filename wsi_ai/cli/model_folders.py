@@ -14,7 +14,7 @@ from wsi_ai.cards import ModelCard, Task
 from wsi_ai.cli.saying import OK, told
 from wsi_ai.encoders import load_encoder
 from wsi_ai.errors import ModelError
-from wsi_ai.inspected import Inspected
+from wsi_ai.inspected import Inspected, SharedModel
 from wsi_ai.manifest import load_card
 from wsi_ai.settings import load_site
 from wsi_ai.signing import SIGNATURE
@@ -45,21 +45,19 @@ def init(
 
 @told
 def import_wsinfer(source: str, out: Path | None, said: Said, fields: Sequence[str]) -> int:
-    model = load_zoo_model(source)
-    table = drafts.with_fields(drafts.draft_table(model.name, model.seen), model.fields)
-    folder, told = out or Path(f"{model.name}-wsi-ai"), _fields(said, fields)
-    begun = drafts.read_draft(folder, model.weights)
-    _write(folder, model.weights, model.seen, _answered(begun or table, told, model.seen))
-    return OK
+    return _import(load_zoo_model(source), None, out, _fields(said, fields))
 
 
 @told
 def import_encoder(source: str, out: Path | None, fields: Sequence[str]) -> int:
-    model = load_encoder(source)
-    table = drafts.draft_table(model.name, model.seen, Task.EMBEDDING)
-    folder, told = out or Path(f"{model.name}-wsi-ai"), _fields({}, fields)
-    begun = drafts.read_draft(folder, model.weights)
-    _write(folder, model.weights, model.seen, _answered(begun or table, told, model.seen))
+    return _import(load_encoder(source), Task.EMBEDDING, out, _fields({}, fields))
+
+
+def _import(model: SharedModel, task: Task | None, out: Path | None, told: dict[str, Any]) -> int:
+    folder = out or Path(f"{model.name}-wsi-ai")
+    table = drafts.read_draft(folder, model.weights)
+    table = table or drafts.draft_table(model.name, model.seen, task)
+    _write(folder, model.weights, model.seen, _answered(table, told, model.seen))
     return OK
 
 

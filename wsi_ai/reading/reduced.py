@@ -74,7 +74,7 @@ def averaging(level: EncodedLevel, factor: int) -> Fetch:
 
     def averaged(col: int, row: int, out: Image) -> None:
         if not hasattr(own, "pixels"):
-            own.pixels = decode_buffer(tile.height, tile.width)
+            own.pixels = decode_buffer(tile)
         fetch(col, row, own.pixels)
         own.pixels[size.height - row * tile.height :] = 255
         own.pixels[:, size.width - col * tile.width :] = 255

@@ -138,13 +138,13 @@ def _begins(stored: Ints, batch: Ints, ahead: int) -> Flags:
 def reach(grid: StoredGrid, placement: Placement, batch: int) -> int:
     """How many consecutive batches need the same stored tile, at most."""
     tile, stored = _pieces(grid, placement)
-    tile = tile[np.argsort(stored, kind="stable")]
-    ends = np.cumsum(np.unique(stored, return_counts=True)[1])
-    firsts = np.append(0, ends[:-1])[: len(ends)]
-    of_batch = tile // batch
-    last = np.maximum.reduceat(of_batch, firsts) if len(ends) else np.zeros(1, np.int64)
-    first = np.minimum.reduceat(of_batch, firsts) if len(ends) else last
-    return int((last - first).max()) + 1
+    if not len(stored):
+        return 1
+    by_stored = np.argsort(stored, kind="stable")
+    starts = np.unique(stored[by_stored], return_index=True)[1]
+    of_batch = tile[by_stored] // batch
+    spans = np.maximum.reduceat(of_batch, starts) - np.minimum.reduceat(of_batch, starts)
+    return int(spans.max()) + 1
 
 
 def most_under(grid: StoredGrid, size: Size) -> tuple[int, int]:

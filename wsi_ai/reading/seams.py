@@ -45,11 +45,7 @@ class Seams:
     def spare(self) -> Image:
         """A buffer to decode into; its content is undefined."""
         with self._changed:
-            return (
-                self._spare.pop()
-                if self._spare
-                else decode_buffer(self._tile.height, self._tile.width)
-            )
+            return self._spare.pop() if self._spare else decode_buffer(self._tile)
 
     def recycle(self, buffer: Image) -> None:
         with self._changed:
