@@ -28,9 +28,7 @@ def main() -> None:
             with Image.open(done.folder / "overlay.png") as picture:
                 height = round(picture.height * WIDTH / picture.width)
                 small = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-            small.quantize(256, Image.Quantize.MEDIANCUT).save(
-                HERE / f"overlay-{task}.png", optimize=True
-            )
+            small.save(HERE / f"overlay-{task}.png", optimize=True)
             print(f"{task}: {done.reason}")
 
 
