@@ -57,14 +57,14 @@ def check_quality(
 
 def focused_fraction(slide: Slide, tissue: Mask) -> float:
     """Share of up to 64 spots, spread over the tissue, whose fine detail is there; 0 for none."""
-    places = np.argwhere(tissue)
+    places = np.flatnonzero(tissue)
     if not len(places):
         return 0.0
     picked = places[np.linspace(0, len(places) - 1, min(_SPOTS, len(places))).astype(int)]
     rows, cols = tissue.shape
     size, half = slide.info.size, _SPOT_PX // 2
     sharp = []
-    for row, col in picked.tolist():
+    for row, col in (divmod(place, cols) for place in picked.tolist()):
         x = (2 * col + 1) * size.width // (2 * cols) - half
         y = (2 * row + 1) * size.height // (2 * rows) - half
         try:
