@@ -150,10 +150,13 @@ def many_rows(
     told = f"busy {run['busy_s']} of {run['wall_s']} s"
     yield Row("many: longest gap between slides, batches", gap_in_batches(run), 2.0, "lower")
     yield Row("many: pipeline efficiency", run["efficiency"], 0.95, "higher", told)
-    one = run_slides(slides[:1], model, scratch / "one", device)
+    three, one = (
+        run_slides(slides[:n], model, scratch / f"first-{n}", device).peak_mib for n in (3, 1)
+    )
     yield Row(
-        "many: peak memory, eight slides / one", eight.peak_mib / one.peak_mib, 1.1, "lower",
-        f"{eight.peak_mib:.0f} and {one.peak_mib:.0f} MiB",
+        "many: peak memory, eight slides / three", eight.peak_mib / three, 1.1, "lower",
+        f"{eight.peak_mib:.0f} and {three:.0f} MiB, with one {one:.0f}: of three, one is looked at"
+        " and one written while the third is inferred, as of eight",
     )  # fmt: skip
     small, big = (
         run_slides([slide], coarse, scratch / slide.stem, device) for slide in (slides[0], large)
@@ -162,5 +165,5 @@ def many_rows(
         "many: peak memory, large slide / small", big.peak_mib / small.peak_mib, 1.2, "lower",
         f"{big.peak_mib:.0f} and {small.peak_mib:.0f} MiB",
     )  # fmt: skip
-    peak = max(eight.peak_mib, one.peak_mib, big.peak_mib)
+    peak = max(eight.peak_mib, big.peak_mib)
     yield Row("many: peak memory / 700 MiB", peak / 700, 1.0, "lower", f"{peak:.0f} MiB")

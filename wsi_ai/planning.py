@@ -152,12 +152,13 @@ class _Edges:
         rows, cols = picture.shape
         top, bottom = _cover(down * self.step.y * rows / self.slide.height, rows)
         left, right = _cover(along * self.step.x * cols / self.slide.width, cols)
-        total = cv2.integral(picture).astype(np.float64)
+        total = cv2.integral(picture)
+
+        def up_to(rows: NDArray[np.int64], cols: NDArray[np.int64]) -> NDArray[np.float64]:
+            return np.asarray(total[np.ix_(rows, cols)], np.float64)
+
         inside: NDArray[np.float64] = (
-            total[bottom][:, right]
-            - total[top][:, right]
-            - total[bottom][:, left]
-            + total[top][:, left]
+            up_to(bottom, right) - up_to(top, right) - up_to(bottom, left) + up_to(top, left)
         )
         return inside
 

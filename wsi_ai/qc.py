@@ -1,5 +1,6 @@
 """Is this slide fit to be assessed?  Numbers with limits, known before inference starts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -57,14 +58,10 @@ def check_quality(
 
 def focused_fraction(slide: Slide, tissue: Mask) -> float:
     """Share of up to 64 spots, spread over the tissue, whose fine detail is there; 0 for none."""
-    places = np.flatnonzero(tissue)
-    if not len(places):
-        return 0.0
-    picked = places[np.linspace(0, len(places) - 1, min(_SPOTS, len(places))).astype(int)]
     rows, cols = tissue.shape
     size, half = slide.info.size, _SPOT_PX // 2
     sharp = []
-    for row, col in (divmod(place, cols) for place in picked.tolist()):
+    for row, col in _spread(tissue):
         x = (2 * col + 1) * size.width // (2 * cols) - half
         y = (2 * row + 1) * size.height // (2 * rows) - half
         try:
@@ -72,6 +69,15 @@ def focused_fraction(slide: Slide, tissue: Mask) -> float:
         except TileUnreadable:
             continue
     return float(np.mean(sharp)) if sharp else 0.0
+
+
+def _spread(tissue: Mask) -> Iterator[tuple[int, int]]:
+    """Row and column of up to 64 pixels of tissue, with as many between each as the next."""
+    up_to = np.cumsum(np.count_nonzero(tissue, axis=1))
+    total = int(up_to[-1])
+    for nth in np.linspace(0, total - 1, min(_SPOTS, total)).astype(int):
+        row = int(np.searchsorted(up_to, nth, side="right"))
+        yield row, int(np.flatnonzero(tissue[row])[nth - up_to[row]])
 
 
 def sharpness(pixels: NDArray[np.uint8]) -> float:

@@ -20,18 +20,28 @@ _SPECK_MM2 = 0.005  # dust; a core biopsy's smallest fragment is larger
 def find_tissue(slide: SlideInfo, thumbnail: Thumbnail) -> Mask:
     """(rows, cols) of the thumbnail: true where there is tissue or where nothing could be read."""
     pixel = pixel_spacing(slide, thumbnail)
-    smooth = cv2.GaussianBlur(thumbnail.pixels, (0, 0), max(0.5, 4.0 / pixel.mean_um))
-    red, green, blue = cv2.split(smooth)
-    brightest = cv2.max(cv2.max(red, green), blue)
-    chroma = cv2.subtract(brightest, cv2.min(cv2.min(red, green), blue))
-    otsu, _ = cv2.threshold(chroma, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    limit = min(max(otsu, _CHROMA_FLOOR), _CHROMA_CEILING)
-    found = ((chroma >= limit) | (brightest < _DARK)).astype(np.uint8)
+    found = _coloured_or_dark(thumbnail.pixels, max(0.5, 4.0 / pixel.mean_um))
     side = 2 * round(_CLOSE_UM / pixel.mean_um / 2) + 1
     square = np.ones((side, side), np.uint8)
-    closed = np.asarray(cv2.morphologyEx(found, cv2.MORPH_CLOSE, square), np.uint8)
+    closed = np.asarray(cv2.morphologyEx(found, cv2.MORPH_CLOSE, square, dst=found), np.uint8)
     mask = without_specks(closed, _SPECK_MM2 / (pixel.x_um * pixel.y_um / 1e6))
-    return mask | thumbnail.unread
+    mask |= thumbnail.unread
+    return mask
+
+
+def _coloured_or_dark(pixels: NDArray[np.uint8], sigma_px: float) -> NDArray[np.uint8]:
+    """(rows, cols): 1 where it is, else 0."""
+    smooth = cv2.GaussianBlur(pixels, (0, 0), sigma_px)
+    brightest = cv2.extractChannel(smooth, 0)
+    darkest = brightest.copy()
+    for n in (1, 2):
+        channel = cv2.extractChannel(smooth, n)
+        cv2.max(brightest, channel, dst=brightest)
+        cv2.min(darkest, channel, dst=darkest)
+    chroma = cv2.subtract(brightest, darkest, dst=darkest)
+    otsu, _ = cv2.threshold(chroma, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    limit = min(max(otsu, _CHROMA_FLOOR), _CHROMA_CEILING)
+    return ((chroma >= limit) | (brightest < _DARK)).astype(np.uint8)
 
 
 def without_specks(found: NDArray[np.uint8], least_px: float) -> Mask:

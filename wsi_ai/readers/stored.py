@@ -14,7 +14,7 @@ from wsi_ai.contracts import EncodedLevel
 from wsi_ai.values import SlideInfo
 
 Image = NDArray[np.uint8]
-_CACHE_BYTES = 32 << 20
+_CACHE_BYTES = 8 << 20
 
 
 class StoredSlide:
