@@ -5,6 +5,8 @@
 ResNet-18, ResNet-50 and ViT-S/16 with random weights, at 224 px, batch 32, fp32 and int8, on all
 cores at hand.  Ours takes uint8 tiles and gives scores; the others are given a float batch that is
 ready, and nothing is asked of what they return.  Variants alternate within each round; medians.
+What bounds all of them: matrix products of as many multiplications and additions as the network
+has, by NumPy's BLAS in fp32.
 """
 
 import argparse
@@ -24,6 +26,7 @@ import numpy as np
 import onnxruntime as ort
 import openvino as ov
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.manifest import load_card
@@ -36,6 +39,7 @@ BATCH, REST_S = 32, 0.1
 OURS, OURS_OPENVINO, OURS_TORCH = "wsi_ai auto", "wsi_ai openvino", "wsi_ai torch"
 OURS_INT8, OURS_ORT_INT8 = "wsi_ai auto int8", "wsi_ai onnxruntime int8"
 EAGER, CHANNELS, SESSION, OPENVINO = "torch eager", "torch channels-last", "onnxruntime", "openvino"
+PRODUCTS, PRODUCTS_COUNT = "matrix products", 8
 Run = Callable[[], object]
 
 
@@ -54,6 +58,7 @@ def variants(network: networks.Network, pixels: np.ndarray) -> dict[str, Run]:
             network.module, torch.from_numpy(tiles).to(memory_format=torch.channels_last)
         ),
         OURS_TORCH: ours(load_card(network.pt2), RuntimeRequest("cpu"), pixels),
+        PRODUCTS: products(network.module, torch.from_numpy(tiles)),
     }
 
 
@@ -76,6 +81,20 @@ def eager(module: torch.nn.Module, tiles: torch.Tensor) -> Run:
     def run() -> object:
         with torch.inference_mode():
             return module(tiles)
+
+    return run
+
+
+def products(module: torch.nn.Module, tiles: torch.Tensor) -> Run:
+    """Square ones, which are the best case: every number that is loaded is used often."""
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        module(tiles)
+    side = round((counted.get_total_flops() / PRODUCTS_COUNT / 2) ** (1 / 3))
+    a, b = np.random.default_rng(0).random((2, side, side), np.float32)
+
+    def run() -> None:
+        for _ in range(PRODUCTS_COUNT):
+            np.matmul(a, b)
 
     return run
 
@@ -148,6 +167,8 @@ def ratios(network: str, rates: dict[str, list[float]]) -> list[dict[str, object
         row("onnxruntime int8 / torch eager", None, (EAGER,), OURS_ORT_INT8),
         row("openvino / openvino alone", None, (OPENVINO,), OURS_OPENVINO),
         row("torch / torch channels-last", None, (CHANNELS,), OURS_TORCH),
+        row("auto / matrix products", None, (PRODUCTS,)),
+        row("torch eager / matrix products", None, (PRODUCTS,), EAGER),
     ]
 
 
