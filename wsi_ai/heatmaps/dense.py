@@ -52,7 +52,7 @@ class DenseCanvas:
         self._plan, self._card, self._batch_size = plan, card, keep.batch_size
         self._grid, self._step = dense_grid(plan, card), output_step(plan, card)
         shape = (len(card.classes), self._grid.size.height, self._grid.size.width)
-        self._blender = Blender(self._grid, len(card.classes))
+        self._blender = Blender(self._grid, len(card.classes), stored)
         self._rows = DenseRows(keep.folder / _NAME, keep, shape)
         squares = np.zeros(plan.grid, np.bool_)
         squares[tuple(plan.cells.T)] = True
@@ -89,9 +89,8 @@ class DenseCanvas:
 
     def _finish(self, end: int) -> None:
         for rows in self._blender.finish(end):
-            steps = stored(rows)
-            self._cells.add(steps)
-            self._rows.append(steps)
+            self._cells.add(rows)
+            self._rows.append(rows)
 
     def heatmap(self) -> Heatmap:
         """Means over cells of about 16 µm, of rows that are finished."""

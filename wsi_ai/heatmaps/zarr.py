@@ -89,13 +89,20 @@ def _write_levels(group: "zarr.Group", levels: Sequence[NDArray[Any]], fill: flo
 
 
 def create_level(
-    group: "zarr.Group", k: int, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float
+    group: "zarr.Group",
+    k: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    fill: float,
+    shard: tuple[int, int] = (SHARD, SHARD),
 ) -> "zarr.Array[Any]":
-    """Level ``k``, whose last axes are y and x, empty; what was there is gone."""
+    """Level ``k``, whose last axes are y and x, empty; what was there is gone.  ``shard`` is in
+    cells, up and across."""
     leading = (1,) * (len(shape) - 2)
     sides = [min(_CHUNK, side) for side in shape[-2:]]
     shards = [
-        side * -(-min(SHARD, whole) // side) for side, whole in zip(sides, shape[-2:], strict=True)
+        side * -(-min(most, whole) // side)
+        for side, whole, most in zip(sides, shape[-2:], shard, strict=True)
     ]
     return group.create_array(
         str(k),
