@@ -4,7 +4,10 @@ A FeatureCollection (RFC 7946) whose coordinates are level-0 pixels, as QuPath t
 properties are QuPath's own (https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html).
 """
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from wsi_ai.flags import STATEMENT, Finding, Flag, Ring
@@ -12,13 +15,18 @@ from wsi_ai.flags import STATEMENT, Finding, Flag, Ring
 _COLOUR = [213, 94, 0]  # vermillion of Okabe and Ito, as in the overlay
 
 
-def findings_geojson(flag: Flag) -> dict[str, Any]:
-    """One annotation per finding, whole and unsimplified."""
-    return {
-        "type": "FeatureCollection",
-        "statement": STATEMENT,
-        "features": [_feature(flag, finding) for finding in flag.findings],
-    }
+def write_geojson(path: Path, flag: Flag) -> None:
+    """One annotation per finding, whole and unsimplified; there may be tens of thousands, of which
+    one is held as text.  Raises OSError where the disk refuses."""
+    head = {"type": "FeatureCollection", "statement": STATEMENT, "features": []}
+    before, after = json.dumps(head, indent=2, ensure_ascii=False).rsplit("]", 1)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(before)
+        for n, finding in enumerate(flag.findings):
+            text = json.dumps(_feature(flag, finding), indent=2, ensure_ascii=False)
+            file.write(",\n" if n else "\n")
+            file.write(indent(text, "    "))
+        file.write(("\n  " if flag.findings else "") + f"]{after}\n")
 
 
 def _feature(flag: Flag, finding: Finding) -> dict[str, Any]:

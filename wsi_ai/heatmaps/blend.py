@@ -155,8 +155,8 @@ class Blender:
     def _settle(self, end: int, right: int) -> None:
         """What is summed above row ``end``, in strips that lie left of column ``right``."""
         for left, strip in list(self._strips.items()):
-            rows, width = strip.sums.shape[1:]
-            rows = min(end - strip.top, rows)
+            held, width = strip.sums[0].shape
+            rows = min(end - strip.top, held)
             if left + width > right or rows <= 0:
                 continue
             here = slice(strip.top - self._top, strip.top - self._top + rows)

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from wsi_ai.cards import Activation, ModelCard
-from wsi_ai.errors import OutputError
 from wsi_ai.geometry import Size, Step
 from wsi_ai.heatmaps.blend import Blender, DenseGrid
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.cells import Cells, Wanted, cell_side
 from wsi_ai.heatmaps.pyramid import complete
-from wsi_ai.heatmaps.rows import DenseRows, stored
+from wsi_ai.heatmaps.rows import DenseRows, disk_errors, stored
 from wsi_ai.heatmaps.zarr import write_heatmap
 from wsi_ai.values import Heatmap, Marks, Predictions, TilePlan
 
@@ -59,7 +58,7 @@ class DenseCanvas:
         wanted = Wanted(squares, self._grid.stride, plan.tissue)
         um = self._step.x * plan.slide.known_spacing().x_um
         self._side = cell_side(um)
-        self._cells = Cells(shape, self._side, wanted)
+        self._cells = Cells(keep.folder / "cells", shape, self._side, wanted)
         self._done = self._restored()
 
     def _restored(self) -> int:
@@ -104,16 +103,15 @@ class DenseCanvas:
         classes = np.zeros(best.shape, np.uint8)
         for number, scores in enumerate(self._cells.scores, 1):
             higher = scores > best  # NaN is not
-            best[higher], classes[higher] = scores[higher], number
+            np.copyto(best, scores, where=higher)
+            classes[higher] = number
         return Marks(classes)
 
     def write(self, folder: Path) -> None:
         self._finish(self._grid.size.height)
         complete(self._rows.path, self._card, self._plan.slide, self._step)
-        try:
+        with disk_errors():
             shutil.copytree(self._rows.path, folder / _NAME, copy_function=os.link)
-        except OSError as error:
-            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
         write_heatmap(folder / "heatmap.ome.zarr", self.heatmap())
 
     def close(self) -> None:

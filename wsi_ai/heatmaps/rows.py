@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,15 @@ def score_of(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     return (steps - 1) / _STEPS
 
 
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """The disk refuses: OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"results cannot be written: {error.strerror or error}") from None
+
+
 class DenseRows:
     """(classes, height, width), written whole rows of shards at a time.
 
@@ -48,7 +58,7 @@ class DenseRows:
         self._question = keep.question
         self._waiting = np.zeros((shape[0], min(_HIGH, shape[1]), shape[2]), np.uint8)
         self._held = 0
-        try:
+        with disk_errors():
             self.rows = self._rows_kept()
             if not self.rows:
                 shutil.rmtree(keep.folder, ignore_errors=True)
@@ -56,8 +66,6 @@ class DenseRows:
                 root = zarr.open_group(path, mode="w-", zarr_format=3)
                 create_level(root, 0, shape, np.dtype(np.uint8), 0, (_HIGH, _WIDE))
             self._array = zarr.open_array(path / "0", mode="r+")
-        except OSError as error:
-            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
 
     def append(self, rows: Stored) -> None:
         """The next (classes, rows, width)."""
@@ -77,7 +85,7 @@ class DenseRows:
 
     def _flush(self) -> None:
         end = self.rows + self._held
-        try:
+        with disk_errors():
             for left in range(0, self.shape[2], _WIDE):  # all at once would be held encoded, too
                 part = self._waiting[:, : self._held, left : left + _WIDE]
                 self._array[:, self.rows : end, left : left + _WIDE] = part
@@ -85,8 +93,6 @@ class DenseRows:
             aside = self._state.with_suffix(".new")
             aside.write_text(json.dumps({"question": self._question, "rows": end}), "utf-8")
             aside.replace(self._state)
-        except OSError as error:
-            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
         self.rows, self._held = end, 0
 
     def _to_the_disk(self, row_of_shards: int) -> None:
