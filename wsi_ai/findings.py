@@ -12,7 +12,7 @@ def find_regions(heatmap: Heatmap, positive: Mask) -> tuple[Finding, ...]:
     """One finding for each piece of ``positive`` (rows, cols) whose cells share edges, the largest
     first.  Outlines follow the cells' edges and stay inside the slide."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        positive.astype(np.uint8), connectivity=4
+        positive.view(np.uint8), connectivity=4
     )
     found, layer = list[Finding](), heatmap.scores[heatmap.model.positive_class]
     places = dict[float, float]()

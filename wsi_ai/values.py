@@ -275,8 +275,8 @@ class Heatmap:
     def assessed(self) -> Mask:
         """(rows, cols): where every class has a score."""
         seen: Mask = np.ones(self.planned.shape, np.bool_)
-        for layer in self.scores:
-            seen &= np.isfinite(layer)
+        for n in range(self.scores.shape[0]):  # no name for the layer: one is held at a time
+            seen &= np.isfinite(self.scores[n])
         return seen
 
     @property

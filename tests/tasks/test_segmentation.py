@@ -23,6 +23,7 @@ from wsi_ai.cards import Activation
 from wsi_ai.flags import Level
 from wsi_ai.geometry import Box, Size, Step
 from wsi_ai.heatmaps import DenseCanvas, Keep
+from wsi_ai.heatmaps.cells import StoredLayers
 from wsi_ai.heatmaps.pyramid import complete, halved
 from wsi_ai.heatmaps.rows import DenseRows
 from wsi_ai.rules import Area
@@ -185,7 +186,8 @@ def test_a_cell_is_marked_with_its_likeliest_class(tmp_path: Path, activation: A
         Keep(tmp_path, "0" * 64, 1),
     )
     scores = np.random.default_rng(1).choice([0, 0.2, 0.5, 0.7, 1, np.nan], (3, 90, 70))
-    canvas._cells.scores = scores.astype(np.float32)
+    canvas._cells.scores = StoredLayers(tmp_path / "cells", scores.shape)
+    canvas._cells.scores.append(scores.astype(np.float32))
     canvas._cells.planned = np.ones((90, 70), np.bool_)
     marks = canvas.marks().classes
     canvas.close()

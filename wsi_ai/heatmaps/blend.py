@@ -133,11 +133,18 @@ class Blender:
             self._settle(self._top + rows, self.grid.size.width)
             for first in range(0, rows, _PIECE):
                 yield self._band[:, first : min(first + _PIECE, rows)].copy()
-            self._band[:, :-rows] = self._band[:, rows:]
-            self._band[:, -rows:] = self._blank
             self._top += rows
+            self._move_band(rows)
             for row in [r for r in self._across if self._end(r) <= self._top]:
                 del self._across[row]
+
+    def _move_band(self, rows: int) -> None:
+        """Up by so many; nothing is held once all is finished."""
+        if self._top >= self.grid.size.height:
+            self._band = self._band[:, :0].copy()
+            return
+        self._band[:, :-rows] = self._band[:, rows:]
+        self._band[:, -rows:] = self._blank
 
     def _sum(self, down: slice, across: slice, weighted: Scores) -> None:
         for left in range(across.start // _STRIP * _STRIP, across.stop, _STRIP):
@@ -155,7 +162,7 @@ class Blender:
     def _settle(self, end: int, right: int) -> None:
         """What is summed above row ``end``, in strips that lie left of column ``right``."""
         for left, strip in list(self._strips.items()):
-            held, width = strip.sums[0].shape
+            _, held, width = strip.sums.shape
             rows = min(end - strip.top, held)
             if left + width > right or rows <= 0:
                 continue
@@ -169,11 +176,12 @@ class Blender:
         """Of the strip from column ``left`` on, so many rows: by the weights that were there."""
         strip = self._strips[left]
         sums = strip.sums[:, :rows]
-        weights = np.zeros(sums.shape[1:], np.float32)
+        width = sums.shape[2]
+        weights = np.zeros((rows, width), np.float32)
         for row, across in self._across.items():
             first = row * self.grid.stride - self.grid.lead - strip.top
             here = _clip(-first, rows, self.grid.tile)
-            along = across[left : left + weights.shape[1]]
+            along = across[left : left + width]
             weights[here] += np.outer(self._weights[_shift(here, -first)], along)
         out = np.full(sums.shape, np.nan, np.float32)
         return np.divide(sums, weights, out=out, where=weights > 0)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from wsi_ai.heatmaps.rows import Stored, disk_errors, score_of
 from wsi_ai.values import Mask
 
+_BAND = 256
+"""Rows of cells."""
 CELL_UM = 16.0
 """About two nuclei across: fine enough for an area, coarse enough for a slide's worth of rules."""
 
@@ -57,10 +59,22 @@ class StoredLayers:
         if not 0 <= layer < self.shape[0]:
             raise IndexError(f"there is no layer {layer} of {self.shape[0]}")
         found = np.full(self.shape[1:], np.nan, np.float32)
-        with disk_errors(), self._path.open("rb") as file:
-            file.seek(self._place(layer))
-            file.readinto(found[: self._rows].data)
+        self._read(layer, 0, found[: self._rows])
         return found
+
+    def bands(self) -> Iterator[NDArray[np.float32]]:
+        """(classes, rows, cols) of all that is filled, some rows at a time from the top."""
+        for top in range(0, self._rows, _BAND):
+            rows = min(_BAND, self._rows - top)
+            band = np.empty((self.shape[0], rows, self.shape[2]), np.float32)
+            for layer, into in enumerate(band):
+                self._read(layer, top, into)
+            yield band
+
+    def _read(self, layer: int, top: int, into: NDArray[np.float32]) -> None:
+        with disk_errors(), self._path.open("rb") as file:
+            file.seek(self._place(layer) + top * self._row_bytes)
+            file.readinto(into.data)
 
     @property
     def _row_bytes(self) -> int:

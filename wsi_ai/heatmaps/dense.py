@@ -99,12 +99,12 @@ class DenseCanvas:
     def marks(self) -> Marks:
         """Where the classes are independent of each other, only what is more likely than not."""
         least = np.float32(0.0 if self._card.activation is Activation.SOFTMAX else 0.5)
-        best = np.full(self._cells.planned.shape, np.nextafter(least, np.float32(-1)), np.float32)
-        classes = np.zeros(best.shape, np.uint8)
-        for number, scores in enumerate(self._cells.scores, 1):
-            higher = scores > best  # NaN is not
-            np.copyto(best, scores, where=higher)
-            classes[higher] = number
+        classes, top = np.zeros(self._cells.planned.shape, np.uint8), 0
+        for band in self._cells.scores.bands():
+            known = np.nan_to_num(band, nan=-1)
+            likeliest = np.where(known.max(axis=0) >= least, 1 + known.argmax(axis=0), 0)
+            classes[top : top + len(likeliest)] = likeliest
+            top += len(likeliest)
         return Marks(classes)
 
     def write(self, folder: Path) -> None:

@@ -94,6 +94,8 @@ class DenseRows:
             aside.write_text(json.dumps({"question": self._question, "rows": end}), "utf-8")
             aside.replace(self._state)
         self.rows, self._held = end, 0
+        if end == self.shape[1]:
+            self._waiting = self._waiting[:, :0].copy()
 
     def _to_the_disk(self, row_of_shards: int) -> None:
         """Before it is said that they are there."""

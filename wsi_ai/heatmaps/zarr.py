@@ -6,7 +6,7 @@ from it.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,19 @@ def _write_layers(root: "zarr.Group", layers: Layers) -> list[NDArray[np.uint8]]
     kind = np.dtype(np.float32)
     levels = [create_level(root, k, (classes, *s), kind, np.nan) for k, s in enumerate(shapes)]
     masks = [np.ones(s, np.uint8) for s in shapes]
-    for c, layer in enumerate(layers):
-        at = layer
-        for k, (level, mask) in enumerate(zip(levels, masks, strict=True)):
-            at = _halved(at) if k else at
-            _fill(level, (c,), at)
-            mask &= np.isfinite(at)
+    for c in range(classes):
+        for k, layer in enumerate(_pyramid(layers[c], len(shapes))):
+            _fill(levels[k], (c,), layer)
+            masks[k] &= np.isfinite(layer)
     return masks
+
+
+def _pyramid(layer: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
+    """So many levels, each half of the one before."""
+    yield layer
+    for _ in range(count - 1):
+        layer = _halved(layer)
+        yield layer
 
 
 def _fill(level: "zarr.Array[Any]", place: tuple[int, ...], layer: NDArray[Any]) -> None:
