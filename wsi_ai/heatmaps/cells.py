@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.errors import OutputError
 from wsi_ai.heatmaps.rows import Stored, disk_errors, score_of
 from wsi_ai.values import Mask
 
@@ -74,7 +75,8 @@ class StoredLayers:
     def _read(self, layer: int, top: int, into: NDArray[np.float32]) -> None:
         with disk_errors(), self._path.open("rb") as file:
             file.seek(self._place(layer) + top * self._row_bytes)
-            file.readinto(into.data)
+            if file.readinto(into.data) != into.nbytes:
+                raise OutputError("what was kept of the slide's cells is cut short; run it again")
 
     @property
     def _row_bytes(self) -> int:
