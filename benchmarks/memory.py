@@ -5,8 +5,8 @@
 
 The demo model runs at 4 µm/px, so that the large slide takes minutes and not hours; what is held
 at once does not depend on that.  A segmentation runs at 2 µm/px: what it holds while it infers is a
-row of tiles, as wide as the slide; what grows with the area is said in docs/tasks.md.  Slides are drawn once and kept in
-the cache folder (1 GB).
+row of tiles, as wide as the slide; what grows with the area is said in docs/tasks.md.  Slides are
+drawn once and kept in the cache folder (1 GB).
 """
 
 import argparse
