@@ -29,6 +29,7 @@ from wsi_ai.geometry import Size, Spacing
 from wsi_ai.heatmaps import Keep
 from wsi_ai.heatmaps.blend import Blender
 from wsi_ai.heatmaps.dense import dense_grid
+from wsi_ai.heatmaps.rows import stored
 from wsi_ai.manifest import load_card
 from wsi_ai.registry import open_runtime
 from wsi_ai.tasks import open_canvas, plan_for
@@ -144,7 +145,7 @@ def seconds(runtime: Runtime, plan: TilePlan, kept: Path) -> tuple[float, float,
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 256, (batch, side, side, 3), np.uint8)
     spent = [0.0, 0.0, 0.0]
-    blender = Blender(dense_grid(plan, runtime.card), CLASSES)
+    blender = Blender(dense_grid(plan, runtime.card), CLASSES, stored)
     with closing(open_canvas(plan, runtime.card, Keep(kept, "ab" * 32, batch))) as canvas:
         for first in range(0, len(plan), batch):
             index = np.arange(first, min(first + batch, len(plan)))

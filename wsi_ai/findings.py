@@ -12,20 +12,21 @@ def find_regions(heatmap: Heatmap, positive: Mask) -> tuple[Finding, ...]:
     """One finding for each piece of ``positive`` (rows, cols) whose cells share edges, the largest
     first.  Outlines follow the cells' edges and stay inside the slide."""
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        positive.astype(np.uint8), connectivity=4
+        positive.view(np.uint8), connectivity=4
     )
-    found = []
+    found, layer = list[Finding](), heatmap.scores[heatmap.model.positive_class]
+    places = dict[float, float]()
     for n in range(1, count):
         left, top, width, height = (int(v) for v in stats[n, :4])
         window = np.s_[top : top + height, left : left + width]
         own = labels[window] == n
-        scores = heatmap.scores[heatmap.model.positive_class][window][own]
-        outline, holes = _outline(heatmap, own, top, left)
+        scores = layer[window][own]
+        shape = _outline(heatmap, own, top, left)
         found.append(
             Finding(
                 label=heatmap.model.point.label,
-                outline=outline,
-                holes=holes,
+                outline=_ring(shape.exterior, places),
+                holes=tuple(_ring(hole, places) for hole in shape.interiors),
                 peak=float(scores.max()),
                 mean=float(scores.mean(dtype=np.float64)),
                 area_mm2=int(own.sum()) * heatmap.cell_mm2,
@@ -35,7 +36,7 @@ def find_regions(heatmap: Heatmap, positive: Mask) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda f: (-f.cells, -f.peak, f.outline)))
 
 
-def _outline(heatmap: Heatmap, own: Mask, top: int, left: int) -> tuple[Ring, tuple[Ring, ...]]:
+def _outline(heatmap: Heatmap, own: Mask, top: int, left: int) -> shapely.Polygon:
     """Runs of cells joined to one polygon, in level-0 pixels."""
     edges = np.diff(np.pad(own.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     rows, starts = np.nonzero(edges == 1)
@@ -47,9 +48,10 @@ def _outline(heatmap: Heatmap, own: Mask, top: int, left: int) -> tuple[Ring, tu
         np.minimum((left + ends) * step.x, size.width),
         np.minimum((top + rows + 1) * step.y, size.height),
     )
-    shape = shapely.union_all(boxes, grid_size=0.01).normalize()
-    return _ring(shape.exterior), tuple(_ring(hole) for hole in shape.interiors)
+    return shapely.union_all(boxes, grid_size=0.01).normalize()
 
 
-def _ring(line: shapely.LinearRing) -> Ring:
-    return tuple((round(x, 2), round(y, 2)) for x, y in line.coords[:-1])
+def _ring(line: shapely.LinearRing, places: dict[float, float]) -> Ring:
+    """Corners lie on the lines of one grid: each number is held once, in ``places``."""
+    rounded = ((round(x, 2), round(y, 2)) for x, y in line.coords[:-1])
+    return tuple((places.setdefault(x, x), places.setdefault(y, y)) for x, y in rounded)

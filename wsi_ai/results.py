@@ -11,7 +11,7 @@ from wsi_ai.efficiency import Stage, of_slide
 from wsi_ai.errors import OutputError, Unsent
 from wsi_ai.exports.flag import Provenance, flag_json
 from wsi_ai.exports.folder import fresh_folder
-from wsi_ai.exports.geojson import findings_geojson
+from wsi_ai.exports.geojson import write_geojson
 from wsi_ai.exports.objects import write_objects
 from wsi_ai.exports.overlay import View, write_overlay
 from wsi_ai.exports.wsinfer import write_csv
@@ -90,7 +90,7 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
             write_objects(aside, assessment.heatmap.objects, assessment.flag.model)
         if (look := assessment.look) is not None:
             write_overlay(aside / "overlay.png", _view(assessment, look))
-            write_json(aside / "findings.geojson", findings_geojson(assessment.flag))
+            write_geojson(aside / "findings.geojson", assessment.flag)
         try:
             body = post.put(body)
         except OutputError as error:

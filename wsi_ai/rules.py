@@ -8,7 +8,7 @@ monotone in evidence, which is why a rule that is met early stays met.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from wsi_ai.values import Mask
 
 Layer = NDArray[np.float64]
+Scores = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class Spots:
 class Evidence:
     """Scores of the positive class on the slide's grid, and its objects where they are counted."""
 
-    scores: Layer
+    scores: Scores
     """(rows, cols); 0 or more where there is a score, NaN where there is none."""
     planned: Mask
     cell_mm2: float
@@ -123,7 +124,7 @@ class Area:
 
     def _counted(self, evidence: Evidence, threshold: float) -> int:
         """Positive cells in regions that are large enough."""
-        positive = np.nan_to_num(evidence.scores, nan=-1.0) >= threshold
+        positive = reaching(evidence.scores, threshold)
         smallest = min(self._smallest(evidence), self.cells_needed(evidence))
         stats = cv2.connectedComponentsWithStats(positive.astype(np.uint8), connectivity=4)[2]
         sizes = stats[1:, cv2.CC_STAT_AREA]
@@ -144,7 +145,7 @@ class Tiles:
         return _nth_highest(evidence.scores, self.tiles)
 
     def told(self, evidence: Evidence, threshold: float, label: str) -> str:
-        found = int((np.nan_to_num(evidence.scores, nan=-1.0) >= threshold).sum())
+        found = int(reaching(evidence.scores, threshold).sum())
         return (
             f"{found} {evidence.cell_name}s look like {label} (score {threshold:.2f} or more);"
             f" the rule asks for {self.tiles}"
@@ -222,12 +223,20 @@ def _cells(area_mm2: float, cell_mm2: float) -> int:
     return math.ceil(round(area_mm2 / cell_mm2, 6))
 
 
-def _nth_highest(scores: Layer, n: int) -> float:
+def reaching(scores: Scores, threshold: float) -> Mask:
+    """Where a score is the threshold or more; NaN is not.  Single precision is not rounded to."""
+    return scores >= np.float64(threshold)
+
+
+def _nth_highest(scores: Scores, n: int) -> float:
     seen = scores[np.isfinite(scores)]
-    return float(np.partition(seen, -n)[-n]) if len(seen) >= n else 0.0
+    if len(seen) < n:
+        return 0.0
+    seen.partition(-n)
+    return float(seen[-n])
 
 
-def _highest(scores: Layer, met: Callable[[float], bool]) -> float:
+def _highest(scores: Scores, met: Callable[[float], bool]) -> float:
     """The highest score that is also a threshold at which ``met``, which falls with it; else 0."""
     steps = np.unique(scores[np.isfinite(scores)])
     low, high = 0, len(steps)  # met below low, not met from high on

@@ -14,7 +14,7 @@ import numpy as np
 from wsi_ai.cards import ModelCard, Task
 from wsi_ai.findings import find_regions
 from wsi_ai.flags import Flag, Level, Quality, Status
-from wsi_ai.rules import Area, Evidence, Rule, SlideScore, Spots
+from wsi_ai.rules import Area, Evidence, Rule, SlideScore, Spots, reaching
 from wsi_ai.values import Heatmap, Mask, Objects, SlideInfo
 
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690a")
@@ -44,10 +44,7 @@ class TriagePolicy:
 
 def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
     """Judge one slide.  The order of the rule is the order of its safety, see ``_judge``."""
-    evidence, threshold = evidence_of(heatmap), policy.threshold_for(heatmap.model)
-    positive = _positive(heatmap, evidence, threshold)
-    rule = policy.rule_for(heatmap.model)
-    level, reason = _judge(heatmap, evidence, policy, quality)
+    level, reason, score, positive = _judged(heatmap, policy, quality)
     return Flag(
         flag_id=flag_id(heatmap.slide, heatmap.model),
         revision=1,
@@ -56,8 +53,8 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
         policy=policy.name,
         level=level,
         reason=reason,
-        score=None if level is Level.NOT_ASSESSED else rule.score(evidence),
-        threshold=threshold,
+        score=score,
+        threshold=policy.threshold_for(heatmap.model),
         coverage=heatmap.coverage,
         planned=int(heatmap.planned.sum()),
         positive=int(positive.sum()),
@@ -66,11 +63,22 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
     )
 
 
+def _judged(
+    heatmap: Heatmap, policy: TriagePolicy, quality: Quality
+) -> tuple[Level, str, float | None, Mask]:
+    """Level, reason and score; and which cells count."""
+    evidence = evidence_of(heatmap)
+    level, reason = _judge(heatmap, evidence, policy, quality)
+    rule = policy.rule_for(heatmap.model)
+    score = None if level is Level.NOT_ASSESSED else rule.score(evidence)
+    return level, reason, score, _positive(heatmap, evidence, policy.threshold_for(heatmap.model))
+
+
 def _positive(heatmap: Heatmap, evidence: Evidence, threshold: float) -> Mask:
     """Cells that count; none where it is the slide that is judged, for attention is no score."""
     if heatmap.of_slide:
         return np.zeros(heatmap.planned.shape, np.bool_)
-    return np.greater_equal(np.nan_to_num(evidence.scores, nan=-1.0), threshold)
+    return reaching(evidence.scores, threshold)
 
 
 def is_met(heatmap: Heatmap, policy: TriagePolicy) -> bool:
@@ -102,8 +110,7 @@ def not_assessed(
 
 def evidence_of(heatmap: Heatmap) -> Evidence:
     """The class of the operating point, where every class has a score."""
-    layer = heatmap.shown.astype(np.float64)
-    seen = np.where(heatmap.assessed, layer, np.nan)
+    seen = np.where(heatmap.assessed, heatmap.shown, np.float32(np.nan))
     return Evidence(
         seen,
         heatmap.planned,

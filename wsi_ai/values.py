@@ -1,6 +1,7 @@
 """The nouns of wsi_ai, in the order data meets them, up to the heatmap.  Read this first,
 then ``cards`` and ``flags``."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -15,6 +16,15 @@ from wsi_ai.stains import Recolour
 Mask = NDArray[np.bool_]
 """A mask of the whole slide at any resolution: row i covers level-0 rows from
 ``i * height / rows`` up to ``(i + 1) * height / rows``."""
+
+
+class Layers(Protocol):
+    """(classes, rows, cols) of scores, as an array or a layer at a time from wherever they lie."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def __getitem__(self, layer: int, /) -> NDArray[np.float32]: ...
+    def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
 
 
 class Pixels(Protocol):
@@ -235,8 +245,8 @@ class Heatmap:
 
     slide: SlideInfo
     model: ModelCard
-    scores: NDArray[np.float32]
-    """(classes, rows, cols); NaN where not assessed."""
+    scores: Layers
+    """(classes, rows, cols) float32; NaN where not assessed."""
     step: Step
     planned: Mask
     """(rows, cols): which cells were meant to be assessed."""
@@ -259,13 +269,14 @@ class Heatmap:
     @property
     def shown(self) -> NDArray[np.float32]:
         """(rows, cols): the layer that people look at first."""
-        layer: NDArray[np.float32] = self.scores[0 if self.of_slide else self.model.positive_class]
-        return layer
+        return self.scores[0 if self.of_slide else self.model.positive_class]
 
     @property
     def assessed(self) -> Mask:
         """(rows, cols): where every class has a score."""
-        seen: Mask = np.logical_and.reduce(np.isfinite(self.scores), axis=0)
+        seen: Mask = np.ones(self.planned.shape, np.bool_)
+        for n in range(self.scores.shape[0]):  # no name for the layer: one is held at a time
+            seen &= np.isfinite(self.scores[n])
         return seen
 
     @property

@@ -26,6 +26,7 @@ from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
 from wsi_ai.job import SlideJob, Stoppable
 from wsi_ai.line import in_turns
+from wsi_ai.memory import give_back
 from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance, told_model
 from wsi_ai.pipeline import Pipeline, Prepared
 from wsi_ai.readers.headers import case_header
@@ -210,6 +211,7 @@ class SlideWork:
         except DeviceError as error:
             return type(error)(str(error))
         job.assessment = dataclasses.replace(made, resumed=min(made.resumed, job.resumed))
+        give_back()  # outlining large findings takes many small blocks
         return None
 
     def _start_again(self, job: SlideJob, pipeline: Pipeline) -> None:

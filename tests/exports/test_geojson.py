@@ -1,15 +1,21 @@
 import json
+from pathlib import Path
 
 import pytest
 import shapely
 
 from tests.examples import example_flag, example_heatmap
-from wsi_ai.exports.geojson import findings_geojson
+from wsi_ai.exports.geojson import write_geojson
 
 
-def test_each_finding_is_a_whole_polygon_in_level_0_pixels_with_its_measurements() -> None:
+def test_each_finding_is_a_whole_polygon_in_level_0_pixels_with_its_measurements(
+    tmp_path: Path,
+) -> None:
     flag = example_flag()
-    collection = json.loads(json.dumps(findings_geojson(flag)))
+    write_geojson(tmp_path / "findings.geojson", flag)
+    text = (tmp_path / "findings.geojson").read_text("utf-8")
+    collection = json.loads(text)
+    assert text == json.dumps(collection, indent=2, ensure_ascii=False) + "\n"
     assert collection["type"] == "FeatureCollection"
     assert len(collection["features"]) == len(flag.findings) > 64
     for feature, finding in zip(collection["features"], flag.findings, strict=True):

@@ -47,7 +47,7 @@ class Cut:
 
 
 def blended(cut: Cut, cells: list[tuple[int, int]]) -> Image:
-    blender, out = Blender(cut.grid, len(cut.picture)), []
+    blender, out = Blender(cut.grid, len(cut.picture), np.copy), []
     for row, col in cells:
         out += list(blender.finish(cut.grid.begin(row)))
         blender.add(row, col, cut.tile(row, col))
@@ -97,7 +97,7 @@ def test_between_tiles_that_disagree_there_is_a_slope_and_no_step(
     overlap: int, margin: int
 ) -> None:
     grid = DenseGrid(Size(256, 64), 128, 128 - overlap, 0, margin)
-    blender = Blender(grid, 1)
+    blender = Blender(grid, 1, np.copy)
     for col in range(3):
         blender.add(0, col, np.full((1, 128, 128), float(col % 2), np.float32))
     (rows,) = blender.finish(64)
@@ -120,7 +120,7 @@ def test_a_convolution_by_tiles_is_the_convolution_of_the_whole(seed: int) -> No
         views = np.lib.stride_tricks.sliding_window_view(padded, (7, 7))
         return np.einsum("yxij,ij->yx", views, kernel)[None].astype(np.float32)
 
-    cut, blender, out = Cut(grid, np.pad(picture, 0)), Blender(grid, 1), []
+    cut, blender, out = Cut(grid, np.pad(picture, 0)), Blender(grid, 1, np.copy), []
     for row, col in cut.cells:
         out += list(blender.finish(grid.begin(row)))
         shown = np.where(cut.tile(row, col) == _BEYOND, 0, cut.tile(row, col))
@@ -135,7 +135,7 @@ def test_rows_are_held_no_longer_than_a_tile_is_high() -> None:
     grid = DenseGrid(Size(512, 100_000), 64, 48, 8, 0)
     tile, band = np.ones((1, 64, 64), np.float32), 4 * 64 * 512
     tracemalloc.start()
-    blender = Blender(grid, 1)
+    blender = Blender(grid, 1, np.copy)
     for row in range(2000):
         for _ in blender.finish(grid.begin(row)):
             pass

@@ -12,6 +12,7 @@ from wsi_ai.cli.saying import OK, SOME, say, told
 from wsi_ai.embed import embed_slides
 from wsi_ai.embedded import Embedded
 from wsi_ai.flags import STATEMENT
+from wsi_ai.memory import return_large_blocks
 
 _INTERRUPTED = 130
 
@@ -24,6 +25,7 @@ def embed(
     said: EmbedSaid,
 ) -> int:
     """Embed, tell, and return the exit status."""
+    return_large_blocks()
     level = logging.DEBUG if said.verbose else logging.ERROR
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
     options = RunOptions(

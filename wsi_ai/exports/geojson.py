@@ -4,7 +4,9 @@ A FeatureCollection (RFC 7946) whose coordinates are level-0 pixels, as QuPath t
 properties are QuPath's own (https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html).
 """
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from wsi_ai.flags import STATEMENT, Finding, Flag, Ring
@@ -12,13 +14,19 @@ from wsi_ai.flags import STATEMENT, Finding, Flag, Ring
 _COLOUR = [213, 94, 0]  # vermillion of Okabe and Ito, as in the overlay
 
 
-def findings_geojson(flag: Flag) -> dict[str, Any]:
-    """One annotation per finding, whole and unsimplified."""
-    return {
-        "type": "FeatureCollection",
-        "statement": STATEMENT,
-        "features": [_feature(flag, finding) for finding in flag.findings],
-    }
+def write_geojson(path: Path, flag: Flag) -> None:
+    """One annotation per finding, whole and unsimplified; there may be tens of thousands, none of
+    which is held as text.  Raises OSError where the disk refuses."""
+    head = {"type": "FeatureCollection", "statement": STATEMENT, "features": []}
+    before, after = json.dumps(head, indent=2, ensure_ascii=False).rsplit("]", 1)
+    encoder = json.JSONEncoder(indent=2, ensure_ascii=False)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(before)
+        for n, finding in enumerate(flag.findings):
+            file.write(",\n    " if n else "\n    ")
+            parts = encoder.iterencode(_feature(flag, finding))
+            file.writelines(part.replace("\n", "\n    ") for part in parts)
+        file.write(("\n  " if flag.findings else "") + f"]{after}\n")
 
 
 def _feature(flag: Flag, finding: Finding) -> dict[str, Any]:
@@ -41,6 +49,6 @@ def _feature(flag: Flag, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _rings(outline: Ring, holes: Sequence[Ring]) -> list[list[list[float]]]:
+def _rings(outline: Ring, holes: Sequence[Ring]) -> list[Ring]:
     """Closed, the outer one first."""
-    return [[[x, y] for x, y in (*ring, ring[0])] for ring in (outline, *holes)]
+    return [(*ring, ring[0]) for ring in (outline, *holes)]

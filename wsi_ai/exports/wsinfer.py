@@ -18,7 +18,7 @@ def write_csv(path: Path, heatmap: Heatmap) -> None:
     width, height = round(side * scale.x), round(side * scale.y)
     cols, rows = np.nonzero(heatmap.assessed.T)
     x, y = np.rint(cols * heatmap.step.x), np.rint(rows * heatmap.step.y)
-    scores = heatmap.scores[:, rows, cols].T
+    scores = np.stack([layer[rows, cols] for layer in heatmap.scores], axis=1)
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         names = [f"prob_{name}" for name in heatmap.model.classes]

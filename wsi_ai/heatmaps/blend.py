@@ -8,8 +8,9 @@ agree on.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from wsi_ai.geometry import Size
 Scores = NDArray[np.float32]
 _PIECE = 64
 """Rows of pixels that are finished at once, at most."""
+_STRIP = 1024
+"""Columns of pixels that are divided at once, at most."""
 _TRACE = 1e-6
 """The least weight: what only the edge of a tile covers gets that edge's score."""
 
@@ -53,20 +56,47 @@ def window(grid: DenseGrid) -> NDArray[np.float32]:
     return weights
 
 
-class Blender:
-    """Takes tiles row by row and gives finished rows of pixels; holds one row of tiles' height.
+@dataclass(slots=True, eq=False)
+class _Strip:
+    """Sums of a strip of columns: rows of pixels from ``top`` on."""
 
-    Rows of pixels are finished in order, each once.
+    top: int
+    sums: Scores
+    """(classes, rows, cols)."""
+
+    def reach(self, end: int) -> None:
+        """Have rows up to ``end``."""
+        if (missing := end - self.top - self.sums.shape[1]) > 0:
+            self.sums = np.pad(self.sums, ((0, 0), (0, missing), (0, 0)))
+
+    def drop(self, rows: int) -> None:
+        """What is left is all that is held."""
+        self.top, self.sums = self.top + rows, self.sums[:, rows:].copy()
+
+
+class Blender:
+    """Takes tiles row by row, each row from the left, and gives finished rows of pixels.
+
+    Sums are held of the strips of columns at work, and of what the next row of tiles can reach.
+    What no tile to come can change is divided at once, and held as ``kept`` makes it: a row of
+    tiles high and as wide as the slide.  Rows of pixels are finished in order, each once.
     """
 
-    def __init__(self, grid: DenseGrid, classes: int) -> None:
-        self.grid, self._top = grid, 0
+    def __init__(
+        self, grid: DenseGrid, classes: int, kept: Callable[[Scores], NDArray[Any]]
+    ) -> None:
+        """``kept`` works on each score by itself."""
+        self.grid, self._kept, self._top = grid, kept, 0
         self._weights = window(grid)
         self._square = np.outer(self._weights, self._weights)
         self._scratch = np.empty((classes, grid.tile, grid.tile), np.float32)
-        self._sums = np.zeros((classes, grid.tile, grid.size.width), np.float32)
+        self._strips: dict[int, _Strip] = {}
+        """By their first columns."""
         self._across: dict[int, NDArray[np.float32]] = {}
         """For each row of tiles at work, the weights of its tiles summed along x."""
+        self._blank = kept(np.full((classes, 1, 1), np.nan, np.float32))
+        self._band = np.tile(self._blank, (1, min(grid.stride, grid.size.height), grid.size.width))
+        """From ``top`` on."""
 
     @property
     def top(self) -> int:
@@ -88,37 +118,73 @@ class Blender:
         weighted = np.multiply(
             scores[:, down, along], self._square[down, along], out=self._scratch[:, down, along]
         )
-        across = slice(x + along.start, x + along.stop)
-        self._sums[:, y + down.start - self._top : y + down.stop - self._top, across] += weighted
+        across = _shift(along, x)
+        self._settle(grid.begin(row + 1), across.start)
+        self._sum(_shift(down, y), across, weighted)
         if row not in self._across:
             self._across[row] = np.zeros(grid.size.width, np.float32)
         self._across[row][across] += self._weights[along]
 
-    def finish(self, end: int) -> Iterator[Scores]:
+    def finish(self, end: int) -> Iterator[NDArray[Any]]:
         """The pixels of all rows above ``end``, in order and in pieces of (classes, rows, width):
-        NaN where no tile was.  No tile that reaches them may come after."""
+        NaN, as ``kept`` makes it, where no tile was.  No tile that reaches them may come after."""
         while self._top < end:
-            rows = min(end - self._top, self.grid.tile)
+            rows = min(end - self._top, self._band.shape[1])
+            self._settle(self._top + rows, self.grid.size.width)
             for first in range(0, rows, _PIECE):
-                yield self._finished(first, min(first + _PIECE, rows))
-            self._sums[:, : self.grid.tile - rows] = self._sums[:, rows:]
-            self._sums[:, self.grid.tile - rows :] = 0
+                yield self._band[:, first : min(first + _PIECE, rows)].copy()
             self._top += rows
+            self._move_band(rows)
             for row in [r for r in self._across if self._end(r) <= self._top]:
                 del self._across[row]
 
-    def _finished(self, start: int, stop: int) -> Scores:
-        """Of the rows that are held."""
-        shape = (stop - start, self.grid.size.width)
-        if not self._across:
-            return np.full((len(self._sums), *shape), np.nan, np.float32)
-        weights = np.zeros(shape, np.float32)
+    def _move_band(self, rows: int) -> None:
+        """Up by so many; nothing is held once all is finished."""
+        if self._top >= self.grid.size.height:
+            self._band = self._band[:, :0].copy()
+            return
+        self._band[:, :-rows] = self._band[:, rows:]
+        self._band[:, -rows:] = self._blank
+
+    def _sum(self, down: slice, across: slice, weighted: Scores) -> None:
+        for left in range(across.start // _STRIP * _STRIP, across.stop, _STRIP):
+            right = min(left + _STRIP, self.grid.size.width)
+            if left not in self._strips:
+                nothing = np.zeros((len(weighted), 0, right - left), np.float32)
+                self._strips[left] = _Strip(down.start, nothing)
+            strip = self._strips[left]
+            strip.reach(down.stop)
+            part = slice(max(left, across.start), min(right, across.stop))
+            strip.sums[:, _shift(down, -strip.top), _shift(part, -left)] += weighted[
+                :, :, _shift(part, -across.start)
+            ]
+
+    def _settle(self, end: int, right: int) -> None:
+        """What is summed above row ``end``, in strips that lie left of column ``right``."""
+        for left, strip in list(self._strips.items()):
+            _, held, width = strip.sums.shape
+            rows = min(end - strip.top, held)
+            if left + width > right or rows <= 0:
+                continue
+            here = slice(strip.top - self._top, strip.top - self._top + rows)
+            self._band[:, here, left : left + width] = self._kept(self._divided(left, rows))
+            strip.drop(rows)
+            if not strip.sums.size:
+                del self._strips[left]
+
+    def _divided(self, left: int, rows: int) -> Scores:
+        """Of the strip from column ``left`` on, so many rows: by the weights that were there."""
+        strip = self._strips[left]
+        sums = strip.sums[:, :rows]
+        width = sums.shape[2]
+        weights = np.zeros((rows, width), np.float32)
         for row, across in self._across.items():
-            first = row * self.grid.stride - self.grid.lead - self._top - start
-            here = _clip(-first, stop - start, self.grid.tile)
-            weights[here] += np.outer(self._weights[_shift(here, -first)], across)
-        out = np.full((len(self._sums), *shape), np.nan, np.float32)
-        return np.divide(self._sums[:, start:stop], weights, out=out, where=weights > 0)
+            first = row * self.grid.stride - self.grid.lead - strip.top
+            here = _clip(-first, rows, self.grid.tile)
+            along = across[left : left + width]
+            weights[here] += np.outer(self._weights[_shift(here, -first)], along)
+        out = np.full(sums.shape, np.nan, np.float32)
+        return np.divide(sums, weights, out=out, where=weights > 0)
 
     def _end(self, row: int) -> int:
         return row * self.grid.stride - self.grid.lead + self.grid.tile

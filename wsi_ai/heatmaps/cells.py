@@ -1,14 +1,19 @@
-"""A dense map averaged to the cells that a rule looks at.  Pure."""
+"""A dense map averaged to the cells that a rule looks at."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.heatmaps.rows import Stored, score_of
+from wsi_ai.errors import OutputError
+from wsi_ai.heatmaps.rows import Stored, disk_errors, score_of
 from wsi_ai.values import Mask
 
+_BAND = 256
+"""Rows of cells."""
 CELL_UM = 16.0
 """About two nuclei across: fine enough for an area, coarse enough for a slide's worth of rules."""
 
@@ -28,10 +33,66 @@ class Wanted:
     tissue: Mask | None
 
 
+class StoredLayers:
+    """``values.Layers`` in a file, filled from the top; NaN below.  Each is read when asked for."""
+
+    def __init__(self, path: Path, shape: tuple[int, int, int]) -> None:
+        self.shape, self._path, self._rows = shape, path, 0
+        with disk_errors():
+            path.write_bytes(b"")
+
+    def append(self, rows: NDArray[np.float32]) -> None:
+        """The next (classes, rows, cols)."""
+        with disk_errors(), self._path.open("r+b") as file:
+            for layer, part in enumerate(rows):
+                file.seek(self._place(layer) + self._rows * self._row_bytes)
+                file.write(part.tobytes())
+        self._rows += rows.shape[1]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        return (self[layer] for layer in range(self.shape[0]))
+
+    def __getitem__(self, layer: int) -> NDArray[np.float32]:
+        """(rows, cols), yours.  Raises OutputError where the disk refuses."""
+        if not 0 <= layer < self.shape[0]:
+            raise IndexError(f"there is no layer {layer} of {self.shape[0]}")
+        found = np.full(self.shape[1:], np.nan, np.float32)
+        self._read(layer, 0, found[: self._rows])
+        return found
+
+    def bands(self) -> Iterator[NDArray[np.float32]]:
+        """(classes, rows, cols) of all that is filled, some rows at a time from the top."""
+        for top in range(0, self._rows, _BAND):
+            rows = min(_BAND, self._rows - top)
+            band = np.empty((self.shape[0], rows, self.shape[2]), np.float32)
+            for layer, into in enumerate(band):
+                self._read(layer, top, into)
+            yield band
+
+    def _read(self, layer: int, top: int, into: NDArray[np.float32]) -> None:
+        with disk_errors(), self._path.open("rb") as file:
+            file.seek(self._place(layer) + top * self._row_bytes)
+            if file.readinto(into.data) != into.nbytes:
+                raise OutputError("what was kept of the slide's cells is cut short; run it again")
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.shape[2] * np.dtype(np.float32).itemsize
+
+    def _place(self, layer: int) -> int:
+        return layer * self.shape[1] * self._row_bytes
+
+
 class Cells:
     """Takes a dense map's rows from the top, and fills one row of cells after the other."""
 
-    def __init__(self, shape: tuple[int, int, int], side: int, wanted: "Wanted") -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, int, int], side: int, wanted: "Wanted"
+    ) -> None:
+        """Kept as a new file at ``path``.  Raises OutputError where the disk refuses."""
         classes, height, width = shape
         self._side, self._height = side, height
         grid = math.ceil(height / side), math.ceil(width / side)
@@ -52,7 +113,7 @@ class Cells:
                 )
             )
             self.planned = self.planned & tissue[down][:, along]
-        self.scores = np.full((classes, *grid), np.nan, np.float32)
+        self.scores = StoredLayers(path, (classes, *grid))
         self._top = 0
         self._waiting = np.empty((classes, 0, width), np.uint8)
 
@@ -75,9 +136,8 @@ class Cells:
         n = self._summed(seen)
         lost = self._summed(wanted & ~seen) > 0
         empty = lost | (n == 0) | ~self.planned[first : first + count]
-        for layer, values in zip(self.scores, rows, strict=True):
-            mean = score_of(self._summed(values) / np.maximum(n, 1))
-            layer[first : first + count] = np.where(empty, np.nan, mean)
+        means = [score_of(self._summed(values) / np.maximum(n, 1)) for values in rows]
+        self.scores.append(np.where(empty, np.nan, means).astype(np.float32))
 
     def _summed(self, values: NDArray[np.uint8] | Mask) -> NDArray[np.uint32]:
         """Over each cell."""

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from wsi_ai.cards import Activation, ModelCard
-from wsi_ai.errors import OutputError
 from wsi_ai.geometry import Size, Step
 from wsi_ai.heatmaps.blend import Blender, DenseGrid
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.cells import Cells, Wanted, cell_side
 from wsi_ai.heatmaps.pyramid import complete
-from wsi_ai.heatmaps.rows import DenseRows, stored
+from wsi_ai.heatmaps.rows import DenseRows, disk_errors, stored
 from wsi_ai.heatmaps.zarr import write_heatmap
 from wsi_ai.values import Heatmap, Marks, Predictions, TilePlan
 
@@ -52,14 +51,14 @@ class DenseCanvas:
         self._plan, self._card, self._batch_size = plan, card, keep.batch_size
         self._grid, self._step = dense_grid(plan, card), output_step(plan, card)
         shape = (len(card.classes), self._grid.size.height, self._grid.size.width)
-        self._blender = Blender(self._grid, len(card.classes))
+        self._blender = Blender(self._grid, len(card.classes), stored)
         self._rows = DenseRows(keep.folder / _NAME, keep, shape)
         squares = np.zeros(plan.grid, np.bool_)
         squares[tuple(plan.cells.T)] = True
         wanted = Wanted(squares, self._grid.stride, plan.tissue)
         um = self._step.x * plan.slide.known_spacing().x_um
         self._side = cell_side(um)
-        self._cells = Cells(shape, self._side, wanted)
+        self._cells = Cells(keep.folder / "cells", shape, self._side, wanted)
         self._done = self._restored()
 
     def _restored(self) -> int:
@@ -89,9 +88,8 @@ class DenseCanvas:
 
     def _finish(self, end: int) -> None:
         for rows in self._blender.finish(end):
-            steps = stored(rows)
-            self._cells.add(steps)
-            self._rows.append(steps)
+            self._cells.add(rows)
+            self._rows.append(rows)
 
     def heatmap(self) -> Heatmap:
         """Means over cells of about 16 µm, of rows that are finished."""
@@ -101,20 +99,19 @@ class DenseCanvas:
     def marks(self) -> Marks:
         """Where the classes are independent of each other, only what is more likely than not."""
         least = np.float32(0.0 if self._card.activation is Activation.SOFTMAX else 0.5)
-        best = np.full(self._cells.planned.shape, np.nextafter(least, np.float32(-1)), np.float32)
-        classes = np.zeros(best.shape, np.uint8)
-        for number, scores in enumerate(self._cells.scores, 1):
-            higher = scores > best  # NaN is not
-            best[higher], classes[higher] = scores[higher], number
+        classes, top = np.zeros(self._cells.planned.shape, np.uint8), 0
+        for band in self._cells.scores.bands():
+            known = np.nan_to_num(band, nan=-1)
+            likeliest = np.where(known.max(axis=0) >= least, 1 + known.argmax(axis=0), 0)
+            classes[top : top + len(likeliest)] = likeliest
+            top += len(likeliest)
         return Marks(classes)
 
     def write(self, folder: Path) -> None:
         self._finish(self._grid.size.height)
         complete(self._rows.path, self._card, self._plan.slide, self._step)
-        try:
+        with disk_errors():
             shutil.copytree(self._rows.path, folder / _NAME, copy_function=os.link)
-        except OSError as error:
-            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
         write_heatmap(folder / "heatmap.ome.zarr", self.heatmap())
 
     def close(self) -> None:

@@ -66,7 +66,8 @@ class ObjectsCanvas:
 
     def _counts(self, heatmap: Heatmap) -> NDArray[np.float32]:
         """(classes, rows, cols)."""
-        counts = np.where(np.isnan(heatmap.scores), np.float32(np.nan), np.float32(0))
+        layers = [np.where(np.isnan(layer), layer, np.float32(0)) for layer in heatmap.scores]
+        counts = np.stack(layers)
         objects = self._objects()
         sure = objects.only(objects.scores >= self._card.point.threshold)
         np.add.at(counts, (sure.classes, *self._cells_of(sure)), 1)

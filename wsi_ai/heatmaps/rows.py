@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from wsi_ai.errors import OutputError
 from wsi_ai.heatmaps.canvas import Keep
-from wsi_ai.heatmaps.zarr import SHARD, create_level
+from wsi_ai.heatmaps.zarr import create_level
 
 Stored = NDArray[np.uint8]
 _STEPS = 254
+_HIGH, _WIDE = 256, 4096
+"""Of a shard: no higher than a chunk, so that few rows wait until a row of shards is full."""
 
 
 def stored(scores: NDArray[np.float32]) -> Stored:
@@ -34,6 +37,15 @@ def score_of(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     return (steps - 1) / _STEPS
 
 
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """The disk refuses: OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"results cannot be written: {error.strerror or error}") from None
+
+
 class DenseRows:
     """(classes, height, width), written whole rows of shards at a time.
 
@@ -44,18 +56,16 @@ class DenseRows:
         self.path, self.shape = path, shape
         self._state = keep.folder / "rows.json"
         self._question = keep.question
-        self._waiting = np.zeros((shape[0], min(SHARD, shape[1]), shape[2]), np.uint8)
+        self._waiting = np.zeros((shape[0], min(_HIGH, shape[1]), shape[2]), np.uint8)
         self._held = 0
-        try:
+        with disk_errors():
             self.rows = self._rows_kept()
             if not self.rows:
                 shutil.rmtree(keep.folder, ignore_errors=True)
                 keep.folder.mkdir(parents=True)
                 root = zarr.open_group(path, mode="w-", zarr_format=3)
-                create_level(root, 0, shape, np.dtype(np.uint8), 0)
+                create_level(root, 0, shape, np.dtype(np.uint8), 0, (_HIGH, _WIDE))
             self._array = zarr.open_array(path / "0", mode="r+")
-        except OSError as error:
-            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
 
     def append(self, rows: Stored) -> None:
         """The next (classes, rows, width)."""
@@ -70,22 +80,22 @@ class DenseRows:
 
     def bands(self) -> Iterator[Stored]:
         """What is on the disk, in order, a row of shards at a time."""
-        for top in range(0, self.rows, SHARD):
-            yield np.asarray(self._array[:, top : min(top + SHARD, self.rows)], np.uint8)
+        for top in range(0, self.rows, _HIGH):
+            yield np.asarray(self._array[:, top : min(top + _HIGH, self.rows)], np.uint8)
 
     def _flush(self) -> None:
         end = self.rows + self._held
-        try:
-            for left in range(0, self.shape[2], SHARD):  # all at once would be held encoded, too
-                part = self._waiting[:, : self._held, left : left + SHARD]
-                self._array[:, self.rows : end, left : left + SHARD] = part
-            self._to_the_disk(self.rows // SHARD)
+        with disk_errors():
+            for left in range(0, self.shape[2], _WIDE):  # all at once would be held encoded, too
+                part = self._waiting[:, : self._held, left : left + _WIDE]
+                self._array[:, self.rows : end, left : left + _WIDE] = part
+            self._to_the_disk(self.rows // _HIGH)
             aside = self._state.with_suffix(".new")
             aside.write_text(json.dumps({"question": self._question, "rows": end}), "utf-8")
             aside.replace(self._state)
-        except OSError as error:
-            raise OutputError(f"results cannot be written: {error.strerror or error}") from None
         self.rows, self._held = end, 0
+        if end == self.shape[1]:
+            self._waiting = self._waiting[:, :0].copy()
 
     def _to_the_disk(self, row_of_shards: int) -> None:
         """Before it is said that they are there."""

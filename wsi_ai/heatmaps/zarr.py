@@ -6,7 +6,7 @@ from it.
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from zarr.errors import ZarrUserWarning
 
 from wsi_ai.geometry import Step
-from wsi_ai.values import Heatmap, SlideInfo
+from wsi_ai.values import Heatmap, Layers, SlideInfo
 
 _CHUNK, SHARD = 256, 1024
 SMALLEST_LEVEL = 64
@@ -34,21 +34,20 @@ def write_heatmap(path: Path, heatmap: Heatmap, window: "Window | None" = None) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)
         root, place = zarr.open_group(path, mode="w-", zarr_format=3), (heatmap.slide, heatmap.step)
-        levels = _pyramid(heatmap.scores)
-        _write_levels(root, levels, np.nan)
+        masks = _write_layers(root, heatmap.scores)
         root.attrs["ome"] = {
             "version": "0.5",
-            "multiscales": [multiscale("scores", place, len(levels), with_channels=True)],
+            "multiscales": [multiscale("scores", place, len(masks), with_channels=True)],
             "omero": omero(heatmap.channels, window or Window()),
         }
-        masks = [np.asarray(np.isfinite(level).all(axis=0), np.uint8) for level in levels]
         _write_assessed(root.create_group("labels"), heatmap, masks)
 
 
 def _write_assessed(labels: "zarr.Group", heatmap: Heatmap, masks: list[NDArray[np.uint8]]) -> None:
     labels.attrs["ome"] = {"version": "0.5", "labels": ["assessed"]}
     group, place = labels.create_group("assessed"), (heatmap.slide, heatmap.step)
-    _write_levels(group, masks, 0)
+    for k, mask in enumerate(masks):
+        _fill(create_level(group, k, mask.shape, mask.dtype, 0), (), mask)
     group.attrs["ome"] = {
         "version": "0.5",
         "multiscales": [multiscale("assessed", place, len(masks), with_channels=False)],
@@ -59,20 +58,46 @@ def _write_assessed(labels: "zarr.Group", heatmap: Heatmap, masks: list[NDArray[
     }
 
 
-def _pyramid(scores: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Halved until small; a cell is the mean of its assessed parts, NaN where there are none."""
-    levels = [scores]
-    while max(levels[-1].shape[1:]) > SMALLEST_LEVEL:
-        levels.append(_halved(levels[-1]))
-    return levels
+def _write_layers(root: "zarr.Group", layers: Layers) -> list[NDArray[np.uint8]]:
+    """All levels, one layer at a time.  Returns for each level (rows, cols) where all layers have
+    a score."""
+    classes, *shape = layers.shape
+    shapes = [tuple(shape)]
+    while max(shapes[-1]) > SMALLEST_LEVEL:
+        shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
+    kind = np.dtype(np.float32)
+    levels = [create_level(root, k, (classes, *s), kind, np.nan) for k, s in enumerate(shapes)]
+    masks = [np.ones(s, np.uint8) for s in shapes]
+    for c in range(classes):
+        for k, layer in enumerate(_pyramid(layers[c], len(shapes))):
+            _fill(levels[k], (c,), layer)
+            masks[k] &= np.isfinite(layer)
+    return masks
 
 
-def _halved(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.stack([_halved_layer(layer) for layer in scores])
+def _pyramid(layer: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
+    """So many levels, each half of the one before."""
+    yield layer
+    for _ in range(count - 1):
+        layer = _halved(layer)
+        yield layer
 
 
-def _halved_layer(layer: NDArray[np.float32]) -> NDArray[np.float32]:
-    even = np.pad(layer, [(0, side % 2) for side in layer.shape], constant_values=np.nan)
+def _fill(level: "zarr.Array[Any]", place: tuple[int, ...], layer: NDArray[Any]) -> None:
+    """A row of shards at a time, for all that is written at once is held encoded, too."""
+    for top in range(0, len(layer), SHARD):
+        part: tuple[int | slice, ...] = (*place, slice(top, top + SHARD))
+        level[part] = layer[top : top + SHARD]
+
+
+def _halved(layer: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A cell is the mean of its assessed parts, NaN where there are none."""
+    bands = (layer[top : top + SHARD] for top in range(0, len(layer), SHARD))
+    return np.concatenate([_halved_band(band) for band in bands])
+
+
+def _halved_band(band: NDArray[np.float32]) -> NDArray[np.float32]:
+    even = np.pad(band, [(0, side % 2) for side in band.shape], constant_values=np.nan)
     parts = [even[down::2, along::2] for down in (0, 1) for along in (0, 1)]
     count, total = np.zeros((2, *parts[0].shape))
     for part in parts:
@@ -83,19 +108,21 @@ def _halved_layer(layer: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(mean, np.float32)
 
 
-def _write_levels(group: "zarr.Group", levels: Sequence[NDArray[Any]], fill: float) -> None:
-    for k, level in enumerate(levels):
-        create_level(group, k, level.shape, level.dtype, fill)[...] = level
-
-
 def create_level(
-    group: "zarr.Group", k: int, shape: tuple[int, ...], dtype: np.dtype[Any], fill: float
+    group: "zarr.Group",
+    k: int,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    fill: float,
+    shard: tuple[int, int] = (SHARD, SHARD),
 ) -> "zarr.Array[Any]":
-    """Level ``k``, whose last axes are y and x, empty; what was there is gone."""
+    """Level ``k``, whose last axes are y and x, empty; what was there is gone.  ``shard`` is in
+    cells, up and across."""
     leading = (1,) * (len(shape) - 2)
     sides = [min(_CHUNK, side) for side in shape[-2:]]
     shards = [
-        side * -(-min(SHARD, whole) // side) for side, whole in zip(sides, shape[-2:], strict=True)
+        side * -(-min(most, whole) // side)
+        for side, whole, most in zip(sides, shape[-2:], shard, strict=True)
     ]
     return group.create_array(
         str(k),
