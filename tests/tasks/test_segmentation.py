@@ -20,6 +20,7 @@ from tests.tasks.parts import (
     waves,
 )
 from wsi_ai.cards import Activation
+from wsi_ai.errors import OutputError
 from wsi_ai.flags import Level
 from wsi_ai.geometry import Box, Size, Step
 from wsi_ai.heatmaps import DenseCanvas, Keep
@@ -195,3 +196,25 @@ def test_a_cell_is_marked_with_its_likeliest_class(tmp_path: Path, activation: A
     least = 0 if activation is Activation.SOFTMAX else 0.5
     wanted = np.where(known.max(axis=0) >= least, 1 + known.argmax(axis=0), 0)
     assert np.array_equal(marks, wanted)
+
+
+def test_cells_on_the_disk_are_those_that_were_put_there(tmp_path: Path) -> None:
+    scores = np.random.default_rng(0).random((3, 600, 5), np.float32)
+    layers = StoredLayers(tmp_path / "cells", scores.shape)
+    for top in range(0, 500, 100):
+        layers.append(scores[:, top : top + 100])
+    scores[:, 500:] = np.nan
+    np.testing.assert_array_equal(np.stack(list(layers)), scores)
+    np.testing.assert_array_equal(np.concatenate(list(layers.bands()), axis=1), scores[:, :500])
+    with pytest.raises(IndexError):
+        layers[3]
+
+
+def test_cells_that_are_cut_short_are_an_error(tmp_path: Path) -> None:
+    layers = StoredLayers(tmp_path / "cells", (2, 10, 5))
+    layers.append(np.ones((2, 10, 5), np.float32))
+    with (tmp_path / "cells").open("r+b") as file:
+        file.truncate(300)
+    np.testing.assert_array_equal(layers[0], 1)
+    with pytest.raises(OutputError, match="run it again"):
+        layers[1]
