@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 from wsi_ai.errors import SlideError, TileUnreadable
 from wsi_ai.geometry import Size
-from wsi_ai.readers.jpeg_stream import prefix_for, tile_stream
+from wsi_ai.readers.jpeg_stream import TileStreams, prefix_for
 from wsi_ai.values import Codec, Encoding
 
 _CODECS = {
@@ -62,7 +62,7 @@ class DicomLevel:
         self.encoding = encoding_of(header)
         self._frames, self._files, self._sparse = frames, files, sparse
         colours = {1: None, 3: int(header.PhotometricInterpretation != "RGB")}
-        self._prefix = prefix_for(None, colours[self.encoding.channels])
+        self._streams = TileStreams(prefix_for(None, colours[self.encoding.channels]))
 
     def encoded(self, col: int, row: int) -> bytes | None:
         """See ``contracts.EncodedLevel.encoded``.  TILED_SPARSE says that what is not there was
@@ -76,7 +76,7 @@ class DicomLevel:
         data = b"".join(parts)
         if len(data) != sum(n for _, n in frame.fragments) or not data:
             raise TileUnreadable("a frame is empty or lies beyond the end of the file")
-        return tile_stream(self._prefix, data) if self.encoding.codec is Codec.JPEG else data
+        return self._streams(data) if self.encoding.codec is Codec.JPEG else data
 
 
 def encoding_of(header: Any) -> Encoding:

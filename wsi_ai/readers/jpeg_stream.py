@@ -5,7 +5,7 @@ over what a JPEG stream says of itself, as in OpenSlide.  It is put where libjpe
 Adobe segment, after the stream's own such segments are taken out.
 """
 
-SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", 0xDA
+SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 _JFIF, _ADOBE = 0xE0, 0xEE
 
 
@@ -14,26 +14,44 @@ def prefix_for(tables: bytes | None, transform: int | None) -> bytes:
 
     ``transform`` is 0 where the components are RGB, 1 where they are YCbCr, ``None`` for grey.
     """
-    prefix = SOI if not tables else _unmarked(tables.removesuffix(EOI))
+    prefix = SOI
+    if tables:
+        tables = tables.removesuffix(EOI)
+        segments, at = _unmarked(tables)
+        prefix = tables[:2] + segments + tables[at:]
     if transform is None:
         return prefix
     return prefix + b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
 
 
-def tile_stream(prefix: bytes, data: bytes) -> bytes:
-    """A whole JPEG stream of a tile that starts with its own SOI."""
-    head = data[:1024]
-    if b"\xff\xe0" in head or b"\xff\xee" in head:
-        data = _unmarked(data)
-    return prefix + data[2:]
+class TileStreams:
+    """Makes whole JPEG streams of tiles that start with their own SOI.  Threads may share it.
+
+    An encoder begins all tiles with the same segments, so the last beginning is kept.
+    """
+
+    def __init__(self, prefix: bytes) -> None:
+        self._prefix = prefix
+        self._known: tuple[bytes, bytes] | None = None
+        """A beginning, up to its SOS, and what stands in its place."""
+
+    def __call__(self, data: bytes) -> bytes:
+        known = self._known
+        if known is None or not data.startswith(known[0]):
+            segments, at = _unmarked(data)
+            known = data[:at], self._prefix + segments
+            if data.startswith(SOS, at):
+                self._known = known[0] + SOS, known[1] + SOS
+        return known[1] + data[len(known[0]) :]
 
 
-def _unmarked(data: bytes) -> bytes:
-    """Without the segments that speak of colours (ITU-T T.81 B.1.1.4 for the layout)."""
-    kept, at = [data[:2]], 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != SOS:
+def _unmarked(data: bytes) -> tuple[bytes, int]:
+    """The segments after SOI, without those that speak of colours, and where they end: at SOS, or
+    where the data does (ITU-T T.81 B.1.1.4 for the layout)."""
+    kept, at = [], 2
+    while at + 4 <= len(data) and data[at] == SOS[0] and data[at + 1] != SOS[1]:
         end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if data[at + 1] not in (_JFIF, _ADOBE):
             kept.append(data[at:end])
         at = end
-    return b"".join((*kept, data[at:]))
+    return b"".join(kept), at

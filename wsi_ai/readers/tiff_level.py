@@ -7,7 +7,7 @@ from typing import Any
 
 from wsi_ai.errors import TileUnreadable, UnknownFormat
 from wsi_ai.geometry import Size
-from wsi_ai.readers.jpeg_stream import prefix_for, tile_stream
+from wsi_ai.readers.jpeg_stream import TileStreams, prefix_for
 from wsi_ai.values import Codec, Encoding
 
 _CODECS = {
@@ -58,6 +58,7 @@ class TiffLevel:
         self._table, self._fd = table, fd
         self.size, self.corner, self.encoding = table.size, table.corner, table.encoding
         self._across = table.across
+        self._streams = TileStreams(table.prefix) if table.prefix else None
         self._most = 2 * self.encoding.tile.width * self.encoding.tile.height * 4 + 65536
 
     def encoded(self, col: int, row: int) -> bytes | None:
@@ -72,7 +73,7 @@ class TiffLevel:
         data = os.pread(self._fd, count, table.offsets[at])
         if len(data) < count:
             raise TileUnreadable("a tile lies beyond the end of the file")
-        return tile_stream(table.prefix, data) if table.prefix else data
+        return self._streams(data) if self._streams else data
 
 
 def tile_table(

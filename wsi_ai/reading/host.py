@@ -38,7 +38,7 @@ _LARGEST_READ_PX = 1024
 class Memory:
     """How many bytes reading may take for each slide.  With less, it is slower."""
 
-    batches: int = 12 << 20
+    batches: int = 36 << 20
     """For batches in the making."""
     canvases: int = 64 << 20
     """For tiles before they are shrunk."""
