@@ -18,7 +18,7 @@ demo: $(VENV)/.demo
 	$(BIN)/wsi-ai run demo/tumour.svs demo/no-tumour.svs --model models/demo-tumour --out demo/out
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -1,6 +1,10 @@
-"""Real slides come from ../shared; sample slides are drawn once a session."""
+"""Real slides come from ../shared; sample slides are drawn once a session, for all its workers."""
 
+import fcntl
+import json
+import os
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
@@ -35,16 +39,30 @@ def cmu(shared_data: Path) -> Path:
     return shared_data / "slides" / "cmu-1-small-region.svs"
 
 
+def draw_once(folder: Path, spec: SampleSpec) -> Path:
+    """The slide of a spec, its truth, and as ``progress.json`` what was told while it was drawn.
+
+    Of the workers that share the folder the first draws, and the others wait.
+    """
+    own = folder / "-".join(map(str, astuple(spec)))
+    own.mkdir(parents=True, exist_ok=True)
+    path, told = own / "sample.svs", own / "progress.json"
+    with (own / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not told.exists():
+            rows = list[tuple[int, int]]()
+            write_sample_slide(path, spec, progress=lambda *at: rows.append(at))
+            told.write_text(json.dumps(rows))
+    return path
+
+
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Draws a sample slide, each spec once."""
-    folder, drawn = tmp_path_factory.mktemp("samples"), dict[SampleSpec, Path]()
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "samples"
 
     def draw(**wanted: object) -> Path:
-        spec = SampleSpec(**wanted)  # type: ignore[arg-type]
-        if spec not in drawn:
-            drawn[spec] = folder / f"sample{len(drawn)}.svs"
-            write_sample_slide(drawn[spec], spec)
-        return drawn[spec]
+        return draw_once(folder, SampleSpec(**wanted))  # type: ignore[arg-type]
 
     return draw

@@ -49,7 +49,7 @@ def test_where_openslide_interpolates_the_flag_is_still_the_same(
     assert found.same_flag
 
 
-@pytest.mark.parametrize(("name", "mpp", "reader"), FIXTURES[:2])
+@pytest.mark.parametrize(("name", "mpp", "reader"), [FIXTURES[0], FIXTURES[3]])
 def test_a_run_says_which_reader_read_and_the_flag_is_the_same(
     shared_data: Path, model: Path, tmp_path: Path, name: str, mpp: float | None, reader: str
 ) -> None:

@@ -99,7 +99,7 @@ def value(quality: Quality, name: str) -> float:
 
 
 def test_planted_tumour_is_all_within_the_tissue_found(sample: Callable[..., Path]) -> None:
-    path = sample(seed=1, tumour=True)
+    path = sample(size_px=4096, seed=31, tumour=True)
     info, tissue, quality = looked_at(path)
     tumour = truth(path, "Tumor", info, tissue.shape)
     assert (tumour & tissue).sum() / tumour.sum() > 0.97
@@ -107,7 +107,7 @@ def test_planted_tumour_is_all_within_the_tissue_found(sample: Callable[..., Pat
 
 
 def test_tissue_stays_within_what_was_drawn(sample: Callable[..., Path]) -> None:
-    path = sample(seed=1, tumour=True)
+    path = sample(size_px=4096, seed=31, tumour=True)
     info, tissue, _ = looked_at(path)
     drawn = cv2.dilate(
         truth(path, "Tissue", info, tissue.shape).astype(np.uint8), np.ones((31, 31))
@@ -116,7 +116,7 @@ def test_tissue_stays_within_what_was_drawn(sample: Callable[..., Path]) -> None
 
 
 def test_pen_and_blur_are_measured_where_they_were_drawn(sample: Callable[..., Path]) -> None:
-    clean = looked_at(sample(seed=1, tumour=True))[2]
+    clean = looked_at(sample(size_px=4096, seed=31, tumour=True))[2]
     path = sample(seed=4, pen=True, blur=True)
     info, tissue, marked = looked_at(path)
     inked = truth(path, "Pen", info, tissue.shape)

@@ -25,7 +25,7 @@ INT8 = RuntimeRequest("cpu", Precision.INT8)
 
 @pytest.fixture
 def slide(sample: Callable[..., Path]) -> Path:
-    return sample(size_px=1024, seed=1, tumour=True)
+    return sample(size_px=2048, seed=5)
 
 
 @pytest.fixture

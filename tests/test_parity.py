@@ -262,7 +262,7 @@ def test_golden_tiles_are_made_of_a_slides_tissue(
     tmp_path: Path, sample: Callable[..., Path]
 ) -> None:
     folder = write_model(tmp_path / "m", red_network())
-    make_golden(folder, [sample(seed=1, tumour=True)], 8)
+    make_golden(folder, [sample(size_px=4096, seed=31, tumour=True)], 8)
     golden = load_golden(load_card(folder))
     assert golden is not None
     assert golden.tiles.shape == (8, 64, 64, 3)

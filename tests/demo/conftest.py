@@ -1,7 +1,8 @@
 """One slide of each sort, drawn once for all tests."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import openslide
@@ -9,7 +10,7 @@ import pytest
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
-from wsi_ai.demo import SampleSpec, write_sample_slide
+from wsi_ai.demo import SampleSpec
 from wsi_ai.demo.drawing import SampleDrawing
 
 FULL = SampleSpec(size_px=2603, seed=4, tumour=True, pen=True, blur=True)  # 16 * 163 - 5
@@ -27,27 +28,26 @@ class Sample:
         return openslide.OpenSlide(self.path)
 
 
-def make(folder: Path, spec: SampleSpec) -> Sample:
-    path, rows = folder / "sample.svs", list[tuple[int, int]]()
-    truth_path = write_sample_slide(path, spec, progress=lambda *at: rows.append(at))
-    truth = json.loads(truth_path.read_text())
+def drawn(path: Path, spec: SampleSpec) -> Sample:
+    truth = json.loads(path.with_suffix(".geojson").read_text())
     regions: dict[str, list[BaseGeometry]] = {}
     for feature in truth["features"]:
         name = feature["properties"]["classification"]["name"]
         regions.setdefault(name, []).append(shape(feature["geometry"]))
-    return Sample(path, spec, regions, rows)
+    rows = json.loads((path.parent / "progress.json").read_text())
+    return Sample(path, spec, regions, [(done, total) for done, total in rows])
 
 
 @pytest.fixture(scope="session")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+def full(sample: Callable[..., Path]) -> Sample:
     """Tumour, pen, an area out of focus; a size that 16 does not divide."""
-    return make(tmp_path_factory.mktemp("full"), FULL)
+    return drawn(sample(**asdict(FULL)), FULL)
 
 
 @pytest.fixture(scope="session")
-def free(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+def free(sample: Callable[..., Path]) -> Sample:
     """No tumour, no marks."""
-    return make(tmp_path_factory.mktemp("free"), FREE)
+    return drawn(sample(**asdict(FREE)), FREE)
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from wsi_ai.messages import timestamp
 from wsi_ai.triage import TriagePolicy, not_assessed
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def body() -> dict[str, Any]:
     return flag_json(example_flag(), PROVENANCE)
 

@@ -34,7 +34,7 @@ def whole(path: Path, level: int = 0) -> Image:
         return slide.read(level, 0, 0, size.width, size.height)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def tissue(shared_data: Path) -> Image:
     return theirs(shared_data / "slides" / FIXTURES[0])[900:1300, 700:1200]
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -17,6 +18,7 @@ import zarr
 from numpy.typing import NDArray
 
 from tests.conftest import ROOT
+from tests.demo.conftest import FULL
 from tests.models_for_tests import constant_network, write_model
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.flags import Level
@@ -27,7 +29,8 @@ STAINS, NUCLEI = ROOT / "models" / "demo-stains", ROOT / "models" / "demo-nuclei
 
 @pytest.fixture(scope="module")
 def slide(sample: Callable[..., Path]) -> Path:
-    return sample(size_px=3584, seed=930, tumour=True)
+    """Two rows of shards and a half."""
+    return sample(**asdict(FULL))
 
 
 def dense(folder: Path) -> NDArray[np.uint8]:
@@ -42,9 +45,10 @@ def test_a_segmentation_by_windows_is_that_of_the_whole_slide_at_once(
     (outcome,) = run_slides([slide], at_half(STAINS, tmp_path / "model"), tmp_path / "out")
     assert outcome.folder is not None
     found = dense(outcome.folder).astype(float)
-    assert found.shape == (3, 3584, 3584)
+    side = FULL.size_px
+    assert found.shape == (3, side, side)
     with open_slide(slide) as opened:
-        whole = opened.read(0, 0, 0, 3584, 3584)
+        whole = opened.read(0, 0, 0, side, side)
     session = onnxruntime.InferenceSession(STAINS / "demo-stains.onnx")
     raw = np.asarray(session.run(None, {"tiles": whole[None]})[0])[0].astype(float)
     wanted = np.exp(raw) / np.exp(raw).sum(axis=0)

@@ -31,6 +31,7 @@ def write_sample_slide(
     truth_path = path.with_suffix(".geojson")
     aside = [p.with_name(p.name + ".part") for p in (path, truth_path)]
     try:
+        aside[0].touch()  # where that fails, before seconds of drawing
         with _threads_of_opencv(1):
             drawing = SampleDrawing(spec, workers)
             write_svs(aside[0], drawing, spec, progress or _unheard, workers)
