@@ -315,3 +315,22 @@ def test_three_corrupt_tiles_are_just_those_that_cannot_be_read(shared_data: Pat
             except TileUnreadable:
                 unreadable.append(n)
     assert unreadable == [12, 37, 60]
+
+
+def test_a_directory_that_is_cut_off_is_no_line_in_the_log(
+    tmp_path: Path, tissue: Image, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "cut.tif"
+    with tifffile.TiffWriter(path) as file:
+        for level in (tissue, tissue[::2, ::2]):
+            file.write(level, tile=(128, 128), photometric="rgb", metadata=None)
+    with tifffile.TiffFile(path) as whole_file:
+        first, second = (page.offset for page in whole_file.pages)
+    data = path.read_bytes()
+    entries = int.from_bytes(data[first : first + 2], "little")
+    link = first + 2 + 12 * entries
+    assert int.from_bytes(data[link : link + 4], "little") == second
+    path.write_bytes(data[:link] + (10**8).to_bytes(4, "little") + data[link + 4 :])
+    with open_slide(path) as slide:
+        assert len(slide.info.downsamples) == 1
+    assert not caplog.records

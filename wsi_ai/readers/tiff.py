@@ -4,6 +4,7 @@ The tiles are handed out as they lie in the file.  What a maker says beyond plai
 ``tiff_makers``, how a tile is made complete in ``tiff_level``.
 """
 
+import logging
 import os
 import struct
 from contextlib import ExitStack
@@ -20,6 +21,9 @@ from wsi_ai.readers.tiff_makers import describe
 from wsi_ai.readers.tiff_ndpi import is_ndpi
 from wsi_ai.readers.tiff_pyramid import Pyramid
 from wsi_ai.values import SlideInfo
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+"""Of a damaged file it logs offsets; what that means for the slide is said here and in the flag."""
 
 _DAMAGE = (  # what tifffile raises on a damaged structure, and the XML parser
     ArithmeticError,
