@@ -1,5 +1,6 @@
 """``wsi-ai compare-readers``."""
 
+import logging
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ _SAME, _OTHER_FLAG, _USAGE = 0, 1, 2
 
 def compare(slide: Path, model: Path, readers: tuple[str, str], mpp: float | None) -> int:
     """Compare, tell, and return the exit status."""
+    logging.basicConfig(level=logging.ERROR)  # not a line for every tile that is left out
     one, other = (None if name == "auto" else name for name in readers)
     try:
         found = compare_readers(slide, model, (one, other), RunOptions(mpp))
