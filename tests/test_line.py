@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -82,6 +83,44 @@ def test_an_item_that_passes_the_middle_stage_lets_the_next_be_made_ready_beside
     stages = (first, middle, lambda n: n)
     line = through_stages(range(4), stages, never, passes=lambda n: n == 1)
     assert list(line) == [0, 1, 2, 3]
+
+
+def test_behind_one_that_passes_the_next_is_made_ready_while_another_is_in_the_last_stage() -> None:
+    """Item 0 leaves the last stage, and item 1 the middle one, only when item 3 was made ready."""
+    fourth = threading.Event()
+
+    def first(n: int) -> int:
+        if n == 3:
+            fourth.set()
+        return n
+
+    def waits(held: int) -> Callable[[int], int]:
+        return lambda n: n if n != held or fourth.wait(10) else -1
+
+    stages = (first, waits(1), waits(0))
+    line = through_stages(range(5), stages, never, passes=lambda n: n == 2)
+    assert list(line) == [0, 1, 2, 3, 4]
+
+
+def test_no_more_than_one_of_those_that_pass_is_let_by() -> None:
+    begun, seen, release = list[int](), list[int](), threading.Event()
+
+    def first(n: int) -> int:
+        begun.append(n)
+        return n
+
+    def middle(n: int) -> int:
+        release.wait(10)
+        return n
+
+    def look() -> None:
+        seen.extend(begun)
+        release.set()
+
+    threading.Timer(0.3, look).start()
+    line = through_stages(range(9), (first, middle, lambda n: n), never, passes=lambda n: n > 0)
+    assert list(line) == list(range(9))
+    assert seen == [0, 1, 2, 3]
 
 
 def test_who_gives_up_stops_what_is_under_way() -> None:

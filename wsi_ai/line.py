@@ -29,7 +29,7 @@ def through_stages(
     A stage has one thread and one item at a time.  No more items are under way than there are
     stages, and one less that are not yet in the last: only the next item is made ready.  What is
     said of an item after the first stage: one that is ``over`` does not count, for it holds
-    nothing; one that ``passes`` the stage before the last has nothing to do there, so that another
+    nothing; one that ``passes`` the stage before the last has nothing to do there, so that one more
     is made ready beside it.  Where the caller gives up, ``stop`` is called and items on their way
     are waited for.  An error that a stage raises reaches the caller in its item's place.
     """
@@ -57,8 +57,10 @@ def _is_full(
 ) -> bool:
     """Whether the next item would find no room."""
     held = [item for item in items if not item[-1].done() and not _is(item, over)]
-    ready = [item for item in held if not item[-2:][0].done() and not _is(item, passes)]
-    return len(held) >= stages or len(ready) >= max(1, stages - 1)
+    before_last = [item for item in held if not item[-2:][0].done()]
+    ready = [item for item in before_last if not _is(item, passes)]
+    room = stages if len(ready) == len(before_last) else stages + 1
+    return len(held) >= room or len(ready) >= max(1, stages - 1)
 
 
 def _is(item: _Way[T], said: Callable[[T], bool]) -> bool:
