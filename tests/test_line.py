@@ -68,19 +68,26 @@ def test_only_the_next_item_is_made_ready_while_one_is_in_the_stage_before_the_l
     assert begun == [0, 1, 2, 3]
 
 
+def telling(event: threading.Event, item: int) -> Callable[[int], int]:
+    """A stage that sets the event when the item comes to it."""
+
+    def stage(n: int) -> int:
+        if n == item:
+            event.set()
+        return n
+
+    return stage
+
+
+def waiting(event: threading.Event, item: int) -> Callable[[int], int]:
+    """A stage from which the item leaves when the event is set, or as -1 where that never is."""
+    return lambda n: n if n != item or event.wait(10) else -1
+
+
 def test_an_item_that_passes_the_middle_stage_lets_the_next_be_made_ready_beside_it() -> None:
     """Item 0 leaves the middle stage only when item 2 has been made ready."""
     third = threading.Event()
-
-    def first(n: int) -> int:
-        if n == 2:
-            third.set()
-        return n
-
-    def middle(n: int) -> int:
-        return n if n or third.wait(10) else -1
-
-    stages = (first, middle, lambda n: n)
+    stages = (telling(third, 2), waiting(third, 0), lambda n: n)
     line = through_stages(range(4), stages, never, passes=lambda n: n == 1)
     assert list(line) == [0, 1, 2, 3]
 
@@ -88,16 +95,7 @@ def test_an_item_that_passes_the_middle_stage_lets_the_next_be_made_ready_beside
 def test_behind_one_that_passes_the_next_is_made_ready_while_another_is_in_the_last_stage() -> None:
     """Item 0 leaves the last stage, and item 1 the middle one, only when item 3 was made ready."""
     fourth = threading.Event()
-
-    def first(n: int) -> int:
-        if n == 3:
-            fourth.set()
-        return n
-
-    def waits(held: int) -> Callable[[int], int]:
-        return lambda n: n if n != held or fourth.wait(10) else -1
-
-    stages = (first, waits(1), waits(0))
+    stages = (telling(fourth, 3), waiting(fourth, 1), waiting(fourth, 0))
     line = through_stages(range(5), stages, never, passes=lambda n: n == 2)
     assert list(line) == [0, 1, 2, 3, 4]
 

@@ -27,6 +27,9 @@ A message says what was found and what would do.  It names no slide and no case:
 knows which slide it was about, and a flag that carries it may leave the site.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class WsiAiError(Exception):
     """Base of the tree."""
@@ -122,3 +125,12 @@ class Refused(DeliveryError):
 
 class Stopped(WsiAiError):
     """The run was ended from outside."""
+
+
+@contextmanager
+def disk_errors() -> Iterator[None]:
+    """The disk refuses: OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"results cannot be written: {error.strerror or error}") from None

@@ -211,7 +211,6 @@ class SlideWork:
         except DeviceError as error:
             return type(error)(str(error))
         job.assessment = dataclasses.replace(made, resumed=min(made.resumed, job.resumed))
-        give_back()  # outlining large findings takes many small blocks
         return None
 
     def _start_again(self, job: SlideJob, pipeline: Pipeline) -> None:
@@ -240,6 +239,7 @@ class SlideWork:
     def _publish(self, job: SlideJob) -> None:
         if job.assessment is None:
             raise ValueError("a slide came to be published without an assessment")
+        give_back()  # outlining large findings took many small blocks
         job.clock.lap("queue")
         origin, question = self._provenance(job), record.digest(job.asked)
         run = Run(

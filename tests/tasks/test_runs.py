@@ -29,7 +29,7 @@ STAINS, NUCLEI = ROOT / "models" / "demo-stains", ROOT / "models" / "demo-nuclei
 
 @pytest.fixture(scope="module")
 def slide(sample: Callable[..., Path]) -> Path:
-    """Two rows of shards and a half."""
+    """Ten rows of shards and a bit."""
     return sample(**asdict(FULL))
 
 

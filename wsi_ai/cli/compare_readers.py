@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from wsi_ai.app import RunOptions
+from wsi_ai.cli.saying import log_from
 from wsi_ai.compare import compare_readers
 from wsi_ai.errors import WsiAiError
 
@@ -13,7 +14,7 @@ _SAME, _OTHER_FLAG, _USAGE = 0, 1, 2
 
 def compare(slide: Path, model: Path, readers: tuple[str, str], mpp: float | None) -> int:
     """Compare, tell, and return the exit status."""
-    logging.basicConfig(level=logging.ERROR)  # not a line for every tile that is left out
+    log_from(logging.ERROR)  # not a line for every tile that is left out
     one, other = (None if name == "auto" else name for name in readers)
     try:
         found = compare_readers(slide, model, (one, other), RunOptions(mpp))

@@ -8,7 +8,7 @@ from wsi_ai.app import RunOptions
 from wsi_ai.cards import Precision
 from wsi_ai.cli.options import EmbedSaid
 from wsi_ai.cli.progress import progress_for
-from wsi_ai.cli.saying import OK, SOME, say, told
+from wsi_ai.cli.saying import OK, SOME, log_from, say, told
 from wsi_ai.embed import embed_slides
 from wsi_ai.embedded import Embedded
 from wsi_ai.flags import STATEMENT
@@ -26,8 +26,7 @@ def embed(
 ) -> int:
     """Embed, tell, and return the exit status."""
     return_large_blocks()
-    level = logging.DEBUG if said.verbose else logging.ERROR
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    log_from(logging.DEBUG if said.verbose else logging.ERROR)
     options = RunOptions(
         mpp=said.mpp,
         device=said.device,

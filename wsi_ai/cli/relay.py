@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wsi_ai.cli.saying import OK, told
+from wsi_ai.cli.saying import OK, log_from, told
 from wsi_ai.posting import open_relay
 from wsi_ai.relay import Pace
 
@@ -15,7 +15,7 @@ from wsi_ai.relay import Pace
 @told
 def run(database: str, send: Sequence[str], alarm_minutes: float, audit: Path | None) -> int:
     """Deliver until SIGTERM or SIGINT; what is being sent is finished first."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log_from(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

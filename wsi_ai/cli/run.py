@@ -13,7 +13,7 @@ from wsi_ai.cards import Precision
 from wsi_ai.cli.delivery import service
 from wsi_ai.cli.options import RunSaid
 from wsi_ai.cli.progress import progress_for
-from wsi_ai.cli.saying import say
+from wsi_ai.cli.saying import log_from, say
 from wsi_ai.contracts import Post
 from wsi_ai.errors import WsiAiError
 from wsi_ai.flags import STATEMENT, Level
@@ -42,8 +42,7 @@ def run(
 ) -> int:
     """Run, tell, and return the exit status."""
     return_large_blocks()
-    level = logging.DEBUG if said.verbose else logging.ERROR
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    log_from(logging.DEBUG if said.verbose else logging.ERROR)
     counts, outcomes = dict.fromkeys(Level, 0), list[Outcome]()
     try:
         found = find_slides(slides, out)

@@ -1,5 +1,6 @@
 """What commands say, and how they end: a message and an exit status."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -21,6 +22,11 @@ def say(text: str, stream: TextIO) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
+
+
+def log_from(level: int) -> None:
+    """What is at least as serious as ``level`` goes to stderr."""
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
 def told(command: Callable[P, int]) -> Callable[P, int]:

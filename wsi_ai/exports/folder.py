@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from wsi_ai.errors import Busy, OutputError
+from wsi_ai.errors import Busy, disk_errors
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -19,13 +19,12 @@ def claimed(target: Path) -> Iterator[None]:
     """Hold ``target``'s place alone, so that two runs cannot work on it at once; a killed run's
     claim ends with it.  Raises Busy, or OutputError where the disk refuses."""
     lock = hidden(target, "lock")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle = _lock(lock)
-    except BlockingIOError:
-        raise Busy("another run is at work on this slide") from None
-    except OSError as error:
-        raise OutputError(f"results cannot be written: {error.strerror}") from None
+    with disk_errors():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle = _lock(lock)
+        except BlockingIOError:
+            raise Busy("another run is at work on this slide") from None
     try:
         _recover(target)
         yield
@@ -66,13 +65,12 @@ def fresh_folder(target: Path) -> Iterator[Path]:
     """
     aside = hidden(target, "new")
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        yield aside
-        _flush(aside)
-        _replace(aside, target)
-    except OSError as error:
-        raise OutputError(f"results cannot be written: {error.strerror or error}") from None
+        with disk_errors():
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir(parents=True)
+            yield aside
+            _flush(aside)
+            _replace(aside, target)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.errors import OutputError
-from wsi_ai.heatmaps.rows import Stored, disk_errors, score_of
+from wsi_ai.errors import OutputError, disk_errors
+from wsi_ai.heatmaps.rows import Stored, score_of
 from wsi_ai.values import Mask
 
 _BAND = 256
@@ -50,6 +50,7 @@ class StoredLayers:
         self._rows += rows.shape[1]
 
     def __len__(self) -> int:
+        """Layers: by this NumPy knows a sequence, of which it makes an array."""
         return self.shape[0]
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:

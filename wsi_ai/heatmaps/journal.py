@@ -16,7 +16,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from wsi_ai.errors import OutputError
+from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.values import Predictions
 
@@ -36,10 +36,8 @@ class Journal:
     def __init__(self, path: Path, question: str, slide_id: str, batch_size: int) -> None:
         self._slide_id, self._batch_size = slide_id, batch_size
         self._done, self._question = 0, bytes.fromhex(question)
-        try:
+        with disk_errors():
             self._file: BinaryIO = path.open("a+b")
-        except OSError as error:
-            raise OutputError(f"results cannot be written: {error.strerror}") from None
 
     @property
     def done(self) -> int:
@@ -103,19 +101,15 @@ class Journal:
             before = passed
 
     def _write(self, data: bytes) -> None:
-        try:
+        with disk_errors():
             self._file.write(data)
             self._file.flush()
-        except OSError as error:
-            raise OutputError(f"results cannot be written: {error.strerror}") from None
 
 
 def opened(keep: Keep, slide_id: str, replay: Callable[[Predictions], None]) -> Journal:
     """The journal in the folder of ``keep``, what it holds already handed to ``replay``."""
-    try:
+    with disk_errors():
         keep.folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"results cannot be written: {error.strerror}") from None
     journal = Journal(keep.folder / "journal", keep.question, slide_id, keep.batch_size)
     journal.recover(replay)
     return journal

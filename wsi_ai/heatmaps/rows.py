@@ -8,14 +8,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from wsi_ai.errors import OutputError
+from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.zarr import create_level
 
@@ -35,15 +34,6 @@ def stored(scores: NDArray[np.float32]) -> Stored:
 def score_of(steps: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of a stored value that is not 0, or of a mean of such values."""
     return (steps - 1) / _STEPS
-
-
-@contextmanager
-def disk_errors() -> Iterator[None]:
-    """The disk refuses: OutputError."""
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(f"results cannot be written: {error.strerror or error}") from None
 
 
 class DenseRows:

@@ -22,8 +22,8 @@ from wsi_ai.readers.tiff_ndpi import is_ndpi
 from wsi_ai.readers.tiff_pyramid import Pyramid
 from wsi_ai.values import SlideInfo
 
+# of a damaged file it logs offsets; what that means for the slide is said here and in the flag
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-"""Of a damaged file it logs offsets; what that means for the slide is said here and in the flag."""
 
 _DAMAGE = (  # what tifffile raises on a damaged structure, and the XML parser
     ArithmeticError,
