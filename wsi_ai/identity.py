@@ -21,7 +21,7 @@ from wsi_ai.errors import IdentityInDoubt, PolicyError
 from wsi_ai.flags import Flag, Identity
 
 FIELDS = tuple(f.name for f in fields(Identity))
-_NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690b")
+_CASES = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690b")
 _NEEDED = "trust", "accession", "slide_id"
 
 Claim = Mapping[str, str]
@@ -62,13 +62,13 @@ def agreed(claims: Iterable[Claim]) -> Identity | None:
 
     Raises IdentityInDoubt where two contradict each other.  It names the field, never its values.
     """
-    known = _together(claims)
+    known = merged(claims)
     if any(name not in known for name in _NEEDED):
         return None
     return Identity(**known)
 
 
-def _together(claims: Iterable[Claim]) -> dict[str, str]:
+def merged(claims: Iterable[Claim]) -> dict[str, str]:
     """Raises IdentityInDoubt."""
     known: dict[str, str] = {}
     for claim in claims:
@@ -91,7 +91,7 @@ def scope_complaint(claims: Iterable[Claim], card: ModelCard) -> str | None:
     """Why this model cannot judge a slide of which this is said, or ``None``.  What is not known
     is taken to be what was asked for; whose slide it is need not be known.  Names what the model
     needs, never what the case is.  Raises IdentityInDoubt."""
-    scope, known = card.scope, _together(claims)
+    scope, known = card.scope, merged(claims)
     for name, allowed, complaint in (
         ("stain", scope.stains, "the slide is not stained as the model needs it"),
         ("organ", scope.organs, "the slide is not of an organ that the model is made for"),
@@ -109,7 +109,7 @@ def identified(flag: Flag, identity: Identity | None) -> Flag:
     if identity is None:
         return flag
     question = [identity.trust, identity.accession, identity.slide_id, flag.model.ref.name]
-    name = uuid.uuid5(_NAMESPACE, json.dumps(question))
+    name = uuid.uuid5(_CASES, json.dumps(question))
     return dataclasses.replace(flag, flag_id=str(name), identity=identity)
 
 

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
 _ON_REQUEST = "tiffslide"
-_EXTRAS = {"onnx": "cpu", "cuda": "cuda", "openvino": "openvino", "tiffslide": "tiffslide"}
+EXTRAS = {"onnx": "cpu", "cuda": "cuda", "openvino": "openvino", "tiffslide": "tiffslide"}
 _HOST, _AUTO = "cpu", ("cuda", "openvino")
 
 
@@ -50,7 +50,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
         reader = _ON_REQUEST
     for point in _readers(reader):
         try:
-            slide: Slide = _load(point)(path, spacing)
+            slide: Slide = load(point)(path, spacing)
         except UnknownFormat as error:
             declined = str(error)
         else:
@@ -58,7 +58,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
     raise UnknownFormat(declined)
 
 
-def _points(group: str) -> EntryPoints:
+def points(group: str) -> EntryPoints:
     return _installed(group, tuple(sys.path))
 
 
@@ -69,7 +69,7 @@ def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
 
 
 def _readers(wanted: str | None) -> list[EntryPoint]:
-    found = {p.name: p for p in _points("readers")}
+    found = {p.name: p for p in points("readers")}
     if wanted is None:
         others = sorted(found.keys() - {*_FIRST, _LAST, _ON_REQUEST})
         return [found[name] for name in (*_FIRST, *others, _LAST) if name in found]
@@ -101,13 +101,13 @@ def open_aggregator(card: ModelCard) -> Aggregator | None:
     Raises ModelError or DeviceError."""
     if card.aggregator is None:
         return None
-    found = {point.name: point for point in _points("aggregators")}
+    found = {point.name: point for point in points("aggregators")}
     if card.aggregator.format not in found:
         raise NoDevice(f"nothing installed runs {card.aggregator.format} aggregators")
     try:
         aggregate: Aggregator = found[card.aggregator.format].load()(card)
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(card.aggregator.format, "torch")
+        extra = EXTRAS.get(card.aggregator.format, "torch")
         raise NoDevice(missing(error, extra)) from None
     return aggregate
 
@@ -124,7 +124,7 @@ def devices_asked(said: str) -> list[str]:
     names = [name.strip() for name in said.split(",")]
     if "" in names or ("auto" in names and len(names) > 1):
         raise InputError(f"--device {said}: name a device, or several with commas between")
-    counts = {point.name: point for point in _points("devices")}
+    counts = {point.name: point for point in points("devices")}
     found: list[str] = []
     for name in names:
         several = int(counts[name].load()()) if name in counts else 1
@@ -143,13 +143,13 @@ def _open(card: ModelCard, request: RuntimeRequest, device: str) -> Runtime:
             f"nothing installed runs {card.format} models on device {device!r}; "
             f"give --device auto or one of: {', '.join(devices(card)) or 'none is there'}"
         )
-    runtime: Runtime = _load(found[name])(card, request)
+    runtime: Runtime = load(found[name])(card, request)
     return runtime
 
 
 def open_sink(endpoint: Endpoint) -> Sink:
     """The sink for the endpoint's URL.  Raises SinkError."""
-    found = {p.name: p for p in _points("sinks")}
+    found = {p.name: p for p in points("sinks")}
     scheme = endpoint.url.partition("://")[0]
     if scheme not in found:
         raise SinkError(f"sink {endpoint.name}: nothing installed sends to {scheme}://")
@@ -161,13 +161,13 @@ def open_sink(endpoint: Endpoint) -> Sink:
 
 
 def _runtimes() -> dict[str, EntryPoint]:
-    return {point.name: point for point in _points("runtimes")}
+    return {point.name: point for point in points("runtimes")}
 
 
-def _load(point: EntryPoint) -> Any:
+def load(point: EntryPoint) -> Any:
     try:
         return point.load()
     except ModuleNotFoundError as error:
         kind, _, device = point.name.partition(".")
-        extra = _EXTRAS.get(device or kind, "torch")
+        extra = EXTRAS.get(device or kind, "torch")
         raise NoDevice(missing(error, extra)) from None
