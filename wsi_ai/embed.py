@@ -207,7 +207,9 @@ class EmbedWork:
     def _publish(self, job: EmbedJob) -> None:
         if job.prepared is None or job.canvas is None:
             raise ValueError("a slide came to be published without its vectors")
-        job.outcome = write_embedding(self._run(job), job.prepared, job.canvas, hdf5=self.hdf5)
+        made = job.prepared
+        run = self._run(job)
+        job.outcome = write_embedding(run, made.look, made.recolour, job.canvas, hdf5=self.hdf5)
         shutil.rmtree(hidden(job.folder, "kept"), ignore_errors=True)
 
     def _refuse(self, job: EmbedJob, reason: str, *, failed: bool) -> None:

@@ -13,9 +13,10 @@ from wsi_ai.errors import OutputError
 from wsi_ai.exports.embedding import write_picture
 from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.heatmaps import VectorCanvas, write_hdf5
+from wsi_ai.looking import Look
 from wsi_ai.messages import timestamp
-from wsi_ai.pipeline import Prepared
 from wsi_ai.results import slide_record, timing_record, write_json
+from wsi_ai.stains import Recolour
 from wsi_ai.stopwatch import Stopwatch
 from wsi_ai.values import SlideInfo, VectorChunk
 
@@ -68,10 +69,10 @@ def known(folder: Path, question: str) -> int | None:
 
 
 def write_embedding(
-    run: EmbeddingRun, prepared: Prepared, canvas: VectorCanvas, *, hdf5: bool
+    run: EmbeddingRun, look: Look, recolour: Recolour | None, canvas: VectorCanvas, *, hdf5: bool
 ) -> Embedded:
     """Write all files as ``run.folder``.  Raises OutputError, and then leaves what was there."""
-    plan = prepared.plan
+    plan = canvas.vectors().plan
 
     def chunks() -> Iterator[VectorChunk]:
         return canvas.vectors().chunks()
@@ -83,11 +84,10 @@ def write_embedding(
         canvas.write(aside)
         if hdf5:
             write_hdf5(aside / "embeddings.h5", plan, run.card, chunks())
-        thumbnail = prepared.look.thumbnail
-        write_picture(aside / "embedding.png", thumbnail, plan, run.card, chunks)
+        write_picture(aside / "embedding.png", look.thumbnail, plan, run.card, chunks)
         counts = {"planned": len(plan), "embedded": tiles, "left_out": len(plan) - tiles}
         counts["resumed"] = run.resumed
-        stain = prepared.recolour.as_dict() if prepared.recolour else None
+        stain = recolour.as_dict() if recolour else None
         write_json(
             aside / "run.json",
             {**_record(run, "", failed=False), "tiles": counts, "stain_normalisation": stain},
