@@ -3,7 +3,8 @@
     python benchmarks/blend.py [--tiles 24] [--rounds 3] [--json]
 
 A U-Net of 16, 32 and 64 channels with random weights, built here, two classes; its window follows
-from its receptive field (see ``wsi_ai.windows``).  Tiles of noise lie on a slide that nobody reads.
+from its receptive field (see ``wsi_ai.models.windows``).  Tiles of noise lie on a slide that nobody
+reads.
 ``blending`` is all that comes after the scores of a tile: weighting, adding up, dividing, rounding,
 averaging for the rule and writing; ``of that, weighting and adding`` is the blender alone.
 """
@@ -23,17 +24,18 @@ import onnx
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
-from wsi_ai.cards import RuntimeRequest
-from wsi_ai.contracts import Runtime
-from wsi_ai.geometry import Size, Spacing
+from wsi_ai.core.cards import RuntimeRequest
+from wsi_ai.core.contracts import Runtime
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import Predictions, SlideInfo, TileBatch, TilePlan
 from wsi_ai.heatmaps import Keep
 from wsi_ai.heatmaps.blend import Blender
-from wsi_ai.heatmaps.dense import dense_grid
-from wsi_ai.heatmaps.rows import stored
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
-from wsi_ai.tasks import open_canvas, plan_for
-from wsi_ai.values import Predictions, SlideInfo, TileBatch, TilePlan
+from wsi_ai.heatmaps.by_task import open_canvas
+from wsi_ai.heatmaps.dense_rows import stored
+from wsi_ai.heatmaps.segmentation import dense_grid
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.manifest import load_card
+from wsi_ai.tiles.planning import plan_for
 
 TARGET_BLENDING, TARGET_OVERLAP = 0.10, 0.15
 CHANNELS, CLASSES = (16, 32, 64), 2

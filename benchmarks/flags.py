@@ -29,14 +29,14 @@ import httpcore
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
-from wsi_ai.contracts import Sink
-from wsi_ai.flags import Level
-from wsi_ai.messages import Credentials, Endpoint, Secret
-from wsi_ai.outbox import Outbox, Schedule, open_database
-from wsi_ai.receive.inbox import Inbox
-from wsi_ai.receive.web import Access, receiver
-from wsi_ai.relay import Pace, Relay
-from wsi_ai.sinks.webhook import open_sink
+from wsi_ai.core.flags import Level
+from wsi_ai.delivery.contract import Sink
+from wsi_ai.delivery.messages import Credentials, Endpoint, Secret
+from wsi_ai.delivery.outbox import Outbox, Schedule, open_database
+from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.web import Access, receiver
+from wsi_ai.delivery.relay import Pace, Relay
+from wsi_ai.delivery.sinks.webhook import open_sink
 from wsi_ai.testing import example_body
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()

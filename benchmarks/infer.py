@@ -28,12 +28,12 @@ import openvino as ov
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
-from wsi_ai.runtimes.quantize import quantize
-from wsi_ai.scoring import prepare
-from wsi_ai.values import TileBatch
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.values import TileBatch
+from wsi_ai.inference.onnx.quantize import quantize
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.inference.scoring import prepare
+from wsi_ai.models.manifest import load_card
 
 BATCH, REST_S = 32, 0.1
 OURS, OURS_OPENVINO, OURS_TORCH = "wsi_ai auto", "wsi_ai openvino", "wsi_ai torch"

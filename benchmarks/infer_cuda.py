@@ -20,11 +20,11 @@ import networks
 import numpy as np
 import torch
 
-from wsi_ai.cards import Precision, RuntimeRequest
+from wsi_ai.core.cards import Precision, RuntimeRequest
+from wsi_ai.core.values import TileBatch
 from wsi_ai.errors import WsiAiError
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
-from wsi_ai.values import TileBatch
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.manifest import load_card
 
 REPEATS = 40
 TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

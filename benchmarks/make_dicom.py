@@ -13,7 +13,7 @@ import pydicom
 from pydicom.encaps import encapsulate_extended
 from pydicom.uid import JPEGBaseline8Bit, generate_uid
 
-from wsi_ai.readers import tiff
+from wsi_ai.slides.readers.tiff import reader as tiff
 
 
 def main() -> None:

@@ -32,17 +32,18 @@ from numpy.typing import NDArray
 from peers import BATCH, WORKERS, Job, dicom_peers, installed
 from rounds import Ratios, alternate
 
-from wsi_ai.cards import Resampling, TileSpec
-from wsi_ai.codecs import decode_buffer
-from wsi_ai.contracts import EncodedSlide
-from wsi_ai.geometry import Spacing
-from wsi_ai.planning import plan_tiles
-from wsi_ai.readers import dicom, tiff
-from wsi_ai.reading import HostTiles
-from wsi_ai.reading.host import placement
-from wsi_ai.reading.reduced import fetcher
-from wsi_ai.reading.schedule import Room, StoredGrid, schedule
-from wsi_ai.values import Codec, SlideInfo, TilePlan
+from wsi_ai.core.cards import Resampling, TileSpec
+from wsi_ai.core.contracts import EncodedSlide
+from wsi_ai.core.geometry import Spacing
+from wsi_ai.core.values import Codec, SlideInfo, TilePlan
+from wsi_ai.slides.codecs import decode_buffer
+from wsi_ai.slides.readers.dicom import reader as dicom
+from wsi_ai.slides.readers.tiff import reader as tiff
+from wsi_ai.tiles.planning import plan_tiles
+from wsi_ai.tiles.reading import HostTiles
+from wsi_ai.tiles.reading.host import placement
+from wsi_ai.tiles.reading.reduced import fetcher
+from wsi_ai.tiles.reading.schedule import Room, StoredGrid, schedule
 
 
 @dataclass(frozen=True)

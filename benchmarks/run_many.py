@@ -85,9 +85,9 @@ def start_up(model: Path, device: str) -> float:
 
 def pure_inference(slides: Sequence[Path], model: Path, device: str) -> float:
     """Seconds that the runtime needs for the slides' tiles when they lie ready in memory."""
-    from wsi_ai.cards import RuntimeRequest
-    from wsi_ai.manifest import load_card
-    from wsi_ai.registry import open_runtime
+    from wsi_ai.core.cards import RuntimeRequest
+    from wsi_ai.inference.registry import open_runtime
+    from wsi_ai.models.manifest import load_card
 
     card = load_card(model)
     runtime = open_runtime(card, RuntimeRequest(device))
@@ -102,9 +102,9 @@ def pure_inference(slides: Sequence[Path], model: Path, device: str) -> float:
 
 
 def ready_batches(slide: Path, card: Any, batch_size: int) -> Iterator[Any]:
-    from wsi_ai.reading import RegionTiles
-    from wsi_ai.registry import open_slide
-    from wsi_ai.values import TileBatch
+    from wsi_ai.core.values import TileBatch
+    from wsi_ai.slides.registry import open_slide
+    from wsi_ai.tiles.reading import RegionTiles
 
     with open_slide(slide) as opened:
         for batch in RegionTiles(batch_size, 2)(opened, plan_of(opened, card), 0):
@@ -112,9 +112,9 @@ def ready_batches(slide: Path, card: Any, batch_size: int) -> Iterator[Any]:
 
 
 def plan_of(opened: Any, card: Any) -> Any:
-    from wsi_ai.planning import plan_tiles
-    from wsi_ai.thumbnail import take_thumbnail
-    from wsi_ai.tissue import find_tissue
+    from wsi_ai.tiles.planning import plan_tiles
+    from wsi_ai.tissue.mask import find_tissue
+    from wsi_ai.tissue.thumbnail import take_thumbnail
 
     return plan_tiles(opened.info, find_tissue(opened.info, take_thumbnail(opened)), card.tile)
 

@@ -48,8 +48,8 @@ class Job:
 def make_job(slide: Path, network: networks.Network, in_int8: Path | None, scratch: Path) -> Job:
     """Our plan as WSInfer's corners and as TIAToolbox's mask; the weights as TorchScript and as a
     state dict.  The slide lies alone in its folder, as WSInfer wants it."""
-    from wsi_ai.manifest import load_card
-    from wsi_ai.registry import open_slide
+    from wsi_ai.models.manifest import load_card
+    from wsi_ai.slides.registry import open_slide
 
     card = load_card(network.onnx)
     alone = scratch / "slide" / slide.name

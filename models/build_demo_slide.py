@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto as T
 from onnx import helper, numpy_helper
 
-from wsi_ai.embed import embed_slides
+from wsi_ai.run.embed_slides import embed_slides
 
 HERE = Path(__file__).resolve().parent / "demo-slide"
 SIDE, FEATURES, STEEP = 224, 16, 4.0

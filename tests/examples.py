@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from wsi_ai.exports.flag import Provenance
-from wsi_ai.flags import Check, Flag, Quality, Status
-from wsi_ai.geometry import Size, Spacing, Step
+from wsi_ai.core.flags import Check, Flag, Quality, Status
+from wsi_ai.core.geometry import Size, Spacing, Step
+from wsi_ai.core.values import Heatmap, SlideInfo
+from wsi_ai.results.flag_json import Provenance
 from wsi_ai.testing import MEAN_CARD
-from wsi_ai.triage import TriagePolicy, triage
-from wsi_ai.values import Heatmap, SlideInfo
+from wsi_ai.triage.judge import TriagePolicy, triage
 
 CARD = dataclasses.replace(MEAN_CARD, classes=("stroma", "red"), intended_use="Tests.")
 SLIDE = SlideInfo("S26-1234-A1-1", Size(60_000, 40_000), Spacing(0.25, 0.26), (1.0,), "f00d" * 16)

@@ -11,18 +11,19 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from wsi_ai.app import Silent
-from wsi_ai.assembly import Assembly, OpenRuntime, RunOptions
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.app import NoWatcher
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import DeviceError, NoDevice, OutOfDeviceMemory
-from wsi_ai.identity import Cases
-from wsi_ai.line import through_stages
-from wsi_ai.outcomes import Outcome
-from wsi_ai.qc import QualityLimits
-from wsi_ai.results import NoPost
-from wsi_ai.settings import Policy
+from wsi_ai.run.assembly import Assembly, OpenRuntime
+from wsi_ai.run.no_ops import NoPost
+from wsi_ai.run.options import RunOptions
+from wsi_ai.run.outcome import Outcome
+from wsi_ai.run.stages import through_stages
+from wsi_ai.slides.identity import Cases
 from wsi_ai.testing import MEAN_CARD, MeanRuntime
-from wsi_ai.values import Predictions, TileBatch
+from wsi_ai.tissue.quality import QualityLimits
+from wsi_ai.triage.policy import Policy
 
 SLOW_S = 0.15
 POLICY = Policy(quality=QualityLimits(focus_min=0, pen_max=1))
@@ -152,7 +153,7 @@ def run_here(
     out: Path, kind: type[Trouble], slides: list[Path], device: str = "cpu"
 ) -> list[Outcome]:
     """On one device, in this process."""
-    work, refused = assembly(out, kind, device).work(Silent(), NoPost())
+    work, refused = assembly(out, kind, device).work(NoWatcher(), NoPost())
     assert not refused
     stages = work.prepare, work.infer, work.publish
     line = through_stages([work.party(slide) for slide in slides], stages, work.stop)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.cli import app
-from wsi_ai.flags import STATEMENT
+from wsi_ai.core.flags import STATEMENT
 
 
 @pytest.fixture(scope="module")

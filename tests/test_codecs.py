@@ -10,10 +10,10 @@ import pytest
 import simplejpeg
 
 from tests.reading.memory import noise
-from wsi_ai.codecs import decode_buffer, decoder
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.geometry import Size
-from wsi_ai.values import Codec, Encoding
+from wsi_ai.slides.codecs import decode_buffer, decoder
 
 SIDE = 64
 TILE = Size(SIDE, SIDE)

@@ -8,10 +8,10 @@ import pytest
 
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.compare import compare_readers
+from wsi_ai.core.flags import Level
 from wsi_ai.errors import SlideError, UnknownFormat
-from wsi_ai.flags import Level
-from wsi_ai.registry import open_slide
+from wsi_ai.run.compare_readers import compare_readers
+from wsi_ai.slides.registry import open_slide
 
 
 @pytest.fixture(scope="module")

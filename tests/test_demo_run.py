@@ -10,8 +10,8 @@ import shapely
 
 from tests.conftest import DEMO_MODEL
 from wsi_ai.app import run_slides
-from wsi_ai.flags import Level
-from wsi_ai.results import NoPost
+from wsi_ai.core.flags import Level
+from wsi_ai.run.no_ops import NoPost
 
 SEEDS = (31, 32, 33, 34, 35)
 """None of them was trained on."""

@@ -10,8 +10,8 @@ import pytest
 import zarr
 
 from tests.stand_in_runs import LostButHost, Small, Tiny, Trouble, ran, run_here, write_slide
-from wsi_ai.flags import Level
-from wsi_ai.outcomes import Outcome
+from wsi_ai.core.flags import Level
+from wsi_ai.run.outcome import Outcome
 
 
 def load(outcome: Outcome, name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_ai.fleet.dispatch import Dispatch
+from wsi_ai.run.fleet.dispatch import Dispatch
 
 
 def dispatch(slides: int, slots: int = 2) -> Dispatch:

@@ -14,14 +14,14 @@ from onnx.numpy_helper import to_array
 from typer.testing import CliRunner, Result
 
 from tests.models_for_tests import constant_network, product_network, red_network
-from wsi_ai.cards import Activation, Layout, RuntimeRequest
 from wsi_ai.cli import app
-from wsi_ai.drafts import QUESTIONS, inspect_weights, typed
-from wsi_ai.drafts.writing import as_toml
+from wsi_ai.core.cards import Activation, Layout, RuntimeRequest
+from wsi_ai.core.values import TileBatch
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
-from wsi_ai.values import TileBatch
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.drafts import QUESTIONS, inspect_weights, typed
+from wsi_ai.models.drafts.writing import as_toml
+from wsi_ai.models.manifest import load_card
 
 TEXTS = [
     "operating_point.chosen_for", "operating_point.calibrated_on", "scope.stain", "scope.organ",

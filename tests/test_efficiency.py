@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from wsi_ai.efficiency import Stage, busy_s, of_run, of_slide
-from wsi_ai.runs import together
-from wsi_ai.stopwatch import Flow, Stopwatch, Timing
+from wsi_ai.core.timing import Flow, Stage, Stopwatch, Timing, busy_s, of_run, of_slide
+from wsi_ai.run.run_record import together
 
 SPANS = (("opening", 1.0, 2.0), ("plan", 2.0, 3.0), ("queue", 3.0, 5.0))
 

@@ -16,18 +16,19 @@ import zarr
 
 from tests.models_for_tests import mean_network, red_network, write_encoder, write_model
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.cards import Precision, Task
-from wsi_ai.embed import EmbedWork, embed_slides, pipelines_for
-from wsi_ai.embedded import Embedded
+from wsi_ai.core.cards import Precision, Task
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Predictions, TilePlan, VectorChunk
 from wsi_ai.errors import ModelError
-from wsi_ai.exports.embedding import colours, principal
-from wsi_ai.geometry import Size
 from wsi_ai.heatmaps import Keep, VectorCanvas, write_hdf5
-from wsi_ai.manifest import load_card
-from wsi_ai.readers.openslide import open_slide
+from wsi_ai.models.manifest import load_card
+from wsi_ai.results.embedding_picture import colours, principal
+from wsi_ai.results.embeddings import Embedded
+from wsi_ai.run.embed_slides import EmbedWork, embed_slides, pipelines_for
+from wsi_ai.run.no_ops import NoWatcher
+from wsi_ai.run.several_models import OpenOnce, PartyWork
+from wsi_ai.slides.readers.openslide import open_slide
 from wsi_ai.testing import PaintedSlide
-from wsi_ai.together import OpenOnce, PartyWork, Silent
-from wsi_ai.values import Predictions, TilePlan, VectorChunk
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def pixels_read(path: Path, models: list[Path], out: Path) -> int:
     once = OpenOnce(lambda _: slide)
     pipelines = pipelines_for([load_card(model) for model in models], RunOptions())
     works = [EmbedWork(pipeline, out, once, force=True, hdf5=False) for pipeline in pipelines]
-    work = PartyWork(works, Silent())
+    work = PartyWork(works, NoWatcher())
     party = work.publish(work.infer(work.prepare(work.party(path))))
     assert [outcome.reason for outcome in party.outcomes] == [""] * len(models)
     assert slide.pixels > 1_000_000

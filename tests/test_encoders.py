@@ -13,14 +13,14 @@ timm = pytest.importorskip("timm", reason="timm is not installed")
 
 import safetensors.torch as safetensors  # noqa: E402
 
-from wsi_ai.cards import ModelCard, Pool, RuntimeRequest, Task  # noqa: E402
 from wsi_ai.cli import app  # noqa: E402
-from wsi_ai.encoders import load_encoder  # noqa: E402
+from wsi_ai.core.cards import ModelCard, Pool, RuntimeRequest, Task  # noqa: E402
 from wsi_ai.errors import ModelError  # noqa: E402
-from wsi_ai.manifest import load_card  # noqa: E402
-from wsi_ai.registry import open_runtime  # noqa: E402
-from wsi_ai.runtimes.torch_encoders import Pooled  # noqa: E402
-from wsi_ai.runtimes.torch_weights import build  # noqa: E402
+from wsi_ai.inference.registry import open_runtime  # noqa: E402
+from wsi_ai.inference.torch.encoders import Pooled  # noqa: E402
+from wsi_ai.inference.torch.weights import build  # noqa: E402
+from wsi_ai.models.drafts.encoders import load_encoder  # noqa: E402
+from wsi_ai.models.manifest import load_card  # noqa: E402
 from wsi_ai.testing.runtime_contract import Arena  # noqa: E402
 
 TEXTS = ["scope.stain", "scope.organ", "card.intended_use", "card.licence", "card.training_data",

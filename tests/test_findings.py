@@ -5,10 +5,10 @@ import shapely
 from hypothesis import given
 from hypothesis.extra import numpy as npst
 
-from wsi_ai.findings import find_regions
-from wsi_ai.geometry import Size, Spacing, Step
+from wsi_ai.core.geometry import Size, Spacing, Step
+from wsi_ai.core.values import Heatmap, SlideInfo
 from wsi_ai.testing import MEAN_CARD
-from wsi_ai.values import Heatmap, SlideInfo
+from wsi_ai.triage.findings import find_regions
 
 STEP = Step(448.9, 201.7)
 SLIDE = SlideInfo("s", Size(4000, 1400), Spacing(0.25, 0.25), (1.0,), "f00d" * 16)

@@ -21,16 +21,16 @@ from tests.stand_in_runs import (
     ran,
     write_slide,
 )
-from wsi_ai.app import RunOptions, Silent, run_slides
+from wsi_ai.app import NoWatcher, RunOptions, run_slides
+from wsi_ai.core.flags import Level
 from wsi_ai.errors import DeviceError, InputError
-from wsi_ai.flags import Level
-from wsi_ai.fleet.fleet import Fleet
-from wsi_ai.outcomes import Outcome
-from wsi_ai.registry import devices_asked
-from wsi_ai.results import NoPost
+from wsi_ai.inference.registry import devices_asked
+from wsi_ai.run.fleet.fleet import Fleet
+from wsi_ai.run.no_ops import NoPost
+from wsi_ai.run.outcome import Outcome
 
 
-class Noting(Silent):
+class Noting(NoWatcher):
     """Adds up what it is told, of all devices."""
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ def slides_called(folder: Path, *names: str) -> list[Path]:
 def run_all(
     out: Path, kind: type[Trouble], slides: list[Path], post: CountingPost | None = None
 ) -> dict[str, Outcome]:
-    fleet = Fleet(assembly(out, kind), ("one", "two"), Silent(), post or NoPost())
+    fleet = Fleet(assembly(out, kind), ("one", "two"), NoWatcher(), post or NoPost())
     outcomes = list(fleet.outcomes(slides))
     assert len(outcomes) == len(slides)
     assert not multiprocessing.active_children()
@@ -127,7 +127,7 @@ def test_a_device_that_is_lost_leaves_its_slides_to_the_other(tmp_path: Path) ->
 
 def test_who_gives_up_ends_the_processes(tmp_path: Path) -> None:
     slides = slides_called(tmp_path / "in", *"abcdef")
-    fleet = Fleet(assembly(tmp_path / "out"), ("one", "two"), Silent(), NoPost())
+    fleet = Fleet(assembly(tmp_path / "out"), ("one", "two"), NoWatcher(), NoPost())
     outcomes = fleet.outcomes(slides)
     next(outcomes)
     assert len(multiprocessing.active_children()) == 2
@@ -181,7 +181,7 @@ def test_a_killed_run_leaves_no_process_behind(tmp_path: Path) -> None:
 
 
 def _run_and_tell(out: Path, slides: list[Path], wire: Any) -> None:
-    fleet = Fleet(assembly(out), ("one", "two"), Silent(), NoPost())
+    fleet = Fleet(assembly(out), ("one", "two"), NoWatcher(), NoPost())
     outcomes = fleet.outcomes(slides)
     next(outcomes)
     wire.send([child.pid for child in multiprocessing.active_children()])

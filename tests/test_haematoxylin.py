@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wsi_ai.haematoxylin import haematoxylin_density
-from wsi_ai.thumbnail import Thumbnail
+from wsi_ai.tissue.haematoxylin import haematoxylin_density
+from wsi_ai.tissue.thumbnail import Thumbnail
 
 HAEMATOXYLIN, EOSIN = (0.65, 0.70, 0.29), (0.07, 0.99, 0.11)
 

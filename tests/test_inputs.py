@@ -9,7 +9,7 @@ import tifffile
 import zarr
 
 from wsi_ai.errors import InputError
-from wsi_ai.inputs import find_slides
+from wsi_ai.slides.inputs import find_slides
 
 
 def names(slides: tuple[Path, ...], root: Path) -> list[str]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsi_ai.core.values import Predictions
 from wsi_ai.heatmaps import Journal
-from wsi_ai.values import Predictions
 
 QUESTION, OTHER = "ab" * 32, "cd" * 32
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from wsi_ai.line import through_stages
+from wsi_ai.run.stages import through_stages
 
 
 def never() -> None:

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
-from wsi_ai.flags import Quality, Status
-from wsi_ai.geometry import Box, Size, Spacing
-from wsi_ai.qc import QualityLimits, check_quality, sharpness
-from wsi_ai.readers.openslide import open_slide
+from wsi_ai.core.flags import Quality, Status
+from wsi_ai.core.geometry import Box, Size, Spacing
+from wsi_ai.core.values import Mask, SlideInfo
+from wsi_ai.slides.readers.openslide import open_slide
 from wsi_ai.testing import PaintedSlide
-from wsi_ai.thumbnail import take_thumbnail
-from wsi_ai.tissue import find_tissue
-from wsi_ai.values import Mask, SlideInfo
+from wsi_ai.tissue.mask import find_tissue
+from wsi_ai.tissue.quality import QualityLimits, check_quality, sharpness
+from wsi_ai.tissue.thumbnail import take_thumbnail
 
 PINK_SQUARE = Box(2000, 1000, 1500, 1200)
 

@@ -4,9 +4,9 @@ import onnx
 import pytest
 
 from tests.models_for_tests import product_network, red_network, write_model
-from wsi_ai.cards import Layout, Resampling, Role, Scope
+from wsi_ai.core.cards import Layout, Resampling, Role, Scope
 from wsi_ai.errors import ModelError
-from wsi_ai.manifest import load_card, placeholder_card
+from wsi_ai.models.manifest import load_card, placeholder_card
 
 
 @pytest.fixture

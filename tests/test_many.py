@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from tests.models_for_tests import red_network, write_model
 from tests.stand_in_runs import SLOW_S, Slow, run_here, write_slide
 from wsi_ai.cli import app
-from wsi_ai.exports.timeline import write_timeline
+from wsi_ai.results.timeline import write_timeline
 
 
 def wsi_ai(*words: object) -> Result:

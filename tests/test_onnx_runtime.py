@@ -8,12 +8,12 @@ import onnx
 import pytest
 
 from tests.models_for_tests import constant_network, product_network, red_network, write_model
-from wsi_ai.cards import Activation, RuntimeRequest
+from wsi_ai.core.cards import Activation, RuntimeRequest
+from wsi_ai.core.values import TileBatch
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
-from wsi_ai.scoring import activate
-from wsi_ai.values import TileBatch
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.inference.scoring import activate
+from wsi_ai.models.manifest import load_card
 
 
 def tiles(count: int, side: int = 64) -> np.ndarray:

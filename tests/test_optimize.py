@@ -11,14 +11,14 @@ from onnx import ModelProto
 
 from tests.models_for_tests import product_network, red_network, swamped_network, write_model
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.cards import Precision, RuntimeRequest
-from wsi_ai.cli import models
+from wsi_ai.cli import model_checks as models
+from wsi_ai.core.cards import Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError, NoDevice
-from wsi_ai.gpu.entry import open_onnx
-from wsi_ai.manifest import load_card, load_variants
-from wsi_ai.optimize import quantize_model
-from wsi_ai.parity import make_golden, verify
-from wsi_ai.registry import open_runtime
+from wsi_ai.inference.gpu.entry import open_onnx
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.manifest import load_card, load_variants
+from wsi_ai.models.optimize import quantize_model
+from wsi_ai.models.parity import make_golden, verify
 
 INT8 = RuntimeRequest("cpu", Precision.INT8)
 

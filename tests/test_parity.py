@@ -17,19 +17,27 @@ from tests.models_for_tests import (
     write_encoder,
     write_model,
 )
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.cli import models
+from wsi_ai.cli import model_checks as models
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
-from wsi_ai.manifest import load_card, load_variants
-from wsi_ai.parity import Parity, hold_to_golden, make_golden, scores, tissue_tiles, verify
-from wsi_ai.pipeline import recolour_for
-from wsi_ai.registry import open_runtime, open_slide
-from wsi_ai.tasks import plan_for
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.golden import (
+    Differences,
+    Golden,
+    compare,
+    load_golden,
+    write_scores,
+    write_sheet,
+)
+from wsi_ai.models.manifest import load_card, load_variants
+from wsi_ai.models.parity import Parity, hold_to_golden, make_golden, scores, tissue_tiles, verify
+from wsi_ai.slides.registry import open_slide
 from wsi_ai.testing.stand_ins import MEAN_CARD
-from wsi_ai.thumbnail import take_thumbnail
-from wsi_ai.tissue import find_tissue
-from wsi_ai.values import Predictions, TileBatch
+from wsi_ai.tiles.planning import plan_for
+from wsi_ai.tiles.reading.sample import recolour_for
+from wsi_ai.tissue.mask import find_tissue
+from wsi_ai.tissue.thumbnail import take_thumbnail
 
 CPU = RuntimeRequest("cpu")
 

@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wsi_ai.app import Silent
-from wsi_ai.flags import Flag, Level
-from wsi_ai.geometry import Box, Size, Spacing
+from wsi_ai.app import NoWatcher
+from wsi_ai.core.flags import Flag, Level
+from wsi_ai.core.geometry import Box, Size, Spacing
+from wsi_ai.core.timing import Stopwatch
+from wsi_ai.core.values import TilePlan
 from wsi_ai.heatmaps import Canvas, Keep
-from wsi_ai.pipeline import Assessment, Pipeline, Prepared
-from wsi_ai.qc import QualityLimits
-from wsi_ai.reading import RegionTiles
-from wsi_ai.rules import Tiles
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.tasks import open_canvas
+from wsi_ai.heatmaps.by_task import open_canvas
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.run.pipeline import Pipeline, Prepared
 from wsi_ai.testing import MeanRuntime, PaintedSlide
-from wsi_ai.triage import TriagePolicy
-from wsi_ai.values import TilePlan
+from wsi_ai.tiles.reading import RegionTiles
+from wsi_ai.tissue.quality import QualityLimits
+from wsi_ai.triage.judge import TriagePolicy
+from wsi_ai.triage.rules import Tiles
 
 LIMITS = QualityLimits(focus_min=0, pen_max=1)
 SIZE = Size(4096, 4096)
@@ -40,7 +41,7 @@ def story(
     pipeline = Pipeline(RegionTiles(runtime.batch_size, 2), runtime, policy, LIMITS)
     clock, early, passed = Stopwatch(time.perf_counter()), list[Flag](), [0]
 
-    class Counting(Silent):
+    class Counting(NoWatcher):
         def passed(self, done: int) -> None:
             passed[0] = done
 

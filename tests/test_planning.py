@@ -3,10 +3,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from wsi_ai.cards import TileSpec
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.planning import likely_first, plan_tiles, spread_out
-from wsi_ai.values import SlideInfo
+from wsi_ai.core.cards import TileSpec
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import SlideInfo
+from wsi_ai.tiles.planning import likely_first, plan_tiles, spread_out
 
 MASKS = npst.arrays(bool, npst.array_shapes(min_dims=2, max_dims=2, max_side=40))
 

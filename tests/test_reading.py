@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsi_ai.cards import TileSpec
-from wsi_ai.geometry import Box, Size, Spacing
-from wsi_ai.planning import plan_tiles
-from wsi_ai.reading import RegionTiles
-from wsi_ai.reading.regions import read_tile
+from wsi_ai.core.cards import TileSpec
+from wsi_ai.core.geometry import Box, Size, Spacing
+from wsi_ai.core.values import TilePlan
 from wsi_ai.testing import MEAN_CARD, PaintedSlide
-from wsi_ai.values import TilePlan
+from wsi_ai.tiles.planning import plan_tiles
+from wsi_ai.tiles.reading import RegionTiles
+from wsi_ai.tiles.reading.regions import read_tile
 
 ALL = np.ones((8, 8), bool)
 

@@ -17,10 +17,10 @@ import zarr
 from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai import schemas
 from wsi_ai.app import Outcome, RunOptions, run_slides
+from wsi_ai.core.flags import Level
 from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError
-from wsi_ai.flags import Level
-from wsi_ai.readers.openslide import open_slide
-from wsi_ai.results import NoPost
+from wsi_ai.run.no_ops import NoPost
+from wsi_ai.slides.readers.openslide import open_slide
 
 FILES = {"findings.geojson", "flag.json", "heatmap.ome.zarr", "overlay.png", "run.json"}
 

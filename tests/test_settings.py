@@ -4,8 +4,8 @@ import pytest
 
 from tests.conftest import ROOT
 from wsi_ai.errors import PolicyError
-from wsi_ai.rules import AllOf, AnyOf, Area, Tiles, TopMean
-from wsi_ai.settings import Policy, load_policy
+from wsi_ai.triage.policy import Policy, load_policy
+from wsi_ai.triage.rules import AllOf, AnyOf, Area, Tiles, TopMean
 
 
 def test_the_example_policy_is_the_default_written_out() -> None:

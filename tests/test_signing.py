@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.models_for_tests import red_network, write_model
-from wsi_ai import signing
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.approval import approved_model
+from wsi_ai.core.flags import Level
 from wsi_ai.errors import ModelError, PolicyError
-from wsi_ai.flags import Level
-from wsi_ai.settings import Site, load_site
-from wsi_ai.signing import check_signature, sign
-from wsi_ai.store import ModelStore
+from wsi_ai.models import signing
+from wsi_ai.models.approval import approved_model
+from wsi_ai.models.signing import check_signature, sign
+from wsi_ai.models.site import Site, load_site
+from wsi_ai.models.store import ModelStore
 
 pytest.importorskip("model_signing", reason="model-signing is not installed")
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")

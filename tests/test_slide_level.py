@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 
 from tests.models_for_tests import attention_head, red_network, write_model, write_slide_model
 from wsi_ai.app import Outcome, RunOptions, run_slides
-from wsi_ai.cards import Task
-from wsi_ai.embed import embed_slides
+from wsi_ai.core.cards import Task
+from wsi_ai.core.flags import Level, Quality
+from wsi_ai.core.geometry import Step
+from wsi_ai.core.values import Heatmap
 from wsi_ai.errors import ModelError
-from wsi_ai.flags import Level, Quality
-from wsi_ai.geometry import Step
-from wsi_ai.heatmaps.attention import stretched
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_aggregator
-from wsi_ai.runtimes.aggregator import HostAggregator
+from wsi_ai.heatmaps.slide_classification import stretched
+from wsi_ai.inference.aggregator import HostAggregator
+from wsi_ai.inference.registry import open_aggregator
+from wsi_ai.models.manifest import load_card
+from wsi_ai.run.embed_slides import embed_slides
 from wsi_ai.testing import PaintedSlide
 from wsi_ai.testing.stand_ins import MEAN_CARD
-from wsi_ai.triage import TriagePolicy, is_met, triage
-from wsi_ai.values import Heatmap
+from wsi_ai.triage.judge import TriagePolicy, is_met, triage
 
 HEAD = attention_head().SerializeToString()
 

@@ -10,9 +10,9 @@ import zarr
 
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.app import Outcome, run_slides
-from wsi_ai.flags import Level
-from wsi_ai.readers.openslide import open_slide
-from wsi_ai.stains import Macenko, Reinhard
+from wsi_ai.core.flags import Level
+from wsi_ai.slides.readers.openslide import open_slide
+from wsi_ai.tiles.stain import Macenko, Reinhard
 
 
 def run(slide: Path, method: str, folder: Path) -> Outcome:

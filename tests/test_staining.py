@@ -4,10 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from wsi_ai.core.cards import MacenkoTarget, ReinhardTarget, StainTarget
+from wsi_ai.core.values import Recolour
 from wsi_ai.errors import StainUnclear
-from wsi_ai.readers.openslide import open_slide
-from wsi_ai.staining import find_stain
-from wsi_ai.stains import MacenkoTarget, Recolour, ReinhardTarget, StainTarget, to_lab
+from wsi_ai.slides.readers.openslide import open_slide
+from wsi_ai.tiles.stain import find_stain, to_lab
 
 TARGETS = [MacenkoTarget(), ReinhardTarget()]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.approval import approved_model, find_model
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.settings import Site
-from wsi_ai.store import ModelStore, content_digest, digests
+from wsi_ai.models.approval import approved_model, find_model
+from wsi_ai.models.site import Site
+from wsi_ai.models.store import ModelStore, content_digest, digests
 
 
 @pytest.fixture

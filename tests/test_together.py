@@ -12,26 +12,27 @@ import pytest
 
 from tests.models_for_tests import constant_network, red_network, write_model
 from wsi_ai.app import run_slides
-from wsi_ai.assembly import Assembly, RunOptions
-from wsi_ai.cards import ModelCard, ModelRef, RuntimeRequest, TileSpec
-from wsi_ai.contracts import EncodedLevel, Runtime, Slide
-from wsi_ai.engine import Engine
+from wsi_ai.core.cards import ModelCard, ModelRef, RuntimeRequest, TileSpec
+from wsi_ai.core.contracts import EncodedLevel, Runtime, Slide
+from wsi_ai.core.flags import Level
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Predictions, TileBatch, TilePlan
 from wsi_ai.errors import DeviceError, ModelError, TileUnreadable
-from wsi_ai.flags import Level
-from wsi_ai.geometry import Size
-from wsi_ai.identity import load_cases
-from wsi_ai.looking import LookOnce
-from wsi_ai.manifest import load_card
-from wsi_ai.pipeline import Pipeline
-from wsi_ai.readers.tiff import open_slide
-from wsi_ai.reading import HostTiles, RegionTiles, SharedTiles
-from wsi_ai.registry import open_runtime
-from wsi_ai.results import NoPost
-from wsi_ai.settings import Policy
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.manifest import load_card
+from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.engine import Engine
+from wsi_ai.run.no_ops import NoPost, NoWatcher
+from wsi_ai.run.options import RunOptions
+from wsi_ai.run.pipeline import Pipeline
+from wsi_ai.run.several_models import OpenOnce, Party, PartyWork
+from wsi_ai.run.steps import SlideWork
+from wsi_ai.slides.identity import load_cases
+from wsi_ai.slides.readers.tiff.reader import open_slide
 from wsi_ai.testing import PaintedSlide
-from wsi_ai.together import OpenOnce, Party, PartyWork, Silent
-from wsi_ai.values import Predictions, TileBatch, TilePlan
-from wsi_ai.work import SlideWork
+from wsi_ai.tiles.reading import HostTiles, RegionTiles, SharedTiles
+from wsi_ai.tissue.overview import LookOnce
+from wsi_ai.triage.policy import Policy
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +137,7 @@ def party(slide: Path, runtimes: list[Runtime], out: Path) -> tuple[Party, Count
         return SlideWork(engine, policy, out, once, False, load_cases(None), NoPost())
 
     works = [work_of(runtime) for runtime in runtimes]
-    work = PartyWork(works, Silent())
+    work = PartyWork(works, NoWatcher())
     return work.publish(work.infer(work.prepare(work.party(slide)))), opened
 
 
@@ -260,7 +261,7 @@ def test_each_model_gets_batches_of_its_own_size(models: list[Path], tmp_path: P
     cards = [replace(load_card(models[0]), ref=ModelRef(name, "1", "0" * 64)) for name in "abc"]
     options = RunOptions(device="cpu")
     assembly = Assembly(Policy(), load_cases(None), tmp_path, options, cards, opened)
-    work, refused = assembly.work(Silent(), NoPost())
+    work, refused = assembly.work(NoWatcher(), NoPost())
     sources = [one.engine.current()[1].source for one in work.works]
     assert [source.batch_size for source in sources] == [8, 4, 8]
     assert sources[0] is sources[2]

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from wsi_ai.cards import Scope
-from wsi_ai.flags import Check, Flag, Level, Quality, Status
-from wsi_ai.geometry import Size, Spacing, Step
-from wsi_ai.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
+from wsi_ai.core.cards import Scope
+from wsi_ai.core.flags import Check, Flag, Level, Quality, Status
+from wsi_ai.core.geometry import Size, Spacing, Step
+from wsi_ai.core.values import Heatmap, SlideInfo
 from wsi_ai.testing import MEAN_CARD
-from wsi_ai.triage import TriagePolicy, evidence_of, not_assessed, scope_gate, triage
-from wsi_ai.values import Heatmap, SlideInfo
+from wsi_ai.triage.gates import scope_gate
+from wsi_ai.triage.judge import TriagePolicy, evidence_of, not_assessed, triage
+from wsi_ai.triage.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
 
 GRID = (12, 16)
 SLIDE = SlideInfo("s", Size(1024, 768), Spacing(0.5, 0.5), (1.0,), "f00d" * 16)

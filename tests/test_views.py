@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from wsi_ai.cards import Tta
-from wsi_ai.views import View, mean_over, views_of
+from wsi_ai.core.cards import Tta
+from wsi_ai.inference.views import View, mean_over, views_of
 
 
 @pytest.mark.parametrize(("tta", "count"), [(Tta.NONE, 1), (Tta.FLIPS, 4), (Tta.D4, 8)])

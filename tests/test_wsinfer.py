@@ -15,17 +15,17 @@ from typer.testing import CliRunner
 
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.cards import Activation, Parity, TileSpec
 from wsi_ai.cli import app
+from wsi_ai.core.cards import Activation, Parity, TileSpec
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.manifest import load_card
-from wsi_ai.planning import plan_tiles
-from wsi_ai.readers.tiff import open_slide
-from wsi_ai.reading import HostTiles
-from wsi_ai.reading.as_wsinfer import resized
-from wsi_ai.values import SlideInfo
-from wsi_ai.wsinfer import load_zoo_model
+from wsi_ai.models.drafts.wsinfer import load_zoo_model
+from wsi_ai.models.manifest import load_card
+from wsi_ai.slides.readers.tiff.reader import open_slide
+from wsi_ai.tiles.planning import plan_tiles
+from wsi_ai.tiles.reading import HostTiles
+from wsi_ai.tiles.reading.wsinfer import resized
 
 # The example of wsinfer's own tests, tests/test_all.py.
 CONFIG: dict[str, Any] = {

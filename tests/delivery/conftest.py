@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from tests.delivery.servers import empty_database, postgres
-from wsi_ai.outbox import Outbox, open_database
+from wsi_ai.delivery.outbox import Outbox, open_database
 
 
 class FakeClock:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from random import Random
 
 from tests.delivery.conftest import FakeClock
-from wsi_ai.contracts import Sink
-from wsi_ai.messages import Credentials, Endpoint, Secret, Tls
-from wsi_ai.outbox import Outbox, Schedule, open_database
-from wsi_ai.relay import Pace, Relay
-from wsi_ai.sinks.webhook import WebhookSink, open_sink
+from wsi_ai.delivery.contract import Sink
+from wsi_ai.delivery.messages import Credentials, Endpoint, Secret, Tls
+from wsi_ai.delivery.outbox import Outbox, Schedule, open_database
+from wsi_ai.delivery.relay import Pace, Relay
+from wsi_ai.delivery.sinks.webhook import WebhookSink, open_sink
 
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 OTHER_KEY = "whsec_" + base64.b64encode(bytes(range(1, 33))).decode()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wsi_ai.audit import START, Audit, AuditBroken, Head, verify
+from wsi_ai.delivery.audit import START, Audit, AuditBroken, Head, verify
 
 NOON = "2026-06-01T12:00:00.000Z"
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from tests.examples import PROVENANCE, example_flag
 from wsi_ai import schemas
-from wsi_ai.canonical import TriageFlag
-from wsi_ai.events import Said, answer_digest, event_id, message_of, next_revision
-from wsi_ai.exports.flag import SCHEMA, flag_json
-from wsi_ai.flags import STATEMENT, Level
-from wsi_ai.messages import Kind, Retraction
+from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.delivery.events import Said, answer_digest, event_id, message_of, next_revision
+from wsi_ai.delivery.flag_types import TriageFlag
+from wsi_ai.delivery.messages import Kind, Retraction
+from wsi_ai.results.flag_json import SCHEMA, flag_json
 from wsi_ai.testing import endpoint_for, example_body
 
 NAME = "5ce2118a-fc79-5209-ba27-88f1540f36ec"

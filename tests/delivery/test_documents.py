@@ -8,10 +8,10 @@ import pytest
 from benchmarks import flags as benchmark
 from tests.conftest import ROOT
 from wsi_ai import schemas
-from wsi_ai.exports.flag import SCHEMA
-from wsi_ai.flags import STATEMENT
-from wsi_ai.identity import load_cases
-from wsi_ai.routes import load_endpoints
+from wsi_ai.core.flags import STATEMENT
+from wsi_ai.delivery.routes import load_endpoints
+from wsi_ai.results.flag_json import SCHEMA
+from wsi_ai.slides.identity import load_cases
 
 
 def page(name: str) -> str:

@@ -15,14 +15,14 @@ import pytest
 from tests.delivery.conftest import FakeClock, new_id
 from tests.delivery.parts import FAST, KEY, relay_for, webhook
 from tests.delivery.servers import HOST, answer, free_port, misbehaving, read_request, serving
-from wsi_ai.contracts import Sink
+from wsi_ai.core.flags import Level
+from wsi_ai.delivery.contract import Sink
+from wsi_ai.delivery.messages import Message
+from wsi_ai.delivery.outbox import Outbox, State, open_database
+from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.web import Access, receiver
+from wsi_ai.delivery.relay import Relay
 from wsi_ai.errors import OutputError
-from wsi_ai.flags import Level
-from wsi_ai.messages import Message
-from wsi_ai.outbox import Outbox, State, open_database
-from wsi_ai.receive.inbox import Inbox
-from wsi_ai.receive.web import Access, receiver
-from wsi_ai.relay import Relay
 from wsi_ai.testing import MemorySink, endpoint_for, example_body
 
 MINUTE_S, HOUR_S = 60.0, 3600.0

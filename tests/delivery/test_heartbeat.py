@@ -19,16 +19,16 @@ from tests.delivery.conftest import FakeClock, new_id
 from tests.delivery.parts import FAST, KEY, webhook_endpoint
 from tests.delivery.servers import free_port, misbehaving, read_request, serving, until
 from wsi_ai import schemas
-from wsi_ai.canonical import Heartbeat
+from wsi_ai.delivery.flag_types import Heartbeat
+from wsi_ai.delivery.heartbeat import Backlog, pulse_of
+from wsi_ai.delivery.messages import Endpoint
+from wsi_ai.delivery.outbox import Outbox
+from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.web import Access, receiver
+from wsi_ai.delivery.relay import Relay
+from wsi_ai.delivery.sinks import folder
+from wsi_ai.delivery.sinks.webhook import open_sink
 from wsi_ai.errors import Refused, SinkError
-from wsi_ai.heartbeat import Backlog, pulse_of
-from wsi_ai.messages import Endpoint
-from wsi_ai.outbox import Outbox
-from wsi_ai.receive.inbox import Inbox
-from wsi_ai.receive.web import Access, receiver
-from wsi_ai.relay import Relay
-from wsi_ai.sinks import folder
-from wsi_ai.sinks.webhook import open_sink
 from wsi_ai.testing import MemorySink, endpoint_for, example_body, example_message
 
 SCHEMA = "heartbeat-1.0"

@@ -11,18 +11,13 @@ from hypothesis import strategies as st
 from tests.examples import CARD, example_flag
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.cards import Scope
+from wsi_ai.core.cards import Scope
+from wsi_ai.core.flags import Identity, Level
 from wsi_ai.errors import IdentityInDoubt, PolicyError
-from wsi_ai.flags import Identity, Level
-from wsi_ai.identity import (
-    Cases,
-    agreed,
-    dicom_claim,
-    identified,
-    load_cases,
-    scope_complaint,
-)
-from wsi_ai.readers.headers import case_header
+from wsi_ai.slides.identity import Cases, agreed, dicom_claim, load_cases
+from wsi_ai.slides.readers.dicom.case_header import case_header
+from wsi_ai.triage.gates import scope_complaint
+from wsi_ai.triage.judge import identified
 
 FULL = {"trust": "RXX", "accession": "S26-1", "slide_id": "S26-1-A1-1"}
 CSV = "file,trust,accession,slide_id,block,stain\none.svs,RXX,S26-1,S26-1-A1-1,A1,H&E\n"

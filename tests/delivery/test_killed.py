@@ -18,12 +18,12 @@ from tests.delivery.parts import FAST, KEY, webhook
 from tests.delivery.servers import serving
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.cli import app
-from wsi_ai.messages import Retraction
-from wsi_ai.outbox import Outbox, State, open_database
-from wsi_ai.receive.inbox import Became, Inbox
-from wsi_ai.receive.web import Access, receiver
-from wsi_ai.relay import Relay
-from wsi_ai.routes import KEY as KEY_NAME
+from wsi_ai.delivery.messages import Retraction
+from wsi_ai.delivery.outbox import Outbox, State, open_database
+from wsi_ai.delivery.receiver.inbox import Became, Inbox
+from wsi_ai.delivery.receiver.web import Access, receiver
+from wsi_ai.delivery.relay import Relay
+from wsi_ai.delivery.routes import KEY as KEY_NAME
 from wsi_ai.testing import endpoint_for, example_body
 
 _COMMON = """

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.delivery.conftest import FakeClock, new_id
+from wsi_ai.core.flags import Level
+from wsi_ai.delivery.messages import Endpoint, Kind, Receipt, Retraction
+from wsi_ai.delivery.outbox import Claimed, Outbox, State, open_database
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused, TryAgain
-from wsi_ai.flags import Level
-from wsi_ai.messages import Endpoint, Kind, Receipt, Retraction
-from wsi_ai.outbox import Claimed, Outbox, State, open_database
 from wsi_ai.testing import endpoint_for, example_body
 from wsi_ai.testing.example_flags import IDENTITY
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.delivery.conftest import FakeClock, new_id
+from wsi_ai.core.flags import Level
+from wsi_ai.delivery.messages import Receipt, Retraction
+from wsi_ai.delivery.outbox import Claimed, Outbox, State, open_database
 from wsi_ai.errors import OutputError, Paused, Refused, TryAgain
-from wsi_ai.flags import Level
-from wsi_ai.messages import Receipt, Retraction
-from wsi_ai.outbox import Claimed, Outbox, State, open_database
 from wsi_ai.testing import endpoint_for, example_body
 
 HERE = endpoint_for("here")

@@ -19,15 +19,15 @@ from tests.delivery.conftest import new_id
 from tests.delivery.parts import KEY
 from tests.delivery.servers import HOST, free_port, serving, until
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.audit import verify
 from wsi_ai.cli import app
-from wsi_ai.flags import STATEMENT
-from wsi_ai.outbox import Outbox, open_database
-from wsi_ai.posting import open_posting
-from wsi_ai.receive.inbox import Inbox
-from wsi_ai.receive.web import Access, receiver
-from wsi_ai.routes import KEY as KEY_NAME
-from wsi_ai.routes import load_endpoints
+from wsi_ai.core.flags import STATEMENT
+from wsi_ai.delivery.audit import verify
+from wsi_ai.delivery.outbox import Outbox, open_database
+from wsi_ai.delivery.posting import open_posting
+from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.web import Access, receiver
+from wsi_ai.delivery.routes import KEY as KEY_NAME
+from wsi_ai.delivery.routes import load_endpoints
 from wsi_ai.testing import example_body
 
 

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 
 from tests.delivery.parts import KEY, credentials, webhook_endpoint
 from tests.delivery.servers import serving
-from wsi_ai.contracts import Sink
+from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.delivery.contract import Sink
+from wsi_ai.delivery.events import Said, message_of, retraction
+from wsi_ai.delivery.messages import Kind, Message, Retraction, Secret
+from wsi_ai.delivery.receiver.inbox import Became, Event, Inbox, parse
+from wsi_ai.delivery.receiver.web import Access, receiver
+from wsi_ai.delivery.sinks.signing import signed_headers
+from wsi_ai.delivery.sinks.webhook import open_sink
 from wsi_ai.errors import Paused, Refused
-from wsi_ai.events import Said, message_of, retraction
-from wsi_ai.flags import STATEMENT, Level
-from wsi_ai.messages import Kind, Message, Retraction, Secret
-from wsi_ai.receive.inbox import Became, Event, Inbox, parse
-from wsi_ai.receive.web import Access, receiver
-from wsi_ai.sinks.signing import signed_headers
-from wsi_ai.sinks.webhook import open_sink
 from wsi_ai.testing import SinkContract, example_body, example_message
 
 TOKEN = "a token"

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from tests.delivery.conftest import FakeClock, new_id
 from tests.delivery.test_outbox import HERE, accept, fail
-from wsi_ai.audit import verify
 from wsi_ai.cli import app
+from wsi_ai.delivery.audit import verify
+from wsi_ai.delivery.messages import Retraction
+from wsi_ai.delivery.outbox import Outbox, State
 from wsi_ai.errors import OutputError, Refused
-from wsi_ai.messages import Retraction
-from wsi_ai.outbox import Outbox, State
 from wsi_ai.testing import endpoint_for, example_body
 
 DAY_S = 86400.0

@@ -7,13 +7,13 @@ from uuid import uuid4
 import pytest
 
 from tests.delivery.parts import KEY
-from wsi_ai.contracts import Sink
+from wsi_ai.delivery.contract import Sink
+from wsi_ai.delivery.messages import Endpoint, Message
+from wsi_ai.delivery.registry import open_sink
+from wsi_ai.delivery.routes import AUTHORITY, BEARER, load_endpoints
+from wsi_ai.delivery.routes import KEY as KEY_NAME
+from wsi_ai.delivery.sinks import folder
 from wsi_ai.errors import Refused, SinkError, TryAgain
-from wsi_ai.messages import Endpoint, Message
-from wsi_ai.registry import open_sink
-from wsi_ai.routes import AUTHORITY, BEARER, load_endpoints
-from wsi_ai.routes import KEY as KEY_NAME
-from wsi_ai.sinks import folder
 from wsi_ai.testing import MemorySink, SinkContract, endpoint_for, example_message
 
 SINKS = """

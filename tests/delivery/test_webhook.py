@@ -26,12 +26,12 @@ from hypothesis import strategies as st
 
 from tests.delivery.parts import KEY, OTHER_KEY, credentials, webhook_endpoint
 from tests.delivery.servers import HOST, answer, misbehaving, read_request, serving
+from wsi_ai.delivery.messages import Endpoint, Receipt, Secret, Tls
+from wsi_ai.delivery.receiver.verify import is_genuine
+from wsi_ai.delivery.sinks.guarded import Deadline, is_forbidden, open_pool
+from wsi_ai.delivery.sinks.signing import signed_headers
+from wsi_ai.delivery.sinks.webhook import open_sink
 from wsi_ai.errors import Paused, SinkError, TryAgain
-from wsi_ai.messages import Endpoint, Receipt, Secret, Tls
-from wsi_ai.receive.verify import is_genuine
-from wsi_ai.sinks.guarded import Deadline, is_forbidden, open_pool
-from wsi_ai.sinks.signing import signed_headers
-from wsi_ai.sinks.webhook import open_sink
 from wsi_ai.testing import example_message
 
 NOW = datetime.now(UTC)

@@ -12,10 +12,10 @@ from hypothesis.extra import numpy as npst
 
 from tests.examples import PROVENANCE, example_flag, example_heatmap
 from wsi_ai import schemas
-from wsi_ai.exports.flag import SCHEMA, flag_json
-from wsi_ai.flags import STATEMENT, Level
-from wsi_ai.messages import timestamp
-from wsi_ai.triage import TriagePolicy, not_assessed
+from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.core.timing import timestamp
+from wsi_ai.results.flag_json import SCHEMA, flag_json
+from wsi_ai.triage.judge import TriagePolicy, not_assessed
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from wsi_ai.errors import Busy, OutputError
-from wsi_ai.exports.folder import claimed, fresh_folder, hidden
+from wsi_ai.results.folder import claimed, fresh_folder, hidden
 
 CHILD = """
 import sys, time

@@ -5,7 +5,7 @@ import pytest
 import shapely
 
 from tests.examples import example_flag, example_heatmap
-from wsi_ai.exports.geojson import write_geojson
+from wsi_ai.results.geojson import write_geojson
 
 
 def test_each_finding_is_a_whole_polygon_in_level_0_pixels_with_its_measurements(

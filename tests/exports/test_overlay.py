@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from tests.examples import CARD, SLIDE, STEP, example_flag, example_heatmap
-from wsi_ai.exports.lettering import font, wrapped
-from wsi_ai.exports.overlay import View, write_overlay
-from wsi_ai.flags import Flag
-from wsi_ai.geometry import Step
-from wsi_ai.thumbnail import Thumbnail
-from wsi_ai.triage import TriagePolicy, not_assessed
-from wsi_ai.values import Heatmap
+from wsi_ai.core.flags import Flag
+from wsi_ai.core.geometry import Step
+from wsi_ai.core.values import Heatmap
+from wsi_ai.results.lettering import font, wrapped
+from wsi_ai.results.overlay import View, write_overlay
+from wsi_ai.tissue.thumbnail import Thumbnail
+from wsi_ai.triage.judge import TriagePolicy, not_assessed
 
 WHITE = Thumbnail(np.full((400, 600, 3), 255, np.uint8), np.zeros((400, 600), bool))
 TISSUE = np.zeros((400, 600), bool)

@@ -19,14 +19,14 @@ import imagecodecs
 import numpy as np
 
 from tests.fuzz.mutants import mutant
-from wsi_ai.cards import TileSpec
-from wsi_ai.contracts import EncodedSlide, Slide
+from wsi_ai.core.cards import TileSpec
+from wsi_ai.core.contracts import EncodedSlide, Slide
+from wsi_ai.core.geometry import Spacing
+from wsi_ai.core.values import Codec
 from wsi_ai.errors import SlideError, TileUnreadable
-from wsi_ai.geometry import Spacing
-from wsi_ai.planning import plan_tiles
-from wsi_ai.reading import HostTiles
-from wsi_ai.registry import open_slide
-from wsi_ai.values import Codec
+from wsi_ai.slides.registry import open_slide
+from wsi_ai.tiles.planning import plan_tiles
+from wsi_ai.tiles.reading import HostTiles
 
 LIMIT_S = 5
 """Of processor time: others may use the machine, too."""

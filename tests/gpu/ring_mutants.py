@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.gpu.ring_scenarios import Judge
-from wsi_ai.gpu import ring
+from wsi_ai.inference.gpu import ring
 
 SOURCE = Path(ring.__file__).read_text("utf-8")
 SYNCHRONISATION = ("record", "wait", "synchronize", "close")

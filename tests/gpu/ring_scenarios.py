@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.gpu.ring import Ring, RingShape
+from wsi_ai.core.values import Predictions, TileBatch
+from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.testing.schedulers import SteppedScheduler, ThreadScheduler
 from wsi_ai.testing.simulated_device import SimPixels, SimulatedDevice, poison
-from wsi_ai.values import Predictions, TileBatch
 
 TILE = (2, 2, 3)
 SHAPE = RingShape((3, *TILE), (3, 2))

@@ -12,7 +12,7 @@ import pytest
 from tests.gpu.fake_torch import FakeTorch
 from tests.gpu.ring_mutants import load
 from tests.gpu.ring_scenarios import SHAPE, arena, shared, tiles, wrong
-from wsi_ai.gpu.ring import Ring
+from wsi_ai.inference.gpu.ring import Ring
 from wsi_ai.testing.simulated_device import SimulatedDevice
 
 ADAPTER = (Path(__file__).parents[2] / "wsi_ai" / "gpu" / "cuda.py").read_text("utf-8")

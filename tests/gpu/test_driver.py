@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.cards import RuntimeRequest
+from wsi_ai.core.cards import RuntimeRequest
 from wsi_ai.errors import DeviceError, NoDevice
-from wsi_ai.gpu.driver import check_driver, count_devices, open_driver
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import devices, open_runtime
+from wsi_ai.inference.gpu.driver import check_driver, count_devices, open_driver
+from wsi_ai.inference.registry import devices, open_runtime
+from wsi_ai.models.manifest import load_card
 
 
 class FakeDriver:

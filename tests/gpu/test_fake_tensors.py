@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
-from wsi_ai.cards import InputSpec, Layout, ModelCard, Precision  # noqa: E402
-from wsi_ai.gpu.torch import EagerKernel  # noqa: E402
-from wsi_ai.runtimes.torch_forward import Forward, Prepare  # noqa: E402
+from wsi_ai.core.cards import InputSpec, Layout, ModelCard, Precision  # noqa: E402
+from wsi_ai.inference.gpu.torch import EagerKernel  # noqa: E402
+from wsi_ai.inference.torch.forward import Forward, Prepare  # noqa: E402
 from wsi_ai.testing.stand_ins import MEAN_CARD  # noqa: E402
 
 CUDA, HOST = "cuda:0", "cpu"
@@ -111,8 +111,8 @@ def test_planes_first_stays_channels_last_in_memory(network_px: int | None) -> N
 
 
 def test_normalising_on_the_device_is_what_it_is_on_the_host() -> None:
-    from wsi_ai.runtimes.torch_forward import open_prepare
-    from wsi_ai.scoring import prepare
+    from wsi_ai.inference.scoring import prepare
+    from wsi_ai.inference.torch.forward import open_prepare
 
     spec = InputSpec(Layout.NCHW, "float32", (0.48, 0.45, 0.4), (0.22, 0.23, 0.24))
     card = replace(MEAN_CARD, input=spec)

@@ -9,7 +9,7 @@ import pytest
 from tests.gpu.ring_mutants import SOURCE, load, mutants
 from tests.gpu.ring_scenarios import SHAPE, Judge, arena, features, shared, tiles
 from wsi_ai.errors import DeviceError
-from wsi_ai.gpu.ring import Ring, RingShape
+from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.testing.simulated_device import SimEvent, SimStream, SimulatedDevice
 
 MUTANTS = list(mutants())

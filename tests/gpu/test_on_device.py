@@ -10,12 +10,12 @@ import pytest
 
 from tests.conftest import DEMO_MODEL
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.cards import Precision, RuntimeRequest
-from wsi_ai.contracts import Runtime
+from wsi_ai.core.cards import Precision, RuntimeRequest
+from wsi_ai.core.contracts import Runtime
 from wsi_ai.errors import DeviceError
-from wsi_ai.gpu.driver import open_driver
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
+from wsi_ai.inference.gpu.driver import open_driver
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.manifest import load_card
 from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
 
 pytestmark = pytest.mark.gpu
@@ -91,10 +91,10 @@ def test_auto_is_the_device_where_there_is_one(tmp_path: Path) -> None:
 def test_tiles_decoded_on_the_device_score_as_the_hosts(
     tmp_path: Path, sample: Callable[..., Path]
 ) -> None:
-    from wsi_ai.gpu.source import CudaTiles
-    from wsi_ai.planning import plan_tiles
-    from wsi_ai.reading import HostTiles
-    from wsi_ai.registry import open_slide
+    from wsi_ai.inference.gpu.source import CudaTiles
+    from wsi_ai.slides.registry import open_slide
+    from wsi_ai.tiles.planning import plan_tiles
+    from wsi_ai.tiles.reading import HostTiles
 
     pytest.importorskip("nvidia.nvimgcodec", reason="nvImageCodec is not installed")
     runtime = open_runtime(load_card(torch_model(tmp_path / "m")), RuntimeRequest("cuda:0"))
@@ -111,7 +111,7 @@ def test_tiles_decoded_on_the_device_score_as_the_hosts(
 
 
 def test_the_demo_models_flags_are_the_same_on_the_device() -> None:
-    from wsi_ai.parity import verify
+    from wsi_ai.models.parity import verify
 
     if not (DEMO_MODEL / "golden.json").exists():
         pytest.skip("the demo model has no golden tiles yet")

@@ -15,16 +15,16 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # noqa: E
 from tests.gpu.test_runtimes import onnx_on  # noqa: E402
 from tests.models_for_tests import constant_network, red_network, write_model  # noqa: E402
 from tests.runtimes.torch_models import Nets, Red, write_torch_model  # noqa: E402
-from wsi_ai.cards import Precision  # noqa: E402
+from wsi_ai.core.cards import Precision  # noqa: E402
 from wsi_ai.errors import DeviceError, ModelError, OutOfDeviceMemory, WsiAiError  # noqa: E402
-from wsi_ai.gpu.cuda import device_errors, open_device  # noqa: E402
-from wsi_ai.gpu.onnx import translated  # noqa: E402
-from wsi_ai.gpu.providers import CUDA, Way  # noqa: E402
-from wsi_ai.gpu.runtime import ring_shape, try_once  # noqa: E402
-from wsi_ai.gpu.torch import check_fit  # noqa: E402
-from wsi_ai.manifest import load_card  # noqa: E402
-from wsi_ai.runtimes.torch_forward import open_forward  # noqa: E402
-from wsi_ai.runtimes.torch_weights import load_module  # noqa: E402
+from wsi_ai.inference.gpu.cuda import device_errors, open_device  # noqa: E402
+from wsi_ai.inference.gpu.onnx import translated  # noqa: E402
+from wsi_ai.inference.gpu.providers import CUDA, Way  # noqa: E402
+from wsi_ai.inference.gpu.runtime import ring_shape, try_once  # noqa: E402
+from wsi_ai.inference.gpu.torch import check_fit  # noqa: E402
+from wsi_ai.inference.torch.forward import open_forward  # noqa: E402
+from wsi_ai.inference.torch.weights import load_module  # noqa: E402
+from wsi_ai.models.manifest import load_card  # noqa: E402
 from wsi_ai.testing.runtime_contract import Arena  # noqa: E402
 from wsi_ai.testing.simulated_device import SimulatedDevice  # noqa: E402
 from wsi_ai.testing.stand_ins import MEAN_CARD  # noqa: E402

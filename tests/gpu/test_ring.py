@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.gpu.ring_mutants import SOURCE, load
 from tests.gpu.ring_scenarios import SHAPE, Tiles, arena, decoded, features, take, tiles, wrong
+from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import DeviceError
-from wsi_ai.gpu.ring import Ring, RingShape
+from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.testing.happens_before import SimBuffer
 from wsi_ai.testing.schedulers import ThreadScheduler
 from wsi_ai.testing.simulated_device import SimulatedDevice
-from wsi_ai.values import Predictions, TileBatch
 
 SEEDS = st.integers(0, 2**32)
 SHAPES = st.builds(

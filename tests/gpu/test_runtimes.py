@@ -10,13 +10,13 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.cards import ModelCard, RuntimeRequest
-from wsi_ai.contracts import Runtime
+from wsi_ai.core.cards import ModelCard, RuntimeRequest
+from wsi_ai.core.contracts import Runtime
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory
-from wsi_ai.gpu.ring import Ring
-from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
+from wsi_ai.inference.gpu.ring import Ring
+from wsi_ai.inference.gpu.runtime import RingRuntime, open_fitting, ring_shape
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.manifest import load_card
 from wsi_ai.testing.happens_before import SimBuffer
 from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
 from wsi_ai.testing.schedulers import ThreadScheduler
@@ -75,10 +75,10 @@ class TestTorchKernel(OnSimulatedDevice):
     def runtime(self, device: SimulatedDevice, tmp_path: Path) -> Runtime:
         torch = pytest.importorskip("torch", reason="torch is not installed")
         from tests.runtimes.torch_models import Nets, Red, write_torch_model
-        from wsi_ai.cards import Precision
-        from wsi_ai.gpu.torch import EagerKernel, check_fit
-        from wsi_ai.runtimes.torch_forward import open_forward
-        from wsi_ai.runtimes.torch_weights import load_module
+        from wsi_ai.core.cards import Precision
+        from wsi_ai.inference.gpu.torch import EagerKernel, check_fit
+        from wsi_ai.inference.torch.forward import open_forward
+        from wsi_ai.inference.torch.weights import load_module
 
         content = Nets(Red(), torch.zeros(2, 3, 64, 64)).pt2()
         card = load_card(write_torch_model(tmp_path / "m", content, "pt2"))
@@ -103,8 +103,8 @@ class TestOnnxKernel(OnSimulatedDevice):
 
 def onnx_on(device: SimulatedDevice, card: ModelCard, batch: int = 8) -> RingRuntime[Any]:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from wsi_ai.gpu.onnx import bind
-    from wsi_ai.runtimes.onnx import open_session, session_options
+    from wsi_ai.inference.gpu.onnx import bind
+    from wsi_ai.inference.onnx.runtime import open_session, session_options
 
     shape = ring_shape(card, batch)
     session = open_session(card, session_options(), ["CPUExecutionProvider"])

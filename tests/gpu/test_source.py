@@ -14,22 +14,22 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.gpu.test_runtimes import mean_kernel  # noqa: E402
 from tests.reading.memory import MemoryLevel, memory_slide  # noqa: E402
-from wsi_ai.assembly import source_for  # noqa: E402
-from wsi_ai.cards import Colour, TileSpec  # noqa: E402
-from wsi_ai.contracts import FedRuntime, Slide  # noqa: E402
+from wsi_ai.core.cards import Colour, TileSpec  # noqa: E402
+from wsi_ai.core.contracts import FedRuntime, Slide  # noqa: E402
+from wsi_ai.core.geometry import Size  # noqa: E402
+from wsi_ai.core.values import Codec, Encoding, TileBatch, TilePlan  # noqa: E402
 from wsi_ai.errors import DeviceError  # noqa: E402
-from wsi_ai.geometry import Size  # noqa: E402
-from wsi_ai.gpu.cuda import CudaDevice  # noqa: E402
-from wsi_ai.gpu.ring import Ring  # noqa: E402
-from wsi_ai.gpu.runtime import RingRuntime, ring_shape  # noqa: E402
-from wsi_ai.gpu.source import CudaTiles, hold_to_host, on_host, tiles_for  # noqa: E402
-from wsi_ai.gpu.tiles import Decode, DeviceTiles  # noqa: E402
-from wsi_ai.planning import plan_tiles  # noqa: E402
-from wsi_ai.reading import HostTiles  # noqa: E402
+from wsi_ai.inference.gpu.cuda import CudaDevice  # noqa: E402
+from wsi_ai.inference.gpu.decoded_tiles import Decode, DeviceTiles  # noqa: E402
+from wsi_ai.inference.gpu.ring import Ring  # noqa: E402
+from wsi_ai.inference.gpu.runtime import RingRuntime, ring_shape  # noqa: E402
+from wsi_ai.inference.gpu.source import CudaTiles, hold_to_host, on_host, tiles_for  # noqa: E402
+from wsi_ai.run.assembly import source_for  # noqa: E402
 from wsi_ai.testing import MeanRuntime, PaintedSlide  # noqa: E402
 from wsi_ai.testing.simulated_device import SimulatedDevice  # noqa: E402
 from wsi_ai.testing.stand_ins import MEAN_CARD  # noqa: E402
-from wsi_ai.values import Codec, Encoding, TileBatch, TilePlan  # noqa: E402
+from wsi_ai.tiles.planning import plan_tiles  # noqa: E402
+from wsi_ai.tiles.reading import HostTiles  # noqa: E402
 
 STORED = Size(80, 96)
 SPEC = TileSpec(64, 0.5, 64)

@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from wsi_ai.cards import TileSpec  # noqa: E402
+from wsi_ai.core.cards import TileSpec  # noqa: E402
+from wsi_ai.core.geometry import Size, Spacing  # noqa: E402
+from wsi_ai.core.values import Codec, Encoding, TilePlan  # noqa: E402
 from wsi_ai.errors import TileUnreadable  # noqa: E402
-from wsi_ai.geometry import Size, Spacing  # noqa: E402
-from wsi_ai.gpu.tiles import DeviceTiles  # noqa: E402
-from wsi_ai.planning import plan_tiles  # noqa: E402
-from wsi_ai.reading import RegionTiles  # noqa: E402
+from wsi_ai.inference.gpu.decoded_tiles import DeviceTiles  # noqa: E402
 from wsi_ai.testing import PaintedSlide  # noqa: E402
-from wsi_ai.values import Codec, Encoding, TilePlan  # noqa: E402
+from wsi_ai.tiles.planning import plan_tiles  # noqa: E402
+from wsi_ai.tiles.reading import RegionTiles  # noqa: E402
 
 STORED = Size(96, 80)
 

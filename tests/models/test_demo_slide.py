@@ -10,7 +10,7 @@ import zarr
 
 from tests.conftest import ROOT
 from wsi_ai.app import run_slides
-from wsi_ai.flags import Level
+from wsi_ai.core.flags import Level
 
 MODEL = ROOT / "models" / "demo-slide"
 

@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Task
-from wsi_ai.manifest import load_card
+from wsi_ai.core.cards import Task
+from wsi_ai.models.manifest import load_card
 
 MODELS = Path(__file__).parents[2] / "models"
 

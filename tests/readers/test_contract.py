@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.reading.memory import MemoryLevel, memory_slide, noise
-from wsi_ai.contracts import Slide
-from wsi_ai.geometry import Size
-from wsi_ai.readers import openslide, tiff, tiffslide
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Size
+from wsi_ai.slides.readers import openslide, tiffslide
+from wsi_ai.slides.readers.tiff import reader as tiff
 from wsi_ai.testing import PaintedSlide, SlideContract
 
 Open = Callable[[Path], Slide]

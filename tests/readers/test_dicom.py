@@ -13,10 +13,10 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless, generate_uid
 
-from wsi_ai.contracts import Slide
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.readers.dicom import open_slide
+from wsi_ai.slides.readers.dicom.reader import open_slide
 from wsi_ai.testing import SlideContract
 
 Image = NDArray[np.uint8]

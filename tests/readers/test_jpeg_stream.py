@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_ai.readers.jpeg_stream import SOI, SOS, TileStreams, prefix_for
+from wsi_ai.slides.readers.jpeg_stream import SOI, SOS, TileStreams, prefix_for
 
 PREFIX = prefix_for(None, 1)
 SEGMENTS = [bytes([0xFF, marker, 0, 4]) + SOS for marker in (0xDB, 0xC0, 0xE0, 0xEE)]

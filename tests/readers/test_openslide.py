@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import tifffile
 
+from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.readers.openslide import open_slide
+from wsi_ai.slides.readers.openslide import open_slide
 
 
 def test_what_is_known_of_cmu_1(cmu: Path) -> None:

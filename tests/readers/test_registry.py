@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import UnknownFormat
-from wsi_ai.geometry import Spacing
-from wsi_ai.registry import open_slide
+from wsi_ai.slides.registry import open_slide
 
 PLUG_IN = """
 from wsi_ai.errors import UnknownFormat

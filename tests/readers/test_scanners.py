@@ -12,15 +12,16 @@ import tifffile
 from numpy.typing import NDArray
 
 from tests.readers.scanner_files import SCN, marker_starts, write_ndpi, write_scn, write_trestle
-from wsi_ai.cards import TileSpec
-from wsi_ai.contracts import Slide
+from wsi_ai.core.cards import TileSpec
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.planning import plan_tiles
-from wsi_ai.readers import openslide, tiff
-from wsi_ai.reading import HostTiles
-from wsi_ai.registry import open_slide
+from wsi_ai.slides.readers import openslide
+from wsi_ai.slides.readers.tiff import reader as tiff
+from wsi_ai.slides.registry import open_slide
 from wsi_ai.testing import SlideContract
+from wsi_ai.tiles.planning import plan_tiles
+from wsi_ai.tiles.reading import HostTiles
 
 Image = NDArray[np.uint8]
 Write = Callable[[Path, list[Image]], None]

@@ -1,7 +1,7 @@
 """What a slide of stored tiles keeps of what it decoded."""
 
 from tests.reading.memory import MemoryLevel, memory_slide, noise
-from wsi_ai.geometry import Size
+from wsi_ai.core.geometry import Size
 
 
 def test_a_region_is_decoded_once_until_stored_tiles_are_taken() -> None:

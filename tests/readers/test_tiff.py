@@ -12,9 +12,9 @@ import tifffile
 from numpy.typing import NDArray
 
 from tests.reading.memory import noise
+from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Spacing
-from wsi_ai.readers.tiff import open_slide
+from wsi_ai.slides.readers.tiff.reader import open_slide
 
 Image = NDArray[np.uint8]
 FIXTURES = ["cmu-1-small-region.svs", "tcga-cr-7395-01a-01-ts1.svs", "cmu1_generic_pyramid.tif"]

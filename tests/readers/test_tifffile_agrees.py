@@ -14,9 +14,9 @@ import pytest
 import tifffile
 
 from tests.readers.test_tiff import theirs, whole
+from wsi_ai.core.values import Codec
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.readers.tiff import open_slide
-from wsi_ai.values import Codec
+from wsi_ai.slides.readers.tiff.reader import open_slide
 
 MOST_APART = {Codec.JPEG: 0, Codec.JPEG2000: 1}
 FIXTURES = [

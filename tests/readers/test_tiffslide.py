@@ -10,7 +10,7 @@ import tifffile
 
 from tests.reading.memory import noise
 from wsi_ai.errors import SlideError
-from wsi_ai.registry import open_slide
+from wsi_ai.slides.registry import open_slide
 
 
 def test_an_address_is_read_through_tiffslide_and_shows_the_same(cmu: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 import zarr
 
 from tests.reading.memory import noise
-from wsi_ai.contracts import Slide
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Spacing
-from wsi_ai.readers.zarr import open_slide
+from wsi_ai.slides.readers.zarr import open_slide
 from wsi_ai.testing import SlideContract
 
 PIXELS = np.kron(noise(160, 120), np.ones((4, 4, 1), np.uint8))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import Codec, Encoding, SlideInfo
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.readers.stored import StoredSlide
-from wsi_ai.values import Codec, Encoding, SlideInfo
+from wsi_ai.slides.readers.stored import StoredSlide
 
 Place = tuple[int, int]
 

@@ -10,12 +10,12 @@ from PIL import Image, ImageCms
 
 from tests.reading.memory import MemoryLevel, memory_slide, noise
 from tests.reading.test_decode_once import a_plan, assert_alike, taken
-from wsi_ai.cards import Colour
-from wsi_ai.contracts import Slide
+from wsi_ai.core.cards import Colour
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import TilePlan
 from wsi_ai.errors import SlideError
-from wsi_ai.geometry import Size
-from wsi_ai.reading import HostTiles, RegionTiles
-from wsi_ai.values import TilePlan
+from wsi_ai.tiles.reading import HostTiles, RegionTiles
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

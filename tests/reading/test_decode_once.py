@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.reading.memory import MemoryLevel, memory_slide, noise
-from wsi_ai.cards import TileSpec
-from wsi_ai.contracts import Slide
-from wsi_ai.geometry import Size, Step
-from wsi_ai.planning import spread_out
-from wsi_ai.reading import HostTiles, Memory, RegionTiles
-from wsi_ai.values import TileBatch, TilePlan
+from wsi_ai.core.cards import TileSpec
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Size, Step
+from wsi_ai.core.values import TileBatch, TilePlan
+from wsi_ai.tiles.planning import spread_out
+from wsi_ai.tiles.reading import HostTiles, Memory, RegionTiles
 
 Read = list[tuple[NDArray[np.int64], NDArray[np.uint8]]]
 

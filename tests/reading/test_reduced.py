@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 from tests.reading.memory import MemoryLevel, memory_slide, noise
 from tests.reading.test_decode_once import a_plan, assert_alike, taken
-from wsi_ai.cards import Resampling, TileSpec
-from wsi_ai.contracts import Slide
+from wsi_ai.core.cards import Resampling, TileSpec
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import TilePlan
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.planning import plan_tiles
-from wsi_ai.readers.tiff import open_slide
-from wsi_ai.reading import HostTiles, RegionTiles
-from wsi_ai.reading.host import placement
-from wsi_ai.reading.reduced import in_codec_fetcher, view
-from wsi_ai.record import plan_digest
-from wsi_ai.values import TilePlan
+from wsi_ai.results.record import plan_digest
+from wsi_ai.slides.readers.tiff.reader import open_slide
+from wsi_ai.tiles.planning import plan_tiles
+from wsi_ai.tiles.reading import HostTiles, RegionTiles
+from wsi_ai.tiles.reading.host import placement
+from wsi_ai.tiles.reading.reduced import in_codec_fetcher, view
 
 Image = NDArray[np.uint8]
 

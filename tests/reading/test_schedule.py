@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_ai.geometry import Size
-from wsi_ai.reading.schedule import Placement, Room, StoredGrid, reach, schedule
+from wsi_ai.core.geometry import Size
+from wsi_ai.tiles.reading.schedule import Placement, Room, StoredGrid, reach, schedule
 
 GRID = StoredGrid(Size(500, 400), Size(64, 48))
 

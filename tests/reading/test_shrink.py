@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from wsi_ai.geometry import Size
-from wsi_ai.readers.tiff import open_slide
-from wsi_ai.reading.shrink import shrinker
+from wsi_ai.core.geometry import Size
+from wsi_ai.slides.readers.tiff.reader import open_slide
+from wsi_ai.tiles.reading.shrink import shrinker
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from tests.models_for_tests import corner_network, red_network, write_model
-from wsi_ai.cards import ModelCard, RuntimeRequest
-from wsi_ai.contracts import Runtime
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
-from wsi_ai.stains import Macenko, Recolour, Reinhard
+from wsi_ai.core.cards import ModelCard, RuntimeRequest
+from wsi_ai.core.contracts import Runtime
+from wsi_ai.core.values import Recolour, TileBatch
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.manifest import load_card
 from wsi_ai.testing.simulated_device import SimulatedDevice
-from wsi_ai.values import TileBatch
+from wsi_ai.tiles.stain import Macenko, Reinhard
 
 Open = Callable[[ModelCard], Runtime]
 VIEWS = {"none": [(0, 0)], "flips": [(0, 0), (0, 1), (2, 0), (2, 1)]}
@@ -47,11 +47,11 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
 
 def on_ring(device: SimulatedDevice, card: ModelCard) -> Runtime:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from wsi_ai.gpu.careful import careful
-    from wsi_ai.gpu.onnx import bind
-    from wsi_ai.gpu.ring import Ring
-    from wsi_ai.gpu.runtime import RingRuntime, ring_shape
-    from wsi_ai.runtimes.onnx import open_session, session_options
+    from wsi_ai.inference.gpu.kernel import careful
+    from wsi_ai.inference.gpu.onnx import bind
+    from wsi_ai.inference.gpu.ring import Ring
+    from wsi_ai.inference.gpu.runtime import RingRuntime, ring_shape
+    from wsi_ai.inference.onnx.runtime import open_session, session_options
 
     session = open_session(card, session_options(), ["CPUExecutionProvider"])
     kernel = careful(bind(card, session, ring_shape(card, 4), torch.device("cpu")), card)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.models_for_tests import product_network, red_network, write_model
-from wsi_ai.cards import RuntimeRequest
-from wsi_ai.contracts import Runtime
+from wsi_ai.core.cards import RuntimeRequest
+from wsi_ai.core.contracts import Runtime
 from wsi_ai.errors import ModelError
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.manifest import load_card
 from wsi_ai.testing import MeanRuntime
 from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
 

@@ -12,10 +12,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 timm = pytest.importorskip("timm", reason="timm is not installed")
 
 from tests.models_for_tests import mean_network, write_encoder  # noqa: E402
-from wsi_ai.cards import RuntimeRequest  # noqa: E402
+from wsi_ai.core.cards import RuntimeRequest  # noqa: E402
 from wsi_ai.errors import ModelError  # noqa: E402
-from wsi_ai.manifest import load_card  # noqa: E402
-from wsi_ai.registry import open_runtime  # noqa: E402
+from wsi_ai.inference.registry import open_runtime  # noqa: E402
+from wsi_ai.models.manifest import load_card  # noqa: E402
 from wsi_ai.testing.runtime_contract import Arena  # noqa: E402
 
 SMALL = {"img_size": 64, "embed_dim": 24, "depth": 2, "num_heads": 3, "reg_tokens": 4}

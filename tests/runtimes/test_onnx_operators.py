@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.models_for_tests import product_network, red_network
-from wsi_ai.runtimes.onnx_operators import operators
+from wsi_ai.inference.onnx.operators import operators
 
 WHOLE = product_network().SerializeToString()
 

@@ -7,12 +7,12 @@ import pytest
 
 from tests.gpu.test_runtimes import onnx_on
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.cards import ModelCard, RuntimeRequest
-from wsi_ai.contracts import Runtime
+from wsi_ai.core.cards import ModelCard, RuntimeRequest
+from wsi_ai.core.contracts import Runtime
 from wsi_ai.errors import ModelError
-from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
-from wsi_ai.scoring import resized
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.inference.scoring import resized
+from wsi_ai.models.manifest import load_card
 from wsi_ai.testing.runtime_contract import Arena
 from wsi_ai.testing.simulated_device import SimulatedDevice
 
@@ -52,7 +52,7 @@ def test_on_the_host_it_is_the_triangle_filter_to_the_nearest_level(
 @pytest.mark.parametrize(("before", "after"), SIZES)
 def test_in_torch_it_is_the_same_filter(before: int, after: int) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from wsi_ai.runtimes import torch_forward
+    from wsi_ai.inference.torch import forward as torch_forward
 
     pixels = noise(before)
     got = torch_forward.resized(torch.from_numpy(pixels), after)

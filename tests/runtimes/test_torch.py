@@ -13,11 +13,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
 from tests.runtimes.torch_models import Nets, Red, write_torch_model  # noqa: E402
-from wsi_ai.cards import Precision, RuntimeRequest  # noqa: E402
+from wsi_ai.core.cards import Precision, RuntimeRequest  # noqa: E402
 from wsi_ai.errors import DeviceError, ModelError  # noqa: E402
-from wsi_ai.manifest import load_card  # noqa: E402
-from wsi_ai.registry import open_runtime  # noqa: E402
-from wsi_ai.runtimes.torch_weights import pickled_part  # noqa: E402
+from wsi_ai.inference.registry import open_runtime  # noqa: E402
+from wsi_ai.inference.torch.weights import pickled_part  # noqa: E402
+from wsi_ai.models.manifest import load_card  # noqa: E402
 from wsi_ai.testing.runtime_contract import Arena  # noqa: E402
 
 CPU = RuntimeRequest("cpu")

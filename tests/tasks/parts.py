@@ -11,20 +11,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.app import Silent
-from wsi_ai.cards import Form, ModelCard, OutputSpec, Task, TileSpec
-from wsi_ai.contracts import Runtime
-from wsi_ai.flags import Flag
-from wsi_ai.geometry import Size, Spacing
+from wsi_ai.app import NoWatcher
+from wsi_ai.core.cards import Form, ModelCard, OutputSpec, Task, TileSpec
+from wsi_ai.core.contracts import Runtime
+from wsi_ai.core.flags import Flag
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.timing import Stopwatch
+from wsi_ai.core.values import Predictions, TileBatch, TilePlan
 from wsi_ai.heatmaps import Canvas, Keep
-from wsi_ai.pipeline import Assessment, Pipeline
-from wsi_ai.qc import QualityLimits
-from wsi_ai.reading import RegionTiles
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.tasks import open_canvas
+from wsi_ai.heatmaps.by_task import open_canvas
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.testing import MEAN_CARD, PaintedSlide
-from wsi_ai.triage import TriagePolicy
-from wsi_ai.values import Predictions, TileBatch, TilePlan
+from wsi_ai.tiles.reading import RegionTiles
+from wsi_ai.tissue.quality import QualityLimits
+from wsi_ai.triage.judge import TriagePolicy
 
 ANY_QUALITY = QualityLimits(focus_min=0, pen_max=1)
 
@@ -120,7 +121,7 @@ class Killed(Exception):
     """Stands for a kill: nothing is cleared away."""
 
 
-class KilledAfter(Silent):
+class KilledAfter(NoWatcher):
     def __init__(self, tiles: int) -> None:
         self.tiles = tiles
 
@@ -134,7 +135,7 @@ def assessed(
     runtime: Runtime,
     kept: Path,
     policy: TriagePolicy | None = None,
-    watch: Silent | None = None,
+    watch: NoWatcher | None = None,
 ) -> tuple[Assessment, list[Flag]]:
     """The assessment, its results written beside ``kept`` as ``results``, and the early flags."""
     pipeline = Pipeline(
@@ -148,7 +149,7 @@ def assessed(
     made = pipeline.prepare(slide, canvas, clock)
     assert not isinstance(made, Assessment), made.flag.reason
     with closing(made.canvas):
-        done = pipeline.infer(made, watch or Silent(), clock, early.append)
+        done = pipeline.infer(made, watch or NoWatcher(), clock, early.append)
         results = kept.with_name("results")
         results.mkdir(parents=True)
         made.canvas.write(results)

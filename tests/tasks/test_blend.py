@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from wsi_ai.geometry import Size
+from wsi_ai.core.geometry import Size
 from wsi_ai.heatmaps.blend import Blender, DenseGrid, window
 
 Image = NDArray[np.float32]

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.cards import Activation, Form, Task
+from wsi_ai.core.cards import Activation, Form, Task
 from wsi_ai.errors import ModelError
-from wsi_ai.manifest import load_card
+from wsi_ai.models.manifest import load_card
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from tests.conftest import ROOT
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.counting import HotSpot, ObjectCount
 from wsi_ai.errors import PolicyError
-from wsi_ai.rules import AnyOf, Area, Evidence, Spots
-from wsi_ai.settings import load_policy
+from wsi_ai.triage.counting import HotSpot, ObjectCount
+from wsi_ai.triage.policy import load_policy
+from wsi_ai.triage.rules import AnyOf, Area, Evidence, Spots
 
 FIELD = np.full((10, 10), 0.0)
 RULES = (ObjectCount(3), HotSpot(3, 2.0), ObjectCount(1), HotSpot(12, 0.5))

@@ -20,15 +20,15 @@ from tests.tasks.parts import (
     painted,
     planted,
 )
-from wsi_ai.cards import Form
-from wsi_ai.counting import HotSpot, ObjectCount
-from wsi_ai.exports.objects import write_objects
-from wsi_ai.flags import Level
-from wsi_ai.geometry import Box, Size
+from wsi_ai.core.cards import Form
+from wsi_ai.core.flags import Level
+from wsi_ai.core.geometry import Box, Size
+from wsi_ai.core.values import Predictions
 from wsi_ai.heatmaps import Keep, ObjectsCanvas
-from wsi_ai.planning import plan_tiles
-from wsi_ai.triage import TriagePolicy
-from wsi_ai.values import Predictions
+from wsi_ai.results.objects import write_objects
+from wsi_ai.tiles.planning import plan_tiles
+from wsi_ai.triage.counting import HotSpot, ObjectCount
+from wsi_ai.triage.judge import TriagePolicy
 
 SIZE = Size(520, 400)
 

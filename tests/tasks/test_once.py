@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wsi_ai.heatmaps.once import Candidates, kept, same_boxes, same_points, settled
+from wsi_ai.heatmaps.suppression import Candidates, kept, same_boxes, same_points, settled
 
 
 def crowd(seed: int, count: int, *, tiles: int = 1) -> Candidates:

@@ -21,8 +21,8 @@ from tests.conftest import ROOT
 from tests.demo.conftest import FULL
 from tests.models_for_tests import constant_network, write_model
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.flags import Level
-from wsi_ai.readers.openslide import open_slide
+from wsi_ai.core.flags import Level
+from wsi_ai.slides.readers.openslide import open_slide
 
 STAINS, NUCLEI = ROOT / "models" / "demo-stains", ROOT / "models" / "demo-nuclei"
 

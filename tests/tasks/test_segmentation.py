@@ -19,18 +19,18 @@ from tests.tasks.parts import (
     painted,
     waves,
 )
-from wsi_ai.cards import Activation
+from wsi_ai.core.cards import Activation
+from wsi_ai.core.flags import Level
+from wsi_ai.core.geometry import Box, Size, Step
 from wsi_ai.errors import OutputError
-from wsi_ai.flags import Level
-from wsi_ai.geometry import Box, Size, Step
 from wsi_ai.heatmaps import DenseCanvas, Keep
 from wsi_ai.heatmaps.cells import StoredLayers
+from wsi_ai.heatmaps.dense_rows import DenseRows
 from wsi_ai.heatmaps.pyramid import complete, halved
-from wsi_ai.heatmaps.rows import DenseRows
-from wsi_ai.rules import Area
-from wsi_ai.tasks import plan_for
 from wsi_ai.testing import PaintedSlide
-from wsi_ai.triage import TriagePolicy
+from wsi_ai.tiles.planning import plan_for
+from wsi_ai.triage.judge import TriagePolicy
+from wsi_ai.triage.rules import Area
 
 STEP = 1 / 254
 """From one stored value to the next."""

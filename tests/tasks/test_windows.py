@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_ai.windows import LARGEST_PX, OVERLAP_COST, FreeSize, fitted
+from wsi_ai.models.windows import LARGEST_PX, OVERLAP_COST, FreeSize, fitted
 
 
 @given(

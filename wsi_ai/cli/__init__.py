@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsi_ai.cli import delivery, model_store
-from wsi_ai.cli.options import DrawSaid, EmbedSaid, Mpp, RunSaid, takes
+from wsi_ai.cli.commands import delivery
+from wsi_ai.cli.commands import models as model_store
+from wsi_ai.cli.commands.options import DrawSaid, EmbedSaid, Mpp, RunSaid, takes
 
 app = typer.Typer(
     name="wsi-ai",
@@ -143,7 +144,7 @@ def verify(
 
     Exit status: 0 all that run are accepted; 1 one is refused, or none runs; 2 the model is wrong.
     """
-    raise typer.Exit(import_module("wsi_ai.cli.models").check(model, key))
+    raise typer.Exit(import_module("wsi_ai.cli.model_checks").check(model, key))
 
 
 @_models.command()
@@ -153,7 +154,7 @@ def golden(
     count: Annotated[int, typer.Option(min=2, max=256, help="How many tiles.")] = 16,
 ) -> None:
     """Store tiles of slides, and their fp32 scores, with a model: the author's job, once."""
-    raise typer.Exit(import_module("wsi_ai.cli.models").golden(model, slides, count))
+    raise typer.Exit(import_module("wsi_ai.cli.model_checks").golden(model, slides, count))
 
 
 @_models.command()
@@ -170,7 +171,7 @@ def optimize(
     Exit status: 0 kept, for wsi-ai run --precision int8; 1 refused, nothing was changed; 2 the
     model or a slide is wrong.
     """
-    raise typer.Exit(import_module("wsi_ai.cli.models").optimize(model, calibrate))
+    raise typer.Exit(import_module("wsi_ai.cli.model_checks").optimize(model, calibrate))
 
 
 model_store.add_to(_models)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from wsi_ai.audit import AuditBroken, verify
-from wsi_ai.cli.saying import OK, SOME, told
+from wsi_ai.cli.output import OK, SOME, told
+from wsi_ai.delivery.audit import AuditBroken, verify
 
 
 @told

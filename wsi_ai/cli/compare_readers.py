@@ -5,9 +5,9 @@ import sys
 from pathlib import Path
 
 from wsi_ai.app import RunOptions
-from wsi_ai.cli.saying import log_from
-from wsi_ai.compare import compare_readers
+from wsi_ai.cli.output import log_from
 from wsi_ai.errors import WsiAiError
+from wsi_ai.run.compare_readers import compare_readers
 
 _SAME, _OTHER_FLAG, _USAGE = 0, 1, 2
 

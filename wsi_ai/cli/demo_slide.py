@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from wsi_ai.cli.options import DrawSaid
+from wsi_ai.cli.commands.options import DrawSaid
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.demo import SampleSpec, write_sample_slide
 

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 
 from wsi_ai.app import RunOptions
-from wsi_ai.cards import Precision
-from wsi_ai.cli.options import EmbedSaid
+from wsi_ai.cli.commands.options import EmbedSaid
+from wsi_ai.cli.output import OK, SOME, log_from, say, told
 from wsi_ai.cli.progress import progress_for
-from wsi_ai.cli.saying import OK, SOME, log_from, say, told
-from wsi_ai.embed import embed_slides
-from wsi_ai.embedded import Embedded
-from wsi_ai.flags import STATEMENT
-from wsi_ai.memory import return_large_blocks
+from wsi_ai.core.cards import Precision
+from wsi_ai.core.flags import STATEMENT
+from wsi_ai.core.memory import return_large_blocks
+from wsi_ai.results.embeddings import Embedded
+from wsi_ai.run.embed_slides import embed_slides
 
 _INTERRUPTED = 130
 

@@ -3,12 +3,12 @@
 import json
 from pathlib import Path
 
-from wsi_ai.cli.saying import OK, SOME, told
+from wsi_ai.cli.output import OK, SOME, told
+from wsi_ai.core.flags import STATEMENT
+from wsi_ai.delivery.events import kind_of
+from wsi_ai.delivery.messages import Retraction
+from wsi_ai.delivery.posting import open_outbox
 from wsi_ai.errors import OutputError
-from wsi_ai.events import kind_of
-from wsi_ai.flags import STATEMENT
-from wsi_ai.messages import Retraction
-from wsi_ai.posting import open_outbox
 
 
 @told

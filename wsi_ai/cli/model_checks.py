@@ -4,13 +4,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from wsi_ai.approval import approved_model
 from wsi_ai.errors import WsiAiError
-from wsi_ai.golden import load_golden
-from wsi_ai.manifest import load_card
-from wsi_ai.optimize import Optimized, quantize_model
-from wsi_ai.parity import Parity, make_golden, verify
-from wsi_ai.settings import Site, load_site
+from wsi_ai.models.approval import approved_model
+from wsi_ai.models.golden import load_golden
+from wsi_ai.models.manifest import load_card
+from wsi_ai.models.optimize import Optimized, quantize_model
+from wsi_ai.models.parity import Parity, make_golden, verify
+from wsi_ai.models.site import Site, load_site
 
 _OK, _REFUSED, _USAGE = 0, 1, 2
 _COLUMNS = "{:<12} {:<44} {:>14} {:>10} {:>6} {:>6}  {}"

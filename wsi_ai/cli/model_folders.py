@@ -7,20 +7,20 @@ from typing import Any
 
 import typer
 
-from wsi_ai import drafts
-from wsi_ai.approval import find_model
-from wsi_ai.card_checks import unfinished
-from wsi_ai.cards import ModelCard, Task
-from wsi_ai.cli.saying import OK, told
-from wsi_ai.encoders import load_encoder
+from wsi_ai.cli.output import OK, told
+from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.errors import ModelError
-from wsi_ai.inspected import Inspected, SharedModel
-from wsi_ai.manifest import load_card
-from wsi_ai.settings import load_site
-from wsi_ai.signing import SIGNATURE
-from wsi_ai.signing import sign as sign_folder
-from wsi_ai.store import ModelStore
-from wsi_ai.wsinfer import load_zoo_model
+from wsi_ai.models import drafts
+from wsi_ai.models.approval import find_model
+from wsi_ai.models.card_checks import unfinished
+from wsi_ai.models.drafts.encoders import load_encoder
+from wsi_ai.models.drafts.inspected import Inspected, SharedModel
+from wsi_ai.models.drafts.wsinfer import load_zoo_model
+from wsi_ai.models.manifest import load_card
+from wsi_ai.models.signing import SIGNATURE
+from wsi_ai.models.signing import sign as sign_folder
+from wsi_ai.models.site import load_site
+from wsi_ai.models.store import ModelStore
 
 Said = Mapping[str, Any]
 _NAMELESS = ("model", "pytorch_model")

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wsi_ai.audit import Audit
-from wsi_ai.cli.saying import OK, SOME, told
+from wsi_ai.cli.output import OK, SOME, told
+from wsi_ai.delivery.audit import Audit
+from wsi_ai.delivery.outbox import Line, Mismatch, Outbox, State
+from wsi_ai.delivery.posting import open_audit, open_outbox, open_posting, open_relay
 from wsi_ai.errors import OutputError
-from wsi_ai.outbox import Line, Mismatch, Outbox, State
-from wsi_ai.posting import open_audit, open_outbox, open_posting, open_relay
 
 _DAY_S = 86400.0
 _UNSETTLED = frozenset({State.PENDING, State.INFLIGHT, State.DEAD})

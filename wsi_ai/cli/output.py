@@ -5,8 +5,13 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib import import_module
+from types import ModuleType
 from typing import ParamSpec, TextIO
 
+import typer
+
+from wsi_ai.core.plugins import missing
 from wsi_ai.errors import WsiAiError
 
 OK, SOME, USAGE = 0, 1, 2
@@ -41,3 +46,12 @@ def told(command: Callable[P, int]) -> Callable[P, int]:
             return USAGE
 
     return run
+
+
+def service(module: str) -> ModuleType:
+    """A module that needs the extra ``service``; without it, say so and end."""
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        print(f"wsi-ai: {missing(error, 'service')}", file=sys.stderr)
+        raise typer.Exit(2) from None

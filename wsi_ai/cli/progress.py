@@ -19,8 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from wsi_ai.cli.saying import say
-from wsi_ai.contracts import Watcher
+from wsi_ai.cli.output import say
+from wsi_ai.core.contracts import Watcher
 
 _EVERY_S = 10.0
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import uvicorn
 
-from wsi_ai.cli.saying import OK, told
+from wsi_ai.cli.output import OK, told
+from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.web import Access, receiver
+from wsi_ai.delivery.routes import secret_at
 from wsi_ai.errors import SinkError
-from wsi_ai.receive.inbox import Inbox
-from wsi_ai.receive.web import Access, receiver
-from wsi_ai.routes import secret_at
 
 
 @told

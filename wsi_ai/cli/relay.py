@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wsi_ai.cli.saying import OK, log_from, told
-from wsi_ai.posting import open_relay
-from wsi_ai.relay import Pace
+from wsi_ai.cli.output import OK, log_from, told
+from wsi_ai.delivery.posting import open_relay
+from wsi_ai.delivery.relay import Pace
 
 
 @told

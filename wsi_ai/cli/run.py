@@ -9,16 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
-from wsi_ai.cards import Precision
-from wsi_ai.cli.delivery import service
-from wsi_ai.cli.options import RunSaid
+from wsi_ai.cli.commands.options import RunSaid
+from wsi_ai.cli.output import log_from, say, service
 from wsi_ai.cli.progress import progress_for
-from wsi_ai.cli.saying import log_from, say
-from wsi_ai.contracts import Post
+from wsi_ai.core.cards import Precision
+from wsi_ai.core.contracts import Post
+from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.core.memory import return_large_blocks
 from wsi_ai.errors import WsiAiError
-from wsi_ai.flags import STATEMENT, Level
-from wsi_ai.memory import return_large_blocks
-from wsi_ai.runs import by_device, together
+from wsi_ai.run.run_record import by_device, together
 
 _OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
@@ -91,7 +90,7 @@ def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
         yield None
         return
     make_folder(out)
-    posting_module = service("wsi_ai.posting")
+    posting_module = service("wsi_ai.delivery.posting")
     started = time.time()
     with posting_module.open_posting(sending.places, sending.database) as posting:
         yield posting

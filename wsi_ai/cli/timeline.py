@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from wsi_ai.cli.saying import OK, told
-from wsi_ai.exports.timeline import write_timeline
-from wsi_ai.runs import load, newest
+from wsi_ai.cli.output import OK, told
+from wsi_ai.results.timeline import write_timeline
+from wsi_ai.run.run_record import load, newest
 
 
 @told

@@ -5,8 +5,31 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.geometry import Spacing, Step
-from wsi_ai.stains import StainTarget
+from wsi_ai.core.geometry import Spacing, Step
+
+Triple = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class MacenkoTarget:
+    """Two stains, each a direction in optical density (red, green, blue), and how much of them the
+    darkest hundredth of the tissue has.  The default is the reference of Macenko's own code."""
+
+    haematoxylin: Triple = (0.5626, 0.7201, 0.4062)
+    eosin: Triple = (0.2159, 0.8012, 0.5581)
+    most: tuple[float, float] = (1.9705, 1.0308)
+
+
+@dataclass(frozen=True, slots=True)
+class ReinhardTarget:
+    """Means and deviations in CIELAB.  The default is slideflow's: of about 50,000 tiles of 450
+    slides of TCGA (its preset v3)."""
+
+    mean: Triple = (65.22132, 28.934267, -14.142519)
+    std: Triple = (15.800227, 9.263783, 6.0213304)
+
+
+StainTarget = MacenkoTarget | ReinhardTarget
 
 
 class Colour(StrEnum):
@@ -340,3 +363,7 @@ class ModelCard:
     def positive_class(self) -> int:
         """Where in the scores the class of the operating point stands."""
         return self.classes.index(self.point.label)
+
+
+def told_model(card: ModelCard) -> str:
+    return f"{card.ref.name}-{card.ref.version}"

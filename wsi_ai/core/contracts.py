@@ -1,7 +1,6 @@
 """What an outsider can supply.  Each has a test suite in ``wsi_ai.testing``."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -9,10 +8,9 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.geometry import Size
-from wsi_ai.messages import Endpoint, Message, Pulse, Receipt
-from wsi_ai.values import Encoding, Predictions, SlideInfo, SlideScores, TileBatch, TilePlan
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Encoding, Predictions, SlideInfo, SlideScores, TileBatch, TilePlan
 
 
 class Slide(Protocol):
@@ -145,37 +143,6 @@ class Watcher(Protocol):
 
     def beside(self) -> "Watcher":
         """Another one, of the same run, for slides that run at the same time on another device."""
-        ...
-
-
-class Sink(Protocol):
-    """Takes messages to one endpoint, each as often as it is asked to.  Used by one thread."""
-
-    @property
-    def endpoint(self) -> Endpoint: ...
-
-    def send(self, message: Message, at: datetime) -> Receipt:
-        """Give the message up to the receiver.  A receipt means that it is kept there.
-
-        ``at`` is the time of this attempt.  Raises TryAgain, Paused or Refused, and nothing else
-        for whatever the network or the receiver does.
-        """
-        ...
-
-    def held(self, at: datetime) -> Mapping[str, int] | None:
-        """The newest revision of each flag that the receiver holds, read back from it; ``None``
-        where it cannot be asked.  Raises DeliveryError."""
-        ...
-
-    def close(self) -> None: ...
-
-
-@runtime_checkable
-class BeatingSink(Sink, Protocol):
-    """A sink whose receiver can be told that the sender is alive."""
-
-    def beat(self, pulse: Pulse, at: datetime) -> None:
-        """Say it once.  Raises TryAgain, Paused or Refused, as ``send`` does."""
         ...
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.values import SlideInfo
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.values import SlideInfo
 
 
 class Status(StrEnum):

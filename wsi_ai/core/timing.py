@@ -1,8 +1,10 @@
 """Where a slide's time goes."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
 from itertools import pairwise
 from typing import TypeVar
 
@@ -148,3 +150,77 @@ class _Sum:
 def _median_step(moments: list[float]) -> float | None:
     steps = sorted(b - a for a, b in pairwise(moments))
     return steps[len(steps) // 2] if steps else None
+
+
+class Stage(StrEnum):
+    LOOKING = "looking"
+    READING = "reading"
+    INFERENCE = "inference"
+    WRITING = "writing"
+
+
+STAGE_OF: Mapping[str, Stage] = {
+    **dict.fromkeys(("opening", "thumbnail", "tissue", "quality", "plan"), Stage.LOOKING),
+    "inference": Stage.INFERENCE,
+    "writing": Stage.WRITING,
+}
+"""Of a span; the others are waits and changes of device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """Of one device, or of one slide's inference."""
+
+    wall_s: float
+    busy_s: Mapping[Stage, float]
+
+    @property
+    def limit(self) -> Stage:
+        return max(self.busy_s, key=lambda stage: self.busy_s[stage])
+
+    @property
+    def share(self) -> float:
+        """Of the wall time, in which the limit was busy; 0 where nothing ran."""
+        return min(1.0, self.busy_s[self.limit] / self.wall_s) if self.wall_s > 0 else 0.0
+
+
+def of_run(timings: Sequence[Timing]) -> Efficiency:
+    """From the first slide's opening to the last one's end, on one device."""
+    busy = dict.fromkeys(Stage, 0.0)
+    for timing in timings:
+        for stage, seconds in busy_s(timing).items():
+            busy[stage] += seconds
+    return Efficiency(_wall_s(timings), busy)
+
+
+def of_slide(timing: Timing) -> Efficiency | None:
+    """Of reading and inference, while the slide was inferred; ``None`` where it was not."""
+    flow, inferred = timing.tiles, _spans_s(timing, Stage.INFERENCE)
+    if flow is None or flow.asked_s is None or inferred <= 0:
+        return None
+    reading = max(0.0, flow.busy_s - flow.busy_before_s)
+    return Efficiency(inferred, {Stage.READING: reading, Stage.INFERENCE: inferred - flow.waited_s})
+
+
+def busy_s(timing: Timing) -> dict[Stage, float]:
+    """How long each stage was busy with one slide."""
+    flow = timing.tiles
+    busy = {stage: _spans_s(timing, stage) for stage in Stage}
+    if flow is not None:
+        busy[Stage.READING] = flow.busy_s
+        busy[Stage.INFERENCE] = max(0.0, busy[Stage.INFERENCE] - flow.waited_s)
+    return busy
+
+
+def _spans_s(timing: Timing, stage: Stage) -> float:
+    return sum(end - start for name, start, end in timing.spans if STAGE_OF.get(name) is stage)
+
+
+def _wall_s(timings: Iterable[Timing]) -> float:
+    moments = [moment for t in timings for _, start, end in t.spans for moment in (start, end)]
+    return max(moments) - min(moments) if moments else 0.0
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with milliseconds, whatever the moment's own zone."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -9,9 +9,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard, Task, TileSpec
-from wsi_ai.geometry import Size, Spacing, Step
-from wsi_ai.stains import Recolour
+from wsi_ai.core.cards import ModelCard, Task, TileSpec
+from wsi_ai.core.geometry import Size, Spacing, Step
+
+
+class Recolour(Protocol):
+    """Changes the colours of one slide's tiles.  The same wherever the pixels are."""
+
+    def __call__(self, pixels: Any, xp: Any) -> Any:
+        """uint8 RGB (..., 3) to as many; ``xp`` is the library they are of: numpy or torch."""
+        ...
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the record."""
+        ...
+
 
 Mask = NDArray[np.bool_]
 """A mask of the whole slide at any resolution: row i covers level-0 rows from

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from wsi_ai.flags import Level
-from wsi_ai.messages import Kind, Message, Retraction, timestamp
+from wsi_ai.core.flags import Level
+from wsi_ai.core.timing import timestamp
+from wsi_ai.delivery.messages import Kind, Message, Retraction
 
 SOURCE = "https://wsi-ai.example/"
 DATA_SCHEMA = "https://wsi-ai.example/schema/triage-flag/1.0.json"

@@ -14,8 +14,8 @@ from pydantic import (
     model_validator,
 )
 
-from wsi_ai.flags import STATEMENT, Level, Status
-from wsi_ai.messages import Retraction
+from wsi_ai.core.flags import STATEMENT, Level, Status
+from wsi_ai.delivery.messages import Retraction
 
 Text = Annotated[str, StringConstraints(min_length=1)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

@@ -5,8 +5,9 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from wsi_ai.events import SOURCE
-from wsi_ai.messages import Endpoint, Pulse, timestamp
+from wsi_ai.core.timing import timestamp
+from wsi_ai.delivery.events import SOURCE
+from wsi_ai.delivery.messages import Endpoint, Pulse
 
 TYPE = "org.wsi_ai.heartbeat.v1"
 _SCHEMA = "https://wsi-ai.example/schema/heartbeat/1.0.json"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -116,8 +116,3 @@ class Endpoint:
     def takes(self, trust: str | None) -> bool:
         """Whether a flag of this trust may be sent here.  One without an identity never may."""
         return trust is not None and (self.trusts is None or trust in self.trusts)
-
-
-def timestamp(moment: datetime) -> str:
-    """RFC 3339 in UTC with milliseconds, whatever the moment's own zone."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -14,15 +14,16 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
-from wsi_ai.audit import Audit
+from wsi_ai.core.software import software
+from wsi_ai.core.timing import timestamp
+from wsi_ai.delivery.audit import Audit
+from wsi_ai.delivery.events import kind_of, message_of
+from wsi_ai.delivery.messages import Endpoint
+from wsi_ai.delivery.outbox import NO_SINK, Outbox, State, open_database
+from wsi_ai.delivery.registry import open_sink
+from wsi_ai.delivery.relay import Relay
+from wsi_ai.delivery.routes import load_endpoints
 from wsi_ai.errors import OutputError
-from wsi_ai.events import kind_of, message_of
-from wsi_ai.messages import Endpoint, timestamp
-from wsi_ai.outbox import NO_SINK, Outbox, State, open_database
-from wsi_ai.record import software
-from wsi_ai.registry import open_sink
-from wsi_ai.relay import Relay
-from wsi_ai.routes import load_endpoints
 
 _CONNECTIONS = 2
 """To each endpoint, so that the next flag is on its way while the receiver writes the last."""

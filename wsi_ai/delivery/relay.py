@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from wsi_ai.contracts import BeatingSink, Sink
+from wsi_ai.delivery.contract import BeatingSink, Sink
+from wsi_ai.delivery.heartbeat import pulse_of
+from wsi_ai.delivery.messages import Receipt
+from wsi_ai.delivery.outbox import Claimed, Mismatch, Outbox
+from wsi_ai.delivery.outbox.claims import Answer
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused
-from wsi_ai.heartbeat import pulse_of
-from wsi_ai.messages import Receipt
-from wsi_ai.outbox import Claimed, Mismatch, Outbox
-from wsi_ai.outbox.claims import Answer
 
 log = logging.getLogger(__name__)
 

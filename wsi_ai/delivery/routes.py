@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from wsi_ai import schemas
+from wsi_ai.core.environment import from_environment
+from wsi_ai.delivery.messages import TIMEOUT_S, Credentials, Endpoint, ReadSecret, Secret, Tls
 from wsi_ai.errors import SinkError
-from wsi_ai.messages import TIMEOUT_S, Credentials, Endpoint, ReadSecret, Secret, Tls
-from wsi_ai.settings import from_environment
 
 KEY, BEARER, AUTHORITY = (
     "WSI_AI_WEBHOOK_KEY",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.geometry import Size
+from wsi_ai.core.geometry import Size
 
 Scores = NDArray[np.float32]
 _PIECE = 64

@@ -5,8 +5,9 @@ A further task is a line in ``_CANVASES``.
 
 from collections.abc import Callable, Mapping
 
-from wsi_ai.cards import ModelCard, Task
-from wsi_ai.contracts import Aggregator
+from wsi_ai.core.cards import ModelCard, Task
+from wsi_ai.core.contracts import Aggregator
+from wsi_ai.core.values import TilePlan
 from wsi_ai.heatmaps import (
     Canvas,
     DenseCanvas,
@@ -16,8 +17,6 @@ from wsi_ai.heatmaps import (
     TileCanvas,
     VectorCanvas,
 )
-from wsi_ai.planning import Likely, in_rows, plan_tiles
-from wsi_ai.values import Mask, SlideInfo, TilePlan
 
 _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
     Task.TILE_CLASSIFICATION: TileCanvas,
@@ -25,19 +24,6 @@ _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
     Task.DETECTION: ObjectsCanvas,
     Task.EMBEDDING: VectorCanvas,
 }
-
-
-def plan_for(
-    card: ModelCard, slide: SlideInfo, tissue: Mask, likely: Likely | None = None
-) -> TilePlan:
-    """The tiles that the card's model is to see of a slide, in the order that suits its task.
-
-    Spread out, and by turns where ``likely`` is highest, so that evidence comes early; a
-    segmentation row by row, for in any other order the sums of a whole slide would have to be held
-    until its end.
-    """
-    plan = plan_tiles(slide, tissue, card.tile, likely)
-    return in_rows(plan) if card.task is Task.SEGMENTATION else plan
 
 
 def open_canvas(

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Form, ModelCard
-from wsi_ai.heatmaps.once import Candidates
-from wsi_ai.values import Predictions, TilePlan
+from wsi_ai.core.cards import Form, ModelCard
+from wsi_ai.core.values import Predictions, TilePlan
+from wsi_ai.heatmaps.suppression import Candidates
 
 _EDGE_PX = 1.0
 """A box that comes so near to its tile's edge is taken to be cut by it."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from wsi_ai.values import Heatmap, Marks, Predictions
+from wsi_ai.core.values import Heatmap, Marks, Predictions
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from wsi_ai.core.values import Mask
 from wsi_ai.errors import OutputError, disk_errors
-from wsi_ai.heatmaps.rows import Stored, score_of
-from wsi_ai.values import Mask
+from wsi_ai.heatmaps.dense_rows import Stored, score_of
 
 _BAND = 256
 """Rows of cells."""

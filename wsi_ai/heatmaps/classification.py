@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from wsi_ai.cards import ModelCard
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.values import Heatmap, Marks, Predictions, TilePlan
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.journal import opened
 from wsi_ai.heatmaps.zarr import write_heatmap
-from wsi_ai.values import Heatmap, Marks, Predictions, TilePlan
 
 
 class Grid:

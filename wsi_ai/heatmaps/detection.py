@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Form, ModelCard
+from wsi_ai.core.cards import Form, ModelCard
+from wsi_ai.core.values import Heatmap, Marks, Objects, Predictions, TilePlan
 from wsi_ai.heatmaps.candidates import Gathered
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.journal import opened
-from wsi_ai.heatmaps.once import Candidates, Pairs, kept, same_boxes, same_points, settled
+from wsi_ai.heatmaps.suppression import Candidates, Pairs, kept, same_boxes, same_points, settled
 from wsi_ai.heatmaps.zarr import Window, write_heatmap
-from wsi_ai.values import Heatmap, Marks, Objects, Predictions, TilePlan
 
 _GROWTH = 1.25
 """Objects are counted anew once there are so many times as many: the cost of all early looks is a

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.values import Heatmap, Marks, Predictions, TilePlan, VectorChunk
 from wsi_ai.heatmaps.canvas import Keep
+from wsi_ai.heatmaps.embedding_zarr import write_vectors
 from wsi_ai.heatmaps.journal import opened
-from wsi_ai.heatmaps.vectors_zarr import write_vectors
-from wsi_ai.values import Heatmap, Marks, Predictions, TilePlan, VectorChunk
 
 CHUNK = 1024
 """Tiles that are held at once when they are written."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from wsi_ai.cards import ModelCard
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.values import TilePlan, VectorChunk
 from wsi_ai.errors import OutputError
-from wsi_ai.extras import from_extra
-from wsi_ai.heatmaps.vectors_zarr import described, stored, stored_dtype
-from wsi_ai.values import TilePlan, VectorChunk
+from wsi_ai.heatmaps.embedding_zarr import described, stored, stored_dtype
 
 _ROWS = 1024
 

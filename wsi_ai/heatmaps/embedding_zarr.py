@@ -13,9 +13,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard, Precision
+from wsi_ai.core.cards import ModelCard, Precision
+from wsi_ai.core.values import TilePlan, VectorChunk
 from wsi_ai.errors import ModelError
-from wsi_ai.values import TilePlan, VectorChunk
 
 _ROWS = 1024
 

@@ -16,9 +16,9 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from wsi_ai.core.values import Predictions
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
-from wsi_ai.values import Predictions
 
 _HEAD = struct.Struct("<6I")
 _AXES = 4

@@ -8,11 +8,11 @@ import numpy as np
 import zarr
 from zarr.errors import ZarrUserWarning
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.geometry import Step
-from wsi_ai.heatmaps.rows import Stored
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.geometry import Step
+from wsi_ai.core.values import SlideInfo
+from wsi_ai.heatmaps.dense_rows import Stored
 from wsi_ai.heatmaps.zarr import SHARD, SMALLEST_LEVEL, Window, create_level, multiscale, omero
-from wsi_ai.values import SlideInfo
 
 
 def complete(path: Path, card: ModelCard, slide: SlideInfo, step: Step) -> None:

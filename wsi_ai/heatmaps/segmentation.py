@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from wsi_ai.cards import Activation, ModelCard
+from wsi_ai.core.cards import Activation, ModelCard
+from wsi_ai.core.geometry import Size, Step
+from wsi_ai.core.values import Heatmap, Marks, Predictions, TilePlan
 from wsi_ai.errors import disk_errors
-from wsi_ai.geometry import Size, Step
 from wsi_ai.heatmaps.blend import Blender, DenseGrid
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.cells import Cells, Wanted, cell_side
+from wsi_ai.heatmaps.dense_rows import DenseRows, stored
 from wsi_ai.heatmaps.pyramid import complete
-from wsi_ai.heatmaps.rows import DenseRows, stored
 from wsi_ai.heatmaps.zarr import write_heatmap
-from wsi_ai.values import Heatmap, Marks, Predictions, TilePlan
 
 _NAME = "segmentation.ome.zarr"
 

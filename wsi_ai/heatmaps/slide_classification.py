@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.contracts import Aggregator
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.contracts import Aggregator
+from wsi_ai.core.values import Heatmap, Marks, Predictions, TilePlan
 from wsi_ai.heatmaps.canvas import Keep
-from wsi_ai.heatmaps.vectors import VectorCanvas
+from wsi_ai.heatmaps.embedding import VectorCanvas
 from wsi_ai.heatmaps.zarr import write_heatmap
-from wsi_ai.values import Heatmap, Marks, Predictions, TilePlan
 
 
 class SlideCanvas:

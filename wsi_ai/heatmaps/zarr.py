@@ -16,8 +16,8 @@ import zarr
 from numpy.typing import NDArray
 from zarr.errors import ZarrUserWarning
 
-from wsi_ai.geometry import Step
-from wsi_ai.values import Heatmap, Layers, SlideInfo
+from wsi_ai.core.geometry import Step
+from wsi_ai.core.values import Heatmap, Layers, SlideInfo
 
 _CHUNK, SHARD = 256, 1024
 SMALLEST_LEVEL = 64

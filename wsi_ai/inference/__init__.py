@@ -1,1 +1,1 @@
-"""TileBatch… → Predictions…, on the host.  Each an entry point in ``wsi_ai.runtimes``."""
+"""Batches of tiles → predictions.  Runtimes are entry points in ``wsi_ai.runtimes``."""

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.values import SlideScores
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.scoring import activate
-from wsi_ai.values import SlideScores
+from wsi_ai.inference.scoring import activate
 
 Numbers = NDArray[np.float32]
 Network = Callable[[Numbers], Sequence[Numbers]]

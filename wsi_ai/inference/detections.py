@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Form, ModelCard, Scored
+from wsi_ai.core.cards import Form, ModelCard, Scored
 from wsi_ai.errors import ModelError
 
 Rows = NDArray[np.float32]

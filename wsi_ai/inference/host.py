@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.scoring import batch_for, output_shape, scores_over_views
-from wsi_ai.values import Predictions, TileBatch
-from wsi_ai.views import views_of
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.values import Predictions, TileBatch
+from wsi_ai.inference.scoring import batch_for, output_shape, scores_over_views
+from wsi_ai.inference.views import views_of
 
 BATCH, _PIXELS = 32, 1 << 20
 Network = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

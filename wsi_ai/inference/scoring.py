@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsi_ai.cards import Activation, Layout, ModelCard, Task
-from wsi_ai.detections import columns, objects_of, surest
+from wsi_ai.core.cards import Activation, Layout, ModelCard, Task
 from wsi_ai.errors import ModelError
-from wsi_ai.views import mean_over, views_of
+from wsi_ai.inference.detections import columns, objects_of, surest
+from wsi_ai.inference.views import mean_over, views_of
 
 Tiles = NDArray[np.uint8] | NDArray[np.float32]
 FIELDS = {

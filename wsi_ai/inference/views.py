@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Tta
+from wsi_ai.core.cards import Tta
 
 
 @dataclass(frozen=True, slots=True)

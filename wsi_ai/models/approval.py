@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from wsi_ai.errors import ModelError
-from wsi_ai.settings import Site
-from wsi_ai.signing import check_signature, keys_in
-from wsi_ai.store import ModelStore
+from wsi_ai.models.signing import check_signature, keys_in
+from wsi_ai.models.site import Site
+from wsi_ai.models.store import ModelStore
 
 
 def approved_model(model: Path, site: Site) -> Path:

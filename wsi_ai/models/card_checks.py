@@ -5,9 +5,9 @@ import mmap
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.card_input import input_complaint
-from wsi_ai.card_output import output_complaint
-from wsi_ai.cards import Activation, Colour, Parity, Role, Task
+from wsi_ai.core.cards import Activation, Colour, Parity, Role, Task
+from wsi_ai.models.card_input import input_complaint
+from wsi_ai.models.card_output import output_complaint
 
 MPP_TOLERANCE = 0.1
 """Where the card leaves it out."""

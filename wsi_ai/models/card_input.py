@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from wsi_ai.cards import InputSpec, Layout, Task, Tta
-from wsi_ai.stains import MacenkoTarget, ReinhardTarget, StainTarget
+from wsi_ai.core.cards import (
+    InputSpec,
+    Layout,
+    MacenkoTarget,
+    ReinhardTarget,
+    StainTarget,
+    Task,
+    Tta,
+)
 
 Table = Mapping[str, Any]
 _TARGETS: dict[str, type[StainTarget]] = {"macenko": MacenkoTarget, "reinhard": ReinhardTarget}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from wsi_ai.cards import (
+from wsi_ai.core.cards import (
     Activation,
     Colour,
     Form,
@@ -15,7 +15,7 @@ from wsi_ai.cards import (
     Task,
     TileSpec,
 )
-from wsi_ai.windows import FittedWindow, FreeSize, fitted
+from wsi_ai.models.windows import FittedWindow, FreeSize, fitted
 
 Table = Mapping[str, Any]
 _OWN_FIELDS = {

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai import schemas
-from wsi_ai.cards import ModelCard
+from wsi_ai.core.cards import ModelCard
 from wsi_ai.errors import ModelError, OutputError
 
 _FILE, _SHEET = "golden.json", "golden.jpg"

@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.card_checks import (
-    MPP_TOLERANCE,
-    contradiction,
-    keeps_tensors_elsewhere,
-    unfinished,
-)
-from wsi_ai.card_input import input_spec
-from wsi_ai.card_output import output_spec, tile_spec
-from wsi_ai.cards import (
+from wsi_ai.core.cards import (
     Activation,
     AggregatorRef,
     ModelCard,
@@ -31,6 +23,14 @@ from wsi_ai.cards import (
     Tolerance,
 )
 from wsi_ai.errors import ModelError
+from wsi_ai.models.card_checks import (
+    MPP_TOLERANCE,
+    contradiction,
+    keeps_tensors_elsewhere,
+    unfinished,
+)
+from wsi_ai.models.card_input import input_spec
+from wsi_ai.models.card_output import output_spec, tile_spec
 
 
 def load_card(model: Path, precision: Precision = Precision.FP32) -> ModelCard:

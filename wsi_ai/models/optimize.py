@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai import schemas
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.plugins import from_extra
 from wsi_ai.errors import DeviceError, ModelError, OutputError
-from wsi_ai.extras import from_extra
-from wsi_ai.golden import Differences, Golden, compare
-from wsi_ai.manifest import load_variants, manifest_path
-from wsi_ai.parity import Parity, held, requests_for, required_golden, scores, tissue_tiles
-from wsi_ai.registry import open_runtime
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.golden import Differences, Golden, compare
+from wsi_ai.models.manifest import load_variants, manifest_path
+from wsi_ai.models.parity import Parity, held, requests_for, required_golden, scores, tissue_tiles
 
 _HELD_OUT = 4
 """Every so many tiles, one is not calibrated on but compared afterwards."""
@@ -89,7 +89,7 @@ def _quantisable(model: Path) -> ModelCard:
 
 
 def _quantizer() -> ModuleType:
-    module: ModuleType = from_extra("wsi_ai.runtimes.quantize", "optimize", DeviceError)
+    module: ModuleType = from_extra("wsi_ai.inference.onnx.quantize", "optimize", DeviceError)
     return module
 
 

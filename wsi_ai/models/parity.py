@@ -7,19 +7,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.contracts import Runtime
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.contracts import Runtime
+from wsi_ai.core.values import TileBatch
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.golden import Differences, Golden, compare, load_golden, write_scores, write_sheet
-from wsi_ai.manifest import load_card, load_variants
-from wsi_ai.pipeline import recolour_for
-from wsi_ai.reading import RegionTiles
-from wsi_ai.registry import devices, open_runtime, open_slide
-from wsi_ai.scoring import tile_scores
-from wsi_ai.tasks import plan_for
-from wsi_ai.thumbnail import take_thumbnail
-from wsi_ai.tissue import find_tissue
-from wsi_ai.values import TileBatch
+from wsi_ai.inference.registry import devices, open_runtime
+from wsi_ai.inference.scoring import tile_scores
+from wsi_ai.models.golden import (
+    Differences,
+    Golden,
+    compare,
+    load_golden,
+    write_scores,
+    write_sheet,
+)
+from wsi_ai.models.manifest import load_card, load_variants
+from wsi_ai.slides.registry import open_slide
+from wsi_ai.tiles.planning import plan_for
+from wsi_ai.tiles.reading import RegionTiles
+from wsi_ai.tiles.reading.sample import recolour_for
+from wsi_ai.tissue.mask import find_tissue
+from wsi_ai.tissue.thumbnail import take_thumbnail
 
 _CANDIDATES = 256
 """Tiles of each slide that are scored, to choose golden ones from."""

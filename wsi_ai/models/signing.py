@@ -7,8 +7,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.core.plugins import from_extra
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.extras import from_extra
 
 SIGNATURE = "model.sig"
 """Beside the card: a Sigstore bundle around an in-toto statement with each file's SHA-256."""

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_ai.cards import ModelCard
+from wsi_ai.core.cards import ModelCard
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.manifest import load_variants
-from wsi_ai.signing import SIGNATURE
+from wsi_ai.models.manifest import load_variants
+from wsi_ai.models.signing import SIGNATURE
 
 Files = dict[str, str]
 """SHA-256 in hex by name."""

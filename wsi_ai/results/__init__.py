@@ -1,1 +1,1 @@
-"""Heatmap and flag → files for people and other programs."""
+"""What a slide, and a run, leave on the disk: for people and for other programs."""

@@ -10,10 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.flags import STATEMENT
-from wsi_ai.thumbnail import Thumbnail
-from wsi_ai.values import TilePlan, VectorChunk
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.flags import STATEMENT
+from wsi_ai.core.values import TilePlan, VectorChunk
+from wsi_ai.tissue.thumbnail import Thumbnail
 
 _SIDE_IN, _DPI, _TAIL = 6.5, 130, 1.0
 Chunks = Callable[[], Iterable[VectorChunk]]

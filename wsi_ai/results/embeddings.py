@@ -7,18 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wsi_ai import record
-from wsi_ai.cards import ModelCard
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.software import software, versions
+from wsi_ai.core.timing import Stopwatch, timestamp
+from wsi_ai.core.values import Recolour, SlideInfo, VectorChunk
 from wsi_ai.errors import OutputError
-from wsi_ai.exports.embedding import write_picture
-from wsi_ai.exports.folder import fresh_folder
 from wsi_ai.heatmaps import VectorCanvas, write_hdf5
-from wsi_ai.looking import Look
-from wsi_ai.messages import timestamp
-from wsi_ai.results import slide_record, timing_record, write_json
-from wsi_ai.stains import Recolour
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.values import SlideInfo, VectorChunk
+from wsi_ai.results import record
+from wsi_ai.results.embedding_picture import write_picture
+from wsi_ai.results.folder import fresh_folder, write_json
+from wsi_ai.results.slide import slide_record, timing_record
+from wsi_ai.tissue.overview import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ def write_refusal(run: EmbeddingRun, reason: str, *, failed: bool) -> Embedded:
 
 def _record(run: EmbeddingRun, reason: str, *, failed: bool) -> dict[str, Any]:
     return {
-        "software": record.software(),
+        "software": software(),
         "question": record.digest(run.asked),
         "failed": failed,
         "flag": "none: embeddings say nothing of a slide by themselves",
@@ -120,5 +119,5 @@ def _record(run: EmbeddingRun, reason: str, *, failed: bool) -> dict[str, Any]:
         "timing": timing_record(run.clock, None) if run.clock.spans else None,
         "started": timestamp(run.started),
         "finished": timestamp(datetime.now(UTC)),
-        "versions": record.versions(),
+        "versions": versions(),
     }

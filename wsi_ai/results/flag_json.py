@@ -11,9 +11,9 @@ from typing import Any
 import shapely
 
 from wsi_ai import schemas
-from wsi_ai.flags import STATEMENT, Finding, Flag, Identity, Level, Quality
-from wsi_ai.messages import timestamp
-from wsi_ai.values import SlideInfo
+from wsi_ai.core.flags import STATEMENT, Finding, Flag, Identity, Level, Quality
+from wsi_ai.core.timing import timestamp
+from wsi_ai.core.values import SlideInfo
 
 SCHEMA = "triage-flag-1.0"
 _MOST_REGIONS = 64

@@ -2,14 +2,18 @@
 
 import ctypes
 import fcntl
+import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from wsi_ai.errors import Busy, disk_errors
+from wsi_ai.core.cards import ModelCard, told_model
+from wsi_ai.core.values import SlideInfo
+from wsi_ai.errors import Busy, OutputError, disk_errors
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -139,3 +143,34 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def make_folder(out: Path) -> None:
+    """Where results go.  Raises OutputError where nothing can be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write to {out}: {error.strerror}; choose another --out"
+        ) from None
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {out}: no permission; choose another --out")
+
+
+def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
+    """Where the results of this slide by this model go."""
+    return result_folder(out, slide.slide_id, slide.fingerprint, told_model(card))
+
+
+_LONGEST_STEM = 120
+
+
+def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
+    """``OUT/<slide stem>-<fingerprint 8>/<model>``."""
+    return out / f"{slide_stem[:_LONGEST_STEM]}-{fingerprint[:8]}" / model
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(content, file, indent=2, ensure_ascii=False)
+        file.write("\n")

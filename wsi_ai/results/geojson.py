@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.flags import STATEMENT, Finding, Flag, Ring
+from wsi_ai.core.flags import STATEMENT, Finding, Flag, Ring
 
 _COLOUR = [213, 94, 0]  # vermillion of Okabe and Ito, as in the overlay
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.flags import STATEMENT
-from wsi_ai.values import Objects
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.flags import STATEMENT
+from wsi_ai.core.values import Objects
 
 _COLOURS = ([213, 94, 0], [0, 114, 178], [0, 158, 115], [204, 121, 167])  # Okabe and Ito 2008
 _COLUMNS = ("x_px", "y_px", "left_px", "top_px", "right_px", "bottom_px", "score", "class")

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
-from wsi_ai.cards import Task
-from wsi_ai.exports.lettering import font, wrapped, write_upwards
-from wsi_ai.flags import STATEMENT, Flag, Level
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.thumbnail import Thumbnail
-from wsi_ai.values import Heatmap, Marks, Mask, Objects
+from wsi_ai.core.cards import Task
+from wsi_ai.core.flags import STATEMENT, Flag, Level
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import Heatmap, Marks, Mask, Objects
+from wsi_ai.results.lettering import font, wrapped, write_upwards
+from wsi_ai.tissue.thumbnail import Thumbnail
 
 Pixels = NDArray[np.uint8]
 Seen = tuple[NDArray[np.intp], ...]

@@ -2,29 +2,14 @@
 
 import hashlib
 import json
-import platform
 from collections.abc import Mapping
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from datetime import UTC, datetime
 from typing import Any
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.values import TilePlan
-
-_PACKAGES = (
-    "numpy",
-    "opencv-python-headless",
-    "openslide-python",
-    "openslide-bin",
-    "onnxruntime",
-    "onnxruntime-gpu",
-    "torch",
-    "zarr",
-)
-
-
-def software() -> str:
-    return f"wsi_ai {version('wsi-ai')}"
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.software import software
+from wsi_ai.core.values import TilePlan
+from wsi_ai.results.flag_json import Provenance
 
 
 def digest(asked: Mapping[str, Any]) -> str:
@@ -38,17 +23,6 @@ def plan_digest(plan: TilePlan) -> str:
     return hashlib.sha256(head + plan.cells.tobytes()).hexdigest()
 
 
-@cache
-def versions() -> Mapping[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def model_record(card: ModelCard) -> dict[str, str]:
     return {
         "name": card.ref.name,
@@ -58,3 +32,15 @@ def model_record(card: ModelCard) -> dict[str, str]:
         "tta": card.input.tta.value,
         "stain_normalisation": repr(card.input.stain) if card.input.stain else "none",
     }
+
+
+def provenance(runtime: str, question: str, started: datetime) -> Provenance:
+    """Of a flag that is issued now."""
+    return Provenance(
+        software=software(),
+        runtime=runtime,
+        run_id=question[:16],
+        config_sha256=question,
+        started=started,
+        finished=datetime.now(UTC),
+    )

@@ -6,25 +6,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.contracts import Post
-from wsi_ai.efficiency import Stage, of_slide
+from wsi_ai.core.contracts import Post
+from wsi_ai.core.software import versions
+from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
+from wsi_ai.core.values import Marks, SlideInfo
 from wsi_ai.errors import OutputError, Unsent
-from wsi_ai.exports.flag import Provenance, flag_json
-from wsi_ai.exports.folder import fresh_folder
-from wsi_ai.exports.geojson import write_geojson
-from wsi_ai.exports.objects import write_objects
-from wsi_ai.exports.overlay import View, write_overlay
-from wsi_ai.exports.wsinfer import write_csv
-from wsi_ai.looking import Look
-from wsi_ai.messages import timestamp
-from wsi_ai.pipeline import Assessment
-from wsi_ai.record import model_record, versions
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.values import Marks, SlideInfo
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.results.flag_json import Provenance, flag_json
+from wsi_ai.results.folder import fresh_folder, write_json
+from wsi_ai.results.geojson import write_geojson
+from wsi_ai.results.objects import write_objects
+from wsi_ai.results.overlay import View, write_overlay
+from wsi_ai.results.record import model_record
+from wsi_ai.results.wsinfer_csv import write_csv
+from wsi_ai.tissue.overview import Look
 
 FORMATS = ("wsinfer",)
 """What may be written beside the usual."""
-_LONGEST_STEM = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +44,6 @@ class Run:
     """What had to be done so that the device could go on."""
 
 
-def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
-    """``OUT/<slide stem>-<fingerprint 8>/<model>``."""
-    return out / f"{slide_stem[:_LONGEST_STEM]}-{fingerprint[:8]}" / model
-
-
 def finished(folder: Path, question: str) -> dict[str, Any] | None:
     """The flag that answers this very question already, or ``None``."""
     try:
@@ -59,16 +52,6 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return flag if record["question"] == question and not record["failed"] else None
-
-
-class NoPost:
-    """Keeps no flag, for a run that posts none.  See ``contracts.Post``."""
-
-    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(flag)
-
-    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(flag)
 
 
 def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) -> dict[str, Any]:
@@ -171,9 +154,3 @@ def timing_record(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
 
 def _share(value: float | None) -> float | None:
     return None if value is None else round(min(1.0, value), 4)
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        json.dump(content, file, indent=2, ensure_ascii=False)
-        file.write("\n")

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from wsi_ai.efficiency import STAGE_OF, Stage
+from wsi_ai.core.timing import STAGE_OF, Stage
 from wsi_ai.errors import OutputError
 
 _COLOURS: Mapping[Stage, tuple[str, str]] = {

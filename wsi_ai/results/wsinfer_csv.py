@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wsi_ai.values import Heatmap
+from wsi_ai.core.values import Heatmap
 
 
 def write_csv(path: Path, heatmap: Heatmap) -> None:

@@ -2,62 +2,30 @@
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.contracts import FedRuntime, Post, Runtime, Slide, TileSource, Watcher
-from wsi_ai.engine import Engine
+from wsi_ai.core.cards import ModelCard, RuntimeRequest
+from wsi_ai.core.contracts import FedRuntime, Post, Runtime, Slide, TileSource, Watcher
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.geometry import Spacing
-from wsi_ai.identity import Cases, load_cases
-from wsi_ai.looking import Looker, LookOnce, look_at
-from wsi_ai.outcomes import Failures, Outcome
-from wsi_ai.parity import hold_to_golden
-from wsi_ai.pipeline import Pipeline
-from wsi_ai.reading import HostTiles, SharedTiles
-from wsi_ai.registry import open_aggregator, open_runtime, open_slide
-from wsi_ai.settings import Policy, load_policy
-from wsi_ai.together import OpenOnce, PartyWork
-from wsi_ai.work import Elsewhere, SlideWork, nowhere_else
+from wsi_ai.inference.registry import open_aggregator, open_runtime
+from wsi_ai.models.parity import hold_to_golden
+from wsi_ai.run.engine import Engine
+from wsi_ai.run.options import RunOptions
+from wsi_ai.run.outcome import Failures, Outcome
+from wsi_ai.run.pipeline import Pipeline
+from wsi_ai.run.several_models import OpenOnce, PartyWork
+from wsi_ai.run.steps import Elsewhere, SlideWork, nowhere_else
+from wsi_ai.slides.identity import Cases, load_cases
+from wsi_ai.slides.registry import open_slide
+from wsi_ai.tiles.reading import HostTiles, SharedTiles
+from wsi_ai.tissue.overview import Looker, LookOnce, look_at
+from wsi_ai.triage.policy import Policy, load_policy
 
 OpenRuntime = Callable[[ModelCard, RuntimeRequest], Runtime]
 Refused = tuple[ModelCard, ModelError | DeviceError]
 """A model that does not run, and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What may be asked beside slides and model."""
-
-    mpp: float | None = None
-    """Micrometres per pixel, in place of what the files say."""
-    device: str = "auto"
-    """Or several, with commas between; ``cuda`` is every CUDA device."""
-    policy: Path | None = None
-    force: bool = False
-    """Run anew even where the same question was answered before."""
-    reader: str | None = None
-    """``None``: by the slide's content."""
-    precision: Precision = Precision.FP32
-    cases: Path | None = None
-    """Whose slides they are: .csv, .json or .toml."""
-    trust_pickle: bool = False
-    """Run the code that a pickled model brings with it."""
-    trusted_keys: Path | None = None
-    """A public key, or a folder of them, one of which must have signed the model."""
-    formats: tuple[str, ...] = ()
-    """What to write beside the usual: ``wsinfer``."""
-    mpp_of: Mapping[Path, float] = field(default_factory=dict)
-    """Of single slides, before ``mpp``: see ``inputs.find_slides``."""
-
-    def spacing(self, slide: Path) -> Spacing | None:
-        mpp = self.mpp_of.get(slide, self.mpp)
-        return None if mpp is None else Spacing(mpp, mpp)
-
-    def request(self) -> RuntimeRequest:
-        return RuntimeRequest(self.device, self.precision, trust_pickle=self.trust_pickle)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,23 +11,27 @@ from pathlib import Path
 
 import numpy as np
 
-from wsi_ai import record
-from wsi_ai.app import RunOptions, Silent
-from wsi_ai.contracts import Runtime, Slide
+from wsi_ai.core.contracts import Runtime, Slide
+from wsi_ai.core.flags import Flag
+from wsi_ai.core.timing import Stopwatch
+from wsi_ai.core.values import TilePlan
 from wsi_ai.errors import SlideError
-from wsi_ai.flags import Flag
 from wsi_ai.heatmaps import Canvas, Keep
-from wsi_ai.manifest import load_card
-from wsi_ai.pipeline import Assessment, Pipeline
-from wsi_ai.reading import HostTiles
-from wsi_ai.registry import open_aggregator, open_runtime, open_slide
-from wsi_ai.settings import Policy, check_policy, load_policy
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.tasks import open_canvas, plan_for
-from wsi_ai.thumbnail import take_thumbnail
-from wsi_ai.tissue import find_tissue
-from wsi_ai.triage import scope_gate
-from wsi_ai.values import TilePlan
+from wsi_ai.heatmaps.by_task import open_canvas
+from wsi_ai.inference.registry import open_aggregator, open_runtime
+from wsi_ai.models.manifest import load_card
+from wsi_ai.results import record
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.run.no_ops import NoWatcher
+from wsi_ai.run.options import RunOptions
+from wsi_ai.run.pipeline import Pipeline
+from wsi_ai.slides.registry import open_slide
+from wsi_ai.tiles.planning import plan_for
+from wsi_ai.tiles.reading import HostTiles
+from wsi_ai.tissue.mask import find_tissue
+from wsi_ai.tissue.thumbnail import take_thumbnail
+from wsi_ai.triage.gates import scope_gate
+from wsi_ai.triage.policy import Policy, check_policy, load_policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +118,4 @@ def _flag(slide: Slide, source: HostTiles, runtime: Runtime, policy: Policy) -> 
         if isinstance(made, Assessment):
             return made.flag
         with closing(made.canvas):
-            return pipeline.infer(made, Silent(), clock, early=lambda flag: None).flag
+            return pipeline.infer(made, NoWatcher(), clock, early=lambda flag: None).flag

@@ -11,28 +11,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wsi_ai import record
-from wsi_ai.app import RunOptions, make_folder
-from wsi_ai.approval import approved_model
-from wsi_ai.cards import ModelCard, Task
-from wsi_ai.contracts import Slide, TileSource, Watcher
-from wsi_ai.embedded import Embedded, EmbeddingRun, known, write_embedding, write_refusal
+from wsi_ai.core.cards import ModelCard, Task, told_model
+from wsi_ai.core.contracts import Slide, TileSource, Watcher
+from wsi_ai.core.software import software
+from wsi_ai.core.timing import Stopwatch
+from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import ModelError, Stopped
-from wsi_ai.exports.folder import claimed, hidden
 from wsi_ai.heatmaps import Keep, VectorCanvas, check_hdf5
-from wsi_ai.line import in_turns, through_stages
-from wsi_ai.looking import LookOnce, look_at
-from wsi_ai.manifest import load_card
-from wsi_ai.outcomes import folder_for, told_model
-from wsi_ai.parity import hold_to_golden
-from wsi_ai.pipeline import Assessment, Pipeline, Prepared
-from wsi_ai.reading import HostTiles, SharedTiles
-from wsi_ai.registry import open_runtime, open_slide
-from wsi_ai.settings import load_policy, load_site
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.together import OpenOnce, Party, PartyWork, Silent, refuse_twins
-from wsi_ai.trouble import trouble_in
-from wsi_ai.values import SlideInfo, TilePlan
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.approval import approved_model
+from wsi_ai.models.manifest import load_card
+from wsi_ai.models.parity import hold_to_golden
+from wsi_ai.models.site import load_site
+from wsi_ai.results import record
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.results.embeddings import Embedded, EmbeddingRun, known, write_embedding, write_refusal
+from wsi_ai.results.folder import claimed, folder_for, hidden, make_folder
+from wsi_ai.run.attempt import trouble_in
+from wsi_ai.run.no_ops import NoWatcher
+from wsi_ai.run.options import RunOptions
+from wsi_ai.run.pipeline import Pipeline, Prepared
+from wsi_ai.run.several_models import OpenOnce, Party, PartyWork, refuse_twins
+from wsi_ai.run.stages import in_turns, through_stages
+from wsi_ai.slides.registry import open_slide
+from wsi_ai.tiles.reading import HostTiles, SharedTiles
+from wsi_ai.tissue.overview import LookOnce, look_at
+from wsi_ai.triage.policy import load_policy
 
 
 def embed_slides(
@@ -62,7 +66,7 @@ def embed_slides(
         EmbedWork(pipeline, out, open_once, options.force, hdf5)
         for pipeline in pipelines_for(_cards(models, options), options)
     ]
-    work = PartyWork(works, watch or Silent())
+    work = PartyWork(works, watch or NoWatcher())
     stages = work.prepare, work.infer, work.publish
     parties = (work.party(slide) for slide in slides)
     for party in through_stages(parties, stages, work.stop, Party.is_over):
@@ -247,7 +251,7 @@ class EmbedWork:
             "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,
             "model": record.model_record(self.pipeline.runtime.card),
             "runtime": self.pipeline.runtime.description,
-            "software": record.software(),
+            "software": software(),
         }
 
 

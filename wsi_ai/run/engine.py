@@ -5,10 +5,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 
-from wsi_ai.cards import ModelCard, RuntimeRequest
-from wsi_ai.contracts import Runtime, TileSource
+from wsi_ai.core.cards import ModelCard, RuntimeRequest
+from wsi_ai.core.contracts import Runtime, TileSource
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory
-from wsi_ai.pipeline import Pipeline
+from wsi_ai.run.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 _HOST = "cpu"

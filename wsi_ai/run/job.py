@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.contracts import Slide, Watcher
-from wsi_ai.flags import Identity
-from wsi_ai.outcomes import Outcome
-from wsi_ai.pipeline import Assessment, Prepared
-from wsi_ai.stopwatch import Stopwatch
+from wsi_ai.core.contracts import Slide, Watcher
+from wsi_ai.core.flags import Identity
+from wsi_ai.core.timing import Stopwatch
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.run.outcome import Outcome
+from wsi_ai.run.pipeline import Prepared
 
 
 @dataclass(slots=True)

@@ -7,22 +7,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wsi_ai import record
-from wsi_ai.cards import ModelCard
-from wsi_ai.contracts import Post
+from wsi_ai.core.cards import ModelCard, told_model
+from wsi_ai.core.contracts import Post
+from wsi_ai.core.flags import Identity, Level
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.timing import Timing
+from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import OutputError, SlideError, Unsent
-from wsi_ai.exports.flag import Provenance
-from wsi_ai.exports.folder import claimed
-from wsi_ai.flags import Identity, Level
-from wsi_ai.geometry import Size
-from wsi_ai.identity import identified
-from wsi_ai.pipeline import Assessment
-from wsi_ai.readers.fingerprint import fingerprint
-from wsi_ai.results import Run, result_folder, write_results
-from wsi_ai.settings import Policy
-from wsi_ai.stopwatch import Timing
-from wsi_ai.triage import not_assessed
-from wsi_ai.values import SlideInfo
+from wsi_ai.results import record
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.results.folder import claimed, folder_for
+from wsi_ai.results.record import provenance
+from wsi_ai.results.slide import Run, write_results
+from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.triage.judge import identified, not_assessed
+from wsi_ai.triage.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +48,6 @@ def outcome_of(slide: Path, flag: dict[str, Any], folder: Path, *, fresh: bool) 
     result = flag["result"]
     model = f"{flag['model']['name']}-{flag['model']['version']}"
     return Outcome(slide, Level(result["level"]), result["explanation"], folder, fresh, model)
-
-
-def told_model(card: ModelCard) -> str:
-    return f"{card.ref.name}-{card.ref.version}"
-
-
-def provenance(runtime: str, question: str, started: datetime) -> Provenance:
-    """Of a flag that is issued now."""
-    return Provenance(
-        software=record.software(),
-        runtime=runtime,
-        run_id=question[:16],
-        config_sha256=question,
-        started=started,
-        finished=datetime.now(UTC),
-    )
-
-
-def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
-    """Where the results of this slide by this model go."""
-    return result_folder(out, slide.slide_id, slide.fingerprint, told_model(card))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,49 +4,24 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.contracts import Aggregator, Runtime, Slide, TileSource, Watcher
+from wsi_ai.core.contracts import Aggregator, Runtime, Slide, TileSource, Watcher
+from wsi_ai.core.flags import Flag
+from wsi_ai.core.timing import Stopwatch
+from wsi_ai.core.values import Recolour, TileBatch, TilePlan
 from wsi_ai.errors import StainUnclear
-from wsi_ai.flags import Flag
-from wsi_ai.haematoxylin import haematoxylin_density
 from wsi_ai.heatmaps import Canvas
-from wsi_ai.looking import Look, Looker, look_at
-from wsi_ai.qc import QualityLimits
-from wsi_ai.reading import sample_pixels
-from wsi_ai.staining import find_stain
-from wsi_ai.stains import Recolour
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.tasks import plan_for
-from wsi_ai.triage import (
-    TriagePolicy,
-    is_met,
-    not_assessed,
-    quality_gate,
-    scope_gate,
-    triage,
-)
-from wsi_ai.values import Heatmap, TileBatch, TilePlan
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.tiles.planning import plan_for
+from wsi_ai.tiles.reading.sample import recolour_for
+from wsi_ai.tissue.haematoxylin import haematoxylin_density
+from wsi_ai.tissue.overview import Look, Looker, look_at
+from wsi_ai.tissue.quality import QualityLimits
+from wsi_ai.triage.gates import quality_gate, scope_gate
+from wsi_ai.triage.judge import TriagePolicy, is_met, not_assessed, triage
 
 EarlyFlag = Callable[[Flag], None]
 """Takes a flag that is raised before its slide is through: what is still to come can add to it
 and cannot take it back."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Assessment:
-    """All that was learnt of a slide."""
-
-    flag: Flag
-    look: Look | None = None
-    """``None`` where a gate stopped the slide before it was looked at."""
-    recolour: Recolour | None = None
-    """What was done to its colours."""
-    heatmap: Heatmap | None = None
-    """``None`` where a gate stopped the slide before inference."""
-    canvas: Canvas | None = None
-    """Where the heatmap came from, and what else this task leaves."""
-    resumed: int = 0
-    """Planned tiles that an earlier, unfinished run had passed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,12 +163,6 @@ class ReadAhead:
     def __next__(self) -> TileBatch:
         first, self._first = self._first, None
         return next(self._batches) if first is None else first
-
-
-def recolour_for(slide: Slide, plan: TilePlan, card: ModelCard) -> Recolour | None:
-    """What the card wants done to this slide's colours.  Raises StainUnclear."""
-    target = card.input.stain
-    return None if target is None else find_stain(target, sample_pixels(slide, plan))
 
 
 def _recoloured(batches: Iterator[TileBatch], recolour: Recolour | None) -> Iterator[TileBatch]:

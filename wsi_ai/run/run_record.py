@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wsi_ai import record
-from wsi_ai.cards import ModelCard
-from wsi_ai.efficiency import Efficiency, Stage, of_run
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.software import software
+from wsi_ai.core.timing import Efficiency, Flow, Interval, Stage, Timing, of_run
 from wsi_ai.errors import OutputError
-from wsi_ai.outcomes import Outcome
-from wsi_ai.stopwatch import Flow, Interval, Timing
+from wsi_ai.results import record
+from wsi_ai.run.outcome import Outcome
 
 log = logging.getLogger(__name__)
 FOLDER = "runs"
@@ -65,7 +65,7 @@ class RunLog:
     def record(self, *, complete: bool) -> dict[str, Any]:
         found = by_device(self.outcomes)
         return {
-            "software": record.software(),
+            "software": software(),
             "models": [record.model_record(card) for card in self.cards],
             "devices": list(self.devices),
             "started": self.started.isoformat(timespec="milliseconds"),

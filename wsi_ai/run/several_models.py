@@ -8,26 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from wsi_ai import record
-from wsi_ai.cards import ModelCard
-from wsi_ai.contracts import Slide, Watcher
+from wsi_ai.core.cards import ModelCard, told_model
+from wsi_ai.core.contracts import Slide, Watcher
 from wsi_ai.errors import ModelError
-from wsi_ai.outcomes import told_model
-from wsi_ai.pipeline import Prepared
+from wsi_ai.results import record
+from wsi_ai.run.no_ops import NoWatcher
+from wsi_ai.run.pipeline import Prepared
 
 Out = TypeVar("Out")
 Out_co = TypeVar("Out_co", covariant=True)
-
-
-class Silent:
-    """Watches nothing."""
-
-    def started(self, slide: Path) -> None: ...
-    def planned(self, tiles: int, done: int) -> None: ...
-    def passed(self, done: int) -> None: ...
-
-    def beside(self) -> "Silent":
-        return self
 
 
 class Job(Protocol[Out_co]):
@@ -103,7 +92,7 @@ class PartyWork(Generic[Out]):
         """Models that want the same tiles take turns, batch by batch; others come after them."""
         self.watch.started(party.path)
         for group in self._groups(party):
-            watches = [self.watch, *(Silent() for _ in group[1:])]
+            watches = [self.watch, *(NoWatcher() for _ in group[1:])]
             turns = [
                 work.inferring(job, watch)
                 for (work, job), watch in zip(group, watches, strict=True)

@@ -15,27 +15,32 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from wsi_ai import record
-from wsi_ai.contracts import Post, Slide, Watcher
-from wsi_ai.engine import Engine
+from wsi_ai.core.cards import told_model
+from wsi_ai.core.contracts import Post, Slide, Watcher
+from wsi_ai.core.flags import Flag, Identity, Level
+from wsi_ai.core.memory import give_back
+from wsi_ai.core.software import software
+from wsi_ai.core.timing import Stopwatch
+from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import Busy, DeviceError, OutputError, SlideError, Stopped, Unsent
-from wsi_ai.exports.flag import Provenance, flag_json
-from wsi_ai.exports.folder import Places, hidden
-from wsi_ai.flags import Flag, Identity, Level
 from wsi_ai.heatmaps import Canvas, Keep
-from wsi_ai.identity import Cases, agreed, dicom_claim, identified, scope_complaint
-from wsi_ai.job import SlideJob, Stoppable
-from wsi_ai.line import in_turns
-from wsi_ai.memory import give_back
-from wsi_ai.outcomes import Failures, Outcome, folder_for, outcome_of, provenance, told_model
-from wsi_ai.pipeline import Pipeline, Prepared
-from wsi_ai.readers.headers import case_header
-from wsi_ai.results import Run, finished, write_results
-from wsi_ai.settings import Policy
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.tasks import open_canvas
-from wsi_ai.trouble import Trouble, trouble_in
-from wsi_ai.values import SlideInfo, TilePlan
+from wsi_ai.heatmaps.by_task import open_canvas
+from wsi_ai.results import record
+from wsi_ai.results.flag_json import Provenance, flag_json
+from wsi_ai.results.folder import Places, folder_for, hidden
+from wsi_ai.results.record import provenance
+from wsi_ai.results.slide import Run, finished, write_results
+from wsi_ai.run.attempt import Trouble, trouble_in
+from wsi_ai.run.engine import Engine
+from wsi_ai.run.job import SlideJob, Stoppable
+from wsi_ai.run.outcome import Failures, Outcome, outcome_of
+from wsi_ai.run.pipeline import Pipeline, Prepared
+from wsi_ai.run.stages import in_turns
+from wsi_ai.slides.identity import Cases, agreed, dicom_claim
+from wsi_ai.slides.readers.dicom.case_header import case_header
+from wsi_ai.triage.gates import scope_complaint
+from wsi_ai.triage.judge import identified
+from wsi_ai.triage.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -288,6 +293,6 @@ class SlideWork:
             "policy": self.policy.as_dict(),
             "runtime": pipeline.runtime.description,
             "decoded_by": pipeline.source.description,
-            "software": record.software(),
+            "software": software(),
             **({"formats": list(self.formats)} if self.formats else {}),
         }

@@ -8,9 +8,9 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.geometry import Size
-from wsi_ai.values import Codec, Encoding
 
 Image = NDArray[np.uint8]
 Decode = Callable[[bytes, Image], None]

@@ -5,23 +5,19 @@ Sources: a table (``--cases cases.csv`` or ``.json``), the DICOM header, a patte
 """
 
 import csv
-import dataclasses
 import json
 import re
 import tomllib
-import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.cards import ModelCard
+from wsi_ai.core.flags import Identity
 from wsi_ai.errors import IdentityInDoubt, PolicyError
-from wsi_ai.flags import Flag, Identity
 
 FIELDS = tuple(f.name for f in fields(Identity))
-_CASES = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690b")
 _NEEDED = "trust", "accession", "slide_id"
 
 Claim = Mapping[str, str]
@@ -85,32 +81,6 @@ def dicom_claim(header: Mapping[str, Any]) -> Claim:
         "slide_id": header.get("ContainerIdentifier"),
     }
     return _known({name: None if value is None else str(value) for name, value in named.items()})
-
-
-def scope_complaint(claims: Iterable[Claim], card: ModelCard) -> str | None:
-    """Why this model cannot judge a slide of which this is said, or ``None``.  What is not known
-    is taken to be what was asked for; whose slide it is need not be known.  Names what the model
-    needs, never what the case is.  Raises IdentityInDoubt."""
-    scope, known = card.scope, merged(claims)
-    for name, allowed, complaint in (
-        ("stain", scope.stains, "the slide is not stained as the model needs it"),
-        ("organ", scope.organs, "the slide is not of an organ that the model is made for"),
-        ("specimen", scope.specimens, "the specimen is not of a kind the model is made for"),
-    ):
-        told = known.get(name)
-        if told and allowed and _plain(told) not in map(_plain, allowed):
-            return f"{complaint} ({', '.join(allowed)})"
-    return None
-
-
-def identified(flag: Flag, identity: Identity | None) -> Flag:
-    """The flag with whose it is.  Then its id names the slide of the case, not the file: a new
-    scan of the same glass amends it."""
-    if identity is None:
-        return flag
-    question = [identity.trust, identity.accession, identity.slide_id, flag.model.ref.name]
-    name = uuid.uuid5(_CASES, json.dumps(question))
-    return dataclasses.replace(flag, flag_id=str(name), identity=identity)
 
 
 def load_cases(path: Path | None) -> Cases:
@@ -179,8 +149,3 @@ def _rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> dict[str, Claim]:
 def _known(said: Mapping[str, str | None]) -> dict[str, str]:
     told = {name: value.strip() for name, value in said.items() if value is not None}
     return {name: value for name, value in told.items() if value and name in FIELDS}
-
-
-def _plain(word: str) -> str:
-    """H&E, HE, h & e: the same stain."""
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"\band\b", "", word.lower()))

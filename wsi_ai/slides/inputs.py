@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_ai.errors import InputError
-from wsi_ai.readers.dicom import is_dicom
-from wsi_ai.readers.sniff import (
+from wsi_ai.slides.readers.dicom.reader import is_dicom
+from wsi_ai.slides.readers.sniff import (
     SUFFIXES,
     dicom_slides,
     is_slide_file,

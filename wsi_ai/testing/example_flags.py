@@ -4,12 +4,12 @@ import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
-from wsi_ai.events import message_of
-from wsi_ai.exports.flag import Provenance, flag_json
-from wsi_ai.flags import Identity, Level
-from wsi_ai.messages import Message
+from wsi_ai.core.flags import Identity, Level
+from wsi_ai.delivery.events import message_of
+from wsi_ai.delivery.messages import Message
+from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.testing.stand_ins import MEAN_CARD, PaintedSlide
-from wsi_ai.triage import TriagePolicy, not_assessed
+from wsi_ai.triage.judge import TriagePolicy, not_assessed
 
 IDENTITY = Identity("RXX", "S26-1234", "S26-1234-A1-1", "A1", "H&E", "net-2", "RXX-LIMS")
 _START = datetime(2026, 6, 1, 12, tzinfo=UTC)

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
+from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt
 from wsi_ai.errors import DeliveryError
-from wsi_ai.messages import Endpoint, Message, Pulse, Receipt
 
 Fault = Callable[[Message], DeliveryError | None]
 """What goes wrong with an attempt, if anything."""

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wsi_ai.contracts import Runtime
+from wsi_ai.core.contracts import Runtime
+from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import WsiAiError
-from wsi_ai.values import Predictions, TileBatch
 
 Images = NDArray[np.uint8]
 

@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from wsi_ai.contracts import Sink
+from wsi_ai.delivery.contract import Sink
 from wsi_ai.testing.example_flags import example_message
 
 

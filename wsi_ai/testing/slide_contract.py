@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from wsi_ai.codecs import decoder
-from wsi_ai.contracts import EncodedSlide, Slide
+from wsi_ai.core.contracts import EncodedSlide, Slide
+from wsi_ai.slides.codecs import decoder
 
 _SIDE = 160
 _ALIKE_GREY_LEVELS = 12.0

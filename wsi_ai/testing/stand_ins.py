@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import ModelCard, ModelRef, OperatingPoint, TileSpec
+from wsi_ai.core.cards import ModelCard, ModelRef, OperatingPoint, TileSpec
+from wsi_ai.core.geometry import Box, Size, Spacing
+from wsi_ai.core.values import Predictions, SlideInfo, TileBatch
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.geometry import Box, Size, Spacing
-from wsi_ai.values import Predictions, SlideInfo, TileBatch
 
 MEAN_CARD = ModelCard(
     ref=ModelRef("mean", "1", "0" * 64),

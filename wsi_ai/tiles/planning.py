@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Parity, TileSpec
-from wsi_ai.geometry import Size, Step
-from wsi_ai.values import Mask, SlideInfo, TilePlan
+from wsi_ai.core.cards import ModelCard, Parity, Task, TileSpec
+from wsi_ai.core.geometry import Size, Step
+from wsi_ai.core.values import Mask, SlideInfo, TilePlan
 
 Likely = NDArray[np.float32]
 """A picture of the whole slide at any resolution, as a ``Mask`` is: the higher, the sooner to be
@@ -168,3 +168,16 @@ def _cover(edges: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], ND
     first = np.minimum(np.floor(edges[:-1]), size).astype(np.int64)
     last = np.minimum(np.ceil(edges[1:]), size).astype(np.int64)
     return first, last
+
+
+def plan_for(
+    card: ModelCard, slide: SlideInfo, tissue: Mask, likely: Likely | None = None
+) -> TilePlan:
+    """The tiles that the card's model is to see of a slide, in the order that suits its task.
+
+    Spread out, and by turns where ``likely`` is highest, so that evidence comes early; a
+    segmentation row by row, for in any other order the sums of a whole slide would have to be held
+    until its end.
+    """
+    plan = plan_tiles(slide, tissue, card.tile, likely)
+    return in_rows(plan) if card.task is Task.SEGMENTATION else plan

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.thumbnail import Thumbnail
+from wsi_ai.tissue.thumbnail import Thumbnail
 
 _LARGEST_PX = 512
 _STAINS = ((0.65, 0.70, 0.29), (0.07, 0.99, 0.11), (0.27, 0.57, 0.78))

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.thumbnail import Thumbnail, pixel_spacing
-from wsi_ai.values import Mask, SlideInfo
+from wsi_ai.core.values import Mask, SlideInfo
+from wsi_ai.tissue.thumbnail import Thumbnail, pixel_spacing
 
 _CHROMA_FLOOR, _CHROMA_CEILING = 9.0, 22.0  # of 255: pale eosin lies above, stained glass below
 _DARK = 150  # of 255: what is this dark is something, whatever its colour

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wsi_ai.contracts import Slide
-from wsi_ai.flags import Quality
-from wsi_ai.qc import QualityLimits, check_quality
-from wsi_ai.stopwatch import Stopwatch
-from wsi_ai.thumbnail import Thumbnail, take_thumbnail
-from wsi_ai.tissue import find_tissue
-from wsi_ai.values import Mask
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.flags import Quality
+from wsi_ai.core.timing import Stopwatch
+from wsi_ai.core.values import Mask
+from wsi_ai.tissue.mask import find_tissue
+from wsi_ai.tissue.quality import QualityLimits, check_quality
+from wsi_ai.tissue.thumbnail import Thumbnail, take_thumbnail
 
 
 @dataclass(frozen=True, slots=True, eq=False)

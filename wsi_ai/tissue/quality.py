@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.contracts import Slide
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.flags import Check, Quality, Status
+from wsi_ai.core.values import Mask
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.flags import Check, Quality, Status
-from wsi_ai.thumbnail import Thumbnail, pixel_spacing
-from wsi_ai.values import Mask
+from wsi_ai.tissue.thumbnail import Thumbnail, pixel_spacing
 
 _SPOTS = 64
 _SPOT_PX = 256

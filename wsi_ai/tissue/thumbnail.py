@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.contracts import Slide
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import Mask, SlideInfo
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.values import Mask, SlideInfo
 
 _READ_PX = 1024
 _SMALLEST_READ_PX = 128

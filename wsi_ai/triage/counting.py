@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.rules import Evidence, Spots
+from wsi_ai.triage.rules import Evidence, Spots
 
 _PARTS = 16
 """A hot spot's square is moved by so small a part of its side."""

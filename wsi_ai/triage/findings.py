@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import shapely
 
-from wsi_ai.flags import Finding, Ring
-from wsi_ai.values import Heatmap, Mask
+from wsi_ai.core.flags import Finding, Ring
+from wsi_ai.core.values import Heatmap, Mask
 
 
 def find_regions(heatmap: Heatmap, positive: Mask) -> tuple[Finding, ...]:

@@ -4,18 +4,20 @@ Why the unseen counts as positive: `standard` is said only if the tiles that wer
 not have changed it.  So losing tiles can cost certainty, never hide a tumour.
 """
 
+import dataclasses
+import json
 import math
-import re
 import uuid
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from wsi_ai.cards import ModelCard, Task
-from wsi_ai.findings import find_regions
-from wsi_ai.flags import Flag, Level, Quality, Status
-from wsi_ai.rules import Area, Evidence, Rule, SlideScore, Spots, reaching
-from wsi_ai.values import Heatmap, Mask, Objects, SlideInfo
+from wsi_ai.core.cards import ModelCard, Task
+from wsi_ai.core.flags import Flag, Identity, Level, Quality
+from wsi_ai.core.values import Heatmap, Mask, Objects, SlideInfo
+from wsi_ai.triage.findings import find_regions
+from wsi_ai.triage.gates import quality_gate
+from wsi_ai.triage.rules import Area, Evidence, Rule, SlideScore, Spots, reaching
 
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690a")
 
@@ -136,55 +138,6 @@ def _spots(heatmap: Heatmap, objects: Objects) -> Spots:
     return Spots(own.scores.astype(np.float64), own.middles * mm_per_px)
 
 
-def scope_gate(slide: SlideInfo, card: ModelCard) -> str | None:
-    """Why this model cannot judge this slide, or ``None``.  Needs no pixel."""
-    if slide.spacing is None:
-        return "no spacing in the file; give --mpp"
-    x, y = slide.spacing.x_um, slide.spacing.y_um
-    if max(x, y) > 1.05 * min(x, y):
-        return f"pixels are not square ({x:.4g} x {y:.4g} µm); give --mpp if that is wrong"
-    if slide.spacing.mean_um > card.tile.mpp * (1 + card.mpp_tolerance):
-        return (
-            f"the slide has {slide.spacing.mean_um:.4g} µm/px;"
-            f" the model needs {card.tile.mpp:.4g} µm/px or finer"
-        )
-    return _range_complaint(slide.spacing.mean_um, card) or _scanner_complaint(slide, card)
-
-
-def _range_complaint(mpp: float, card: ModelCard) -> str | None:
-    if card.scope.mpp is None or card.scope.mpp[0] <= mpp <= card.scope.mpp[1]:
-        return None
-    finest, coarsest = card.scope.mpp
-    return (
-        f"the slide has {mpp:.4g} µm/px;"
-        f" the model is made for slides of {finest:.4g} to {coarsest:.4g} µm/px"
-    )
-
-
-def _scanner_complaint(slide: SlideInfo, card: ModelCard) -> str | None:
-    """A scanner is known by words: all of those on the card must stand in what the file says."""
-    told = _words(f"{slide.vendor} {slide.scanner}")
-    scanners = card.scope.scanners
-    if not scanners or any(_words(scanner) <= told for scanner in scanners):
-        return None
-    return f"the file names none of the scanners that the model is made for ({', '.join(scanners)})"
-
-
-def _words(told: str) -> set[str]:
-    return set(re.findall(r"[a-z0-9]+", told.lower()))
-
-
-def quality_gate(quality: Quality) -> str | None:
-    """Why the slide is not fit to be assessed, or ``None``."""
-    if quality.tissue_fraction == 0:
-        return "no tissue was found on the slide"
-    failed = [check for check in quality.checks if check.status is Status.FAIL]
-    told = (
-        f"{check.meaning} is {check.value:.2g}, the limit {check.limit:.2g}" for check in failed
-    )
-    return "quality: " + "; ".join(told) if failed else None
-
-
 def flag_id(slide: SlideInfo, card: ModelCard) -> str:
     """Names the question, "what does this model say of this slide?", not the answer."""
     return str(uuid.uuid5(_NAMESPACE, f"{slide.fingerprint}/{slide.slide_id}/{card.ref.name}"))
@@ -210,3 +163,16 @@ def _judge(
             " assessed, and what was not seen could change the answer",
         )
     return Level.STANDARD, rule.told(evidence, threshold, label)
+
+
+_CASES = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690b")
+
+
+def identified(flag: Flag, identity: Identity | None) -> Flag:
+    """The flag with whose it is.  Then its id names the slide of the case, not the file: a new
+    scan of the same glass amends it."""
+    if identity is None:
+        return flag
+    question = [identity.trust, identity.accession, identity.slide_id, flag.model.ref.name]
+    name = uuid.uuid5(_CASES, json.dumps(question))
+    return dataclasses.replace(flag, flag_id=str(name), identity=identity)

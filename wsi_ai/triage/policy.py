@@ -1,19 +1,18 @@
 """What a site sets, from TOML: the triage policy, and which models may run; and the only reader of
 the environment."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.cards import ModelCard, Task
-from wsi_ai.counting import HotSpot, ObjectCount
+from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.errors import PolicyError
-from wsi_ai.qc import QualityLimits
-from wsi_ai.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
-from wsi_ai.triage import TriagePolicy
+from wsi_ai.tissue.quality import QualityLimits
+from wsi_ai.triage.counting import HotSpot, ObjectCount
+from wsi_ai.triage.judge import TriagePolicy
+from wsi_ai.triage.rules import AllOf, AnyOf, Area, Rule, Tiles, TopMean
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,44 +71,6 @@ def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
     return Tiles(table[kind]) if kind == "tiles" else TopMean(table[kind])
 
 
-_SITE = Path("/etc/wsi-ai/site.toml")
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Which models may run here."""
-
-    store: Path
-    """Where ``wsi-ai models add`` keeps them."""
-    trusted_keys: tuple[Path, ...] = ()
-    """Public keys, or folders of them: of each a model must carry a signature.  Empty: of none."""
-
-
-def load_site(trusted_keys: Path | None = None) -> Site:
-    """From ``WSI_AI_SITE``, a file like ``configs/site.toml`` (else ``/etc/wsi-ai/site.toml``,
-    where it is), ``WSI_AI_MODELS`` and ``WSI_AI_TRUSTED_KEYS``.
-
-    ``trusted_keys`` stands in for the environment's; those of the file hold in any case.  Raises
-    PolicyError, which names the file and the field.
-    """
-    told = from_environment("WSI_AI_SITE")
-    path = Path(told) if told else _SITE
-    table = _site_table(path) if told or path.is_file() else {}
-    keys = [path.parent / table["trusted_keys"]] if "trusted_keys" in table else []
-    other = trusted_keys or from_environment("WSI_AI_TRUSTED_KEYS")
-    if other:
-        keys.append(Path(other))
-    data = Path(from_environment("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    usual = path.parent / table["store"] if "store" in table else data / "wsi-ai" / "models"
-    return Site(Path(from_environment("WSI_AI_MODELS") or usual), tuple(keys))
-
-
-def _site_table(path: Path) -> dict[str, str]:
-    table = schemas.load_toml(path, "site-1", "site settings", PolicyError)
-    models: dict[str, str] = table.get("models", {})
-    return models
-
-
 def check_policy(policy: Policy, card: ModelCard) -> None:
     """Raises PolicyError where the rule asks what this model cannot tell."""
     if card.task is not Task.DETECTION and _counts_objects(policy.triage.rule):
@@ -123,8 +84,3 @@ def _counts_objects(rule: Rule) -> bool:
     if isinstance(rule, AnyOf | AllOf):
         return any(_counts_objects(part) for part in rule.rules)
     return isinstance(rule, ObjectCount | HotSpot)
-
-
-def from_environment(name: str) -> str | None:
-    """Read when it is asked for, so that importing wsi_ai depends on nothing outside."""
-    return os.environ.get(name) or None

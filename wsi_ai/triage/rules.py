@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.values import Mask
+from wsi_ai.core.values import Mask
 
 Layer = NDArray[np.float64]
 Scores = NDArray[np.floating[Any]]

@@ -1,14 +1,11 @@
 """Commands about flags that are on their way, or have arrived.  Declarations only."""
 
-import sys
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import typer
 
-from wsi_ai.extras import missing
+from wsi_ai.cli.output import service
 
 Database = Annotated[
     str, typer.Option("--outbox", metavar="DB", help="A file (SQLite) or a postgresql:// URL.")
@@ -29,15 +26,6 @@ outbox = typer.Typer(no_args_is_help=True, help="Flags on their way: list, mend,
 flags = typer.Typer(no_args_is_help=True, help="What is said of each slide now; take a flag back.")
 audit = typer.Typer(no_args_is_help=True, help="The record of decisions and deliveries.")
 alone = typer.Typer()
-
-
-def service(module: str) -> ModuleType:
-    """A module that needs the extra ``service``; without it, say so and end."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        print(f"wsi-ai: {missing(error, 'service')}", file=sys.stderr)
-        raise typer.Exit(2) from None
 
 
 def _do(module: str, name: str, *words: object) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsi_ai.cli.options import CardSaid, Positive, Threshold, TrustPickle, takes
+from wsi_ai.cli.commands.options import CardSaid, Positive, Threshold, TrustPickle, takes
 
 Asked = Annotated[str, typer.Argument(metavar="NAME[@VERSION]")]
 Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder with model.toml.")]

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, exists, func, or_, select, update
 
+from wsi_ai.delivery.heartbeat import Backlog
+from wsi_ai.delivery.messages import Kind
+from wsi_ai.delivery.outbox.retention import PURGED
+from wsi_ai.delivery.outbox.states import NO_SINK, OPEN, State
+from wsi_ai.delivery.outbox.tables import delivery, endpoint, event
 from wsi_ai.errors import OutputError
-from wsi_ai.heartbeat import Backlog
-from wsi_ai.messages import Kind
-from wsi_ai.outbox.retention import PURGED
-from wsi_ai.outbox.states import NO_SINK, OPEN, State
-from wsi_ai.outbox.tables import delivery, endpoint, event
 
 
 @dataclass(frozen=True, slots=True)

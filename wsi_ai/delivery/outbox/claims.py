@@ -20,12 +20,12 @@ from sqlalchemy import (
     update,
 )
 
+from wsi_ai.delivery.messages import Message, Receipt
+from wsi_ai.delivery.outbox.backoff import Schedule
+from wsi_ai.delivery.outbox.revisions import message_from
+from wsi_ai.delivery.outbox.states import OPEN, SKEW_S, State
+from wsi_ai.delivery.outbox.tables import delivery, endpoint, event
 from wsi_ai.errors import DeliveryError, Paused, Refused, TryAgain
-from wsi_ai.messages import Message, Receipt
-from wsi_ai.outbox.putting import message_from
-from wsi_ai.outbox.schedule import Schedule
-from wsi_ai.outbox.states import OPEN, SKEW_S, State
-from wsi_ai.outbox.tables import delivery, endpoint, event
 
 GONE = 410
 """The receiver's word for: never come back."""

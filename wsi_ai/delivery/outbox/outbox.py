@@ -9,20 +9,20 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-import wsi_ai.outbox.book as book
-import wsi_ai.outbox.claims as claims
-import wsi_ai.outbox.putting as putting
-import wsi_ai.outbox.retention as retention
-from wsi_ai.canonical import TriageFlag
+import wsi_ai.delivery.outbox.admin as book
+import wsi_ai.delivery.outbox.claims as claims
+import wsi_ai.delivery.outbox.retention as retention
+import wsi_ai.delivery.outbox.revisions as putting
+from wsi_ai.delivery.events import next_early_revision, next_revision, retraction, trust_of
+from wsi_ai.delivery.flag_types import TriageFlag
+from wsi_ai.delivery.heartbeat import Backlog
+from wsi_ai.delivery.messages import Endpoint, Kind, Retraction
+from wsi_ai.delivery.outbox.backoff import Schedule
+from wsi_ai.delivery.outbox.claims import Answer, Claimed, Settling
+from wsi_ai.delivery.outbox.retention import PURGED
+from wsi_ai.delivery.outbox.states import OPEN, State
+from wsi_ai.delivery.outbox.tables import READING, alone, translated
 from wsi_ai.errors import OutputError
-from wsi_ai.events import next_early_revision, next_revision, retraction, trust_of
-from wsi_ai.heartbeat import Backlog
-from wsi_ai.messages import Endpoint, Kind, Retraction
-from wsi_ai.outbox.claims import Answer, Claimed, Settling
-from wsi_ai.outbox.retention import PURGED
-from wsi_ai.outbox.schedule import Schedule
-from wsi_ai.outbox.states import OPEN, State
-from wsi_ai.outbox.tables import READING, alone, translated
 
 Flag = Mapping[str, Any]
 Clock = Callable[[], float]

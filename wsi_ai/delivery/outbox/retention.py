@@ -2,8 +2,8 @@
 
 from sqlalchemy import Connection, Engine, exists, update
 
-from wsi_ai.outbox.states import OPEN, State
-from wsi_ai.outbox.tables import delivery, event, translated
+from wsi_ai.delivery.outbox.states import OPEN, State
+from wsi_ai.delivery.outbox.tables import delivery, event, translated
 
 PURGED = b""
 """Stands where the body was.  Ids, level, hashes and deliveries stay."""

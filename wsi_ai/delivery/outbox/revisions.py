@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from wsi_ai.events import Said, answer_digest, message_of
-from wsi_ai.flags import Level
-from wsi_ai.messages import Endpoint, Kind, Message
-from wsi_ai.outbox.retention import PURGED
-from wsi_ai.outbox.states import NO_SINK, State
-from wsi_ai.outbox.tables import delivery, event
+from wsi_ai.core.flags import Level
+from wsi_ai.delivery.events import Said, answer_digest, message_of
+from wsi_ai.delivery.messages import Endpoint, Kind, Message
+from wsi_ai.delivery.outbox.retention import PURGED
+from wsi_ai.delivery.outbox.states import NO_SINK, State
+from wsi_ai.delivery.outbox.tables import delivery, event
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.canonical import Heartbeat, TriageFlag
-from wsi_ai.messages import timestamp
+from wsi_ai.core.timing import timestamp
+from wsi_ai.delivery.flag_types import Heartbeat, TriageFlag
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS arrival (

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
 
-from wsi_ai.receive.inbox import Beat, Event, Inbox, parse
-from wsi_ai.receive.verify import is_genuine
+from wsi_ai.delivery.receiver.inbox import Beat, Event, Inbox, parse
+from wsi_ai.delivery.receiver.verify import is_genuine
 
 _MOST_BYTES = 1 << 18
 _CONTENT_TYPE = "application/cloudevents+json"

@@ -7,8 +7,8 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from wsi_ai.delivery.messages import Endpoint, Message, Receipt
 from wsi_ai.errors import Refused, SinkError, TryAgain
-from wsi_ai.messages import Endpoint, Message, Receipt
 
 _SUFFIX = ".cloudevent.json"
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import httpcore
 
+from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.errors import SinkError
-from wsi_ai.messages import Endpoint
 
 _METADATA = {
     ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")

@@ -12,8 +12,8 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from wsi_ai.delivery.messages import Secret
 from wsi_ai.errors import SinkError
-from wsi_ai.messages import Secret
 
 _SYMMETRIC, _PRIVATE = b"whsec_", b"whsk_"
 

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import httpcore
 
+from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt, Secret
+from wsi_ai.delivery.sinks.guarded import Deadline, open_pool
+from wsi_ai.delivery.sinks.signing import signed_headers
 from wsi_ai.errors import DeliveryError, Paused, Refused, SinkError, TryAgain
-from wsi_ai.messages import Endpoint, Message, Pulse, Receipt, Secret
-from wsi_ai.sinks.guarded import Deadline, open_pool
-from wsi_ai.sinks.signing import signed_headers
 
 _CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 _MOST_ANSWER_BYTES = 1 << 16

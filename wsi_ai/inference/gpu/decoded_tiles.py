@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from wsi_ai.contracts import EncodedLevel
+from wsi_ai.core.contracts import EncodedLevel
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Encoding, TileBatch, TilePlan
 from wsi_ai.errors import NoDevice, TileUnreadable
-from wsi_ai.geometry import Size
-from wsi_ai.gpu.cuda import CudaDevice, device_errors
-from wsi_ai.values import Encoding, TileBatch, TilePlan
+from wsi_ai.inference.gpu.cuda import CudaDevice, device_errors
 
 log = logging.getLogger(__name__)
 Decode = Callable[[Sequence[bytes]], Sequence[torch.Tensor | None]]

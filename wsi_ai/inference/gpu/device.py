@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from wsi_ai.values import Pixels
+from wsi_ai.core.values import Pixels
 
 B = TypeVar("B")
 """A buffer: opaque to the ring."""

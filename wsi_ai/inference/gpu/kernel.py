@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.stains import Recolour
-from wsi_ai.views import View, views_of
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.values import Recolour
+from wsi_ai.inference.views import View, views_of
 
 Inner = Callable[[torch.Tensor, torch.Tensor], None]
 """(tiles, outputs): reads uint8 RGB, writes what the network gives."""

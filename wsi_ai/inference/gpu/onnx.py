@@ -11,17 +11,23 @@ import numpy as np
 import onnxruntime as ort
 import torch
 
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError, NoDevice, OutOfDeviceMemory, WsiAiError
-from wsi_ai.gpu.careful import careful
-from wsi_ai.gpu.cuda import CudaDevice, open_device
-from wsi_ai.gpu.providers import CUDA, Way, input_shape, version_of_tensorrt, ways
-from wsi_ai.gpu.ring import Ring, RingShape
-from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, try_once, usual_batch
-from wsi_ai.gpu.source import tiles_for
-from wsi_ai.runtimes.onnx import REFUSED, misfit, output_of
-from wsi_ai.runtimes.torch_forward import Prepare, open_prepare
-from wsi_ai.scoring import first_line, output_shape
+from wsi_ai.inference.gpu.cuda import CudaDevice, open_device
+from wsi_ai.inference.gpu.kernel import careful
+from wsi_ai.inference.gpu.providers import CUDA, Way, input_shape, version_of_tensorrt, ways
+from wsi_ai.inference.gpu.ring import Ring, RingShape
+from wsi_ai.inference.gpu.runtime import (
+    RingRuntime,
+    open_fitting,
+    ring_shape,
+    try_once,
+    usual_batch,
+)
+from wsi_ai.inference.gpu.source import tiles_for
+from wsi_ai.inference.onnx.runtime import REFUSED, misfit, output_of
+from wsi_ai.inference.scoring import first_line, output_shape
+from wsi_ai.inference.torch.forward import Prepare, open_prepare
 
 log = logging.getLogger(__name__)
 _MEMORY = ("out of memory", "allocate memory")

@@ -9,11 +9,11 @@ from typing import Any
 import onnxruntime as ort
 import torch
 
-from wsi_ai.cards import Layout, ModelCard, Precision
+from wsi_ai.core.cards import Layout, ModelCard, Precision
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.gpu.cuda import CudaDevice
-from wsi_ai.gpu.ring import RingShape
-from wsi_ai.runtimes.onnx import open_session, session_options
+from wsi_ai.inference.gpu.cuda import CudaDevice
+from wsi_ai.inference.gpu.ring import RingShape
+from wsi_ai.inference.onnx.runtime import open_session, session_options
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _TENSORRT_PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")

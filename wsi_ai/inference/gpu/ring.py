@@ -21,9 +21,9 @@ from typing import Generic
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import WsiAiError
-from wsi_ai.gpu.device import B, Device, Event, Kernel, Stream
-from wsi_ai.values import Predictions, TileBatch
+from wsi_ai.inference.gpu.device import B, Device, Event, Kernel, Stream
 
 
 @dataclass(frozen=True, slots=True)

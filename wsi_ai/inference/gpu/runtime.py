@@ -6,15 +6,15 @@ from typing import Generic
 
 import numpy as np
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.contracts import TileSource
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.contracts import TileSource
+from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import OutOfDeviceMemory
-from wsi_ai.gpu.device import B
-from wsi_ai.gpu.ring import Ring, RingShape
-from wsi_ai.reading import HostTiles
-from wsi_ai.scoring import batch_for, output_shape, scores_over_views
-from wsi_ai.values import Predictions, TileBatch
-from wsi_ai.views import views_of
+from wsi_ai.inference.gpu.device import B
+from wsi_ai.inference.gpu.ring import Ring, RingShape
+from wsi_ai.inference.scoring import batch_for, output_shape, scores_over_views
+from wsi_ai.inference.views import views_of
+from wsi_ai.tiles.reading import HostTiles
 
 log = logging.getLogger(__name__)
 BATCH, _PIXELS = 128, 1 << 24

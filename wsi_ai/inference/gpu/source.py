@@ -13,15 +13,15 @@ import simplejpeg
 import torch
 from numpy.typing import NDArray
 
-from wsi_ai.codecs import decoder
-from wsi_ai.contracts import EncodedLevel, EncodedSlide, Slide, TileSource
+from wsi_ai.core.contracts import EncodedLevel, EncodedSlide, Slide, TileSource
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Codec, Encoding, TileBatch, TilePlan
 from wsi_ai.errors import DeviceError
-from wsi_ai.geometry import Size
-from wsi_ai.gpu.cuda import CudaDevice, device_errors
-from wsi_ai.gpu.tiles import Decode, DeviceTiles, device_decoder
-from wsi_ai.reading import HostTiles
-from wsi_ai.reading.colour import finisher
-from wsi_ai.values import Codec, Encoding, TileBatch, TilePlan
+from wsi_ai.inference.gpu.cuda import CudaDevice, device_errors
+from wsi_ai.inference.gpu.decoded_tiles import Decode, DeviceTiles, device_decoder
+from wsi_ai.slides.codecs import decoder
+from wsi_ai.tiles.reading import HostTiles
+from wsi_ai.tiles.reading.colour import finisher
 
 log = logging.getLogger(__name__)
 _PACKAGES = ("nvidia-nvimgcodec-cu13", "nvidia-nvimgcodec-cu12")

@@ -7,16 +7,16 @@ from functools import partial
 
 import torch
 
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.gpu.careful import careful
-from wsi_ai.gpu.cuda import CudaDevice, device_errors, open_device
-from wsi_ai.gpu.ring import Ring, RingShape
-from wsi_ai.gpu.runtime import RingRuntime, open_fitting, ring_shape, usual_batch
-from wsi_ai.gpu.source import tiles_for
-from wsi_ai.runtimes.torch_forward import TORCH_ERRORS, Forward, open_forward
-from wsi_ai.runtimes.torch_weights import load_module
-from wsi_ai.scoring import FIELDS, first_line, fits
+from wsi_ai.inference.gpu.cuda import CudaDevice, device_errors, open_device
+from wsi_ai.inference.gpu.kernel import careful
+from wsi_ai.inference.gpu.ring import Ring, RingShape
+from wsi_ai.inference.gpu.runtime import RingRuntime, open_fitting, ring_shape, usual_batch
+from wsi_ai.inference.gpu.source import tiles_for
+from wsi_ai.inference.scoring import FIELDS, first_line, fits
+from wsi_ai.inference.torch.forward import TORCH_ERRORS, Forward, open_forward
+from wsi_ai.inference.torch.weights import load_module
 
 log = logging.getLogger(__name__)
 _WARM_UPS = 3

@@ -3,11 +3,11 @@
 import os
 from collections.abc import Sequence
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.contracts import Aggregator
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.contracts import Aggregator
 from wsi_ai.errors import ModelError
-from wsi_ai.runtimes import onnx
-from wsi_ai.runtimes.aggregator import HostAggregator, Numbers, as_network
+from wsi_ai.inference.aggregator import HostAggregator, Numbers, as_network
+from wsi_ai.inference.onnx import runtime as onnx
 
 
 def open_aggregator(card: ModelCard) -> Aggregator:

@@ -9,11 +9,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.memory import give_back
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.memory import give_back
-from wsi_ai.runtimes.host import HostRuntime, usual_batch
-from wsi_ai.scoring import first_line, prepare, room_for
+from wsi_ai.inference.host import HostRuntime, usual_batch
+from wsi_ai.inference.scoring import first_line, prepare, room_for
 
 REFUSED = (
     ort_errors.Fail,
@@ -81,7 +81,7 @@ def _frugal(options: ort.SessionOptions) -> ort.SessionOptions:
 
 
 def session_options() -> ort.SessionOptions:
-    """Silent: what ONNX Runtime has to say it raises as well.  Tensors in other files, which the
+    """NoWatcher: what ONNX Runtime has to say it raises as well.  Tensors in other files, which the
     model's digest does not vouch for, are not found."""
     options = ort.SessionOptions()
     options.log_severity_level = 4

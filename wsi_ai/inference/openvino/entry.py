@@ -1,10 +1,10 @@
 """ONNX models by OpenVINO.  Light: whoever gets another runtime must not pay for its library."""
 
-from wsi_ai.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.contracts import Runtime
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.contracts import Runtime
+from wsi_ai.core.plugins import from_extra
 from wsi_ai.errors import NoDevice
-from wsi_ai.extras import from_extra
-from wsi_ai.runtimes.onnx_operators import operators
+from wsi_ai.inference.onnx.operators import operators
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
@@ -15,7 +15,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
     """
     if request.device == "auto" and not _faster(card, request.precision):
         raise NoDevice("OpenVINO is no faster at networks of convolutions")
-    library = from_extra("wsi_ai.runtimes.openvino_compiled", "openvino", NoDevice)
+    library = from_extra("wsi_ai.inference.openvino.runtime", "openvino", NoDevice)
     runtime: Runtime = library.open_runtime(card, request)
     return runtime
 

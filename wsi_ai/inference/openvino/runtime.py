@@ -6,10 +6,10 @@ import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Layout, ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.cards import Layout, ModelCard, Precision, RuntimeRequest
 from wsi_ai.errors import DeviceError, ModelError, NoDevice
-from wsi_ai.runtimes.host import HostRuntime, usual_batch
-from wsi_ai.scoring import first_line, prepare, room_for
+from wsi_ai.inference.host import HostRuntime, usual_batch
+from wsi_ai.inference.scoring import first_line, prepare, room_for
 
 _TYPES = {
     Precision.FP32: "f32",

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from wsi_ai.cards import ModelCard
-from wsi_ai.contracts import Aggregator
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.contracts import Aggregator
 from wsi_ai.errors import ModelError
-from wsi_ai.runtimes.aggregator import HostAggregator, Numbers, as_network
-from wsi_ai.runtimes.torch_forward import TORCH_ERRORS
-from wsi_ai.runtimes.torch_weights import load_whole
-from wsi_ai.scoring import first_line
+from wsi_ai.inference.aggregator import HostAggregator, Numbers, as_network
+from wsi_ai.inference.scoring import first_line
+from wsi_ai.inference.torch.forward import TORCH_ERRORS
+from wsi_ai.inference.torch.weights import load_whole
 
 
 def open_aggregator(card: ModelCard) -> Aggregator:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from wsi_ai.cards import Pool
+from wsi_ai.core.cards import Pool
 from wsi_ai.errors import ModelError
 
 _LAYERS = ("mlp_layer", "act_layer", "norm_layer")

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from wsi_ai.cards import Layout, ModelCard, Precision
-from wsi_ai.scoring import scale_and_shift
+from wsi_ai.core.cards import Layout, ModelCard, Precision
+from wsi_ai.inference.scoring import scale_and_shift
 
 TORCH_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError, torch.jit.Error)
 """What a module raises on tiles that it was not made for; those of a device are RuntimeErrors."""

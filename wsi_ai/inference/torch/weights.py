@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from wsi_ai.cards import ModelCard, Pool
+from wsi_ai.core.cards import ModelCard, Pool
+from wsi_ai.core.plugins import from_extra
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.extras import from_extra
-from wsi_ai.runtimes.torch_encoders import Pooled, arguments_for
-from wsi_ai.runtimes.torch_pickles import BROKEN, load_pickled, load_state, plain_state
-from wsi_ai.scoring import first_line
+from wsi_ai.inference.scoring import first_line
+from wsi_ai.inference.torch.encoders import Pooled, arguments_for
+from wsi_ai.inference.torch.pickles import BROKEN, load_pickled, load_state, plain_state
 
 _MISFIT, _LINE = "Error(s) in loading state_dict", 150
 _PLAIN = ("archive_format", "archive_version", "byteorder")
@@ -166,7 +166,7 @@ def _of_transformers(name: str, classes: int, arguments: Mapping[str, Any]) -> t
 
 
 def _transformers() -> Any:
-    return _module("wsi_ai.runtimes.transformers_encoders", "hub")
+    return _module("wsi_ai.inference.torch.transformers", "hub")
 
 
 def _module(name: str, extra: str = "torch") -> Any:

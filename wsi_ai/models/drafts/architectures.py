@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 import torch
 
 from wsi_ai.errors import DeviceError
-from wsi_ai.runtimes.torch_weights import build
+from wsi_ai.inference.torch.weights import build
 
 Shapes = Mapping[str, tuple[int, ...]]
 

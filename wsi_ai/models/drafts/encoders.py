@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from wsi_ai.cards import Layout
+from wsi_ai.core.cards import Layout
 from wsi_ai.errors import ModelError
-from wsi_ai.hub import CONFIG, Place, find_place
-from wsi_ai.hub_config import FAMILIES, read_config
-from wsi_ai.inspected import Inspected, SharedModel
+from wsi_ai.models.drafts.hub import CONFIG, Place, find_place
+from wsi_ai.models.drafts.hub_config import FAMILIES, read_config
+from wsi_ai.models.drafts.inspected import Inspected, SharedModel
 
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 

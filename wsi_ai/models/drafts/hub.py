@@ -12,8 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.core.plugins import missing
 from wsi_ai.errors import ModelError
-from wsi_ai.extras import missing
 
 CONFIG = "config.json"
 _REPO = re.compile(r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:@([A-Za-z0-9._/-]+))?")

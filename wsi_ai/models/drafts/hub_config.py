@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wsi_ai.cards import Pool
+from wsi_ai.core.cards import Pool
 from wsi_ai.errors import ModelError
-from wsi_ai.hub import CONFIG, Place, read_json
+from wsi_ai.models.drafts.hub import CONFIG, Place, read_json
 
 FAMILIES = ("vit", "dinov2", "dinov2_with_registers")
 """Of transformers: what gives (tiles, tokens, features), the class token first."""

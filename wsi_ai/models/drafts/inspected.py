@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.cards import Activation, Layout
+from wsi_ai.core.cards import Activation, Layout
 
 Shape = tuple[int | None, ...]
 """``None`` where an axis is free."""

@@ -9,10 +9,10 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError
 from onnx import TensorProto, helper
 
-from wsi_ai.cards import Activation, Layout
+from wsi_ai.core.cards import Activation, Layout
 from wsi_ai.errors import ModelError
-from wsi_ai.inspected import Inspected, Shape
-from wsi_ai.scoring import first_line
+from wsi_ai.inference.scoring import first_line
+from wsi_ai.models.drafts.inspected import Inspected, Shape
 
 Dims = list[int | str]
 _TYPES = {int(TensorProto.UINT8): "uint8", int(TensorProto.FLOAT): "float32"}

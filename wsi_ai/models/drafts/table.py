@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.card_checks import contradiction, unfinished
-from wsi_ai.cards import Task
-from wsi_ai.drafts.fields import with_fields
-from wsi_ai.drafts.questions import todo
+from wsi_ai.core.cards import Task
 from wsi_ai.errors import ModelError
-from wsi_ai.inspected import Inspected
+from wsi_ai.models.card_checks import contradiction, unfinished
+from wsi_ai.models.drafts.fields import with_fields
+from wsi_ai.models.drafts.inspected import Inspected
+from wsi_ai.models.drafts.questions import todo
 
 _UNNAMED = "model"
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import torch
 
-from wsi_ai.cards import Activation, Layout
+from wsi_ai.core.cards import Activation, Layout
 from wsi_ai.errors import ModelError
-from wsi_ai.hub import find_place
-from wsi_ai.hub_config import HubConfig, read_config
-from wsi_ai.inspected import Inspected, Shape
-from wsi_ai.runtimes.architectures import Shapes, class_count, recognise
-from wsi_ai.runtimes.torch_forward import TORCH_ERRORS
-from wsi_ai.runtimes.torch_pickles import load_pickled, load_state
-from wsi_ai.runtimes.torch_weights import load_whole
+from wsi_ai.inference.torch.forward import TORCH_ERRORS
+from wsi_ai.inference.torch.pickles import load_pickled, load_state
+from wsi_ai.inference.torch.weights import load_whole
+from wsi_ai.models.drafts.architectures import Shapes, class_count, recognise
+from wsi_ai.models.drafts.hub import find_place
+from wsi_ai.models.drafts.hub_config import HubConfig, read_config
+from wsi_ai.models.drafts.inspected import Inspected, Shape
 
 _SIDES = (224, 256, 512, 64, 96, 128, 299, 384, 448)
 _WAYS = (

@@ -4,9 +4,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.core.plugins import from_extra
 from wsi_ai.errors import ModelError
-from wsi_ai.extras import from_extra
-from wsi_ai.inspected import Inspected
+from wsi_ai.models.drafts.inspected import Inspected
 
 _EXTRAS = {"onnx_file": "cpu", "torch_file": "torch"}
 

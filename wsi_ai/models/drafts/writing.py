@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.card_checks import keeps_tensors_elsewhere, unfinished
-from wsi_ai.drafts.fields import with_fields
-from wsi_ai.drafts.weights import library
 from wsi_ai.errors import ModelError, OutputError
+from wsi_ai.models.card_checks import keeps_tensors_elsewhere, unfinished
+from wsi_ai.models.drafts.fields import with_fields
+from wsi_ai.models.drafts.weights import library
 
 _CARD = "model.toml"
 

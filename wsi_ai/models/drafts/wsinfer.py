@@ -7,10 +7,10 @@ it, ``wsinfer/modellib`` and ``wsinfer/patchlib``.
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.cards import Activation, Layout, Parity
+from wsi_ai.core.cards import Activation, Layout, Parity
 from wsi_ai.errors import ModelError
-from wsi_ai.hub import CONFIG, find_place, read_json
-from wsi_ai.inspected import Inspected, SharedModel
+from wsi_ai.models.drafts.hub import CONFIG, find_place, read_json
+from wsi_ai.models.drafts.inspected import Inspected, SharedModel
 
 WEIGHTS = "torchscript_model.pt"
 _ORDER = ["Resize", "ToTensor", "Normalize"]

@@ -11,13 +11,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 
-from wsi_ai.assembly import Assembly
-from wsi_ai.contracts import Post, Watcher
+from wsi_ai.core.contracts import Post, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError, WsiAiError
-from wsi_ai.fleet import said
-from wsi_ai.fleet.dispatch import Dispatch
-from wsi_ai.fleet.worker import Terms, Wires, serve
-from wsi_ai.outcomes import Outcome
+from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.fleet import messages as said
+from wsi_ai.run.fleet.dispatch import Dispatch
+from wsi_ai.run.fleet.worker import Terms, Wires, serve
+from wsi_ai.run.outcome import Outcome
 
 log = logging.getLogger(__name__)
 _TO_STOP_S = 60.0

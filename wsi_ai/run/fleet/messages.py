@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.outcomes import Outcome
+from wsi_ai.run.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)

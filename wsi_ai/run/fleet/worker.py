@@ -10,13 +10,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from wsi_ai.assembly import Assembly
+from wsi_ai.core.memory import return_large_blocks
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.fleet import said
-from wsi_ai.line import through_stages
-from wsi_ai.memory import return_large_blocks
-from wsi_ai.outcomes import Outcome
-from wsi_ai.together import Party, PartyWork
+from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.fleet import messages as said
+from wsi_ai.run.outcome import Outcome
+from wsi_ai.run.several_models import Party, PartyWork
+from wsi_ai.run.stages import through_stages
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import numpy as np
 import openslide
 from numpy.typing import NDArray
 
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.readers.fingerprint import fingerprint
-from wsi_ai.values import SlideInfo
+from wsi_ai.slides.readers.fingerprint import fingerprint
 
 _CACHE_BYTES = 64 << 20
 

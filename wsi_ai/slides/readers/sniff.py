@@ -13,7 +13,7 @@ import openslide
 import pydicom
 import tifffile
 
-from wsi_ai.readers.dicom import DAMAGE, WHOLE_SLIDE
+from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE
 
 SUFFIXES = frozenset(
     (".bif", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu")

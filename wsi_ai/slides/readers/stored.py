@@ -9,9 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.codecs import Decode, decoder
-from wsi_ai.contracts import EncodedLevel
-from wsi_ai.values import SlideInfo
+from wsi_ai.core.contracts import EncodedLevel
+from wsi_ai.core.values import SlideInfo
+from wsi_ai.slides.codecs import Decode, decoder
 
 Image = NDArray[np.uint8]
 _CACHE_BYTES = 8 << 20

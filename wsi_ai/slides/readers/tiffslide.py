@@ -15,9 +15,9 @@ import numpy as np
 import tiffslide
 from numpy.typing import NDArray
 
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.values import SlideInfo
 
 _JPEG2000 = (33003, 33004, 33005, 34712)
 _CHUNK_BYTES = 1 << 22

@@ -11,9 +11,9 @@ import zarr
 import zarr.errors
 from numpy.typing import NDArray
 
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.values import SlideInfo
 
 _UNITS_UM = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4}
 _FAILURES = (  # zarr's own errors are ValueErrors and the like

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.reading.easel import Easel
-from wsi_ai.reading.schedule import Cut, Job, Placement, Schedule, StoredGrid, cuts
+from wsi_ai.tiles.reading.buffers import Easel
+from wsi_ai.tiles.reading.schedule import Cut, Job, Placement, Schedule, StoredGrid, cuts
 
 Image = NDArray[np.uint8]
 

@@ -7,9 +7,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.geometry import Size
-from wsi_ai.reading.colour import Finish
-from wsi_ai.reading.shrink import Shrink
+from wsi_ai.core.geometry import Size
+from wsi_ai.tiles.reading.colour import Finish
+from wsi_ai.tiles.reading.shrink import Shrink
 
 Image = NDArray[np.uint8]
 

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from wsi_ai.cards import Colour
+from wsi_ai.core.cards import Colour
+from wsi_ai.core.values import TilePlan
 from wsi_ai.errors import SlideError
-from wsi_ai.values import TilePlan
 
 Finish = Callable[[NDArray[np.uint8]], None]
 """Changes a tile's pixels, uint8 (height, width, 3), in place.  Threads share it."""

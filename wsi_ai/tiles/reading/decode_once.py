@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.reading.chapter import Chapter
-from wsi_ai.reading.easel import Easel
-from wsi_ai.reading.progress import Progress, Stopped
-from wsi_ai.reading.schedule import Job, Placement, Room, StoredGrid, most_under, schedule
-from wsi_ai.reading.seams import Seams
+from wsi_ai.tiles.reading.assembler import Chapter
+from wsi_ai.tiles.reading.buffers import Easel
+from wsi_ai.tiles.reading.progress import Progress, Stopped
+from wsi_ai.tiles.reading.schedule import Job, Placement, Room, StoredGrid, most_under, schedule
+from wsi_ai.tiles.reading.seams import Seams
 
 Image = NDArray[np.uint8]
 Fetch = Callable[[int, int, Image], None]

@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Parity
-from wsi_ai.contracts import EncodedLevel, EncodedSlide, Slide
-from wsi_ai.geometry import Size
-from wsi_ai.reading.colour import finisher
-from wsi_ai.reading.decode_once import DecodeOnce
-from wsi_ai.reading.easel import Canvases, Easel, Slots
-from wsi_ai.reading.reduced import View, view
-from wsi_ai.reading.regions import RegionTiles
-from wsi_ai.reading.schedule import Placement, Room, reach
-from wsi_ai.reading.shrink import shrinker
-from wsi_ai.values import TileBatch, TilePlan
+from wsi_ai.core.cards import Parity
+from wsi_ai.core.contracts import EncodedLevel, EncodedSlide, Slide
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import TileBatch, TilePlan
+from wsi_ai.tiles.reading.buffers import Canvases, Easel, Slots
+from wsi_ai.tiles.reading.colour import finisher
+from wsi_ai.tiles.reading.decode_once import DecodeOnce
+from wsi_ai.tiles.reading.reduced import View, view
+from wsi_ai.tiles.reading.regions import RegionTiles
+from wsi_ai.tiles.reading.schedule import Placement, Room, reach
+from wsi_ai.tiles.reading.shrink import shrinker
 
 log = logging.getLogger(__name__)
 

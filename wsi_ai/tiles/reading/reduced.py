@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Resampling, TileSpec
-from wsi_ai.codecs import decode_buffer, decode_jpeg_at, decoder
-from wsi_ai.contracts import EncodedLevel
-from wsi_ai.geometry import Size
-from wsi_ai.reading.decode_once import Fetch
-from wsi_ai.reading.schedule import Placement, StoredGrid
-from wsi_ai.values import Codec
+from wsi_ai.core.cards import Resampling, TileSpec
+from wsi_ai.core.contracts import EncodedLevel
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Codec
+from wsi_ai.slides.codecs import decode_buffer, decode_jpeg_at, decoder
+from wsi_ai.tiles.reading.decode_once import Fetch
+from wsi_ai.tiles.reading.schedule import Placement, StoredGrid
 
 Image = NDArray[np.uint8]
 _IN_CODEC = 8, 4, 2

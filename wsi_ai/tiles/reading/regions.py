@@ -11,14 +11,14 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.cards import Parity
-from wsi_ai.contracts import Slide
+from wsi_ai.core.cards import Parity
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import TileBatch, TilePlan
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.geometry import Size
-from wsi_ai.reading.as_wsinfer import read_as_wsinfer
-from wsi_ai.reading.colour import finisher
-from wsi_ai.reading.shrink import shrinker
-from wsi_ai.values import TileBatch, TilePlan
+from wsi_ai.tiles.reading.colour import finisher
+from wsi_ai.tiles.reading.shrink import shrinker
+from wsi_ai.tiles.reading.wsinfer import read_as_wsinfer
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.geometry import Size
+from wsi_ai.core.geometry import Size
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]

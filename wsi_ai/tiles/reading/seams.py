@@ -5,10 +5,10 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.codecs import decode_buffer
+from wsi_ai.core.geometry import Size
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.geometry import Size
-from wsi_ai.reading.progress import Stopped
+from wsi_ai.slides.codecs import decode_buffer
+from wsi_ai.tiles.reading.progress import Stopped
 
 Image = NDArray[np.uint8]
 Giver = tuple[int, int]

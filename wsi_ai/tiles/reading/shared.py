@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from wsi_ai.contracts import Slide, TileSource
+from wsi_ai.core.contracts import Slide, TileSource
+from wsi_ai.core.values import TileBatch, TilePlan
 from wsi_ai.errors import WsiAiError
-from wsi_ai.values import TileBatch, TilePlan
 
 Walk = Callable[[int], Iterator[TileBatch]]
 """Reads the plan from a tile on."""

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.geometry import Size
+from wsi_ai.core.geometry import Size
 
 Image = NDArray[np.uint8]
 Shrink = Callable[[Image, Image], None]

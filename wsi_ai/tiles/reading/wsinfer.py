@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from wsi_ai.contracts import Slide
-from wsi_ai.values import TilePlan
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.values import TilePlan
 
 Tile = NDArray[np.uint8]
 

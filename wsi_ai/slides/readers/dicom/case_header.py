@@ -4,7 +4,7 @@ from pathlib import Path
 
 import openslide
 
-from wsi_ai.readers.dicom import is_dicom
+from wsi_ai.slides.readers.dicom.reader import is_dicom
 
 _PREFIX = "dicom."
 _WANTED = "AccessionNumber", "ContainerIdentifier"

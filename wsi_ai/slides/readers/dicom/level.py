@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable
-from wsi_ai.geometry import Size
-from wsi_ai.readers.jpeg_stream import TileStreams, prefix_for
-from wsi_ai.values import Codec, Encoding
+from wsi_ai.slides.readers.jpeg_stream import TileStreams, prefix_for
 
 _CODECS = {
     "1.2.840.10008.1.2": Codec.RAW,

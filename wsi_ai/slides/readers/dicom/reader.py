@@ -12,12 +12,12 @@ from typing import Any
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.readers.dicom_level import DicomLevel, Frame, Span, frame_spans
-from wsi_ai.readers.fingerprint import fingerprint
-from wsi_ai.readers.stored import StoredSlide
-from wsi_ai.values import SlideInfo
+from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, Span, frame_spans
+from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.slides.readers.stored import StoredSlide
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _MOST_FILES = 1000

@@ -9,12 +9,12 @@ import re
 from typing import Any
 from xml.etree import ElementTree
 
+from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.errors import UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.readers.tiff_level import tile_table
-from wsi_ai.readers.tiff_ndpi import describe_ndpi
-from wsi_ai.readers.tiff_pyramid import Pyramid, page_size, pages, pyramid, resolution
-from wsi_ai.readers.tiff_scn import describe_scn
+from wsi_ai.slides.readers.tiff.level import tile_table
+from wsi_ai.slides.readers.tiff.ndpi import describe_ndpi
+from wsi_ai.slides.readers.tiff.pyramid import Pyramid, page_size, pages, pyramid, resolution
+from wsi_ai.slides.readers.tiff.scn import describe_scn
 
 _TRESTLE = "MedScan"
 _UNITS_UM = {"m": 1e6, "mm": 1e3, "µm": 1.0, "μm": 1.0, "um": 1.0, "nm": 1e-3, "cm": 1e4}

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import TileUnreadable, UnknownFormat
-from wsi_ai.geometry import Size
-from wsi_ai.readers.jpeg_stream import EOI
-from wsi_ai.readers.tiff_pyramid import (
+from wsi_ai.slides.readers.jpeg_stream import EOI
+from wsi_ai.slides.readers.tiff.pyramid import (
     CENTIMETRE,
     Pyramid,
     downsamples,
@@ -22,7 +23,6 @@ from wsi_ai.readers.tiff_pyramid import (
     pages,
     resolution,
 )
-from wsi_ai.values import Codec, Encoding
 
 _FORMAT_FLAG, _SOURCE_LENS, _FOCAL_PLANE = 65420, 65421, 65424
 _JPEG, _YCBCR = 7, 6

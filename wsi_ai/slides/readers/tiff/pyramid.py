@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-from wsi_ai.contracts import EncodedLevel
+from wsi_ai.core.contracts import EncodedLevel
+from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.errors import UnknownFormat
-from wsi_ai.geometry import Size, Spacing
-from wsi_ai.readers.tiff_level import tile_table
+from wsi_ai.slides.readers.tiff.level import tile_table
 
 _MOST_PAGES = 512
 """A slide has a dozen; a damaged file may seem to have millions."""

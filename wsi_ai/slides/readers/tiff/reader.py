@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 
 import tifffile
 
+from wsi_ai.core.geometry import Spacing
+from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
-from wsi_ai.geometry import Spacing
-from wsi_ai.readers.fingerprint import fingerprint
-from wsi_ai.readers.stored import StoredSlide
-from wsi_ai.readers.tiff_makers import describe
-from wsi_ai.readers.tiff_ndpi import is_ndpi
-from wsi_ai.readers.tiff_pyramid import Pyramid
-from wsi_ai.values import SlideInfo
+from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.slides.readers.stored import StoredSlide
+from wsi_ai.slides.readers.tiff.makers import describe
+from wsi_ai.slides.readers.tiff.ndpi import is_ndpi
+from wsi_ai.slides.readers.tiff.pyramid import Pyramid
 
 # of a damaged file it logs offsets; what that means for the slide is said here and in the flag
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+from wsi_ai.core.geometry import Size
 from wsi_ai.errors import UnknownFormat
-from wsi_ai.geometry import Size
-from wsi_ai.readers.tiff_level import TileTable, tile_table
-from wsi_ai.readers.tiff_pyramid import (
+from wsi_ai.slides.readers.tiff.level import TileTable, tile_table
+from wsi_ai.slides.readers.tiff.pyramid import (
     CENTIMETRE,
     Pyramid,
     downsamples,

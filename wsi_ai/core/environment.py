@@ -1,0 +1,8 @@
+"""The only reader of the environment."""
+
+import os
+
+
+def from_environment(name: str) -> str | None:
+    """Read when it is asked for, so that importing wsi_ai depends on nothing outside."""
+    return os.environ.get(name) or None

@@ -1,0 +1,38 @@
+"""What a sink has to supply: the contracts that need messages."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol, runtime_checkable
+
+from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt
+
+
+class Sink(Protocol):
+    """Takes messages to one endpoint, each as often as it is asked to.  Used by one thread."""
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+
+    def send(self, message: Message, at: datetime) -> Receipt:
+        """Give the message up to the receiver.  A receipt means that it is kept there.
+
+        ``at`` is the time of this attempt.  Raises TryAgain, Paused or Refused, and nothing else
+        for whatever the network or the receiver does.
+        """
+        ...
+
+    def held(self, at: datetime) -> Mapping[str, int] | None:
+        """The newest revision of each flag that the receiver holds, read back from it; ``None``
+        where it cannot be asked.  Raises DeliveryError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+@runtime_checkable
+class BeatingSink(Sink, Protocol):
+    """A sink whose receiver can be told that the sender is alive."""
+
+    def beat(self, pulse: Pulse, at: datetime) -> None:
+        """Say it once.  Raises TryAgain, Paused or Refused, as ``send`` does."""
+        ...

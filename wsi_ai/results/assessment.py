@@ -1,0 +1,25 @@
+"""What became of one slide in the pipeline, ready to be written."""
+
+from dataclasses import dataclass
+
+from wsi_ai.core.flags import Flag
+from wsi_ai.core.values import Heatmap, Recolour
+from wsi_ai.heatmaps import Canvas
+from wsi_ai.tissue.overview import Look
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assessment:
+    """All that was learnt of a slide."""
+
+    flag: Flag
+    look: Look | None = None
+    """``None`` where a gate stopped the slide before it was looked at."""
+    recolour: Recolour | None = None
+    """What was done to its colours."""
+    heatmap: Heatmap | None = None
+    """``None`` where a gate stopped the slide before inference."""
+    canvas: Canvas | None = None
+    """Where the heatmap came from, and what else this task leaves."""
+    resumed: int = 0
+    """Planned tiles that an earlier, unfinished run had passed."""

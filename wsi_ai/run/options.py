@@ -1,0 +1,41 @@
+"""What a person can choose about a run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from wsi_ai.core.cards import Precision, RuntimeRequest
+from wsi_ai.core.geometry import Spacing
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What may be asked beside slides and model."""
+
+    mpp: float | None = None
+    """Micrometres per pixel, in place of what the files say."""
+    device: str = "auto"
+    """Or several, with commas between; ``cuda`` is every CUDA device."""
+    policy: Path | None = None
+    force: bool = False
+    """Run anew even where the same question was answered before."""
+    reader: str | None = None
+    """``None``: by the slide's content."""
+    precision: Precision = Precision.FP32
+    cases: Path | None = None
+    """Whose slides they are: .csv, .json or .toml."""
+    trust_pickle: bool = False
+    """Run the code that a pickled model brings with it."""
+    trusted_keys: Path | None = None
+    """A public key, or a folder of them, one of which must have signed the model."""
+    formats: tuple[str, ...] = ()
+    """What to write beside the usual: ``wsinfer``."""
+    mpp_of: Mapping[Path, float] = field(default_factory=dict)
+    """Of single slides, before ``mpp``: see ``inputs.find_slides``."""
+
+    def spacing(self, slide: Path) -> Spacing | None:
+        mpp = self.mpp_of.get(slide, self.mpp)
+        return None if mpp is None else Spacing(mpp, mpp)
+
+    def request(self) -> RuntimeRequest:
+        return RuntimeRequest(self.device, self.precision, trust_pickle=self.trust_pickle)

@@ -1,0 +1,1 @@
+"""DICOM whole-slide microscopy images."""

@@ -1,0 +1,1 @@
+"""Which tiles, in which order, and their pixels in batches."""

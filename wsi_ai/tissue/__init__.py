@@ -1,0 +1,1 @@
+"""A slide in small, before any tile is read: thumbnail, tissue, quality."""

@@ -1,0 +1,1 @@
+"""Heatmap → flag: gates, rules, findings, policy.  Pure."""
