@@ -40,7 +40,7 @@ def write_slide(path: Path, side: int = 512, seed: int = 0) -> Path:
     return path
 
 
-class Trouble(MeanRuntime):
+class Failed(MeanRuntime):
     """A mean of red that fails in its own way."""
 
     def __init__(self, card: ModelCard, request: RuntimeRequest, scratch: Path) -> None:
@@ -59,14 +59,14 @@ class Trouble(MeanRuntime):
         """Nothing happens."""
 
 
-class Slow(Trouble):
+class Slow(Failed):
     """A device that takes its time for every batch."""
 
     def before(self, turn: int, batch: TileBatch) -> None:
         time.sleep(SLOW_S)
 
 
-class Together(Trouble):
+class Together(Failed):
     """Waits until ``one`` and ``two`` both have a slide, so that neither can do all of them."""
 
     def before(self, turn: int, batch: TileBatch) -> None:
@@ -76,7 +76,7 @@ class Together(Trouble):
             time.sleep(0.01)
 
 
-class EndsOnce(Trouble):
+class EndsOnce(Failed):
     """Its process is killed in the middle of the slide ``once``, the first time."""
 
     def before(self, turn: int, batch: TileBatch) -> None:
@@ -86,7 +86,7 @@ class EndsOnce(Trouble):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class EndsAlways(Trouble):
+class EndsAlways(Failed):
     """Its process is killed in the middle of the slide ``always``."""
 
     def before(self, turn: int, batch: TileBatch) -> None:
@@ -94,7 +94,7 @@ class EndsAlways(Trouble):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class OneIsLost(Trouble):
+class OneIsLost(Failed):
     """The device ``one`` opens once, and is lost with its first slide's second batch."""
 
     def __init__(self, card: ModelCard, request: RuntimeRequest, scratch: Path) -> None:
@@ -110,7 +110,7 @@ class OneIsLost(Trouble):
             raise DeviceError("inference failed: the device fell off the bus")
 
 
-class Small(Trouble):
+class Small(Failed):
     """A device whose memory holds four tiles, as it turns out with the second batch."""
 
     def before(self, turn: int, batch: TileBatch) -> None:
@@ -118,7 +118,7 @@ class Small(Trouble):
             raise OutOfDeviceMemory("inference: out of memory on the device")
 
 
-class Tiny(Trouble):
+class Tiny(Failed):
     """A device whose memory does not even hold one tile of the slide ``big``."""
 
     def before(self, turn: int, batch: TileBatch) -> None:
@@ -126,7 +126,7 @@ class Tiny(Trouble):
             raise OutOfDeviceMemory("inference: out of memory on the device")
 
 
-class LostButHost(Trouble):
+class LostButHost(Failed):
     """Lost in the middle of the slide ``bad``, wherever it is but on the host."""
 
     def before(self, turn: int, batch: TileBatch) -> None:
@@ -135,12 +135,12 @@ class LostButHost(Trouble):
 
 
 def open_trouble(
-    kind: type[Trouble], scratch: Path, card: ModelCard, request: RuntimeRequest
-) -> Trouble:
+    kind: type[Failed], scratch: Path, card: ModelCard, request: RuntimeRequest
+) -> Failed:
     return kind(card, request, scratch)
 
 
-def assembly(out: Path, kind: type[Trouble] = Trouble, device: str = "cpu") -> Assembly:
+def assembly(out: Path, kind: type[Failed] = Failed, device: str = "cpu") -> Assembly:
     """Of a card without weights; ``out`` also takes notes of what ran where."""
     out.mkdir(parents=True, exist_ok=True)
     opened: OpenRuntime = partial(open_trouble, kind, out)
@@ -150,14 +150,14 @@ def assembly(out: Path, kind: type[Trouble] = Trouble, device: str = "cpu") -> A
 
 
 def run_here(
-    out: Path, kind: type[Trouble], slides: list[Path], device: str = "cpu"
+    out: Path, kind: type[Failed], slides: list[Path], device: str = "cpu"
 ) -> list[Outcome]:
     """On one device, in this process."""
     work, refused = assembly(out, kind, device).work(NoWatcher(), NoPost())
     assert not refused
     stages = work.prepare, work.infer, work.publish
-    line = through_stages([work.party(slide) for slide in slides], stages, work.stop)
-    return [outcome for party in line for outcome in party.outcomes]
+    line = through_stages([work.begin(slide) for slide in slides], stages, work.stop)
+    return [outcome for task in line for outcome in task.outcomes]
 
 
 def ran(out: Path, slide: str) -> list[tuple[str, str, int]]:

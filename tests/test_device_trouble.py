@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.stand_in_runs import LostButHost, Small, Tiny, Trouble, ran, run_here, write_slide
+from tests.stand_in_runs import Failed, LostButHost, Small, Tiny, ran, run_here, write_slide
 from wsi_ai.core.flags import Level
 from wsi_ai.run.outcome import Outcome
 
@@ -33,7 +33,7 @@ def slides(tmp_path: Path) -> list[Path]:
 def test_out_of_memory_it_goes_on_with_fewer_tiles_at_once_from_where_it_was(
     slides: list[Path], tmp_path: Path
 ) -> None:
-    sound = run_here(tmp_path / "sound", Trouble, slides)
+    sound = run_here(tmp_path / "sound", Failed, slides)
     small = run_here(tmp_path / "small", Small, slides)
     for expected, outcome in zip(sound, small, strict=True):
         assert outcome.level is Level.EXPEDITE
@@ -89,6 +89,6 @@ def test_lost_where_it_was_asked_for_the_slide_is_not_assessed_and_the_next_one_
     assert bad.level is Level.NOT_ASSESSED
     assert bad.reason == "inference failed: the device fell off the bus"
     assert load(c, "run.json")["runtime"] == "mean of red/one"
-    again = run_here(tmp_path / "out", Trouble, slides, "one")
+    again = run_here(tmp_path / "out", Failed, slides, "one")
     assert [o.fresh for o in again] == [False, True, False]
     assert load(again[1], "run.json")["tiles"]["resumed"] == 16

@@ -26,7 +26,7 @@ from wsi_ai.results.embedding_picture import colours, principal
 from wsi_ai.results.embeddings import Embedded
 from wsi_ai.run.embed_slides import EmbedWork, embed_slides, pipelines_for
 from wsi_ai.run.no_ops import NoWatcher
-from wsi_ai.run.several_models import OpenOnce, PartyWork
+from wsi_ai.run.several_models import OpenOnce, SlideTasks
 from wsi_ai.slides.readers.openslide import open_slide
 from wsi_ai.testing import PaintedSlide
 
@@ -218,9 +218,9 @@ def pixels_read(path: Path, models: list[Path], out: Path) -> int:
     once = OpenOnce(lambda _: slide)
     pipelines = pipelines_for([load_card(model) for model in models], RunOptions())
     works = [EmbedWork(pipeline, out, once, force=True, hdf5=False) for pipeline in pipelines]
-    work = PartyWork(works, NoWatcher())
-    party = work.publish(work.infer(work.prepare(work.party(path))))
-    assert [outcome.reason for outcome in party.outcomes] == [""] * len(models)
+    work = SlideTasks(works, NoWatcher())
+    task = work.publish(work.infer(work.prepare(work.begin(path))))
+    assert [outcome.reason for outcome in task.outcomes] == [""] * len(models)
     assert slide.pixels > 1_000_000
     return slide.pixels
 

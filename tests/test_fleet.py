@@ -14,9 +14,9 @@ from tests.models_for_tests import red_network, write_model
 from tests.stand_in_runs import (
     EndsAlways,
     EndsOnce,
+    Failed,
     OneIsLost,
     Together,
-    Trouble,
     assembly,
     ran,
     write_slide,
@@ -65,7 +65,7 @@ def slides_called(folder: Path, *names: str) -> list[Path]:
 
 
 def run_all(
-    out: Path, kind: type[Trouble], slides: list[Path], post: CountingPost | None = None
+    out: Path, kind: type[Failed], slides: list[Path], post: CountingPost | None = None
 ) -> dict[str, Outcome]:
     fleet = Fleet(assembly(out, kind), ("one", "two"), NoWatcher(), post or NoPost())
     outcomes = list(fleet.outcomes(slides))

@@ -31,7 +31,14 @@ from wsi_ai.models.golden import (
     write_sheet,
 )
 from wsi_ai.models.manifest import load_card, load_variants
-from wsi_ai.models.parity import Parity, hold_to_golden, make_golden, scores, tissue_tiles, verify
+from wsi_ai.models.parity import (
+    GoldenResult,
+    hold_to_golden,
+    make_golden,
+    scores,
+    tissue_tiles,
+    verify,
+)
 from wsi_ai.slides.registry import open_slide
 from wsi_ai.testing.stand_ins import MEAN_CARD
 from wsi_ai.tiles.planning import plan_for
@@ -311,7 +318,7 @@ def test_the_demo_model_says_the_same_in_onnx_and_in_torch() -> None:
 def test_a_runtime_is_accepted_within_the_tolerance_and_with_no_flag_changed(
     found: Differences | None, *, accepted: bool
 ) -> None:
-    assert Parity("onnx", "x/y", 0.01, found).accepted is accepted
+    assert GoldenResult("onnx", "x/y", 0.01, found).accepted is accepted
 
 
 def test_the_tolerance_is_the_cards(model: Path) -> None:

@@ -25,13 +25,13 @@ from wsi_ai.run.engine import Engine
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.pipeline import Pipeline
-from wsi_ai.run.several_models import OpenOnce, Party, PartyWork
+from wsi_ai.run.several_models import OpenOnce, SlideTask, SlideTasks
 from wsi_ai.run.steps import SlideWork
 from wsi_ai.slides.identity import load_cases
 from wsi_ai.slides.readers.tiff.reader import open_slide
 from wsi_ai.testing import PaintedSlide
 from wsi_ai.tiles.reading import HostTiles, RegionTiles, SharedTiles
-from wsi_ai.tissue.overview import LookOnce
+from wsi_ai.tissue.overview import OverviewOnce
 from wsi_ai.triage.policy import Policy
 
 
@@ -123,22 +123,22 @@ class Breaking:
             yield batch
 
 
-def party(slide: Path, runtimes: list[Runtime], out: Path) -> tuple[Party, Counting]:
+def task(slide: Path, runtimes: list[Runtime], out: Path) -> tuple[SlideTask, Counting]:
     """One slide through all three steps."""
     opened, source = Counting(slide), SharedTiles(HostTiles(8, threads=2))
-    policy, once, look = Policy(), OpenOnce(lambda path: opened), LookOnce()
+    policy, once, look = Policy(), OpenOnce(lambda path: opened), OverviewOnce()
     request = RuntimeRequest("cpu", batch_size=8)
 
     def work_of(runtime: Runtime) -> SlideWork:
-        def around(runtime: Runtime) -> Pipeline:
+        def build_pipeline(runtime: Runtime) -> Pipeline:
             return Pipeline(source, runtime, policy.triage, policy.quality, look)
 
-        engine = Engine(lambda _: runtime, request, around)
+        engine = Engine(lambda _: runtime, request, build_pipeline)
         return SlideWork(engine, policy, out, once, False, load_cases(None), NoPost())
 
     works = [work_of(runtime) for runtime in runtimes]
-    work = PartyWork(works, NoWatcher())
-    return work.publish(work.infer(work.prepare(work.party(slide)))), opened
+    work = SlideTasks(works, NoWatcher())
+    return work.publish(work.infer(work.prepare(work.begin(slide)))), opened
 
 
 def runtime_of(model: Path) -> Runtime:
@@ -149,8 +149,8 @@ def test_tiles_that_two_models_want_are_decoded_once_for_both(
     cmu: Path, models: list[Path], tmp_path: Path
 ) -> None:
     runtimes = [runtime_of(model) for model in models[:2]]
-    _, alone = party(cmu, runtimes[:1], tmp_path / "a")
-    done, both = party(cmu, runtimes, tmp_path / "b")
+    _, alone = task(cmu, runtimes[:1], tmp_path / "a")
+    done, both = task(cmu, runtimes, tmp_path / "b")
     assert [o.level for o in done.outcomes] == [Level.EXPEDITE, Level.STANDARD]
     assert both.counts == alone.counts
     assert set(both.counts.values()) == {1}
@@ -161,10 +161,10 @@ def test_a_model_whose_device_is_lost_leaves_the_others_their_slide(
     cmu: Path, models: list[Path], tmp_path: Path
 ) -> None:
     runtimes = [runtime_of(model) for model in models[:2]]
-    done, _ = party(cmu, [Breaking(runtimes[0], 2), runtimes[1]], tmp_path / "b")
+    done, _ = task(cmu, [Breaking(runtimes[0], 2), runtimes[1]], tmp_path / "b")
     assert [o.level for o in done.outcomes] == [Level.NOT_ASSESSED, Level.STANDARD]
     assert done.outcomes[0].reason == "the device is lost"
-    again, _ = party(cmu, runtimes, tmp_path / "b")
+    again, _ = task(cmu, runtimes, tmp_path / "b")
     assert [o.level for o in again.outcomes] == [Level.EXPEDITE, Level.STANDARD]
     assert [o.fresh for o in again.outcomes] == [True, False]
     assert again.outcomes[0].folder is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from wsi_ai.core.cards import Tta
-from wsi_ai.inference.views import View, mean_over, views_of
+from wsi_ai.inference.views import Orientation, mean_over, views_of
 
 
 @pytest.mark.parametrize(("tta", "count"), [(Tta.NONE, 1), (Tta.FLIPS, 4), (Tta.D4, 8)])
@@ -16,14 +16,14 @@ def test_the_views_are_all_different_and_the_first_is_the_tile(tta: Tta, count: 
 
 
 @pytest.mark.parametrize("view", views_of(Tta.D4))
-def test_a_map_of_a_view_is_put_back_onto_the_tile(view: View) -> None:
+def test_a_map_of_a_view_is_put_back_onto_the_tile(view: Orientation) -> None:
     tiles = np.random.default_rng(3).random((2, 6, 6, 3)).astype(np.float32)
     shown = view.of(tiles, np).transpose(0, 3, 1, 2)
     assert np.array_equal(view.back(shown), tiles.transpose(0, 3, 1, 2))
 
 
 @pytest.mark.parametrize("view", views_of(Tta.D4))
-def test_torch_shows_the_same_views(view: View) -> None:
+def test_torch_shows_the_same_views(view: Orientation) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
     tiles = np.random.default_rng(4).integers(0, 256, (2, 6, 6, 3), np.uint8)
     there = view.of(torch.from_numpy(tiles), torch)

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.cli import app
-from wsi_ai.core.cards import Activation, Parity, TileSpec
+from wsi_ai.core.cards import Activation, ReadLike, TileSpec
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import ModelError, OutputError
@@ -63,7 +63,7 @@ def test_a_zoo_model_becomes_a_card(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.stderr
     card = load_card(tmp_path / "m")
-    assert card.tile == TileSpec(224, 350 * 0.25 / 224, 224, parity=Parity.WSINFER)
+    assert card.tile == TileSpec(224, 350 * 0.25 / 224, 224, parity=ReadLike.WSINFER)
     assert (card.format, card.classes) == ("torchscript", ("Other", "Tumor"))
     assert card.activation is Activation.SOFTMAX
     assert card.input.mean == (0.7238, 0.5716, 0.6779)
@@ -150,7 +150,7 @@ def test_patches_are_of_as_many_whole_pixels_as_wsinfers(
 ) -> None:
     """``round(patch_size * spacing / mpp)``; halves go to the even number."""
     slide = SlideInfo("s", Size(2000, 1000), Spacing(mpp, mpp), (1.0, 4.0), "f")
-    spec = TileSpec(224, patch * um / 224, 224, parity=Parity.WSINFER)
+    spec = TileSpec(224, patch * um / 224, 224, parity=ReadLike.WSINFER)
     plan = plan_tiles(slide, np.ones((4, 4), bool), spec)
     assert (plan.level, plan.read_px) == (0, Size(side, side))
     x, y = plan.corners(0, len(plan))
@@ -167,7 +167,7 @@ def test_pixels_are_resized_as_torchvision_resizes_a_pillow_image(read: int, sid
 
 
 def test_tiles_are_wsinfers_to_the_pixel_also_where_they_reach_beyond_the_slide(cmu: Path) -> None:
-    spec = TileSpec(96, 1.3, 96, parity=Parity.WSINFER)
+    spec = TileSpec(96, 1.3, 96, parity=ReadLike.WSINFER)
     with open_slide(cmu, None) as slide, openslide.OpenSlide(cmu) as reference:
         plan = plan_tiles(slide.info, np.ones((4, 4), bool), spec)
         side, seen = plan.read_px.width, 0

@@ -134,3 +134,9 @@ def disk_errors() -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(f"results cannot be written: {error.strerror or error}") from None
+
+
+def first_line(error: Exception) -> str:
+    """Of what a library has to say."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

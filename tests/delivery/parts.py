@@ -7,7 +7,7 @@ from random import Random
 from tests.delivery.conftest import FakeClock
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.messages import Credentials, Endpoint, Secret, Tls
-from wsi_ai.delivery.outbox import Outbox, Schedule, open_database
+from wsi_ai.delivery.outbox import Backoff, Outbox, open_database
 from wsi_ai.delivery.relay import Pace, Relay
 from wsi_ai.delivery.sinks.webhook import WebhookSink, open_sink
 
@@ -44,5 +44,5 @@ def webhook(base: str, timeout_s: float = 5.0) -> WebhookSink:
 
 
 def relay_for(database: str, clock: FakeClock, sinks: Sequence[Sink]) -> Relay:
-    outbox = Outbox(open_database(database), clock, Random(1), Schedule())
+    outbox = Outbox(open_database(database), clock, Random(1), Backoff())
     return Relay(outbox, sinks, FAST)

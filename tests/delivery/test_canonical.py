@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.examples import PROVENANCE, example_flag
 from wsi_ai import schemas
 from wsi_ai.core.flags import STATEMENT, Level
-from wsi_ai.delivery.events import Said, answer_digest, event_id, message_of, next_revision
+from wsi_ai.delivery.events import Revision, answer_digest, event_id, message_of, next_revision
 from wsi_ai.delivery.flag_types import TriageFlag
 from wsi_ai.delivery.messages import Kind, Retraction
 from wsi_ai.results.flag_json import SCHEMA, flag_json
@@ -151,7 +151,7 @@ def test_any_other_answer_is_another_answer(way: tuple[Any, ...]) -> None:
 
 @given(st.sampled_from(Level), st.sampled_from(Level), st.integers(1, 50))
 def test_the_next_revision_is_one_more_and_valid(old: Level, new: Level, revision: int) -> None:
-    said = Said("evt_1", revision, Kind.RAISED, old, answer_digest(example_body(NAME, old)))
+    said = Revision("evt_1", revision, Kind.RAISED, old, answer_digest(example_body(NAME, old)))
     after = next_revision(example_body(NAME, new), said)
     if old is new:
         assert after is None

@@ -19,7 +19,7 @@ from tests.delivery.parts import KEY, credentials, webhook_endpoint
 from tests.delivery.servers import serving
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.delivery.contract import Sink
-from wsi_ai.delivery.events import Said, message_of, retraction
+from wsi_ai.delivery.events import Revision, message_of, retraction
 from wsi_ai.delivery.messages import Kind, Message, Retraction, Secret
 from wsi_ai.delivery.receiver.inbox import Became, Event, Inbox, parse
 from wsi_ai.delivery.receiver.web import Access, receiver
@@ -125,7 +125,7 @@ def test_an_old_revision_after_a_retraction_does_not_bring_the_flag_back(
 ) -> None:
     name = str(uuid.uuid4())
     body, first = example_body(name), revised(name, 1, Level.EXPEDITE, 0.75)
-    said = Said(first.event_id, 1, Kind.RAISED, Level.EXPEDITE, "")
+    said = Revision(first.event_id, 1, Kind.RAISED, Level.EXPEDITE, "")
     for message in (first, message_of(retraction(body, said, Retraction.OPERATOR, now())), first):
         sink.send(message, now())
     assert receiving.worklist() == []

@@ -11,7 +11,7 @@ from wsi_ai.core.flags import Flag
 from wsi_ai.core.geometry import Step
 from wsi_ai.core.values import Heatmap
 from wsi_ai.results.lettering import font, wrapped
-from wsi_ai.results.overlay import View, write_overlay
+from wsi_ai.results.overlay import OverlayInput, write_overlay
 from wsi_ai.tissue.thumbnail import Thumbnail
 from wsi_ai.triage.judge import TriagePolicy, not_assessed
 
@@ -24,7 +24,7 @@ LEFT, TOP, PER_PX = 50, 200, 1290 / SLIDE.size.width
 
 
 def drawn(path: Path, heatmap: Heatmap | None, flag: Flag) -> np.ndarray:
-    write_overlay(path, View(WHITE, TISSUE, heatmap, flag))
+    write_overlay(path, OverlayInput(WHITE, TISSUE, heatmap, flag))
     return cv2.imread(str(path)).astype(int)
 
 

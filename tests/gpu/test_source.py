@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed")
 from tests.gpu.test_runtimes import mean_kernel  # noqa: E402
 from tests.reading.memory import MemoryLevel, memory_slide  # noqa: E402
 from wsi_ai.core.cards import Colour, TileSpec  # noqa: E402
-from wsi_ai.core.contracts import FedRuntime, Slide  # noqa: E402
+from wsi_ai.core.contracts import RuntimeWithSource, Slide  # noqa: E402
 from wsi_ai.core.geometry import Size  # noqa: E402
 from wsi_ai.core.values import Codec, Encoding, TileBatch, TilePlan  # noqa: E402
 from wsi_ai.errors import DeviceError  # noqa: E402
@@ -194,7 +194,7 @@ def test_a_runtime_that_reads_on_its_device_is_asked_for_its_source() -> None:
     ring = Ring(device, mean_kernel, ring_shape(MEAN_CARD, 8))
     tiles = on_device(exact)
     runtime = RingRuntime(MEAN_CARD, "ring/sim", ring, lambda host: replace(tiles, host=host))
-    assert isinstance(runtime, FedRuntime)
+    assert isinstance(runtime, RuntimeWithSource)
     source = source_for(runtime, 2)
     assert isinstance(source, CudaTiles)
     assert source.description == "both"
@@ -203,5 +203,5 @@ def test_a_runtime_that_reads_on_its_device_is_asked_for_its_source() -> None:
 
 def test_a_runtime_on_the_host_has_no_source_of_its_own() -> None:
     runtime = MeanRuntime()
-    assert not isinstance(runtime, FedRuntime)
+    assert not isinstance(runtime, RuntimeWithSource)
     assert source_for(runtime, 2).description == "the processor"

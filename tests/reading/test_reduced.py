@@ -19,7 +19,7 @@ from wsi_ai.slides.readers.tiff.reader import open_slide
 from wsi_ai.tiles.planning import plan_tiles
 from wsi_ai.tiles.reading import HostTiles, RegionTiles
 from wsi_ai.tiles.reading.host import placement
-from wsi_ai.tiles.reading.reduced import in_codec_fetcher, view
+from wsi_ai.tiles.reading.reduced import in_codec_fetcher, reduced_level
 
 Image = NDArray[np.uint8]
 
@@ -32,7 +32,7 @@ def test_averaged_as_it_is_decoded_it_is_what_regions_read(factor: int) -> None:
     )
     slide = memory_slide(level)
     plan = a_plan(slide, 20, 24, 20 * factor)
-    seen = view(level, placement(plan, 0, level.corner), plan.spec)
+    seen = reduced_level(level, placement(plan, 0, level.corner), plan.spec)
     assert seen.grid.tile == Size(48 // factor, 36 // factor)
     assert seen.placement.size == Size(20, 20)
     assert_alike(taken(HostTiles(8, 2)(slide, plan, 0)), taken(RegionTiles(8, 2)(slide, plan, 0)))
@@ -46,7 +46,7 @@ def test_off_the_coarser_grid_nothing_is_reduced(
 ) -> None:
     level = MemoryLevel(noise(300, 200), Size(*tile))
     plan = a_plan(memory_slide(level), 20, stride, read)
-    assert view(level, placement(plan, 0, (0, 0)), plan.spec).grid.tile == Size(*tile)
+    assert reduced_level(level, placement(plan, 0, (0, 0)), plan.spec).grid.tile == Size(*tile)
 
 
 def plan_at(slide: Slide, scale: float, resampling: Resampling) -> TilePlan:

@@ -9,7 +9,7 @@ import typer
 
 from wsi_ai.cli.commands import delivery
 from wsi_ai.cli.commands import models as model_store
-from wsi_ai.cli.commands.options import DrawSaid, EmbedSaid, Mpp, RunSaid, takes
+from wsi_ai.cli.commands.options import DrawArguments, EmbedArguments, Mpp, RunArguments, takes
 
 app = typer.Typer(
     name="wsi-ai",
@@ -42,7 +42,7 @@ def _root(
 
 
 @app.command()
-@takes(RunSaid)
+@takes(RunArguments)
 def run(
     slides: Annotated[
         list[Path],
@@ -58,7 +58,7 @@ def run(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
-    said: RunSaid,
+    said: RunArguments,
 ) -> None:
     """Slides in; a heatmap, a picture and a flag each out.
 
@@ -70,7 +70,7 @@ def run(
 
 
 @app.command()
-@takes(EmbedSaid)
+@takes(EmbedArguments)
 def embed(
     slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
     model: Annotated[
@@ -80,7 +80,7 @@ def embed(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
-    said: EmbedSaid,
+    said: EmbedArguments,
 ) -> None:
     """A vector of features for each tile, as Zarr, and a picture of them; no flag.
 
@@ -119,10 +119,10 @@ def timeline(
 
 
 @app.command()
-@takes(DrawSaid)
+@takes(DrawArguments)
 def demo_slide(
     out: Annotated[Path, typer.Argument(metavar="OUT.svs", help="The slide to write.")],
-    said: DrawSaid,
+    said: DrawArguments,
 ) -> None:
     """Draw a synthetic H&E slide, and the truth about it as GeoJSON beside it."""
     raise typer.Exit(import_module("wsi_ai.cli.demo_slide").draw(out, said))

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, SOME, told
+from wsi_ai.cli.output import OK, SOME, exit_on_error
 from wsi_ai.delivery.audit import AuditBroken, verify
 
 
-@told
+@exit_on_error
 def check(path: Path, head: str | None) -> int:
     try:
         found = verify(path)

@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
-from wsi_ai.cli.commands.options import DrawSaid
+from wsi_ai.cli.commands.options import DrawArguments
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.demo import SampleSpec, write_sample_slide
 
 
-def draw(out: Path, said: DrawSaid) -> int:
+def draw(out: Path, said: DrawArguments) -> int:
     """Draw, tell, and return the exit status: 0 done, 2 refused."""
     marks = {"tumour": said.tumour, "pen": said.pen, "blur": said.blur}
     try:

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from wsi_ai.app import RunOptions
-from wsi_ai.cli.commands.options import EmbedSaid
-from wsi_ai.cli.output import OK, SOME, log_from, say, told
+from wsi_ai.cli.commands.options import EmbedArguments
+from wsi_ai.cli.output import OK, SOME, exit_on_error, log_from, say
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT
@@ -17,12 +17,12 @@ from wsi_ai.run.embed_slides import embed_slides
 _INTERRUPTED = 130
 
 
-@told
+@exit_on_error
 def embed(
     slides: list[Path],
     models: list[Path],
     out: Path,
-    said: EmbedSaid,
+    said: EmbedArguments,
 ) -> int:
     """Embed, tell, and return the exit status."""
     return_large_blocks()

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, SOME, told
+from wsi_ai.cli.output import OK, SOME, exit_on_error
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.delivery.events import kind_of
 from wsi_ai.delivery.messages import Retraction
@@ -11,7 +11,7 @@ from wsi_ai.delivery.posting import open_outbox
 from wsi_ai.errors import OutputError
 
 
-@told
+@exit_on_error
 def list_flags(database: str) -> int:
     with open_outbox(database) as outbox:
         flags = outbox.flags()
@@ -23,7 +23,7 @@ def list_flags(database: str) -> int:
     return OK
 
 
-@told
+@exit_on_error
 def show(database: str, flag_id: str) -> int:
     with open_outbox(database) as outbox:
         flag = outbox.flag(flag_id)
@@ -33,7 +33,7 @@ def show(database: str, flag_id: str) -> int:
     return OK
 
 
-@told
+@exit_on_error
 def retract(database: str, flag_id: str, reason: str, audit: Path | None) -> int:
     if reason not in tuple(Retraction):
         raise OutputError(f"no such reason; there are {', '.join(Retraction)}")
@@ -46,7 +46,7 @@ def retract(database: str, flag_id: str, reason: str, audit: Path | None) -> int
     return OK
 
 
-@told
+@exit_on_error
 def recall(database: str, model: str, version: str, audit: Path | None) -> int:
     with open_outbox(database, audit) as outbox:
         taken, beyond = outbox.recall(model, version), outbox.beyond_recall(model, version)

@@ -9,7 +9,7 @@ from wsi_ai.models.approval import approved_model
 from wsi_ai.models.golden import load_golden
 from wsi_ai.models.manifest import load_card
 from wsi_ai.models.optimize import Optimized, quantize_model
-from wsi_ai.models.parity import Parity, make_golden, verify
+from wsi_ai.models.parity import GoldenResult, make_golden, verify
 from wsi_ai.models.site import Site, load_site
 
 _OK, _REFUSED, _USAGE = 0, 1, 2
@@ -77,7 +77,7 @@ def _verified(model: Path, site: Site) -> int:
     return _REFUSED if refused or not ran else _OK
 
 
-def _line(row: Parity) -> str:
+def _line(row: GoldenResult) -> str:
     found = row.differences
     if found is None:
         return f"{row.format:<12} {row.runtime:<44} not here: {row.reason}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from wsi_ai.cli.output import OK, told
+from wsi_ai.cli.output import OK, exit_on_error
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.errors import ModelError
 from wsi_ai.models import drafts
@@ -22,19 +22,19 @@ from wsi_ai.models.signing import sign as sign_folder
 from wsi_ai.models.site import load_site
 from wsi_ai.models.store import ModelStore
 
-Said = Mapping[str, Any]
+Fields = Mapping[str, Any]
 _NAMELESS = ("model", "pytorch_model")
 """What Hugging Face calls every model's weights; the folder has the model's name."""
 _COLUMNS = "{:<32} {:<12} {:<22} {:<12} {:<7} {}"
 
 
-@told
+@exit_on_error
 def init(
-    weights: Path, out: Path | None, said: Said, fields: Sequence[str], trust_pickle: bool
+    weights: Path, out: Path | None, named: Fields, fields: Sequence[str], trust_pickle: bool
 ) -> int:
     """Inspect, ask, write, tell; or go on with a draft that was left unfinished."""
     name = weights.resolve().parent.name if weights.stem in _NAMELESS else weights.stem
-    folder, told = out or Path(name), _fields(said, fields)
+    folder, told = out or Path(name), _fields(named, fields)
     begun = drafts.read_draft(folder, weights)
     seen = drafts.inspect_weights(weights, trusted=trust_pickle)
     task = Task(told["task"]) if "task" in told else None
@@ -43,12 +43,12 @@ def init(
     return OK
 
 
-@told
-def import_wsinfer(source: str, out: Path | None, said: Said, fields: Sequence[str]) -> int:
-    return _import(load_zoo_model(source), None, out, _fields(said, fields))
+@exit_on_error
+def import_wsinfer(source: str, out: Path | None, named: Fields, fields: Sequence[str]) -> int:
+    return _import(load_zoo_model(source), None, out, _fields(named, fields))
 
 
-@told
+@exit_on_error
 def import_encoder(source: str, out: Path | None, fields: Sequence[str]) -> int:
     return _import(load_encoder(source), Task.EMBEDDING, out, _fields({}, fields))
 
@@ -61,7 +61,7 @@ def _import(model: SharedModel, task: Task | None, out: Path | None, told: dict[
     return OK
 
 
-@told
+@exit_on_error
 def add(model: Path) -> int:
     store = _store()
     entry = store.add(model)
@@ -69,7 +69,7 @@ def add(model: Path) -> int:
     return OK
 
 
-@told
+@exit_on_error
 def list_models() -> int:
     store = _store()
     entries = store.entries()
@@ -85,7 +85,7 @@ def list_models() -> int:
     return OK
 
 
-@told
+@exit_on_error
 def show(model: Path) -> int:
     folder = find_model(model, load_site())
     card = load_card(folder)
@@ -98,7 +98,7 @@ def show(model: Path) -> int:
     return OK
 
 
-@told
+@exit_on_error
 def remove(model: str) -> int:
     store = _store()
     entry = store.find(model)
@@ -107,7 +107,7 @@ def remove(model: str) -> int:
     return OK
 
 
-@told
+@exit_on_error
 def sign(model: Path, key: Path) -> int:
     folder = find_model(model, load_site())
     path = sign_folder(load_card(folder).weights.parent, key)
@@ -119,9 +119,9 @@ def _store() -> ModelStore:
     return ModelStore(load_site().store)
 
 
-def _fields(said: Said, pairs: Sequence[str]) -> dict[str, Any]:
-    """What was said in options, by the field's name."""
-    told = {k: drafts.typed(k, str(v)) for k, v in said.items() if v is not None}
+def _fields(named: Fields, pairs: Sequence[str]) -> dict[str, Any]:
+    """What was fields in options, by the field's name."""
+    told = {k: drafts.typed(k, str(v)) for k, v in named.items() if v is not None}
     for pair in pairs:
         field, equals, text = pair.partition("=")
         if not equals:
@@ -130,7 +130,7 @@ def _fields(said: Said, pairs: Sequence[str]) -> dict[str, Any]:
     return told
 
 
-def _answered(table: Mapping[str, Any], told: Said, seen: Inspected) -> dict[str, Any]:
+def _answered(table: Mapping[str, Any], told: Fields, seen: Inspected) -> dict[str, Any]:
     """With what was told, and what a person at a terminal says when asked."""
     made = drafts.with_fields(table, told)
     drafts.check_table(made, seen)

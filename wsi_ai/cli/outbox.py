@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, SOME, told
+from wsi_ai.cli.output import OK, SOME, exit_on_error
 from wsi_ai.delivery.audit import Audit
 from wsi_ai.delivery.outbox import Line, Mismatch, Outbox, State
 from wsi_ai.delivery.posting import open_audit, open_outbox, open_posting, open_relay
@@ -15,7 +15,7 @@ _DAY_S = 86400.0
 _UNSETTLED = frozenset({State.PENDING, State.INFLIGHT, State.DEAD})
 
 
-@told
+@exit_on_error
 def list_lines(database: str, states: Sequence[str], since: str | None) -> int:
     wanted = tuple(State(_one_of(state)) for state in states) or tuple(State)
     with open_outbox(database) as outbox:
@@ -25,7 +25,7 @@ def list_lines(database: str, states: Sequence[str], since: str | None) -> int:
     return SOME if any(line.state in _UNSETTLED for line in lines) else OK
 
 
-@told
+@exit_on_error
 def show(database: str, event_id: str) -> int:
     with open_outbox(database) as outbox:
         body = outbox.body(event_id)
@@ -36,28 +36,28 @@ def show(database: str, event_id: str) -> int:
     return OK
 
 
-@told
+@exit_on_error
 def replay(database: str, event_id: str, audit: Path | None) -> int:
     with open_outbox(database, audit) as outbox:
         done = outbox.replay(event_id)
     return _tell(done, "to be sent again", open_audit(database, audit), ("replay", event_id))
 
 
-@told
+@exit_on_error
 def replay_old(database: str, event_id: str, audit: Path | None) -> int:
     with open_outbox(database, audit) as outbox:
         done = outbox.replay_old(event_id)
     return _tell(done, "to be sent again", open_audit(database, audit), ("force", event_id))
 
 
-@told
+@exit_on_error
 def skip(database: str, event_id: str, audit: Path | None) -> int:
     with open_outbox(database, audit) as outbox:
         done = outbox.skip(event_id)
     return _tell(done, "skipped", open_audit(database, audit), ("skip", event_id))
 
 
-@told
+@exit_on_error
 def purge(database: str, days: float, audit: Path | None) -> int:
     with open_outbox(database, audit) as outbox:
         done = outbox.purge(time.time() - days * _DAY_S)
@@ -67,7 +67,7 @@ def purge(database: str, days: float, audit: Path | None) -> int:
     return OK
 
 
-@told
+@exit_on_error
 def drain(
     database: str, send: Sequence[str], since: str | None, seconds: float, audit: Path | None
 ) -> int:
@@ -79,14 +79,14 @@ def drain(
     return SOME if left else OK
 
 
-@told
+@exit_on_error
 def reconcile(database: str, send: Sequence[str]) -> int:
     with open_relay(send, database) as posting:
         lost = posting.relay.reconcile()
     return _tell_lost(lost)
 
 
-@told
+@exit_on_error
 def resend_lost(database: str, send: Sequence[str]) -> int:
     with open_relay(send, database) as posting:
         lost = posting.relay.reconcile()

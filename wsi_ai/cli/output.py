@@ -34,7 +34,7 @@ def log_from(level: int) -> None:
     logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
 
 
-def told(command: Callable[P, int]) -> Callable[P, int]:
+def exit_on_error(command: Callable[P, int]) -> Callable[P, int]:
     """Say what went wrong in one line, and end with 2."""
 
     @wraps(command)

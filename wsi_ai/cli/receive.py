@@ -7,14 +7,14 @@ from pathlib import Path
 
 import uvicorn
 
-from wsi_ai.cli.output import OK, told
+from wsi_ai.cli.output import OK, exit_on_error
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import secret_at
 from wsi_ai.errors import SinkError
 
 
-@told
+@exit_on_error
 def serve(keys: Sequence[str], store: Path, bearer: str | None, place: tuple[str, int]) -> int:
     """Serve until stopped.  Beyond this machine only with a token, for the worklist names cases."""
     host, port = place

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, log_from, told
+from wsi_ai.cli.output import OK, exit_on_error, log_from
 from wsi_ai.delivery.posting import open_relay
 from wsi_ai.delivery.relay import Pace
 
 
-@told
+@exit_on_error
 def run(database: str, send: Sequence[str], alarm_minutes: float, audit: Path | None) -> int:
     """Deliver until SIGTERM or SIGINT; what is being sent is finished first."""
     log_from(logging.WARNING)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
-from wsi_ai.cli.commands.options import RunSaid
+from wsi_ai.cli.commands.options import RunArguments
 from wsi_ai.cli.output import log_from, say, service
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
@@ -17,7 +17,7 @@ from wsi_ai.core.contracts import Post
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.core.memory import return_large_blocks
 from wsi_ai.errors import WsiAiError
-from wsi_ai.run.run_record import by_device, together
+from wsi_ai.run.run_record import added_up, by_device
 
 _OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
 
@@ -37,7 +37,7 @@ def run(
     slides: Sequence[Path],
     models: Sequence[Path],
     out: Path,
-    said: RunSaid,
+    said: RunArguments,
 ) -> int:
     """Run, tell, and return the exit status."""
     return_large_blocks()
@@ -53,7 +53,7 @@ def run(
             progress_for(sys.stderr, "tiles", len(found.slides)) as progress,
         ):
             for outcome in run_slides(found.slides, models, out, options, progress, post):
-                say(_told(outcome, several=len(models) > 1), sys.stdout)
+                say(_format_outcome(outcome, several=len(models) > 1), sys.stdout)
                 counts[outcome.level] += 1
                 outcomes.append(outcome)
     except WsiAiError as error:
@@ -68,7 +68,7 @@ def run(
     return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
 
 
-def _options(said: RunSaid) -> RunOptions:
+def _options(said: RunArguments) -> RunOptions:
     return RunOptions(
         mpp=said.mpp,
         device=said.device,
@@ -115,7 +115,7 @@ def _limit(outcomes: Sequence[Outcome]) -> str:
     if not any(outcome.timing and outcome.timing.tiles for outcome in outcomes):
         return ""
     devices = by_device(outcomes)
-    all_in_all = together(devices.values())
+    all_in_all = added_up(devices.values())
     wall_s = max(one.wall_s for one in devices.values())
     return (
         f"{wall_s:.1f} s after start-up; the limit was {all_in_all.limit},"
@@ -123,7 +123,7 @@ def _limit(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _told(outcome: Outcome, *, several: bool) -> str:
+def _format_outcome(outcome: Outcome, *, several: bool) -> str:
     word = outcome.level.value.replace("_", " ").upper()
     model = f" [{outcome.model}]" if several else ""
     lines = [f"{outcome.slide}{model}: {word}: {outcome.reason}"]

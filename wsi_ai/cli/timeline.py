@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, told
+from wsi_ai.cli.output import OK, exit_on_error
 from wsi_ai.results.timeline import write_timeline
 from wsi_ai.run.run_record import load, newest
 
 
-@told
+@exit_on_error
 def timeline(run: Path, to: Path | None) -> int:
     """Draw the run whose record ``run`` is, or the last one in the folder ``run``."""
     path = newest(run) if run.is_dir() else run

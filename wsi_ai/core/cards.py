@@ -41,7 +41,7 @@ class Colour(StrEnum):
     """After the slide's own profile, where it has one."""
 
 
-class Parity(StrEnum):
+class ReadLike(StrEnum):
     """Whose way of reading is followed to the pixel, where that is not our own."""
 
     NONE = "none"
@@ -71,7 +71,7 @@ class TileSpec:
     color: Colour = Colour.RAW
     lead_px: int = 0
     """So many pixels of a tile lie before its cell, at the left and at the top."""
-    parity: Parity = Parity.NONE
+    parity: ReadLike = ReadLike.NONE
     resampling: Resampling = Resampling.AREA
 
     def __post_init__(self) -> None:

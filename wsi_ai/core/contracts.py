@@ -108,7 +108,7 @@ class Runtime(Protocol):
 
 
 @runtime_checkable
-class FedRuntime(Runtime, Protocol):
+class RuntimeWithSource(Runtime, Protocol):
     """A runtime that knows how tiles reach it fastest: through memory that its device copies from,
     or decoded on the device itself."""
 

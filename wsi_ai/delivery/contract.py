@@ -30,7 +30,7 @@ class Sink(Protocol):
 
 
 @runtime_checkable
-class BeatingSink(Sink, Protocol):
+class HeartbeatSink(Sink, Protocol):
     """A sink whose receiver can be told that the sender is alive."""
 
     def beat(self, pulse: Pulse, at: datetime) -> None:

@@ -27,7 +27,7 @@ _ACTIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class Revision:
     """The newest revision of a flag."""
 
     event_id: str
@@ -45,7 +45,7 @@ def answer_digest(flag: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def next_revision(flag: Mapping[str, Any], before: Said | None) -> dict[str, Any] | None:
+def next_revision(flag: Mapping[str, Any], before: Revision | None) -> dict[str, Any] | None:
     """The flag as the revision after ``before``; ``None`` where it says nothing new.
 
     What was taken back stays taken back until the answer is another one.
@@ -58,7 +58,7 @@ def next_revision(flag: Mapping[str, Any], before: Said | None) -> dict[str, Any
     return _revised(flag, before.revision + 1, Kind.AMENDED, before.event_id)
 
 
-def next_early_revision(flag: Mapping[str, Any], before: Said | None) -> dict[str, Any] | None:
+def next_early_revision(flag: Mapping[str, Any], before: Revision | None) -> dict[str, Any] | None:
     """The same for a flag that a finished one will follow: only where it raises the level."""
     if before is None:
         return next_revision(flag, None)
@@ -69,7 +69,7 @@ def next_early_revision(flag: Mapping[str, Any], before: Said | None) -> dict[st
 
 
 def retraction(
-    flag: Mapping[str, Any], before: Said, why: Retraction, at: datetime
+    flag: Mapping[str, Any], before: Revision, why: Retraction, at: datetime
 ) -> dict[str, Any]:
     """The revision that takes a flag back.  Needs nothing but the flag as it was last sent."""
     taken = _revised(flag, before.revision + 1, Kind.RETRACTED, before.event_id)

@@ -59,7 +59,7 @@ class Case(Part):
     accession: Identifier
 
 
-class Slide(Part):
+class FlagSlide(Part):
     slide_id: Identifier
     block: str | None = None
     stain: str | None = None
@@ -181,7 +181,7 @@ class TriageFlag(Part):
     environment: Literal["research", "test", "production"]
     tenant: Tenant | None
     case: Case | None
-    slide: Slide
+    slide: FlagSlide
     result: Result
     evidence: Evidence
     qc: Qc

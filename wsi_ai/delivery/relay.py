@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from wsi_ai.delivery.contract import BeatingSink, Sink
+from wsi_ai.delivery.contract import HeartbeatSink, Sink
 from wsi_ai.delivery.heartbeat import pulse_of
 from wsi_ai.delivery.messages import Receipt
 from wsi_ai.delivery.outbox import Claimed, Mismatch, Outbox
@@ -37,7 +37,7 @@ class Pace:
     alarm_every_s: float = 10.0
 
 
-def unheard(entries: Sequence[Entry]) -> None:
+def no_record(entries: Sequence[Entry]) -> None:
     """For a relay whose attempts are not recorded."""
 
 
@@ -52,7 +52,7 @@ class Relay:
     outbox: Outbox
     sinks: Sequence[Sink]
     pace: Pace = Pace()
-    record: Callable[[Sequence[Entry]], None] = unheard
+    record: Callable[[Sequence[Entry]], None] = no_record
     """Hears of every attempt once it is settled."""
     alarm: Callable[[str], None] = log.error
     _wake: threading.Event = field(default_factory=threading.Event)
@@ -74,7 +74,7 @@ class Relay:
         self.record(tried)
         return len(tried)
 
-    def beat(self, sink: BeatingSink) -> float:
+    def beat(self, sink: HeartbeatSink) -> float:
         """Tell the sink's receiver that we are alive.  Returns the seconds until the next time.
 
         A heartbeat that is not taken is not kept: that it is missing says what there is to say.
@@ -151,11 +151,11 @@ class Relay:
                 self._wake.wait(self.pace.idle_s)
                 self._wake.clear()
 
-    def _heart(self, sink: Sink) -> BeatingSink | None:
+    def _heart(self, sink: Sink) -> HeartbeatSink | None:
         """The sink, if it is the one that says for its endpoint that we are alive."""
         first = next(s for s in self.sinks if s.endpoint.name == sink.endpoint.name)
         wanted = sink is first and sink.endpoint.heartbeat_s is not None
-        return sink if wanted and isinstance(sink, BeatingSink) else None
+        return sink if wanted and isinstance(sink, HeartbeatSink) else None
 
     def _watch(self, stop: threading.Event) -> None:
         while not stop.is_set():

@@ -102,7 +102,7 @@ def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArr
     raw = output.reshape(batch, *output_shape(card))[:count]
     lost = ~np.logical_and.reduce(np.isfinite(raw), axis=tuple(range(1, raw.ndim)))
     given = np.where(lost.reshape(-1, *(1,) * (raw.ndim - 1)), np.float32(0), raw)
-    scores = _said(given, card)
+    scores = _by_task(given, card)
     scores[lost] = np.nan
     return scores
 
@@ -116,7 +116,7 @@ def scores_over_views(
     return each[0] if len(views) == 1 else mean_over(views, each)
 
 
-def _said(given: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
+def _by_task(given: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
     if card.gives_vectors:
         return given
     if card.task is Task.DETECTION:
@@ -161,9 +161,3 @@ def batch_for(card: ModelCard, most: int, pixels: int) -> int:
     if card.task not in (Task.SEGMENTATION, Task.DETECTION):
         return most
     return max(1, min(most, pixels // card.tile.size_px**2))
-
-
-def first_line(error: Exception) -> str:
-    """Of what a library has to say."""
-    text = str(error).strip()
-    return text.splitlines()[0] if text else type(error).__name__

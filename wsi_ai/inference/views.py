@@ -11,7 +11,7 @@ from wsi_ai.core.cards import Tta
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Orientation:
     """Turned by quarters against the clock, then mirrored left to right."""
 
     quarters: int = 0
@@ -31,12 +31,14 @@ class View:
         return np.rot90(plain, -self.quarters, (-2, -1))
 
 
-def views_of(tta: Tta) -> tuple[View, ...]:
+def views_of(tta: Tta) -> tuple[Orientation, ...]:
     """The tile itself comes first."""
     return _VIEWS[tta]
 
 
-def mean_over(views: Sequence[View], scores: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+def mean_over(
+    views: Sequence[Orientation], scores: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
     """Of one array a view; NaN where any view has no number.  Added up in the views' order, so that
     the same scores give the same mean everywhere."""
     total = np.zeros(scores[0].shape, np.float64)
@@ -46,7 +48,9 @@ def mean_over(views: Sequence[View], scores: Sequence[NDArray[np.float32]]) -> N
 
 
 _VIEWS = {
-    Tta.NONE: (View(),),
-    Tta.FLIPS: (View(), View(0, True), View(2), View(2, True)),
-    Tta.D4: tuple(View(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)),
+    Tta.NONE: (Orientation(),),
+    Tta.FLIPS: (Orientation(), Orientation(0, True), Orientation(2), Orientation(2, True)),
+    Tta.D4: tuple(
+        Orientation(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)
+    ),
 }

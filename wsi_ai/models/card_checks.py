@@ -5,7 +5,7 @@ import mmap
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.core.cards import Activation, Colour, Parity, Role, Task
+from wsi_ai.core.cards import Activation, Colour, ReadLike, Role, Task
 from wsi_ai.models.card_input import input_complaint
 from wsi_ai.models.card_output import output_complaint
 
@@ -55,7 +55,7 @@ def _input_contradiction(image: dict[str, Any]) -> str | None:
         return "input.dtype: a uint8 network gets pixels as they are; leave out mean and std"
     plain = "free_size" not in image and image.get("color") != Colour.SRGB
     whole = plain and image.get("stride_px", image["size_px"]) == image["size_px"]
-    if image.get("parity") == Parity.WSINFER and not whole:
+    if image.get("parity") == ReadLike.WSINFER and not whole:
         return "input.parity: wsinfer reads raw colours, tile beside tile; leave out the others"
     return None
 

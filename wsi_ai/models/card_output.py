@@ -8,8 +8,8 @@ from wsi_ai.core.cards import (
     Colour,
     Form,
     OutputSpec,
-    Parity,
     Precision,
+    ReadLike,
     Resampling,
     Scored,
     Task,
@@ -54,7 +54,7 @@ def tile_spec(card: Table) -> TileSpec:
         stride_px=window.stride_px,
         color=colour,
         lead_px=lead,
-        parity=Parity(image.get("parity", Parity.NONE)),
+        parity=ReadLike(image.get("parity", ReadLike.NONE)),
         resampling=Resampling(image.get("resampling", Resampling.AREA)),
     )
 

@@ -20,7 +20,14 @@ from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.golden import Differences, Golden, compare
 from wsi_ai.models.manifest import load_variants, manifest_path
-from wsi_ai.models.parity import Parity, held, requests_for, required_golden, scores, tissue_tiles
+from wsi_ai.models.parity import (
+    GoldenResult,
+    held,
+    requests_for,
+    required_golden,
+    scores,
+    tissue_tiles,
+)
 
 _HELD_OUT = 4
 """Every so many tiles, one is not calibrated on but compared afterwards."""
@@ -32,7 +39,7 @@ _FEWEST = 32
 class Optimized:
     """What came of it."""
 
-    rows: tuple[Parity, ...]
+    rows: tuple[GoldenResult, ...]
     """Each runtime here on the golden tiles; those that cannot be had say why."""
     beyond: Differences
     """From fp32, on tiles of the slides that it was not calibrated on."""

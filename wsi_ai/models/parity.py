@@ -34,7 +34,7 @@ _CANDIDATES = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Parity:
+class GoldenResult:
     """How one runtime did, or why it could not."""
 
     format: str
@@ -51,7 +51,7 @@ class Parity:
         return found is not None and not found.flag_changes and found.largest <= self.tolerance
 
 
-def verify(model: Path, requests: Sequence[RuntimeRequest] = ()) -> Iterator[Parity]:
+def verify(model: Path, requests: Sequence[RuntimeRequest] = ()) -> Iterator[GoldenResult]:
     """Every variant of the model on every device and precision that is installed here, or the
     ``requests``; those that cannot be had say why.  Raises ModelError."""
     cards = load_variants(model)
@@ -125,7 +125,7 @@ def requests_for(card: ModelCard) -> list[RuntimeRequest]:
     return [RuntimeRequest(device, p) for device in devices(card) for p in precisions]
 
 
-def held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> Parity:
+def held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> GoldenResult:
     """What one runtime makes of the golden tiles."""
     tolerance = card.tolerance.of(request.precision)
     try:
@@ -133,8 +133,8 @@ def held(card: ModelCard, golden: Golden, request: RuntimeRequest) -> Parity:
         found = compare(golden, scores(runtime, golden.tiles), card)
     except (DeviceError, ModelError) as error:
         asked = f"{request.device}/{request.precision}"
-        return Parity(card.format, asked, tolerance, None, str(error))
-    return Parity(card.format, runtime.description, tolerance, found)
+        return GoldenResult(card.format, asked, tolerance, None, str(error))
+    return GoldenResult(card.format, runtime.description, tolerance, found)
 
 
 def tissue_tiles(path: Path, card: ModelCard) -> NDArray[np.uint8]:

@@ -20,13 +20,13 @@ def sign(model: Path, key: Path) -> Path:
     try:
         signer = _library("signing").Config().use_elliptic_key_signer(private_key=key)
     except (OSError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{key.name} is no private key that signs: {_told(error)}") from None
+        raise ModelError(f"{key.name} is no private key that signs: {_error_line(error)}") from None
     try:
         signer.set_hashing_config(_hashing()).sign(model, place)
     except OSError as error:
         raise OutputError(f"{SIGNATURE} cannot be written: {error.strerror}") from None
     except ValueError as error:
-        raise ModelError(f"the model cannot be signed: {_told(error)}") from None
+        raise ModelError(f"the model cannot be signed: {_error_line(error)}") from None
     return place
 
 
@@ -63,7 +63,7 @@ def _accepts(model: Path, key: Path) -> bool:
     try:
         verifier = _library("verifying").Config().use_elliptic_key_verifier(public_key=key)
     except (OSError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{key.name} is no public key: {_told(error)}") from None
+        raise ModelError(f"{key.name} is no public key: {_error_line(error)}") from None
     refused = import_module("cryptography.exceptions").InvalidSignature
     try:
         verifier.set_hashing_config(_hashing()).verify(model, model / SIGNATURE)
@@ -74,7 +74,7 @@ def _accepts(model: Path, key: Path) -> bool:
             return False
         if "Signature mismatch" not in str(error):
             raise ModelError(f"{SIGNATURE} cannot be read; sign the model again") from None
-        raise ModelError(f"the model is not what was signed: {_told(error)}") from None
+        raise ModelError(f"the model is not what was signed: {_error_line(error)}") from None
     return True
 
 
@@ -84,7 +84,7 @@ def _hashing() -> Any:
     return config.set_ignored_paths(paths=[SIGNATURE], ignore_git_paths=False)
 
 
-def _told(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     """In one line; of a mismatch, the first file."""
     said = " ".join(str(error).split())
     changed = re.search(r"Hash mismatch for \\?'([^'\\]+)", said)  # of a list, with its escapes

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from wsi_ai.core.flags import Flag
 from wsi_ai.core.values import Heatmap, Recolour
 from wsi_ai.heatmaps import Canvas
-from wsi_ai.tissue.overview import Look
+from wsi_ai.tissue.overview import Overview
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -13,7 +13,7 @@ class Assessment:
     """All that was learnt of a slide."""
 
     flag: Flag
-    look: Look | None = None
+    look: Overview | None = None
     """``None`` where a gate stopped the slide before it was looked at."""
     recolour: Recolour | None = None
     """What was done to its colours."""

@@ -17,7 +17,7 @@ from wsi_ai.results import record
 from wsi_ai.results.embedding_picture import write_picture
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.slide import slide_record, timing_record
-from wsi_ai.tissue.overview import Look
+from wsi_ai.tissue.overview import Overview
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,12 @@ def known(folder: Path, question: str) -> int | None:
 
 
 def write_embedding(
-    run: EmbeddingRun, look: Look, recolour: Recolour | None, canvas: VectorCanvas, *, hdf5: bool
+    run: EmbeddingRun,
+    look: Overview,
+    recolour: Recolour | None,
+    canvas: VectorCanvas,
+    *,
+    hdf5: bool,
 ) -> Embedded:
     """Write all files as ``run.folder``.  Raises OutputError, and then leaves what was there."""
     plan = canvas.vectors().plan

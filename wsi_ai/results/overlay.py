@@ -37,7 +37,7 @@ _DOT = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class OverlayInput:
     """What an overlay shows.  No heatmap where a gate stopped the slide."""
 
     thumbnail: Thumbnail
@@ -47,7 +47,7 @@ class View:
     marks: Marks = field(default_factory=Marks)
 
 
-def write_overlay(path: Path, view: View) -> None:
+def write_overlay(path: Path, view: OverlayInput) -> None:
     """Write the overlay as PNG; nothing on it names the slide."""
     slide = _slide(view)
     height, width = slide.shape[:2]
@@ -67,7 +67,7 @@ def write_overlay(path: Path, view: View) -> None:
     path.write_bytes(png.tobytes())
 
 
-def _slide(view: View) -> Pixels:
+def _slide(view: OverlayInput) -> Pixels:
     """The slide with all that is drawn upon it."""
     rows, cols = view.tissue.shape
     scale = _LONG_SIDE / max(rows, cols)
@@ -99,12 +99,12 @@ def _draw_lines(
     cv2.polylines(slide, points, True, _rgb(colour), width, cv2.LINE_AA, _FRACTION)
 
 
-def _shows_scores(view: View) -> bool:
+def _shows_scores(view: OverlayInput) -> bool:
     objects = view.heatmap.objects if view.heatmap is not None else None
     return view.marks.classes is None and objects is None
 
 
-def _cells(view: View, heatmap: Heatmap, size: Size) -> Pixels:
+def _cells(view: OverlayInput, heatmap: Heatmap, size: Size) -> Pixels:
     """(height, width, 4): each pixel what the cell under its middle says; grey where that, or any
     smaller cell there, could not be assessed."""
     per_px = view.flag.slide.size.width / size.width, view.flag.slide.size.height / size.height
@@ -125,7 +125,7 @@ def _cells(view: View, heatmap: Heatmap, size: Size) -> Pixels:
     return layer
 
 
-def _colours(view: View, heatmap: Heatmap, seen: Seen) -> Pixels:
+def _colours(view: OverlayInput, heatmap: Heatmap, seen: Seen) -> Pixels:
     """(rows, cols, 4) of these cells."""
     if heatmap.objects is not None:
         return np.zeros((len(seen[0]), seen[1].size, 4), np.uint8)
@@ -201,7 +201,7 @@ def _draw_scale_bar(
     draw.text((x, y - 12), text, "black", font(17), "ls", stroke_width=2, stroke_fill="white")
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, view: View, x: int) -> int:
+def _draw_legend(draw: ImageDraw.ImageDraw, view: OverlayInput, x: int) -> int:
     """Where it ends."""
     letters, y = font(15), _TOP
     for colour, mark, text in _entries(view):
@@ -215,7 +215,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, view: View, x: int) -> int:
     return y
 
 
-def _entries(view: View) -> Iterator[tuple[str, int, str]]:
+def _entries(view: OverlayInput) -> Iterator[tuple[str, int, str]]:
     """Colour, thickness of its sample or ``_DOT``, and words."""
     yield _OUTLINE, 2, "tissue"
     heatmap, flag = view.heatmap, view.flag

@@ -16,17 +16,17 @@ from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
-from wsi_ai.results.overlay import View, write_overlay
+from wsi_ai.results.overlay import OverlayInput, write_overlay
 from wsi_ai.results.record import model_record
 from wsi_ai.results.wsinfer_csv import write_csv
-from wsi_ai.tissue.overview import Look
+from wsi_ai.tissue.overview import Overview
 
 FORMATS = ("wsinfer",)
 """What may be written beside the usual."""
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunRecord:
     """What run.json says beside the assessment."""
 
     provenance: Provenance
@@ -54,7 +54,9 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
     return flag if record["question"] == question and not record["failed"] else None
 
 
-def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) -> dict[str, Any]:
+def write_results(
+    folder: Path, assessment: Assessment, run: RunRecord, post: Post
+) -> dict[str, Any]:
     """Write all files as ``folder``, and return the flag as its file says it: as ``post`` kept it.
 
     The flag is kept once everything else is on the disk, and before ``folder`` appears: a crash in
@@ -85,12 +87,12 @@ def write_results(folder: Path, assessment: Assessment, run: Run, post: Post) ->
     return body
 
 
-def _view(assessment: Assessment, look: Look) -> View:
+def _view(assessment: Assessment, look: Overview) -> OverlayInput:
     marks = assessment.canvas.marks() if assessment.canvas is not None else Marks()
-    return View(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag, marks)
+    return OverlayInput(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag, marks)
 
 
-def _record(assessment: Assessment, run: Run) -> dict[str, Any]:
+def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
     flag, provenance = assessment.flag, run.provenance
     inferred = int(assessment.heatmap.assessed.sum()) if assessment.heatmap else 0
     return {

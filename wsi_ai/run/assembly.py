@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard, RuntimeRequest
-from wsi_ai.core.contracts import FedRuntime, Post, Runtime, Slide, TileSource, Watcher
+from wsi_ai.core.contracts import Post, Runtime, RuntimeWithSource, Slide, TileSource, Watcher
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.inference.registry import open_aggregator, open_runtime
 from wsi_ai.models.parity import hold_to_golden
@@ -15,16 +15,16 @@ from wsi_ai.run.engine import Engine
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Failures, Outcome
 from wsi_ai.run.pipeline import Pipeline
-from wsi_ai.run.several_models import OpenOnce, PartyWork
-from wsi_ai.run.steps import Elsewhere, SlideWork, nowhere_else
+from wsi_ai.run.several_models import OpenOnce, SlideTasks
+from wsi_ai.run.steps import Elsewhere, SlideWork, no_other_device
 from wsi_ai.slides.identity import Cases, load_cases
 from wsi_ai.slides.registry import open_slide
 from wsi_ai.tiles.reading import HostTiles, SharedTiles
-from wsi_ai.tissue.overview import Looker, LookOnce, look_at
+from wsi_ai.tissue.overview import OverviewOf, OverviewOnce, overview_of
 from wsi_ai.triage.policy import Policy, load_policy
 
 OpenRuntime = Callable[[ModelCard, RuntimeRequest], Runtime]
-Refused = tuple[ModelCard, ModelError | DeviceError]
+ModelRefused = tuple[ModelCard, ModelError | DeviceError]
 """A model that does not run, and why."""
 
 
@@ -44,8 +44,8 @@ class Assembly:
     """The run's beginning on ``time.perf_counter()``, one clock for all processes of a machine."""
 
     def work(
-        self, watch: Watcher, post: Post, elsewhere: Elsewhere = nowhere_else
-    ) -> tuple[PartyWork[Outcome], list[Refused]]:
+        self, watch: Watcher, post: Post, elsewhere: Elsewhere = no_other_device
+    ) -> tuple[SlideTasks[Outcome], list[ModelRefused]]:
         """With the runtimes opened and held to the golden tiles, and the models that have none."""
         engines, refused = self._engines()
         if len(engines) > 1:
@@ -66,7 +66,7 @@ class Assembly:
             )
             for engine in engines
         ]
-        return PartyWork(works, watch), refused
+        return SlideTasks(works, watch), refused
 
     def open_slide(self, path: Path) -> Slide:
         return open_slide(path, self.options.spacing(path), self.options.reader)
@@ -79,9 +79,9 @@ class Assembly:
         failures = Failures(card, self.policy, self.out, post)
         return failures.record(slide, reason, self.cases.identity_of(slide))
 
-    def _engines(self) -> tuple[list[Engine], list[Refused]]:
-        engines, refused = list[Engine](), list[Refused]()
-        look = LookOnce() if len(self.cards) > 1 else look_at
+    def _engines(self) -> tuple[list[Engine], list[ModelRefused]]:
+        engines, refused = list[Engine](), list[ModelRefused]()
+        look = OverviewOnce() if len(self.cards) > 1 else overview_of
         for card in self.cards:
             try:
                 engines.append(self._engine(card, look))
@@ -89,18 +89,18 @@ class Assembly:
                 refused.append((card, error))
         return engines, refused
 
-    def _engine(self, card: ModelCard, look: Looker) -> Engine:
+    def _engine(self, card: ModelCard, look: OverviewOf) -> Engine:
         def opened(request: RuntimeRequest) -> Runtime:
             runtime = self.open_runtime(card, request)
             hold_to_golden(runtime, request.precision)
             return runtime
 
-        def around(runtime: Runtime) -> Pipeline:
+        def build_pipeline(runtime: Runtime) -> Pipeline:
             source, policy = source_for(runtime, self._threads), self.policy
             return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate)
 
         aggregate = open_aggregator(card)
-        return Engine(opened, self.options.request(), around)
+        return Engine(opened, self.options.request(), build_pipeline)
 
     def _share(self, engines: Sequence[Engine]) -> None:
         """Among those of one batch size: a runtime fills up what is smaller than its own."""
@@ -117,7 +117,7 @@ class Assembly:
 
 def source_for(runtime: Runtime, threads: int) -> TileSource:
     """The runtime's own, where it has one; else into plain memory."""
-    if isinstance(runtime, FedRuntime):
+    if isinstance(runtime, RuntimeWithSource):
         return runtime.source(threads)
     return HostTiles(runtime.batch_size, threads)
 

@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Failed:
     """Why a step did not end well."""
 
     reason: str
@@ -23,14 +23,14 @@ class Trouble:
         return isinstance(self.error, Busy | Stopped)
 
 
-def trouble_in(step: Callable[[], None]) -> Trouble | None:
+def attempt(step: Callable[[], None]) -> Failed | None:
     """``None`` where there was none."""
     try:
         step()
     except WsiAiError as error:
-        return Trouble(str(error), error)
+        return Failed(str(error), error)
     except Exception as error:
         log.debug("a slide failed", exc_info=True)
         kind = type(error).__name__
-        return Trouble(f"internal error {kind}; please report it with --verbose", error)
+        return Failed(f"internal error {kind}; please report it with --verbose", error)
     return None

@@ -27,15 +27,15 @@ from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.embeddings import Embedded, EmbeddingRun, known, write_embedding, write_refusal
 from wsi_ai.results.folder import claimed, folder_for, hidden, make_folder
-from wsi_ai.run.attempt import trouble_in
+from wsi_ai.run.attempt import attempt
 from wsi_ai.run.no_ops import NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.pipeline import Pipeline, Prepared
-from wsi_ai.run.several_models import OpenOnce, Party, PartyWork, refuse_twins
+from wsi_ai.run.several_models import OpenOnce, SlideTask, SlideTasks, refuse_same_model
 from wsi_ai.run.stages import in_turns, through_stages
 from wsi_ai.slides.registry import open_slide
 from wsi_ai.tiles.reading import HostTiles, SharedTiles
-from wsi_ai.tissue.overview import LookOnce, look_at
+from wsi_ai.tissue.overview import OverviewOnce, overview_of
 from wsi_ai.triage.policy import load_policy
 
 
@@ -66,11 +66,11 @@ def embed_slides(
         EmbedWork(pipeline, out, open_once, options.force, hdf5)
         for pipeline in pipelines_for(_cards(models, options), options)
     ]
-    work = PartyWork(works, watch or NoWatcher())
+    work = SlideTasks(works, watch or NoWatcher())
     stages = work.prepare, work.infer, work.publish
-    parties = (work.party(slide) for slide in slides)
-    for party in through_stages(parties, stages, work.stop, Party.is_over):
-        yield from party.outcomes
+    tasks = (work.begin(slide) for slide in slides)
+    for task in through_stages(tasks, stages, work.stop, SlideTask.is_over):
+        yield from task.outcomes
 
 
 def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
@@ -82,7 +82,7 @@ def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
                 f"{card.ref.name} is a {card.task.value} model and gives no embeddings;"
                 " use: wsi-ai run"
             )
-        refuse_twins(card, cards)
+        refuse_same_model(card, cards)
         cards.append(card)
     return cards
 
@@ -90,7 +90,7 @@ def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
 def pipelines_for(cards: Sequence[ModelCard], options: RunOptions) -> list[Pipeline]:
     """They look at a slide together, and read it together where they take as many tiles at once."""
     policy, threads = load_policy(options.policy), len(os.sched_getaffinity(0))
-    look, sources = LookOnce() if len(cards) > 1 else look_at, dict[int, TileSource]()
+    look, sources = OverviewOnce() if len(cards) > 1 else overview_of, dict[int, TileSource]()
     pipelines = []
     for card in cards:
         runtime = open_runtime(card, options.request())
@@ -163,7 +163,7 @@ class EmbedWork:
     def _step(self, job: EmbedJob, step: Callable[[EmbedJob], None]) -> EmbedJob:
         if job.outcome is not None:
             return job
-        trouble = trouble_in(lambda: step(job))
+        trouble = attempt(lambda: step(job))
         if trouble is not None and (trouble.passing or job.info is None):
             job.outcome = self._told(job, None, trouble.reason, None, fresh=True)
         elif trouble is not None:

@@ -17,20 +17,20 @@ _HOST = "cpu"
 class Engine:
     """One pipeline at a time; whoever asks for it while another is being opened waits.
 
-    ``turn`` numbers them: what was begun in one turn has to be begun again in the next.
+    ``generation`` numbers them: what was begun in one turn has to be begun again in the next.
     """
 
     def __init__(
         self,
         open_runtime: Callable[[RuntimeRequest], Runtime],
         request: RuntimeRequest,
-        around: Callable[[Runtime], Pipeline],
+        build_pipeline: Callable[[Runtime], Pipeline],
     ) -> None:
         """Opens the runtime at once.  Raises ModelError or DeviceError."""
-        self._open, self._request, self._around = open_runtime, request, around
+        self._open, self._request, self._build_pipeline = open_runtime, request, build_pipeline
         self._lock = threading.Lock()
-        self._turn = 0
-        first = around(open_runtime(request))
+        self._generation = 0
+        first = build_pipeline(open_runtime(request))
         self.card: ModelCard = first.runtime.card
         self._batch_size = first.runtime.batch_size
         self._pipeline: Pipeline | None = first
@@ -40,7 +40,7 @@ class Engine:
         DeviceError as long as it cannot be."""
         with self._lock:
             pipeline = self._pipeline or self._open_next(self._request)
-            return self._turn, pipeline
+            return self._generation, pipeline
 
     @property
     def batch_size(self) -> int:
@@ -53,7 +53,7 @@ class Engine:
             if self._pipeline is not None:
                 self._pipeline = replace(self._pipeline, source=source)
 
-    def answer(self, error: DeviceError) -> str:
+    def replace_after(self, error: DeviceError) -> str:
         """Put another runtime in the place of the one that raised ``error``, and say in words what
         was done: half as many tiles at once where its memory was not enough; the host's processor
         where the device was chosen by ``auto``.
@@ -83,6 +83,6 @@ class Engine:
         raise error
 
     def _open_next(self, request: RuntimeRequest) -> Pipeline:
-        self._pipeline = self._around(self._open(request))
-        self._request, self._turn = request, self._turn + 1
+        self._pipeline = self._build_pipeline(self._open(request))
+        self._request, self._generation = request, self._generation + 1
         return self._pipeline

@@ -29,7 +29,7 @@ class SlideJob:
     identity: Identity | None = None
     folder: Path = field(default_factory=Path)
     asked: dict[str, Any] = field(default_factory=dict)
-    turn: int = 0
+    generation: int = 0
     """Of the engine, in which it was prepared."""
     prepared: Prepared | None = None
     resumed: int | None = None

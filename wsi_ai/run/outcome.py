@@ -18,7 +18,7 @@ from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.folder import claimed, folder_for
 from wsi_ai.results.record import provenance
-from wsi_ai.results.slide import Run, write_results
+from wsi_ai.results.slide import RunRecord, write_results
 from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.triage.judge import identified, not_assessed
 from wsi_ai.triage.policy import Policy
@@ -72,7 +72,7 @@ class Failures:
         origin = provenance("none", question, datetime.now(UTC))
         try:
             with claimed(folder):
-                run = Run(origin, question, asked, None, failed=True)
+                run = RunRecord(origin, question, asked, None, failed=True)
                 body = write_results(folder, Assessment(flag), run, self.post)
         except Unsent as error:
             told = f"{reason}; and {error}"

@@ -14,7 +14,7 @@ from wsi_ai.results.assessment import Assessment
 from wsi_ai.tiles.planning import plan_for
 from wsi_ai.tiles.reading.sample import recolour_for
 from wsi_ai.tissue.haematoxylin import haematoxylin_density
-from wsi_ai.tissue.overview import Look, Looker, look_at
+from wsi_ai.tissue.overview import Overview, OverviewOf, overview_of
 from wsi_ai.tissue.quality import QualityLimits
 from wsi_ai.triage.gates import quality_gate, scope_gate
 from wsi_ai.triage.judge import TriagePolicy, is_met, not_assessed, triage
@@ -28,7 +28,7 @@ and cannot take it back."""
 class Prepared:
     """A slide that passed the gates, and its plan.  Reading begins with the first batch taken."""
 
-    look: Look
+    look: Overview
     plan: TilePlan
     canvas: Canvas
     batches: Iterator[TileBatch]
@@ -55,7 +55,7 @@ class Pipeline:
     runtime: Runtime
     policy: TriagePolicy
     limits: QualityLimits
-    look: Looker = look_at
+    look: OverviewOf = overview_of
     aggregate: Aggregator | None = None
     """A slide classification's second network."""
 
@@ -82,7 +82,7 @@ class Pipeline:
         clock.lap("plan")
         return Prepared(look, plan, canvas, batches, recolour)
 
-    def _not_assessed(self, slide: Slide, look: Look, reason: str) -> Assessment:
+    def _not_assessed(self, slide: Slide, look: Overview, reason: str) -> Assessment:
         card = self.runtime.card
         return Assessment(not_assessed(slide.info, card, self.policy, reason, look.quality), look)
 

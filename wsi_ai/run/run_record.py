@@ -31,7 +31,7 @@ def by_device(outcomes: Iterable[Outcome]) -> dict[str, Efficiency]:
     return {device: of_run(timings[device]) for device in sorted(timings)}
 
 
-def together(devices: Iterable[Efficiency]) -> Efficiency:
+def added_up(devices: Iterable[Efficiency]) -> Efficiency:
     """Of several devices: their times added up."""
     found = list(devices)
     busy = {stage: sum(one.busy_s[stage] for one in found) for stage in Stage}
@@ -72,8 +72,10 @@ class RunLog:
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "complete": complete,
             "start_up_s": _start_up_s(self.outcomes),
-            **_told(together(found.values())),
-            "by_device": [{"device": name, **_told(one)} for name, one in found.items()],
+            **_efficiency_record(added_up(found.values())),
+            "by_device": [
+                {"device": name, **_efficiency_record(one)} for name, one in found.items()
+            ],
             "slides": [_slide(self.out, outcome) for outcome in self.outcomes],
         }
 
@@ -105,7 +107,7 @@ def _start_up_s(outcomes: Iterable[Outcome]) -> float | None:
     return round(min(firsts), 3) if firsts else None
 
 
-def _told(found: Efficiency) -> dict[str, Any]:
+def _efficiency_record(found: Efficiency) -> dict[str, Any]:
     return {
         "wall_s": round(found.wall_s, 3),
         "busy_s": {stage.value: round(seconds, 3) for stage, seconds in found.busy_s.items()},

@@ -13,13 +13,13 @@ from wsi_ai.models.manifest import load_card, placeholder_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.folder import make_folder
 from wsi_ai.results.slide import FORMATS
-from wsi_ai.run.assembly import Assembly, Refused, assemble
+from wsi_ai.run.assembly import Assembly, ModelRefused, assemble
 from wsi_ai.run.fleet.fleet import Fleet
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.run_record import RunLog
-from wsi_ai.run.several_models import Party, refuse_twins
+from wsi_ai.run.several_models import SlideTask, refuse_same_model
 from wsi_ai.run.stages import through_stages
 from wsi_ai.triage.policy import check_policy
 
@@ -75,16 +75,16 @@ def run_slides(
 
 def _cards(
     models: Sequence[Path], site: Site, assembly: Assembly
-) -> tuple[list[ModelCard], list[Refused]]:
+) -> tuple[list[ModelCard], list[ModelRefused]]:
     """Those that may run, and those that may not, and why."""
-    cards, refused = list[ModelCard](), list[Refused]()
+    cards, refused = list[ModelCard](), list[ModelRefused]()
     for model in models:
         card = placeholder_card(model)
         try:
             card = load_card(approved_model(model, site), assembly.options.precision)
             _refuse_vectors(card)
             check_policy(assembly.policy, card)
-            refuse_twins(card, cards)
+            refuse_same_model(card, cards)
         except ModelError as error:
             refused.append((card, error))
         else:
@@ -108,21 +108,21 @@ def _on(
     work, refused = assembly.on(devices[0]).work(watch, post)
     yield from _none_assessed(assembly, refused, slides, post)
     stages = work.prepare, work.infer, work.publish
-    parties = (work.party(slide) for slide in (slides if work.works else ()))
-    for party in through_stages(parties, stages, work.stop, Party.is_over, Party.passes):
-        yield from party.outcomes
+    tasks = (work.begin(slide) for slide in (slides if work.works else ()))
+    for task in through_stages(tasks, stages, work.stop, SlideTask.is_over, SlideTask.passes):
+        yield from task.outcomes
     _raise_first(refused)
 
 
 def _none_assessed(
-    assembly: Assembly, refused: Iterable[Refused], slides: Sequence[Path], post: Post
+    assembly: Assembly, refused: Iterable[ModelRefused], slides: Sequence[Path], post: Post
 ) -> Iterator[Outcome]:
     for card, error in refused:
         for slide in slides:
             yield assembly.failed(card, slide, str(error), post)
 
 
-def _raise_first(refused: Iterable[Refused]) -> None:
+def _raise_first(refused: Iterable[ModelRefused]) -> None:
     for _, error in refused:
         raise error
 

@@ -42,7 +42,7 @@ class Work(Protocol[Out_co]):
 
 
 @dataclass(slots=True)
-class Party(Generic[Out]):
+class SlideTask(Generic[Out]):
     """One slide, and a job for each model."""
 
     path: Path
@@ -59,7 +59,7 @@ class Party(Generic[Out]):
         return all(job.over or job.prepared is None for job in self.jobs)
 
     @property
-    def told(self) -> bool:
+    def is_decided(self) -> bool:
         """Whether every model has its outcome: else the run was stopped, or another device takes
         the slide."""
         return all(job.outcome is not None for job in self.jobs)
@@ -71,27 +71,27 @@ class Party(Generic[Out]):
 
 
 @dataclass(frozen=True, slots=True)
-class PartyWork(Generic[Out]):
+class SlideTasks(Generic[Out]):
     """The three steps of a slide, by every model in turn."""
 
     works: Sequence[Work[Out]]
     watch: Watcher
 
-    def party(self, slide: Path, number: int = 0) -> Party[Out]:
-        return Party(slide, [work.begin(slide) for work in self.works], number)
+    def begin(self, slide: Path, number: int = 0) -> SlideTask[Out]:
+        return SlideTask(slide, [work.begin(slide) for work in self.works], number)
 
-    def prepare(self, party: Party[Out]) -> Party[Out]:
-        for work, job in zip(self.works, party.jobs, strict=True):
+    def prepare(self, task: SlideTask[Out]) -> SlideTask[Out]:
+        for work, job in zip(self.works, task.jobs, strict=True):
             work.prepare(job)
-        for group in self._groups(party)[:1]:
+        for group in self._groups(task)[:1]:
             for work, job in group:
                 work.read_ahead(job)
-        return party
+        return task
 
-    def infer(self, party: Party[Out]) -> Party[Out]:
+    def infer(self, task: SlideTask[Out]) -> SlideTask[Out]:
         """Models that want the same tiles take turns, batch by batch; others come after them."""
-        self.watch.started(party.path)
-        for group in self._groups(party):
+        self.watch.started(task.path)
+        for group in self._groups(task):
             watches = [self.watch, *(NoWatcher() for _ in group[1:])]
             turns = [
                 work.inferring(job, watch)
@@ -99,21 +99,21 @@ class PartyWork(Generic[Out]):
             ]
             while turns:
                 turns = [turn for turn in turns if next(turn, _THROUGH) is not _THROUGH]
-        return party
+        return task
 
-    def publish(self, party: Party[Out]) -> Party[Out]:
-        for work, job in zip(self.works, party.jobs, strict=True):
+    def publish(self, task: SlideTask[Out]) -> SlideTask[Out]:
+        for work, job in zip(self.works, task.jobs, strict=True):
             work.publish(job)
-        return party
+        return task
 
     def stop(self) -> None:
         for work in self.works:
             work.stop()
 
-    def _groups(self, party: Party[Out]) -> list[list[tuple[Work[Out], Job[Out]]]]:
+    def _groups(self, task: SlideTask[Out]) -> list[list[tuple[Work[Out], Job[Out]]]]:
         """By the tiles that they want, in the models' order."""
         groups: dict[str, list[tuple[Work[Out], Job[Out]]]] = {}
-        for work, job in zip(self.works, party.jobs, strict=True):
+        for work, job in zip(self.works, task.jobs, strict=True):
             plan = record.plan_digest(job.prepared.plan) if job.prepared else "none"
             if not job.over:
                 groups.setdefault(plan, []).append((work, job))
@@ -123,7 +123,7 @@ class PartyWork(Generic[Out]):
 _THROUGH = object()
 
 
-def refuse_twins(card: ModelCard, others: Sequence[ModelCard]) -> None:
+def refuse_same_model(card: ModelCard, others: Sequence[ModelCard]) -> None:
     """Their results would go to the same place.  Raises ModelError."""
     if any(told_model(card) == told_model(other) for other in others):
         raise ModelError(f"two of the models are called {told_model(card)}; give each once")

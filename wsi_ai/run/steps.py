@@ -29,8 +29,8 @@ from wsi_ai.results import record
 from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import Places, folder_for, hidden
 from wsi_ai.results.record import provenance
-from wsi_ai.results.slide import Run, finished, write_results
-from wsi_ai.run.attempt import Trouble, trouble_in
+from wsi_ai.results.slide import RunRecord, finished, write_results
+from wsi_ai.run.attempt import Failed
 from wsi_ai.run.engine import Engine
 from wsi_ai.run.job import SlideJob, Stoppable
 from wsi_ai.run.outcome import Failures, Outcome, outcome_of
@@ -50,7 +50,7 @@ Elsewhere = Callable[[Path, str], bool]
 none."""
 
 
-def nowhere_else(slide: Path, reason: str) -> bool:
+def no_other_device(slide: Path, reason: str) -> bool:
     """There is no other device."""
     return False
 
@@ -67,7 +67,7 @@ class SlideWork:
     cases: Cases
     post: Post
     formats: tuple[str, ...] = ()
-    elsewhere: Elsewhere = nowhere_else
+    elsewhere: Elsewhere = no_other_device
     epoch: float = field(default_factory=time.perf_counter)
     places: Places = field(default_factory=Places)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -86,10 +86,10 @@ class SlideWork:
     def inferring(self, job: SlideJob, watch: Watcher) -> Iterator[None]:
         """Infer, one turn a batch, so that models may take turns."""
 
-        def attempt(go_on: Callable[[SlideJob], None]) -> SlideJob:
+        def infer(go_on: Callable[[SlideJob], None]) -> SlideJob:
             return self._step(job, go_on, "inference")
 
-        return in_turns(self._infer(job, watch), attempt, lambda: job.over)
+        return in_turns(self._infer(job, watch), infer, lambda: job.over)
 
     def publish(self, job: SlideJob) -> SlideJob:
         return self._step(job, self._publish, "writing")
@@ -104,25 +104,25 @@ class SlideWork:
         if job.over:
             return job
 
-        def attempt() -> None:
+        def checked() -> None:
             self._go_on()
             step(job)
 
-        trouble = trouble_in(attempt)
-        if trouble is not None:
-            self._ended(job, trouble, stage)
+        failed = attempt(checked)
+        if failed is not None:
+            self._ended(job, failed, stage)
         return job
 
-    def _ended(self, job: SlideJob, trouble: Trouble, stage: str) -> None:
-        lost = isinstance(trouble.error, DeviceError)
-        if isinstance(trouble.error, Busy):
-            job.end(self._untold(job, trouble.reason, None))
-        elif isinstance(trouble.error, Stopped) or (
-            lost and self.elsewhere(job.path, trouble.reason)
+    def _ended(self, job: SlideJob, failed: Failed, stage: str) -> None:
+        lost = isinstance(failed.error, DeviceError)
+        if isinstance(failed.error, Busy):
+            job.end(self._untold(job, failed.reason, None))
+        elif isinstance(failed.error, Stopped) or (
+            lost and self.elsewhere(job.path, failed.reason)
         ):
             job.end()
         else:
-            self._fail(job, trouble.reason, stage)
+            self._fail(job, failed.reason, stage)
 
     def _fail(self, job: SlideJob, reason: str, stage: str) -> None:
         job.held.close()
@@ -142,7 +142,7 @@ class SlideWork:
         slide = job.slide = job.held.enter_context(self.open_slide(job.path))
         self._identify(job)
         job.folder = folder_for(self.out, slide.info, self.engine.card)
-        job.turn, pipeline = self.engine.current()
+        job.generation, pipeline = self.engine.current()
         job.asked = self._asked(slide.info, job.identity, pipeline)
         job.clock.lap("opening")
         job.held.enter_context(self.places.claimed(job.folder))
@@ -193,15 +193,15 @@ class SlideWork:
         while job.prepared is not None and job.assessment is None:
             if failed := (yield from self._attempt(job, watch)):
                 job.clock.lap("inference")
-                job.changes.append(self.engine.answer(failed))
+                job.changes.append(self.engine.replace_after(failed))
         job.prepared = None
 
     def _attempt(self, job: SlideJob, watch: Watcher) -> Generator[None, None, DeviceError | None]:
         """Infer what is left.  The device's error comes back without what it held in memory."""
-        turn, pipeline = self.engine.current()
-        if turn != job.turn:
+        generation, pipeline = self.engine.current()
+        if generation != job.generation:
             self._start_again(job, pipeline)
-            job.turn = turn
+            job.generation = generation
         if job.prepared is None:
             raise ValueError("a slide came to be inferred unprepared")
         if job.resumed is None:
@@ -247,7 +247,7 @@ class SlideWork:
         give_back()  # outlining large findings took many small blocks
         job.clock.lap("queue")
         origin, question = self._provenance(job), record.digest(job.asked)
-        run = Run(
+        run = RunRecord(
             provenance=origin,
             question=question,
             asked=job.asked,

@@ -21,15 +21,15 @@ def validator(name: str) -> Draft202012Validator:
 
 def complaint(name: str, instance: Any) -> str | None:
     """What is wrong first, as ``field: what it should be``; ``None`` where nothing is."""
-    return _told(validator(name), instance)
+    return _message(validator(name), instance)
 
 
 def complaint_of(schema: Mapping[str, Any], instance: Any) -> str | None:
     """The same by a part of a schema that refers to nothing outside itself."""
-    return _told(Draft202012Validator(schema), instance)
+    return _message(Draft202012Validator(schema), instance)
 
 
-def _told(by: Draft202012Validator, instance: Any) -> str | None:
+def _message(by: Draft202012Validator, instance: Any) -> str | None:
     error = best_match(by.iter_errors(instance))
     if error is None:
         return None

@@ -43,7 +43,7 @@ class MemorySink:
             return Receipt(message.flag_id, self.endpoint.name, str(len(self.got)), at)
 
     def beat(self, pulse: Pulse, at: datetime) -> None:
-        """See ``contracts.BeatingSink.beat``."""
+        """See ``contracts.HeartbeatSink.beat``."""
         self.pulses.append(pulse)
 
     def held(self, at: datetime) -> Mapping[str, int]:

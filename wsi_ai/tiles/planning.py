@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.cards import ModelCard, Parity, Task, TileSpec
+from wsi_ai.core.cards import ModelCard, ReadLike, Task, TileSpec
 from wsi_ai.core.geometry import Size, Step
 from wsi_ai.core.values import Mask, SlideInfo, TilePlan
 
@@ -81,7 +81,7 @@ def _wsinfer_lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
     return _Lattice(0, Size(side, side), (rows, cols), Step(float(side), float(side)))
 
 
-_LATTICES = {Parity.NONE: _lattice, Parity.WSINFER: _wsinfer_lattice}
+_LATTICES = {ReadLike.NONE: _lattice, ReadLike.WSINFER: _wsinfer_lattice}
 
 
 def in_rows(plan: TilePlan) -> TilePlan:

@@ -13,7 +13,7 @@ from wsi_ai.tissue.thumbnail import Thumbnail, take_thumbnail
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Overview:
     """A slide in small, where its tissue is, and whether it is fit to be assessed."""
 
     thumbnail: Thumbnail
@@ -21,28 +21,28 @@ class Look:
     quality: Quality
 
 
-Looker = Callable[[Slide, QualityLimits, Stopwatch], Look]
+OverviewOf = Callable[[Slide, QualityLimits, Stopwatch], Overview]
 
 
-def look_at(slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Look:
+def overview_of(slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Overview:
     thumbnail = take_thumbnail(slide)
     clock.lap("thumbnail")
     tissue = find_tissue(slide.info, thumbnail)
     clock.lap("tissue")
     quality = check_quality(slide, thumbnail, tissue, limits)
     clock.lap("quality")
-    return Look(thumbnail, tissue, quality)
+    return Overview(thumbnail, tissue, quality)
 
 
-class LookOnce:
-    """A ``Looker`` for models that take turns on the same open slide.  Used by one thread."""
+class OverviewOnce:
+    """A ``OverviewOf`` for models that take turns on the same open slide.  Used by one thread."""
 
     def __init__(self) -> None:
         self._slide: Slide | None = None
-        self._look: Look | None = None
+        self._look: Overview | None = None
 
-    def __call__(self, slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Look:
+    def __call__(self, slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Overview:
         """Limits are taken to be the same for all."""
         if self._look is None or self._slide is not slide:
-            self._slide, self._look = slide, look_at(slide, limits, clock)
+            self._slide, self._look = slide, overview_of(slide, limits, clock)
         return self._look

@@ -29,7 +29,7 @@ class ObjectCount:
             return 1.0
         return float(np.partition(found, -needed)[-needed]) if len(found) >= needed else 0.0
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = len(spots_of(evidence).reaching(threshold).scores)
         return (
             f"{found} objects look like {label} (score {threshold:.2f} or more);"
@@ -65,7 +65,7 @@ class HotSpot:
             low, high = (middle + 1, high) if met else (low, middle)
         return float(steps[low - 1]) if low else 0.0
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = self._densest(spots_of(evidence).reaching(threshold))
         return (
             f"{found} objects look like {label} (score {threshold:.2f} or more) in the densest"

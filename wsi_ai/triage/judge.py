@@ -152,7 +152,7 @@ def _judge(
         return Level.NOT_ASSESSED, stopped or "no tissue was found on the slide"
     rule, covered = policy.rule_for(heatmap.model), heatmap.coverage >= policy.min_coverage
     if rule.score(evidence) >= threshold and (covered or not heatmap.of_slide):
-        return Level.EXPEDITE, rule.told(evidence, threshold, label)
+        return Level.EXPEDITE, rule.explanation(evidence, threshold, label)
     if heatmap.of_slide and heatmap.slide_scores is None and covered:
         return Level.NOT_ASSESSED, "the model gave no number for this slide"
     could_be = rule.score(evidence.at_best()) >= threshold
@@ -162,7 +162,7 @@ def _judge(
             f"only {math.floor(heatmap.coverage * 1000) / 10:.1f} % of the tissue could be"
             " assessed, and what was not seen could change the answer",
         )
-    return Level.STANDARD, rule.told(evidence, threshold, label)
+    return Level.STANDARD, rule.explanation(evidence, threshold, label)
 
 
 _CASES = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690b")

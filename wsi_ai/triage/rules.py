@@ -78,7 +78,7 @@ class Rule(Protocol):
         """The highest threshold at which the rule is met; 0 where it is at none."""
         ...
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         """What was found beside what is asked for, as a clause that a pathologist understands."""
         ...
 
@@ -110,7 +110,7 @@ class Area:
             return _nth_highest(evidence.scores, needed)
         return _highest(evidence.scores, lambda t: self._counted(evidence, t) >= needed)
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = self._counted(evidence, threshold) * evidence.cell_mm2
         asked = self.cells_needed(evidence) * evidence.cell_mm2
         return (
@@ -144,7 +144,7 @@ class Tiles:
     def score(self, evidence: Evidence) -> float:
         return _nth_highest(evidence.scores, self.tiles)
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = int(reaching(evidence.scores, threshold).sum())
         return (
             f"{found} {evidence.cell_name}s look like {label} (score {threshold:.2f} or more);"
@@ -166,7 +166,7 @@ class TopMean:
         seen = np.sort(evidence.scores[np.isfinite(evidence.scores)])[-self.top_tiles :]
         return math.fsum(seen.tolist()) / self.top_tiles
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         return (
             f"the {self.top_tiles} {evidence.cell_name}s most like {label} score"
             f" {self.score(evidence):.2f} on average; the rule asks for {threshold:.2f}"
@@ -185,7 +185,7 @@ class SlideScore:
         said = evidence.slide_score
         return said if said is not None and math.isfinite(said) else 0.0
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         return (
             f"the slide as a whole scores {self.score(evidence):.2f} for {label};"
             f" the rule asks for {threshold:.2f}"
@@ -201,8 +201,8 @@ class AnyOf:
     def score(self, evidence: Evidence) -> float:
         return max(rule.score(evidence) for rule in self.rules)
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
-        return ", or: ".join(rule.told(evidence, threshold, label) for rule in self.rules)
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
+        return ", or: ".join(rule.explanation(evidence, threshold, label) for rule in self.rules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,8 +214,8 @@ class AllOf:
     def score(self, evidence: Evidence) -> float:
         return min(rule.score(evidence) for rule in self.rules)
 
-    def told(self, evidence: Evidence, threshold: float, label: str) -> str:
-        return ", and: ".join(rule.told(evidence, threshold, label) for rule in self.rules)
+    def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
+        return ", and: ".join(rule.explanation(evidence, threshold, label) for rule in self.rules)
 
 
 def _cells(area_mm2: float, cell_mm2: float) -> int:

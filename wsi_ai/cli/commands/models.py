@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from wsi_ai.cli.commands.options import CardSaid, Positive, Threshold, TrustPickle, takes
+from wsi_ai.cli.commands.options import CardArguments, Positive, Threshold, TrustPickle, takes
 
 Asked = Annotated[str, typer.Argument(metavar="NAME[@VERSION]")]
 Folder = Annotated[Path, typer.Argument(metavar="MODEL", help="Folder with model.toml.")]
@@ -26,7 +26,7 @@ def _do(name: str, *words: object) -> None:
 
 
 @alone.command()
-@takes(CardSaid)
+@takes(CardArguments)
 def init(
     weights: Annotated[
         Path, typer.Argument(metavar="WEIGHTS", help="ONNX, PyTorch or safetensors.")
@@ -35,7 +35,7 @@ def init(
     fields: Set = None,
     trust_pickle: TrustPickle = False,
     *,
-    said: CardSaid,
+    said: CardArguments,
 ) -> None:
     """Draft a model card for a file of weights.
 

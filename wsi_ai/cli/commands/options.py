@@ -58,7 +58,7 @@ def takes(options: type[Any]) -> Callable[[Command], Command]:
 
 
 @dataclass(frozen=True, slots=True)
-class RunSaid:
+class RunArguments:
     """Of ``wsi-ai run``."""
 
     mpp: Mpp = None
@@ -101,7 +101,7 @@ class RunSaid:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedSaid:
+class EmbedArguments:
     """Of ``wsi-ai embed``."""
 
     h5: Annotated[bool, typer.Option("--h5", help="Also as HDF5, as CLAM and TRIDENT.")] = False
@@ -118,7 +118,7 @@ class EmbedSaid:
 
 
 @dataclass(frozen=True, slots=True)
-class DrawSaid:
+class DrawArguments:
     """Of ``wsi-ai demo-slide``."""
 
     size: Annotated[int, typer.Option(help="Width and height, pixels.")] = 8192
@@ -130,7 +130,7 @@ class DrawSaid:
 
 
 @dataclass(frozen=True, slots=True)
-class CardSaid:
+class CardArguments:
     """Of ``wsi-ai models init``: what goes into the card."""
 
     mpp: Annotated[float | None, typer.Option(help="Micrometres per pixel of its tiles.")] = None

@@ -7,7 +7,7 @@ HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Schedule:
+class Backoff:
     """The longest wait after the first, second … failure; the last goes on until ``give_up_s``."""
 
     steps_s: tuple[float, ...] = (5, 30, 120, 600, 1800, 7200)

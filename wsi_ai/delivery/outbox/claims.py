@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from wsi_ai.delivery.messages import Message, Receipt
-from wsi_ai.delivery.outbox.backoff import Schedule
+from wsi_ai.delivery.outbox.backoff import Backoff
 from wsi_ai.delivery.outbox.revisions import message_from
 from wsi_ai.delivery.outbox.states import OPEN, SKEW_S, State
 from wsi_ai.delivery.outbox.tables import delivery, endpoint, event
@@ -97,7 +97,7 @@ def _is_ready(now: float) -> ColumnElement[bool]:
 class Settling:
     """What answers mean for what was claimed."""
 
-    schedule: Schedule
+    schedule: Backoff
     random: Random
     now: float
 

@@ -9,15 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-import wsi_ai.delivery.outbox.admin as book
 import wsi_ai.delivery.outbox.claims as claims
 import wsi_ai.delivery.outbox.retention as retention
-import wsi_ai.delivery.outbox.revisions as putting
 from wsi_ai.delivery.events import next_early_revision, next_revision, retraction, trust_of
 from wsi_ai.delivery.flag_types import TriageFlag
 from wsi_ai.delivery.heartbeat import Backlog
 from wsi_ai.delivery.messages import Endpoint, Kind, Retraction
-from wsi_ai.delivery.outbox.backoff import Schedule
+from wsi_ai.delivery.outbox import admin, revisions
+from wsi_ai.delivery.outbox.backoff import Backoff
 from wsi_ai.delivery.outbox.claims import Answer, Claimed, Settling
 from wsi_ai.delivery.outbox.retention import PURGED
 from wsi_ai.delivery.outbox.states import OPEN, State
@@ -29,7 +28,7 @@ Clock = Callable[[], float]
 """Seconds since 1970, UTC."""
 
 
-def nobody_listens(flag: Flag) -> None:
+def no_listener(flag: Flag) -> None:
     """For an outbox whose decisions are not recorded."""
 
 
@@ -44,8 +43,8 @@ class Outbox:
     engine: Engine
     clock: Clock
     random: Random
-    schedule: Schedule = field(default_factory=Schedule)
-    decided: Callable[[Flag], None] = nobody_listens
+    schedule: Backoff = field(default_factory=Backoff)
+    decided: Callable[[Flag], None] = no_listener
 
     def put(self, flag: Flag, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         """Keep a finished flag; give it back with its revision.  Nothing is kept where the newest
@@ -67,7 +66,7 @@ class Outbox:
     def recall(self, model: str, version: str) -> list[dict[str, Any]]:
         """Take back every live flag of a model; it need not be installed."""
         with self._transaction() as connection:
-            live = [r for r in book.live_of(connection, model, version) if r.body != PURGED]
+            live = [r for r in admin.live_of(connection, model, version) if r.body != PURGED]
             why = Retraction.MODEL_DEFECT
             taken = [self._retract(connection, row.flag_id, why) for row in live]
             return [flag for flag in taken if flag is not None]
@@ -75,7 +74,7 @@ class Outbox:
     def beyond_recall(self, model: str, version: str) -> int:
         """How many live flags of a model are purged: their receivers must be told by a person."""
         with self._reading() as connection:
-            return sum(r.body == PURGED for r in book.live_of(connection, model, version))
+            return sum(r.body == PURGED for r in admin.live_of(connection, model, version))
 
     def purge(self, before: float) -> int:
         """Forget the content of settled events made before then.  Returns of how many."""
@@ -95,14 +94,14 @@ class Outbox:
             settling = Settling(self.schedule, self.random, self.clock())
             settling.settle(connection, sink, answers)
 
-    def lines(self, states: Sequence[State] = tuple(State), since: float = 0) -> list[book.Line]:
+    def lines(self, states: Sequence[State] = tuple(State), since: float = 0) -> list[admin.Line]:
         with self._reading() as connection:
-            return book.lines(connection, states, since)
+            return admin.lines(connection, states, since)
 
     def waiting(self) -> int:
         """How many deliveries are still to be made."""
         with self._reading() as connection:
-            return book.count(connection, OPEN)
+            return admin.count(connection, OPEN)
 
     def under_way(self) -> int:
         """How many deliveries are being made, or could be made now."""
@@ -112,58 +111,58 @@ class Outbox:
     def backlog(self, sink: str) -> Backlog:
         """What a sink has not got."""
         with self._reading() as connection:
-            return book.backlog(connection, sink)
+            return admin.backlog(connection, sink)
 
     def flags(self) -> list[dict[str, Any]]:
         """The newest revision of every flag that is not purged."""
         with self._reading() as connection:
-            rows = [row.flag_id for row in book.newest_events(connection)]
-            kept = [putting.newest(connection, flag_id) for flag_id in rows]
+            rows = [row.flag_id for row in admin.newest_events(connection)]
+            kept = [revisions.newest(connection, flag_id) for flag_id in rows]
             return [one.flag for one in kept if one is not None and one.flag is not None]
 
     def flag(self, flag_id: str) -> dict[str, Any] | None:
         with self._reading() as connection:
-            kept = putting.newest(connection, flag_id)
+            kept = revisions.newest(connection, flag_id)
             return kept.flag if kept else None
 
     def body(self, event_id: str) -> bytes | None:
         """What is sent, to the byte."""
         with self._reading() as connection:
-            return book.body_of(connection, event_id)
+            return admin.body_of(connection, event_id)
 
     def replay(self, event_id: str) -> int:
         """Send an event again.  Raises OutputError where a newer revision took its place."""
         with self._transaction() as connection:
-            return book.send_again(connection, event_id, self.clock())
+            return admin.send_again(connection, event_id, self.clock())
 
     def replay_old(self, event_id: str) -> int:
         """Send an event again, even one that was superseded: a receiver must ignore it."""
         with self._transaction() as connection:
-            return book.force_again(connection, event_id, self.clock())
+            return admin.force_again(connection, event_id, self.clock())
 
     def skip(self, event_id: str) -> int:
         with self._transaction() as connection:
-            return book.skip(connection, event_id, self.clock())
+            return admin.skip(connection, event_id, self.clock())
 
     def hurry(self, since: float = 0) -> None:
         """Make what waits due now, and try paused endpoints again."""
         with self._transaction() as connection:
-            book.hurry(connection, since, self.clock())
+            admin.hurry(connection, since, self.clock())
 
     def route_again(self, endpoints: Iterable[Endpoint]) -> int:
         """Give events without a route to endpoints that take them now."""
         with self._transaction() as connection:
-            return putting.route_again(connection, endpoints, self.clock())
+            return revisions.route_again(connection, endpoints, self.clock())
 
-    def take_alarms(self, after_s: float = 900.0) -> list[book.Line]:
+    def take_alarms(self, after_s: float = 900.0) -> list[admin.Line]:
         """Urgent flags that should have been delivered by now; each is told once."""
         with self._transaction() as connection:
-            return book.take_alarms(connection, after_s, self.clock())
+            return admin.take_alarms(connection, after_s, self.clock())
 
-    def mismatches(self, sink: str, held: Mapping[str, int]) -> list[book.Mismatch]:
+    def mismatches(self, sink: str, held: Mapping[str, int]) -> list[admin.Mismatch]:
         """What the sink's receiver should hold, and does not."""
         with self._reading() as connection:
-            return book.mismatches(connection, sink, held)
+            return admin.mismatches(connection, sink, held)
 
     def _put(
         self,
@@ -173,11 +172,11 @@ class Outbox:
     ) -> dict[str, Any]:
         with self._transaction() as connection:
             alone(connection, flag["flag_id"])
-            before = putting.newest(connection, flag["flag_id"])
+            before = revisions.newest(connection, flag["flag_id"])
             revised = revise(flag, before.said if before else None)
             if revised is None:
                 return _as_said(flag, before)
-            sinks = putting.sinks_for(endpoints, trust_of(revised))
+            sinks = revisions.sinks_for(endpoints, trust_of(revised))
             self._keep(connection, revised, sinks)
             return revised
 
@@ -185,19 +184,19 @@ class Outbox:
         self, connection: Connection, flag_id: str, why: Retraction
     ) -> dict[str, Any] | None:
         alone(connection, flag_id)
-        before = putting.newest(connection, flag_id)
+        before = revisions.newest(connection, flag_id)
         if before is None or before.said.kind is Kind.RETRACTED:
             return None
         if before.flag is None:
             raise OutputError("its content is purged: tell its receiver that it no longer holds")
         at = datetime.fromtimestamp(self.clock(), UTC)
         taken = retraction(before.flag, before.said, why, at)
-        self._keep(connection, taken, putting.sinks_that_know(connection, flag_id))
+        self._keep(connection, taken, revisions.sinks_that_know(connection, flag_id))
         return taken
 
     def _keep(self, connection: Connection, flag: Flag, sinks: Iterable[str]) -> None:
         TriageFlag.model_validate(flag)
-        putting.keep(connection, flag, sinks, self.clock())
+        revisions.keep(connection, flag, sinks, self.clock())
         self.decided(flag)
 
     @contextmanager
@@ -212,7 +211,7 @@ class Outbox:
             yield connection.execution_options(**READING)
 
 
-def _as_said(flag: Flag, before: putting.Kept | None) -> dict[str, Any]:
+def _as_said(flag: Flag, before: revisions.KeptRevision | None) -> dict[str, Any]:
     """The flag as it was said before; where that is purged, under its revision."""
     if before is None:
         return dict(flag)

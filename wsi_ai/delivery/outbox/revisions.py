@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from wsi_ai.core.flags import Level
-from wsi_ai.delivery.events import Said, answer_digest, message_of
+from wsi_ai.delivery.events import Revision, answer_digest, message_of
 from wsi_ai.delivery.messages import Endpoint, Kind, Message
 from wsi_ai.delivery.outbox.retention import PURGED
 from wsi_ai.delivery.outbox.states import NO_SINK, State
@@ -17,22 +17,22 @@ from wsi_ai.delivery.outbox.tables import delivery, event
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptRevision:
     """A flag's newest revision, as it is in the outbox."""
 
-    said: Said
+    said: Revision
     flag: dict[str, Any] | None
     """``None`` once it is purged."""
 
 
-def newest(connection: Connection, flag_id: str) -> Kept | None:
+def newest(connection: Connection, flag_id: str) -> KeptRevision | None:
     row = connection.execute(
         select(event).where(event.c.flag_id == flag_id).order_by(event.c.revision.desc()).limit(1)
     ).first()
     if row is None:
         return None
-    said = Said(row.event_id, row.revision, Kind(row.kind), Level(row.level), row.answer_sha256)
-    return Kept(said, json.loads(row.body)["data"] if row.body != PURGED else None)
+    said = Revision(row.event_id, row.revision, Kind(row.kind), Level(row.level), row.answer_sha256)
+    return KeptRevision(said, json.loads(row.body)["data"] if row.body != PURGED else None)
 
 
 def keep(connection: Connection, flag: Mapping[str, Any], sinks: Iterable[str], now: float) -> None:

@@ -81,7 +81,7 @@ class WebhookSink:
         return Receipt(message.flag_id, self.endpoint.name, reference, at)
 
     def beat(self, pulse: Pulse, at: datetime) -> None:
-        """See ``contracts.BeatingSink.beat``."""
+        """See ``contracts.HeartbeatSink.beat``."""
         self._deliver(_Parcel(pulse.event_id, pulse.event_id[-32:], pulse.body), at)
 
     def held(self, at: datetime) -> Mapping[str, int] | None:

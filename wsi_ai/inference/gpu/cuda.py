@@ -12,10 +12,9 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 
 from wsi_ai.core.values import Pixels
-from wsi_ai.errors import DeviceError, NoDevice, OutOfDeviceMemory
+from wsi_ai.errors import DeviceError, NoDevice, OutOfDeviceMemory, first_line
 from wsi_ai.inference.gpu.device import Kernel
 from wsi_ai.inference.gpu.driver import check_driver, open_driver
-from wsi_ai.inference.scoring import first_line
 
 _DLPACK_HOST, _DLPACK_CUDA = (1, 0), 2
 """``kDLCPU``, whose only device is 0, and ``kDLCUDA`` in dlpack.h."""

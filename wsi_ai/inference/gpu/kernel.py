@@ -8,19 +8,19 @@ import torch
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.values import Recolour
-from wsi_ai.inference.views import View, views_of
+from wsi_ai.inference.views import Orientation, views_of
 
 Inner = Callable[[torch.Tensor, torch.Tensor], None]
 """(tiles, outputs): reads uint8 RGB, writes what the network gives."""
 
 
 @dataclass(frozen=True, slots=True)
-class CarefulKernel:
+class RecolouredViews:
     """A kernel of the ring.  ``outputs`` has an axis of views after that of tiles, unless there is
     but one."""
 
     inner: Inner
-    views: tuple[View, ...]
+    views: tuple[Orientation, ...]
 
     def __call__(
         self, pixels: torch.Tensor, outputs: torch.Tensor, recolour: Recolour | None = None
@@ -33,6 +33,6 @@ class CarefulKernel:
             self.inner(view.of(tiles, torch), outputs[:, number])
 
 
-def careful(inner: Inner, card: ModelCard) -> CarefulKernel:
+def recoloured_views(inner: Inner, card: ModelCard) -> RecolouredViews:
     """What the card asks for beside the network itself."""
-    return CarefulKernel(inner, views_of(card.input.tta))
+    return RecolouredViews(inner, views_of(card.input.tta))

@@ -12,9 +12,16 @@ import onnxruntime as ort
 import torch
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.errors import DeviceError, ModelError, NoDevice, OutOfDeviceMemory, WsiAiError
+from wsi_ai.errors import (
+    DeviceError,
+    ModelError,
+    NoDevice,
+    OutOfDeviceMemory,
+    WsiAiError,
+    first_line,
+)
 from wsi_ai.inference.gpu.cuda import CudaDevice, open_device
-from wsi_ai.inference.gpu.kernel import careful
+from wsi_ai.inference.gpu.kernel import recoloured_views
 from wsi_ai.inference.gpu.providers import CUDA, Way, input_shape, version_of_tensorrt, ways
 from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.inference.gpu.runtime import (
@@ -26,7 +33,7 @@ from wsi_ai.inference.gpu.runtime import (
 )
 from wsi_ai.inference.gpu.source import tiles_for
 from wsi_ai.inference.onnx.runtime import REFUSED, misfit, output_of
-from wsi_ai.inference.scoring import first_line, output_shape
+from wsi_ai.inference.scoring import output_shape
 from wsi_ai.inference.torch.forward import Prepare, open_prepare
 
 log = logging.getLogger(__name__)
@@ -74,7 +81,7 @@ def _fastest(
         told = f"onnxruntime {ort.__version__}/{device.torch_device} {way.name}/{request.precision}"
         try:
             session = way.open(card, shape)
-            kernel = careful(bind(card, session, shape, device.torch_device), card)
+            kernel = recoloured_views(bind(card, session, shape, device.torch_device), card)
             ring = Ring(device, kernel, shape)
             runtime = RingRuntime(card, told, ring, partial(tiles_for, device))
             try_once(runtime)

@@ -54,7 +54,7 @@ class RingRuntime(Generic[B]):
         self._ring = ring
 
     def source(self, threads: int) -> TileSource:
-        """See ``contracts.FedRuntime``."""
+        """See ``contracts.RuntimeWithSource``."""
         shared = self._ring.device.alloc_shared
         return self._on_device(HostTiles(self.batch_size, threads, shared))
 

@@ -8,13 +8,13 @@ from functools import partial
 import torch
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.gpu.cuda import CudaDevice, device_errors, open_device
-from wsi_ai.inference.gpu.kernel import careful
+from wsi_ai.inference.gpu.kernel import recoloured_views
 from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.inference.gpu.runtime import RingRuntime, open_fitting, ring_shape, usual_batch
 from wsi_ai.inference.gpu.source import tiles_for
-from wsi_ai.inference.scoring import FIELDS, first_line, fits
+from wsi_ai.inference.scoring import FIELDS, fits
 from wsi_ai.inference.torch.forward import TORCH_ERRORS, Forward, open_forward
 from wsi_ai.inference.torch.weights import load_module
 
@@ -45,7 +45,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
         check_fit(forward, shape, device.torch_device)
         kernel, how = _captured(forward, shape, device)
         told = f"torch {version}/{device.torch_device} {how}/{request.precision}"
-        ring = Ring(device, careful(kernel, card), shape)
+        ring = Ring(device, recoloured_views(kernel, card), shape)
         return RingRuntime(card, told, ring, partial(tiles_for, device))
 
     return open_fitting(build, request.batch_size or usual_batch(card))

@@ -26,7 +26,7 @@ def open_aggregator(card: ModelCard) -> Aggregator:
             )
         except onnx.REFUSED as error:
             raise ModelError(
-                f"{path} does not take {features.shape} vectors: {onnx.told(error)}"
+                f"{path} does not take {features.shape} vectors: {onnx.error_line(error)}"
             ) from None
         return outputs
 

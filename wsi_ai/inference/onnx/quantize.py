@@ -19,10 +19,10 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from wsi_ai.core.cards import ModelCard
-from wsi_ai.errors import ModelError
+from wsi_ai.errors import ModelError, first_line
 from wsi_ai.inference.host import BATCH
 from wsi_ai.inference.onnx.runtime import REFUSED, open_session, session_options
-from wsi_ai.inference.scoring import first_line, prepare
+from wsi_ai.inference.scoring import prepare
 
 _FAILED = (*REFUSED, AttributeError, KeyError, RuntimeError, TypeError, ValueError)
 """What the quantiser raises about networks that it was not made for."""

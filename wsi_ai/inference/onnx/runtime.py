@@ -11,9 +11,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.memory import give_back
-from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.host import HostRuntime, usual_batch
-from wsi_ai.inference.scoring import first_line, prepare, room_for
+from wsi_ai.inference.scoring import prepare, room_for
 
 REFUSED = (
     ort_errors.Fail,
@@ -60,7 +60,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         except ort_errors.InvalidArgument as error:
             raise ModelError(misfit(card, error)) from None
         except (ort_errors.Fail, ort_errors.RuntimeException) as error:
-            raise DeviceError(f"inference failed: {told(error)}") from None
+            raise DeviceError(f"inference failed: {error_line(error)}") from None
         return np.asarray(output, np.float32)
 
     ours = f"onnxruntime {ort.__version__}/cpu/{request.precision}"
@@ -108,14 +108,14 @@ def open_session(
     try:
         return ort.InferenceSession(card.weights, sess_options=options, providers=providers)
     except REFUSED as error:
-        raise ModelError(f"{card.weights.name} does not load: {told(error)}") from None
+        raise ModelError(f"{card.weights.name} does not load: {error_line(error)}") from None
 
 
 def misfit(card: ModelCard, error: Exception) -> str:
-    return f"input: {card.weights.name} does not take what its card says: {told(error)}"
+    return f"input: {card.weights.name} does not take what its card says: {error_line(error)}"
 
 
-def told(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """What ONNX Runtime has to say, without its sources, in one line."""
     line = _WHERE.sub("", first_line(error))
     if newer := _NEWER.search(line):

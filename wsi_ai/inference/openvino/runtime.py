@@ -7,9 +7,9 @@ import openvino as ov
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import Layout, ModelCard, Precision, RuntimeRequest
-from wsi_ai.errors import DeviceError, ModelError, NoDevice
+from wsi_ai.errors import DeviceError, ModelError, NoDevice, first_line
 from wsi_ai.inference.host import HostRuntime, usual_batch
-from wsi_ai.inference.scoring import first_line, prepare, room_for
+from wsi_ai.inference.scoring import prepare, room_for
 
 _TYPES = {
     Precision.FP32: "f32",
@@ -43,7 +43,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         output = compiled.output(card.output.name or 0)
     except RuntimeError as error:
         kind = NoDevice if request.device == "auto" else ModelError
-        raise kind(f"{card.weights.name} does not load: {_told(error)}") from None
+        raise kind(f"{card.weights.name} does not load: {_error_line(error)}") from None
     asked = compiled.create_infer_request()
     room = room_for(card, request.batch_size or usual_batch(card))
 
@@ -51,7 +51,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         try:
             outputs = asked.infer([prepare(pixels, card, room)], share_inputs=True)
         except RuntimeError as error:
-            raise DeviceError(f"inference failed: {_told(error)}") from None
+            raise DeviceError(f"inference failed: {_error_line(error)}") from None
         return np.array(outputs[output], np.float32)
 
     version = ov.__version__.partition("-")[0]
@@ -84,7 +84,7 @@ def _check_precision(core: ov.Core, precision: Precision) -> None:
         )
 
 
-def _told(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     """OpenVINO's messages begin with where in its sources they were raised."""
     lines = [line for line in str(error).splitlines() if line and "Exception from src" not in line]
     return lines[0] if lines else first_line(error)

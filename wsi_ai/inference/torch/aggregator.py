@@ -7,9 +7,8 @@ import torch
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Aggregator
-from wsi_ai.errors import ModelError
+from wsi_ai.errors import ModelError, first_line
 from wsi_ai.inference.aggregator import HostAggregator, Numbers, as_network
-from wsi_ai.inference.scoring import first_line
 from wsi_ai.inference.torch.forward import TORCH_ERRORS
 from wsi_ai.inference.torch.weights import load_whole
 

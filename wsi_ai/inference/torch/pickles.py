@@ -12,8 +12,7 @@ from typing import Any
 
 import torch
 
-from wsi_ai.errors import ModelError
-from wsi_ai.inference.scoring import first_line
+from wsi_ai.errors import ModelError, first_line
 
 _NESTED = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.")

@@ -7,9 +7,8 @@ import torch
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.host import HostRuntime
-from wsi_ai.inference.scoring import first_line
 from wsi_ai.inference.torch.forward import TORCH_ERRORS, Forward, open_forward
 from wsi_ai.inference.torch.weights import load_module
 

@@ -13,8 +13,7 @@ import torch
 
 from wsi_ai.core.cards import ModelCard, Pool
 from wsi_ai.core.plugins import from_extra
-from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.inference.scoring import first_line
+from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.torch.encoders import Pooled, arguments_for
 from wsi_ai.inference.torch.pickles import BROKEN, load_pickled, load_state, plain_state
 
@@ -44,10 +43,10 @@ def _loaded(path: Path, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     try:
         return load()
     except BROKEN as error:
-        raise ModelError(f"{path.name} does not load: {_told(error)}") from None
+        raise ModelError(f"{path.name} does not load: {_error_line(error)}") from None
 
 
-def _told(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     """In one line; of tensors that are not the architecture's, the first complaint."""
     lines = str(error).splitlines()
     if len(lines) > 1 and lines[0].startswith(_MISFIT):

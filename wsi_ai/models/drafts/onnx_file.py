@@ -10,8 +10,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import TensorProto, helper
 
 from wsi_ai.core.cards import Activation, Layout
-from wsi_ai.errors import ModelError
-from wsi_ai.inference.scoring import first_line
+from wsi_ai.errors import ModelError, first_line
 from wsi_ai.models.drafts.inspected import Inspected, Shape
 
 Dims = list[int | str]

@@ -7,7 +7,7 @@ it, ``wsinfer/modellib`` and ``wsinfer/patchlib``.
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.core.cards import Activation, Layout, Parity
+from wsi_ai.core.cards import Activation, Layout, ReadLike
 from wsi_ai.errors import ModelError
 from wsi_ai.models.drafts.hub import CONFIG, find_place, read_json
 from wsi_ai.models.drafts.inspected import Inspected, SharedModel
@@ -66,7 +66,7 @@ def _fields(config: dict[str, Any]) -> dict[str, Any]:
         "input.mpp": side_um / size,
         "input.mean": normalise.get("mean", [0, 0, 0]),
         "input.std": normalise.get("std", [1, 1, 1]),
-        "input.parity": Parity.WSINFER.value,
+        "input.parity": ReadLike.WSINFER.value,
     }
     if config["num_classes"] == 1:
         fields["operating_point.class"] = config["class_names"][0]

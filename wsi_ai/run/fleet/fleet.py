@@ -14,9 +14,9 @@ from pathlib import Path
 from wsi_ai.core.contracts import Post, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError, WsiAiError
 from wsi_ai.run.assembly import Assembly
-from wsi_ai.run.fleet import messages as said
+from wsi_ai.run.fleet import messages
 from wsi_ai.run.fleet.dispatch import Dispatch
-from wsi_ai.run.fleet.worker import Terms, Wires, serve
+from wsi_ai.run.fleet.worker import Pipes, WorkerSetup, serve
 from wsi_ai.run.outcome import Outcome
 
 log = logging.getLogger(__name__)
@@ -84,9 +84,9 @@ class Fleet:
         (run, far_run), (post, far_post) = context.Pipe(), context.Pipe()
         device = self.devices[slot]
         level = logging.getLogger().getEffectiveLevel()
-        terms = Terms(self.assembly.on(device, len(self.devices)), level)
+        terms = WorkerSetup(self.assembly.on(device, len(self.devices)), level)
         process = context.Process(
-            target=serve, args=(terms, Wires(far_run, far_post)), name=f"wsi-ai {device}"
+            target=serve, args=(terms, Pipes(far_run, far_post)), name=f"wsi-ai {device}"
         )
         process.start()
         far_run.close()
@@ -107,15 +107,15 @@ class Fleet:
     def _keep(self, worker: _Worker) -> None:
         """One flag into the post.  A worker that has ended is seen on its other wire."""
         try:
-            put: said.Put = worker.post.recv()
+            put: messages.Put = worker.post.recv()
         except (EOFError, OSError):
             wait([worker.run])
             return
         keep = self.post.put_early if put.early else self.post.put
         try:
-            kept = said.Kept(keep(put.flag))
+            kept = messages.Kept(keep(put.flag))
         except OutputError as error:
-            kept = said.Kept(None, str(error))
+            kept = messages.Kept(None, str(error))
         try:
             worker.post.send(kept)
         except OSError:
@@ -125,24 +125,24 @@ class Fleet:
         self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]
     ) -> Iterator[Outcome]:
         try:
-            news: said.Said = worker.run.recv()
+            news: messages.News = worker.run.recv()
         except (EOFError, OSError):
             yield from self._ended(worker, dispatch, slides)
             return
         match news:
-            case said.Ready():
+            case messages.Ready():
                 worker.ready = self._opened = True
-            case said.Ask():
+            case messages.Ask():
                 worker.asks += 1
-            case said.Done(number, outcomes):
+            case messages.Done(number, outcomes):
                 dispatch.done(worker.slot, number)
                 yield from (replace(outcome, device=worker.device) for outcome in outcomes)
-            case said.Lost(reason):
+            case messages.Lost(reason):
                 worker.last_words = reason
-            case said.Refused(reason, model):
+            case messages.RuntimeRefused(reason, model):
                 self._refusals.append(ModelError(reason) if model else DeviceError(reason))
                 log.error("%s is not used: %s", worker.device, reason)
-            case said.Started() | said.Planned() | said.Passed():
+            case messages.Started() | messages.Planned() | messages.Passed():
                 _show(news, worker.watch)
 
     def _ended(
@@ -153,7 +153,7 @@ class Fleet:
         worker.close()
         del self._workers[worker.slot]
         held, given_up = dispatch.ended(worker.slot)
-        reason = worker.last_words or _told(worker.process.exitcode)
+        reason = worker.last_words or _reason(worker.process.exitcode)
         if held:
             log.error("%s: %s", worker.device, reason)
         if worker.ready and held:
@@ -169,7 +169,7 @@ class Fleet:
             while worker.asks and (number := dispatch.next_for(worker.slot)) is not None:
                 worker.asks -= 1
                 try:
-                    worker.run.send(said.Slide(number, slides[number]))
+                    worker.run.send(messages.RunSlide(number, slides[number]))
                 except OSError:
                     break  # it has ended, and will be heard of
 
@@ -205,17 +205,17 @@ class Fleet:
                 worker.process.join()
 
 
-def _show(news: said.Started | said.Planned | said.Passed, watch: Watcher) -> None:
+def _show(news: messages.Started | messages.Planned | messages.Passed, watch: Watcher) -> None:
     match news:
-        case said.Started(slide):
+        case messages.Started(slide):
             watch.started(slide)
-        case said.Planned(tiles, done):
+        case messages.Planned(tiles, done):
             watch.planned(tiles, done)
-        case said.Passed(done):
+        case messages.Passed(done):
             watch.passed(done)
 
 
-def _told(code: int | None) -> str:
+def _reason(code: int | None) -> str:
     if code is not None and code < 0:
         return f"the process that ran the slide was ended by {signal.Signals(-code).name}"
     return f"the process that ran the slide ended unexpectedly (exit status {code})"

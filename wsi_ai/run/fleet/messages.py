@@ -9,7 +9,7 @@ from wsi_ai.run.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)
-class Slide:
+class RunSlide:
     """To the worker: run this one."""
 
     number: int
@@ -22,7 +22,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RuntimeRefused:
     """Its runtime does not open, and it ends."""
 
     reason: str
@@ -80,4 +80,4 @@ class Kept:
     """Where the post could not keep it."""
 
 
-Said = Ready | Refused | Ask | Started | Planned | Passed | Done | Lost | Put
+News = Ready | RuntimeRefused | Ask | Started | Planned | Passed | Done | Lost | Put

@@ -13,14 +13,14 @@ from typing import Any
 from wsi_ai.core.memory import return_large_blocks
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.run.assembly import Assembly
-from wsi_ai.run.fleet import messages as said
+from wsi_ai.run.fleet import messages
 from wsi_ai.run.outcome import Outcome
-from wsi_ai.run.several_models import Party, PartyWork
+from wsi_ai.run.several_models import SlideTask, SlideTasks
 from wsi_ai.run.stages import through_stages
 
 
 @dataclass(frozen=True, slots=True)
-class Wires:
+class Pipes:
     """The worker's ends.  Sent to it when it is started."""
 
     run: Connection
@@ -30,44 +30,44 @@ class Wires:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class WorkerSetup:
     """What a worker is told once."""
 
     assembly: Assembly
     log_level: int
 
 
-def serve(terms: Terms, wires: Wires) -> None:
+def serve(terms: WorkerSetup, wires: Pipes) -> None:
     """Run until there are no more slides, or the device fails, or the run is gone."""
     return_large_blocks()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted, and stops its workers
     logging.basicConfig(level=terms.log_level, format="%(levelname)s %(name)s: %(message)s")
-    line = _Line(wires.run)
-    work, refused = terms.assembly.work(line, _WiredPost(wires.post), line.give_up)
+    line = _Worker(wires.run)
+    work, refused = terms.assembly.work(line, _PipedPost(wires.post), line.give_up)
     for _, error in refused:
-        line.tell(said.Refused(str(error), isinstance(error, ModelError)))
+        line.tell(messages.RuntimeRefused(str(error), isinstance(error, ModelError)))
         return
     line.run(work)
 
 
 @dataclass(slots=True)
-class _WiredPost:
+class _PipedPost:
     """See ``contracts.Post``: the run's own, at the other end of a wire."""
 
     wire: Connection
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        return self._ask(said.Put(flag, early=False))
+        return self._ask(messages.Put(flag, early=False))
 
     def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        return self._ask(said.Put(flag, early=True))
+        return self._ask(messages.Put(flag, early=True))
 
-    def _ask(self, put: said.Put) -> dict[str, Any]:
+    def _ask(self, put: messages.Put) -> dict[str, Any]:
         try:
             with self._lock:
                 self.wire.send(put)
-                kept: said.Kept = self.wire.recv()
+                kept: messages.Kept = self.wire.recv()
         except (EOFError, OSError):
             raise OutputError("the run that would keep the flag has ended") from None
         if kept.flag is None:
@@ -75,23 +75,25 @@ class _WiredPost:
         return kept.flag
 
 
-class _Line:
+class _Worker:
     """Slides in from the wire, through the steps, and every news out.  Also watches the steps."""
 
     def __init__(self, wire: Connection) -> None:
         self._wire, self._lock = wire, threading.Lock()
-        self._inbox: SimpleQueue[said.Slide | None] = SimpleQueue()
-        self._work: PartyWork[Outcome] | None = None
+        self._inbox: SimpleQueue[messages.RunSlide | None] = SimpleQueue()
+        self._work: SlideTasks[Outcome] | None = None
 
-    def run(self, work: PartyWork[Outcome]) -> None:
+    def run(self, work: SlideTasks[Outcome]) -> None:
         self._work = work
         threading.Thread(target=self._listen, daemon=True).start()
-        self.tell(said.Ready())
+        self.tell(messages.Ready())
         stages = work.prepare, work.infer, self._publish
-        for _ in through_stages(self._slides(work), stages, work.stop, Party.is_over, Party.passes):
+        for _ in through_stages(
+            self._slides(work), stages, work.stop, SlideTask.is_over, SlideTask.passes
+        ):
             pass
 
-    def tell(self, news: said.Said) -> None:
+    def tell(self, news: messages.News) -> None:
         """Where the run is gone there is no one to tell: what is under way is stopped."""
         try:
             with self._lock:
@@ -101,35 +103,35 @@ class _Line:
 
     def give_up(self, slide: Path, reason: str) -> bool:
         """The device failed: end, and leave all that is not published to others."""
-        self.tell(said.Lost(reason))
+        self.tell(messages.Lost(reason))
         self._stop()
         return True
 
     def started(self, slide: Path) -> None:
-        self.tell(said.Started(slide))
+        self.tell(messages.Started(slide))
 
     def planned(self, tiles: int, done: int) -> None:
-        self.tell(said.Planned(tiles, done))
+        self.tell(messages.Planned(tiles, done))
 
     def passed(self, done: int) -> None:
-        self.tell(said.Passed(done))
+        self.tell(messages.Passed(done))
 
-    def beside(self) -> "_Line":
+    def beside(self) -> "_Worker":
         return self
 
-    def _publish(self, party: Party[Outcome]) -> Party[Outcome]:
-        party = self._work.publish(party) if self._work else party
-        if party.told:
-            self.tell(said.Done(party.number, party.outcomes))
-        return party
+    def _publish(self, task: SlideTask[Outcome]) -> SlideTask[Outcome]:
+        task = self._work.publish(task) if self._work else task
+        if task.is_decided:
+            self.tell(messages.Done(task.number, task.outcomes))
+        return task
 
-    def _slides(self, work: PartyWork[Outcome]) -> Iterator[Party[Outcome]]:
+    def _slides(self, work: SlideTasks[Outcome]) -> Iterator[SlideTask[Outcome]]:
         while True:
-            self.tell(said.Ask())
+            self.tell(messages.Ask())
             slide = self._inbox.get()
             if slide is None:
                 return
-            yield work.party(slide.path, slide.number)
+            yield work.begin(slide.path, slide.number)
 
     def _listen(self) -> None:
         """Until the run says that there is no more, or has given up."""

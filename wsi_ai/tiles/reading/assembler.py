@@ -6,23 +6,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.tiles.reading.buffers import Easel
+from wsi_ai.tiles.reading.buffers import TileBuffers
 from wsi_ai.tiles.reading.schedule import Cut, Job, Placement, Schedule, StoredGrid, cuts
 
 Image = NDArray[np.uint8]
 
 
-class Chapter:
-    """From stored tiles to the easel.  Threads share it, each at another job."""
+class TileAssembler:
+    """From stored tiles to the buffers.  Threads share it, each at another job."""
 
     def __init__(
-        self, schedule: Schedule, grid: StoredGrid, part: Placement, easel: Easel, start: int
+        self,
+        schedule: Schedule,
+        grid: StoredGrid,
+        part: Placement,
+        buffers: TileBuffers,
+        start: int,
     ) -> None:
         self.schedule = schedule
         self.lost: dict[int, TileUnreadable] = {}
         """By position in the whole placement."""
         self.start = start
-        self._easel = easel
+        self._buffers = buffers
         self._x, self._y = part.x.tolist(), part.y.tolist()
         self._rows, self._cols = cuts(grid, part)
         self._across = grid.size.width // grid.tile.width
@@ -38,9 +43,9 @@ class Chapter:
         batch.  Returns how many of its tiles are finished by that."""
         finished = 0
         for tile in self.schedule.ragged[batch]:
-            self._easel.place(self.start + tile)[...] = 255
+            self._buffers.place(self.start + tile)[...] = 255
             if not self._left[tile]:
-                self._easel.finish(self.start + tile)
+                self._buffers.finish(self.start + tile)
                 finished += 1
         return finished
 
@@ -50,7 +55,7 @@ class Chapter:
             return None
         if job.col >= self._across or job.row >= self._down:  # filled up beyond the level's rim
             return None
-        return self._easel.place(self.start + self.schedule.piece_tile[job.first])
+        return self._buffers.place(self.start + self.schedule.piece_tile[job.first])
 
     def paint(self, job: Job, pixels: Image | None) -> list[int]:
         """Copy the job's pieces out of ``pixels``; ``None`` where they went straight.  Returns the
@@ -59,13 +64,13 @@ class Chapter:
         if pixels is not None:
             for tile in tiles:
                 (to_y, from_y), (to_x, from_x) = self._cuts(tile, job)
-                self._easel.place(self.start + tile)[to_y, to_x] = pixels[from_y, from_x]
+                self._buffers.place(self.start + tile)[to_y, to_x] = pixels[from_y, from_x]
         completed = self._completed(tiles)
         for tile in completed:
             if tile in self.lost:
-                self._easel.drop(tile)
+                self._buffers.drop(tile)
             else:
-                self._easel.finish(tile)
+                self._buffers.finish(tile)
         return completed
 
     def lose(self, job: Job, error: TileUnreadable) -> list[int]:

@@ -14,7 +14,7 @@ from wsi_ai.tiles.reading.shrink import Shrink
 Image = NDArray[np.uint8]
 
 
-class Easel(Protocol):
+class TileBuffers(Protocol):
     """Threads share it, each at another tile, or at another part of the same tile."""
 
     def place(self, tile: int) -> Image:
@@ -30,7 +30,7 @@ class Easel(Protocol):
         ...
 
 
-class Slots:
+class BatchBuffers:
     """Straight in the batch buffers, uint8 shaped (tiles, size, size, 3) and used in turn."""
 
     def __init__(self, buffers: Sequence[Image], finish: Finish | None = None) -> None:
@@ -48,10 +48,10 @@ class Slots:
         """Its slot is left as it is: whoever takes the batch leaves it out."""
 
 
-class Canvases:
+class ScratchBuffers:
     """On a canvas of its own, until all of it is there; then shrunk into its slot."""
 
-    def __init__(self, slots: Slots, read: Size, shrink: Shrink) -> None:
+    def __init__(self, slots: BatchBuffers, read: Size, shrink: Shrink) -> None:
         self._slots, self._shrink = slots, shrink
         self._shape = (read.height, read.width, 3)
         self._begun: dict[int, Image] = {}

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.tiles.reading.assembler import Chapter
-from wsi_ai.tiles.reading.buffers import Easel
-from wsi_ai.tiles.reading.progress import Progress, Stopped
+from wsi_ai.tiles.reading.assembler import TileAssembler
+from wsi_ai.tiles.reading.buffers import TileBuffers
+from wsi_ai.tiles.reading.progress import Progress, WalkEnded
 from wsi_ai.tiles.reading.schedule import Job, Placement, Room, StoredGrid, most_under, schedule
 from wsi_ai.tiles.reading.seams import Seams
 
@@ -25,11 +25,11 @@ Image = NDArray[np.uint8]
 Fetch = Callable[[int, int, Image], None]
 """Decodes the stored tile at a column and row into a whole, contiguous buffer.  Raises
 TileUnreadable.  Threads share it."""
-Work = tuple[Chapter, list[Job]]
+Work = tuple[TileAssembler, list[Job]]
 
 _CHAPTER_TILES, _CHAPTER_PIECES = 8192, 1 << 17
 """So much is scheduled at a time, whatever the slide's size: that bounds the schedule, and the wait
-for the first batch.  No seam crosses from one chapter to the next."""
+for the first batch.  No seam crosses from one assembler to the next."""
 
 _JOBS_AT_A_TIME = 4
 """A worker takes so many from the queue, for each turn at it costs as much as a small copy."""
@@ -39,17 +39,17 @@ class DecodeOnce:
     """One walk over one placement, whose tiles come in batches."""
 
     def __init__(
-        self, fetch: Fetch, grid: StoredGrid, placement: Placement, room: Room, easel: Easel
+        self, fetch: Fetch, grid: StoredGrid, placement: Placement, room: Room, buffers: TileBuffers
     ) -> None:
-        self._fetch, self._grid, self._easel = fetch, grid, easel
+        self._fetch, self._grid, self._buffers = fetch, grid, buffers
         self._placement, self._room = placement, room
         self._progress = Progress(1)
         self._seams = Seams(grid.tile)
         self._pull = threading.Lock()
-        self._chapters: dict[int, Chapter] = {}
+        self._chapters: dict[int, TileAssembler] = {}
 
     def batches(self, depth: int, threads: int) -> Iterator[dict[int, TileUnreadable]]:
-        """One turn a batch, in order: its tiles are in their places on the easel, which has room
+        """One turn a batch, in order: its tiles are in their places on the buffers, which has room
         for ``depth`` batches, and stay there until the next turn.  Yields which tiles could not be
         read, and why.  Raises ValueError where the room that was agreed is more than that.
         """
@@ -70,7 +70,7 @@ class DecodeOnce:
                 for batch in range(-(-len(self._placement) // self._room.batch)):
                     progress.take(batch)
                     yield self._lost_of(batch)
-            except Stopped:
+            except WalkEnded:
                 for worker in workers:
                     worker.result()
             finally:
@@ -87,23 +87,23 @@ class DecodeOnce:
         for start in range(0, len(self._placement), length):
             part = self._placement.part(start, start + length)
             plan = schedule(self._grid, part, self._room)
-            chapter = Chapter(plan, self._grid, part, self._easel, start)
+            assembler = TileAssembler(plan, self._grid, part, self._buffers, start)
             jobs, opened = iter(plan.jobs), 0
             for i, count in enumerate(plan.jobs_of):
                 for n in range(opened, min(i + self._room.ahead, len(plan.jobs_of))):
-                    self._open(chapter, n, len(part), progress)
+                    self._open(assembler, n, len(part), progress)
                     opened = n + 1
                 for done in range(0, count, _JOBS_AT_A_TIME):
-                    yield chapter, list(islice(jobs, min(_JOBS_AT_A_TIME, count - done)))
+                    yield assembler, list(islice(jobs, min(_JOBS_AT_A_TIME, count - done)))
 
-    def _open(self, chapter: Chapter, n: int, tiles: int, progress: Progress) -> None:
-        """The chapter's batch ``n``, of a chapter of so many tiles."""
+    def _open(self, assembler: TileAssembler, n: int, tiles: int, progress: Progress) -> None:
+        """The assembler's batch ``n``, of a assembler of so many tiles."""
         size = self._room.batch
-        batch = chapter.start // size + n
+        batch = assembler.start // size + n
         progress.wait_for_room(batch)
-        self._chapters[batch] = chapter
+        self._chapters[batch] = assembler
         progress.begin(batch, min(size, tiles - n * size))
-        progress.done(batch, chapter.whiten(n))
+        progress.done(batch, assembler.whiten(n))
 
     def _chapter_length(self) -> int:
         """In tiles: whole batches."""
@@ -120,39 +120,39 @@ class DecodeOnce:
         own = self._seams.spare()
         try:
             while (item := self._next(work)) is not None:
-                chapter, jobs = item
+                assembler, jobs = item
                 with progress.at_work():
                     for job in jobs:
-                        completed, own = self._do(chapter, job, own)
+                        completed, own = self._do(assembler, job, own)
                         for tile in completed:
                             progress.done(tile // self._room.batch, 1)
-        except Stopped:
+        except WalkEnded:
             return
 
     def _next(self, work: Iterator[Work]) -> Work | None:
         with self._pull:
             return next(work, None)
 
-    def _do(self, chapter: Chapter, job: Job, own: Image) -> tuple[list[int], Image]:
+    def _do(self, assembler: TileAssembler, job: Job, own: Image) -> tuple[list[int], Image]:
         """Returns the tiles completed, and the buffer for the next job: ``own``, unless that was
         given away."""
-        straight = chapter.straight(job)
-        pixels = self._pixels(chapter, job, own if straight is None else straight)
+        straight = assembler.straight(job)
+        pixels = self._pixels(assembler, job, own if straight is None else straight)
         if isinstance(pixels, TileUnreadable):
-            completed = chapter.lose(job, pixels)
+            completed = assembler.lose(job, pixels)
         else:
-            completed = chapter.paint(job, pixels if straight is None else None)
+            completed = assembler.paint(job, pixels if straight is None else None)
         if job.kept:
-            self._seams.give((chapter.start, job.number), pixels)
+            self._seams.give((assembler.start, job.number), pixels)
             return completed, self._seams.spare() if pixels is own else own
         if job.taken and not isinstance(pixels, TileUnreadable):
             self._seams.recycle(pixels)
         return completed, own
 
-    def _pixels(self, chapter: Chapter, job: Job, buffer: Image) -> Image | TileUnreadable:
+    def _pixels(self, assembler: TileAssembler, job: Job, buffer: Image) -> Image | TileUnreadable:
         """Of the stored tile: in ``buffer``, or in the one that an earlier job hands over."""
         if job.taken:
-            return self._seams.take((chapter.start, job.giver))
+            return self._seams.take((assembler.start, job.giver))
         try:
             self._fetch(job.col, job.row, buffer)
         except TileUnreadable as error:

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.cards import Parity
+from wsi_ai.core.cards import ReadLike
 from wsi_ai.core.contracts import EncodedLevel, EncodedSlide, Slide
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import TileBatch, TilePlan
-from wsi_ai.tiles.reading.buffers import Canvases, Easel, Slots
+from wsi_ai.tiles.reading.buffers import BatchBuffers, ScratchBuffers, TileBuffers
 from wsi_ai.tiles.reading.colour import finisher
 from wsi_ai.tiles.reading.decode_once import DecodeOnce
-from wsi_ai.tiles.reading.reduced import View, view
+from wsi_ai.tiles.reading.reduced import ReducedLevel, reduced_level
 from wsi_ai.tiles.reading.regions import RegionTiles
 from wsi_ai.tiles.reading.schedule import Placement, Room, reach
 from wsi_ai.tiles.reading.shrink import shrinker
@@ -64,18 +64,18 @@ class HostTiles:
     def __call__(self, slide: Slide, plan: TilePlan, start: int) -> Iterator[TileBatch]:
         """See ``contracts.TileSource``."""
         small = max(plan.read_px.width, plan.read_px.height) <= _LARGEST_READ_PX
-        ours = plan.spec.parity is Parity.NONE
+        ours = plan.spec.parity is ReadLike.NONE
         if isinstance(slide, EncodedSlide) and small and ours:
             return self._once(slide.encoded_level(plan.level), plan, start)
         return RegionTiles(self.batch_size, self.threads)(slide, plan, start)
 
     def _once(self, level: EncodedLevel, plan: TilePlan, start: int) -> Iterator[TileBatch]:
-        seen = view(level, placement(plan, start, level.corner), plan.spec)
+        seen = reduced_level(level, placement(plan, start, level.corner), plan.spec)
         room = _room(seen, plan.spec.size_px, self.batch_size, self.memory)
         depth, side = room.ahead + _SPARE, plan.spec.size_px
         buffers = [self.allocate((self.batch_size, side, side, 3)) for _ in range(depth)]
-        easel = _easel(buffers, plan, seen.placement.size)
-        walk = DecodeOnce(seen.fetch, seen.grid, seen.placement, room, easel)
+        tiles = _tile_buffers(buffers, plan, seen.placement.size)
+        walk = DecodeOnce(seen.fetch, seen.grid, seen.placement, room, tiles)
         for turn, lost in enumerate(walk.batches(depth, self.threads)):
             first = start + turn * self.batch_size
             index = np.arange(first, min(first + self.batch_size, len(plan)))
@@ -90,7 +90,7 @@ class HostTiles:
             yield TileBatch(plan.slide.slide_id, index, pixels, read=walk.span())
 
 
-def _room(seen: View, side: int, batch: int, memory: Memory) -> Room:
+def _room(seen: ReducedLevel, side: int, batch: int, memory: Memory) -> Room:
     """As many batches at a time as share stored tiles, and memory is given for; at least one.  More
     would only take turns in the processor's cache."""
     tile, read = seen.grid.tile, seen.placement.size
@@ -111,9 +111,9 @@ def placement(plan: TilePlan, start: int, stored: tuple[int, int]) -> Placement:
     return Placement(x - stored[0], y - stored[1], plan.read_px)
 
 
-def _easel(buffers: list[Image], plan: TilePlan, read: Size) -> Easel:
-    slots, side = Slots(buffers, finisher(plan)), plan.spec.size_px
+def _tile_buffers(buffers: list[Image], plan: TilePlan, read: Size) -> TileBuffers:
+    slots, side = BatchBuffers(buffers, finisher(plan)), plan.spec.size_px
     cv2.setNumThreads(1)  # the threads here are enough: OpenCV's own would fight with them
     if read == Size(side, side):
         return slots
-    return Canvases(slots, read, shrinker(read, Size(side, side)))
+    return ScratchBuffers(slots, read, shrinker(read, Size(side, side)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Stopped(Exception):
+class WalkEnded(Exception):
     """Whoever waited need not wait any longer: the walk is over."""
 
 
@@ -23,7 +23,7 @@ class Progress:
         self._changed = threading.Condition()
 
     def wait_for_room(self, batch: int) -> None:
-        """Until nobody uses the buffer of ``batch`` any more.  Raises Stopped."""
+        """Until nobody uses the buffer of ``batch`` any more.  Raises WalkEnded."""
         self._wait(lambda: batch < self._taken + self._depth)
 
     def begin(self, batch: int, tiles: int) -> None:
@@ -39,7 +39,9 @@ class Progress:
                 self._changed.notify_all()
 
     def take(self, batch: int) -> None:
-        """Give back what came before ``batch``, and wait until it is complete.  Raises Stopped."""
+        """Give back what came before ``batch``, and wait until it is complete.
+
+        Raises WalkEnded."""
         with self._changed:
             self._taken = batch
             self._changed.notify_all()
@@ -79,4 +81,4 @@ class Progress:
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or ready())
             if self._stopped:
-                raise Stopped
+                raise WalkEnded

@@ -25,7 +25,7 @@ _IN_CODEC = 8, 4, 2
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ReducedLevel:
     """One level at a fraction of its scale, and what is wanted of it there."""
 
     fetch: Fetch
@@ -33,7 +33,7 @@ class View:
     placement: Placement
 
 
-def view(level: EncodedLevel, placement: Placement, spec: TileSpec) -> View:
+def reduced_level(level: EncodedLevel, placement: Placement, spec: TileSpec) -> ReducedLevel:
     """The level as it is best read for tiles placed on it at its own scale.
 
     Where a tile is so many whole pixels for one, tiles are averaged as they are decoded: the same
@@ -102,10 +102,10 @@ def in_codec_fetcher(level: EncodedLevel, factor: int) -> Fetch:
     return fetch
 
 
-def _at(level: EncodedLevel, placement: Placement, factor: int, fetch: Fetch) -> View:
+def _at(level: EncodedLevel, placement: Placement, factor: int, fetch: Fetch) -> ReducedLevel:
     grid = StoredGrid(_part(level.size, factor), _part(level.encoding.tile, factor))
     x, y = placement.x // factor, placement.y // factor
-    return View(fetch, grid, Placement(x, y, _part(placement.size, factor)))
+    return ReducedLevel(fetch, grid, Placement(x, y, _part(placement.size, factor)))
 
 
 def _fits(tile: Size, placement: Placement, factor: int) -> bool:

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.cards import Parity
+from wsi_ai.core.cards import ReadLike
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import TileBatch, TilePlan
@@ -63,7 +63,7 @@ class RegionTiles:
 
 def read_tile(slide: Slide, plan: TilePlan, tile: int) -> Tile:
     """One tile, uint8 (size_px, size_px, 3).  Raises TileUnreadable."""
-    if plan.spec.parity is Parity.WSINFER:
+    if plan.spec.parity is ReadLike.WSINFER:
         return read_as_wsinfer(slide, plan, tile)
     x, y = plan.origin(tile)
     side, read = plan.spec.size_px, plan.read_px

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from wsi_ai.core.geometry import Size
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.slides.codecs import decode_buffer
-from wsi_ai.tiles.reading.progress import Stopped
+from wsi_ai.tiles.reading.progress import WalkEnded
 
 Image = NDArray[np.uint8]
 Giver = tuple[int, int]
-"""A chapter and one of its jobs."""
+"""A assembler and one of its jobs."""
 
 
 class Seams:
@@ -35,11 +35,11 @@ class Seams:
             self._changed.notify_all()
 
     def take(self, giver: Giver) -> Image | TileUnreadable:
-        """Waits for whoever gives it.  Raises Stopped."""
+        """Waits for whoever gives it.  Raises WalkEnded."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or giver in self._waiting)
             if self._stopped:
-                raise Stopped
+                raise WalkEnded
             return self._waiting.pop(giver)
 
     def spare(self) -> Image:
