@@ -30,7 +30,7 @@ from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import Places, folder_for, hidden
 from wsi_ai.results.record import provenance
 from wsi_ai.results.slide import RunRecord, finished, write_results
-from wsi_ai.run.attempt import Failed
+from wsi_ai.run.attempt import Failed, attempt
 from wsi_ai.run.engine import Engine
 from wsi_ai.run.job import SlideJob, Stoppable
 from wsi_ai.run.outcome import Failures, Outcome, outcome_of
