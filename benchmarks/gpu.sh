@@ -27,14 +27,14 @@ nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv | tee "$out
 step versions "$python" -m pip list --format=freeze
 
 # The same contract as on the host, the same scores, by every runtime.
-step tests "$python" -m pytest tests/gpu tests/runtimes -q
+step tests "$python" -m pytest tests/inference -q
 
 # Once more under PyTorch's own detector of unsynchronised streams, in a process of its own: it looks
 # at device tensors only, so the pinned buffers are held by the simulated device alone.
-step sanitizer env TORCH_CUDA_SANITIZER=1 "$python" -m pytest tests/gpu/test_on_device.py -q -k "Torch or torch"
+step sanitizer env TORCH_CUDA_SANITIZER=1 "$python" -m pytest tests/inference/gpu/test_on_device.py -q -k "Torch or torch"
 
 # And with every launch awaited: whatever passes only so is a race.
-step blocking env CUDA_LAUNCH_BLOCKING=1 "$python" -m pytest tests/gpu/test_on_device.py -q
+step blocking env CUDA_LAUNCH_BLOCKING=1 "$python" -m pytest tests/inference/gpu/test_on_device.py -q
 
 # A runtime that is refused here is a finding, not a failure: the table says which.
 echo "== parity"

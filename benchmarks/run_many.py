@@ -17,8 +17,8 @@ import sys
 from pathlib import Path
 from wsi_ai.app import run_slides
 from wsi_ai.manifest import load_card
-from wsi_ai.registry import open_runtime
-from wsi_ai.cards import RuntimeRequest
+from wsi_ai.inference.registry import open_runtime
+from wsi_ai.core.cards import RuntimeRequest
 open_runtime(load_card(Path(sys.argv[1])), RuntimeRequest(sys.argv[2]))
 """
 

@@ -30,7 +30,7 @@ _COMMON = """
 import json, os, signal, sys, time
 from random import Random
 from wsi_ai.messages import Endpoint
-from wsi_ai.outbox import Outbox, open_database
+from wsi_ai.delivery.outbox import Outbox, open_database
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.tasks.parts import (
+from tests.heatmaps.parts import (
     BlobRuntime,
     Killed,
     KilledAfter,

@@ -10,7 +10,7 @@ import zarr
 from numpy.typing import NDArray
 from ome_zarr_models.v05.image import Image
 
-from tests.tasks.parts import (
+from tests.heatmaps.parts import (
     EchoRuntime,
     Killed,
     KilledAfter,

@@ -17,7 +17,7 @@ from wsi_ai.testing.runtime_contract import Arena, RuntimeContract
 
 def torch_model(folder: Path, kind: str, layout: str, dtype: str) -> Path:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from tests.runtimes.torch_models import Nets, Red, write_torch_model
+    from tests.inference.torch_models import Nets, Red, write_torch_model
 
     shape = (2, 64, 64, 3) if layout == "nhwc" else (2, 3, 64, 64)
     network = Nets(Red(layout, dtype), torch.zeros(shape, dtype=getattr(torch, dtype)))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.gpu.test_runtimes import onnx_on
+from tests.inference.gpu.test_runtimes import onnx_on
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.core.cards import ModelCard, RuntimeRequest
 from wsi_ai.core.contracts import Runtime
@@ -100,7 +100,7 @@ def test_a_torch_network_is_given_tiles_of_its_size(
     tmp_path: Path, layout: str, dtype: str
 ) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from tests.runtimes.torch_models import Nets, Red, write_torch_model
+    from tests.inference.torch_models import Nets, Red, write_torch_model
 
     side = NETWORK
     shape = (2, side, side, 3) if layout == "nhwc" else (2, 3, side, side)

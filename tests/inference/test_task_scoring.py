@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from tests.tasks.parts import dense_card, detecting_card
+from tests.heatmaps.parts import dense_card, detecting_card
 from wsi_ai.core.cards import Activation, Form, ModelCard, Scored
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.scoring import batch_for, output_shape, scores_of, tile_scores

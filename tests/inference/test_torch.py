@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tests.runtimes.torch_models import Nets, Red, write_torch_model  # noqa: E402
+from tests.inference.torch_models import Nets, Red, write_torch_model  # noqa: E402
 from wsi_ai.core.cards import Precision, RuntimeRequest  # noqa: E402
 from wsi_ai.errors import DeviceError, ModelError  # noqa: E402
 from wsi_ai.inference.registry import open_runtime  # noqa: E402

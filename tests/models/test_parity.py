@@ -148,7 +148,7 @@ def test_a_variant_that_changes_a_flag_is_refused(model: Path) -> None:
 
 def test_torch_gives_what_onnx_gives(model: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from tests.runtimes.torch_models import Nets, Red
+    from tests.inference.torch_models import Nets, Red
 
     network = Nets(Red("nhwc", "uint8"), torch.zeros(2, 64, 64, 3, dtype=torch.uint8))
     add_variant(model, network.pt2(), "weights.pt2")

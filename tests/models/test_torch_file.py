@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tests.runtimes.torch_models import Nets, Red  # noqa: E402
+from tests.inference.torch_models import Nets, Red  # noqa: E402
 from wsi_ai.core.cards import Activation, Layout, Task  # noqa: E402
 from wsi_ai.errors import ModelError  # noqa: E402
 from wsi_ai.models.drafts import draft_table, inspect_weights  # noqa: E402

@@ -15,7 +15,7 @@ from wsi_ai.results.folder import claimed, fresh_folder, hidden
 CHILD = """
 import sys, time
 from pathlib import Path
-from wsi_ai.exports.folder import claimed, fresh_folder
+from wsi_ai.results.folder import claimed, fresh_folder
 with claimed(Path(sys.argv[1])), fresh_folder(Path(sys.argv[1])) as aside:
     (aside / "a").write_text("new")
     print("half", flush=True)

@@ -68,7 +68,7 @@ def test_a_run_says_which_reader_read_and_the_flag_is_the_same(
 PLUG_IN = """
 import numpy as np
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.readers.openslide import OpenSlideSlide, open_slide as through
+from wsi_ai.slides.readers.openslide import OpenSlideSlide, open_slide as through
 
 class Wrong(OpenSlideSlide):
     def read(self, level, x, y, width, height):

@@ -147,7 +147,7 @@ def test_an_onnx_aggregator_takes_any_number_of_tiles_with_or_without_a_leading_
 @pytest.mark.parametrize("lead", [0, 1])
 def test_a_torchscript_aggregator_says_the_same(lead: int, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from tests.runtimes.torch_models import AttentionHead
+    from tests.inference.torch_models import AttentionHead
 
     buffer = io.BytesIO()
     with warnings.catch_warnings():

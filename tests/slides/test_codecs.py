@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from tests.reading.memory import noise
+from tests.tiles.memory import noise
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import TileUnreadable

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.reading.memory import MemoryLevel, memory_slide, noise
+from tests.tiles.memory import MemoryLevel, memory_slide, noise
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Size
 from wsi_ai.slides.readers import openslide, tiffslide

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from tests.readers.scanner_files import SCN, marker_starts, write_ndpi, write_scn, write_trestle
+from tests.slides.scanner_files import SCN, marker_starts, write_ndpi, write_scn, write_trestle
 from wsi_ai.core.cards import TileSpec
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Size, Spacing

@@ -1,6 +1,6 @@
 """What a slide of stored tiles keeps of what it decoded."""
 
-from tests.reading.memory import MemoryLevel, memory_slide, noise
+from tests.tiles.memory import MemoryLevel, memory_slide, noise
 from wsi_ai.core.geometry import Size
 
 

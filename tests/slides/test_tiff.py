@@ -11,7 +11,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 
-from tests.reading.memory import noise
+from tests.tiles.memory import noise
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.slides.readers.tiff.reader import open_slide

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from tests.readers.test_tiff import theirs, whole
+from tests.slides.test_tiff import theirs, whole
 from wsi_ai.core.values import Codec
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.slides.readers.tiff.reader import open_slide

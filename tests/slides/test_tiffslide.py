@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from tests.reading.memory import noise
+from tests.tiles.memory import noise
 from wsi_ai.errors import SlideError
 from wsi_ai.slides.registry import open_slide
 

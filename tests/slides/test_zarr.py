@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
-from tests.reading.memory import noise
+from tests.tiles.memory import noise
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from tests.reading.memory import MemoryLevel, memory_slide, noise
-from tests.reading.test_decode_once import a_plan, assert_alike, taken
+from tests.tiles.memory import MemoryLevel, memory_slide, noise
+from tests.tiles.test_decode_once import a_plan, assert_alike, taken
 from wsi_ai.core.cards import Colour
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Size

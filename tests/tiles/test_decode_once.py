@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.reading.memory import MemoryLevel, memory_slide, noise
+from tests.tiles.memory import MemoryLevel, memory_slide, noise
 from wsi_ai.core.cards import TileSpec
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Size, Step

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tests.gpu.ring_scenarios import features
+from tests.inference.gpu.ring_scenarios import features
 from wsi_ai.testing.happens_before import HOST, SimBuffer
 from wsi_ai.testing.simulated_device import SimulatedDevice, poison
 

@@ -1,5 +1,6 @@
-"""Break ``gpu/ring.py`` in one place at a time.  ``python -m tests.gpu.ring_mutants`` prints what
-notices each of them, as a table."""
+"""Break ``gpu/ring.py`` in one place at a time.
+
+``python -m tests.inference.gpu.ring_mutants`` prints what notices each of them, as a table."""
 
 import ast
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.gpu.ring_scenarios import Judge
+from tests.inference.gpu.ring_scenarios import Judge
 from wsi_ai.inference.gpu import ring
 
 SOURCE = Path(ring.__file__).read_text("utf-8")

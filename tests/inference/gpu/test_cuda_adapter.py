@@ -4,18 +4,18 @@ own synchronisations is needed."""
 import re
 import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.gpu.fake_torch import FakeTorch
-from tests.gpu.ring_mutants import load
-from tests.gpu.ring_scenarios import SHAPE, arena, shared, tiles, wrong
+from tests.conftest import ROOT
+from tests.inference.gpu.fake_torch import FakeTorch
+from tests.inference.gpu.ring_mutants import load
+from tests.inference.gpu.ring_scenarios import SHAPE, arena, shared, tiles, wrong
 from wsi_ai.inference.gpu.ring import Ring
 from wsi_ai.testing.simulated_device import SimulatedDevice
 
-ADAPTER = (Path(__file__).parents[2] / "wsi_ai" / "gpu" / "cuda.py").read_text("utf-8")
+ADAPTER = (ROOT / "wsi_ai" / "inference" / "gpu" / "cuda.py").read_text("utf-8")
 COPY = 'with device_errors("copying"), torch.cuda.stream(stream.raw):'
 LAUNCH = 'with device_errors("inference"), torch.cuda.stream(stream.raw):'
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.gpu.ring_mutants import SOURCE, load, mutants
-from tests.gpu.ring_scenarios import SHAPE, Judge, arena, features, shared, tiles
+from tests.inference.gpu.ring_mutants import SOURCE, load, mutants
+from tests.inference.gpu.ring_scenarios import SHAPE, Judge, arena, features, shared, tiles
 from wsi_ai.errors import DeviceError
 from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.testing.simulated_device import SimEvent, SimStream, SimulatedDevice

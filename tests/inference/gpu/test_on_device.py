@@ -35,7 +35,7 @@ def cuda() -> None:
 def torch_model(folder: Path) -> Path:
     import torch
 
-    from tests.runtimes.torch_models import Nets, Red, write_torch_model
+    from tests.inference.torch_models import Nets, Red, write_torch_model
 
     return write_torch_model(folder, Nets(Red(), torch.zeros(2, 3, 64, 64)).pt2(), "pt2")
 

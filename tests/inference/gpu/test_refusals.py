@@ -12,9 +12,9 @@ ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors  # noqa: E402
 
-from tests.gpu.test_runtimes import onnx_on  # noqa: E402
+from tests.inference.gpu.test_runtimes import onnx_on  # noqa: E402
+from tests.inference.torch_models import Nets, Red, write_torch_model  # noqa: E402
 from tests.models_for_tests import constant_network, red_network, write_model  # noqa: E402
-from tests.runtimes.torch_models import Nets, Red, write_torch_model  # noqa: E402
 from wsi_ai.core.cards import Precision  # noqa: E402
 from wsi_ai.errors import DeviceError, ModelError, OutOfDeviceMemory, WsiAiError  # noqa: E402
 from wsi_ai.inference.gpu.cuda import device_errors, open_device  # noqa: E402

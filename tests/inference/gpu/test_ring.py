@@ -10,8 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.gpu.ring_mutants import SOURCE, load
-from tests.gpu.ring_scenarios import SHAPE, Tiles, arena, decoded, features, take, tiles, wrong
+from tests.inference.gpu.ring_mutants import SOURCE, load
+from tests.inference.gpu.ring_scenarios import (
+    SHAPE,
+    Tiles,
+    arena,
+    decoded,
+    features,
+    take,
+    tiles,
+    wrong,
+)
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import DeviceError
 from wsi_ai.inference.gpu.ring import Ring, RingShape

@@ -74,7 +74,7 @@ class TestTorchKernel(OnSimulatedDevice):
     @pytest.fixture
     def runtime(self, device: SimulatedDevice, tmp_path: Path) -> Runtime:
         torch = pytest.importorskip("torch", reason="torch is not installed")
-        from tests.runtimes.torch_models import Nets, Red, write_torch_model
+        from tests.inference.torch_models import Nets, Red, write_torch_model
         from wsi_ai.core.cards import Precision
         from wsi_ai.inference.gpu.torch import EagerKernel, check_fit
         from wsi_ai.inference.torch.forward import open_forward

@@ -12,8 +12,8 @@ from PIL import ImageCms
 
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from tests.gpu.test_runtimes import mean_kernel  # noqa: E402
-from tests.reading.memory import MemoryLevel, memory_slide  # noqa: E402
+from tests.inference.gpu.test_runtimes import mean_kernel  # noqa: E402
+from tests.tiles.memory import MemoryLevel, memory_slide  # noqa: E402
 from wsi_ai.core.cards import Colour, TileSpec  # noqa: E402
 from wsi_ai.core.contracts import RuntimeWithSource, Slide  # noqa: E402
 from wsi_ai.core.geometry import Size  # noqa: E402

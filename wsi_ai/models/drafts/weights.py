@@ -47,4 +47,4 @@ def _kind(path: Path) -> str | None:
 
 def library(name: str) -> Any:
     """What reads such files.  Raises ModelError where it is not installed."""
-    return from_extra(f"wsi_ai.runtimes.{name}", _EXTRAS[name], ModelError)
+    return from_extra(f"wsi_ai.models.drafts.{name}", _EXTRAS[name], ModelError)
