@@ -10,15 +10,15 @@ from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT
-from wsi_ai.core.memory import return_large_blocks
 from wsi_ai.results.embeddings import Embedded
 from wsi_ai.run.embed_slides import embed_slides
+from wsi_ai.run.process import prepare_process
 
 
 @exit_on_error
 def embed(slides: list[Path], models: list[Path], out: Path, arguments: EmbedArguments) -> int:
     """Embed, print, and return the exit status."""
-    return_large_blocks()
+    prepare_process()
     log_from(logging.DEBUG if arguments.verbose else logging.ERROR)
     options = RunOptions(
         mpp=arguments.mpp,

@@ -15,7 +15,7 @@ from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.contracts import Post
 from wsi_ai.core.flags import STATEMENT, Level
-from wsi_ai.core.memory import return_large_blocks
+from wsi_ai.run.process import prepare_process
 from wsi_ai.run.run_record import added_up, by_device
 
 _DRAIN_S = 10.0
@@ -32,7 +32,7 @@ class Sending:
 @exit_on_error
 def run(slides: Sequence[Path], models: Sequence[Path], out: Path, arguments: RunArguments) -> int:
     """Run, print, and return the exit status."""
-    return_large_blocks()
+    prepare_process()
     log_from(logging.DEBUG if arguments.verbose else logging.ERROR)
     counts, outcomes = dict.fromkeys(Level, 0), list[Outcome]()
     found = find_slides(slides, out)

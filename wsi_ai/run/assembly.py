@@ -1,6 +1,5 @@
 """What one device needs to run slides, put together."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard, RuntimeRequest
 from wsi_ai.core.contracts import Post, Runtime, RuntimeWithSource, Slide, TileSource, Watcher
+from wsi_ai.core.environment import threads
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.inference.registry import open_aggregator, open_runtime
 from wsi_ai.models.parity import hold_to_golden
@@ -112,7 +112,7 @@ class Assembly:
 
     @property
     def _threads(self) -> int:
-        return max(1, len(os.sched_getaffinity(0)) // self.devices)
+        return threads(share=self.devices)
 
 
 def source_for(runtime: Runtime, threads: int) -> TileSource:

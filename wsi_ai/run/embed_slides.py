@@ -1,6 +1,5 @@
 """Slides in, embeddings out: a vector for each tile, and no flag."""
 
-import os
 import shutil
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Any
 
 from wsi_ai.core.cards import ModelCard, Task, told_model
 from wsi_ai.core.contracts import Slide, TileSource, Watcher
+from wsi_ai.core.environment import threads
 from wsi_ai.core.software import software
 from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import SlideInfo, TilePlan
@@ -89,14 +89,14 @@ def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
 
 def pipelines_for(cards: Sequence[ModelCard], options: RunOptions) -> list[Pipeline]:
     """They look at a slide together, and read it together where they take as many tiles at once."""
-    policy, threads = load_policy(options.policy), len(os.sched_getaffinity(0))
+    policy, readers = load_policy(options.policy), threads()
     look, sources = OverviewOnce() if len(cards) > 1 else overview_of, dict[int, TileSource]()
     pipelines = []
     for card in cards:
         runtime = open_runtime(card, options.request())
         hold_to_golden(runtime, options.precision)
         size = runtime.batch_size
-        source: TileSource = HostTiles(size, threads)
+        source: TileSource = HostTiles(size, readers)
         if len(cards) > 1:
             source = sources.setdefault(size, SharedTiles(source))
         pipelines.append(Pipeline(source, runtime, policy.triage, policy.quality, look))
