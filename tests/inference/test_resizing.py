@@ -11,7 +11,7 @@ from wsi_ai.core.cards import ModelCard, RuntimeRequest
 from wsi_ai.core.contracts import Runtime
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.registry import open_runtime
-from wsi_ai.inference.scoring import resized
+from wsi_ai.inference.scoring import resized_all
 from wsi_ai.models.manifest import load_card
 from wsi_ai.testing.runtime_contract import Arena
 from wsi_ai.testing.simulated_device import SimulatedDevice
@@ -45,7 +45,7 @@ def test_on_the_host_it_is_the_triangle_filter_to_the_nearest_level(
     before: int, after: int
 ) -> None:
     pixels = noise(before)
-    off = np.abs(resized(pixels, after) - exactly(pixels, after))
+    off = np.abs(resized_all(pixels, after) - exactly(pixels, after))
     assert off.max() <= 1.01  # it rounds twice
 
 
@@ -62,7 +62,7 @@ def test_in_torch_it_is_the_same_filter(before: int, after: int) -> None:
 
 def test_tiles_of_the_right_size_are_handed_on_uncopied() -> None:
     pixels = noise(64)
-    assert resized(pixels, 64) is pixels
+    assert resized_all(pixels, 64) is pixels
 
 
 def smaller(folder: Path) -> ModelCard:

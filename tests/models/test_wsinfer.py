@@ -25,7 +25,7 @@ from wsi_ai.models.manifest import load_card
 from wsi_ai.slides.readers.tiff.reader import open_slide
 from wsi_ai.tiles.planning import plan_tiles
 from wsi_ai.tiles.reading import HostTiles
-from wsi_ai.tiles.reading.wsinfer import resized
+from wsi_ai.tiles.reading.resize import resized
 
 # The example of wsinfer's own tests, tests/test_all.py.
 CONFIG: dict[str, Any] = {

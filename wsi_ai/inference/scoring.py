@@ -4,12 +4,12 @@ from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from wsi_ai.core.cards import Activation, Layout, ModelCard, Task
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.detections import columns, objects_of, surest
 from wsi_ai.inference.views import mean_over, views_of
+from wsi_ai.tiles.reading.resize import resized
 
 Tiles = NDArray[np.uint8] | NDArray[np.float32]
 FIELDS = {
@@ -29,14 +29,13 @@ def scale_and_shift(card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.fl
     return scale.astype(np.float32), shift.astype(np.float32)
 
 
-def resized(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """(tiles, side, side, 3): bilinear with antialiasing, by Pillow's ``Image.resize``."""
+def resized_all(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """(tiles, side, side, 3): each as ``tiles.reading.resize`` does it."""
     if pixels.shape[1:3] == (side, side):
         return pixels
     tiles = np.empty((len(pixels), side, side, 3), np.uint8)
     for tile, into in zip(pixels, tiles, strict=True):
-        image = Image.fromarray(tile).resize((side, side), Image.Resampling.BILINEAR)
-        into[...] = np.asarray(image)
+        into[...] = resized(tile, side)
     return tiles
 
 
@@ -51,7 +50,7 @@ def prepare(pixels: NDArray[np.uint8], card: ModelCard, room: Tiles | None = Non
     """uint8 RGB (tiles, height, width, 3) as the network wants it: see ``cards.InputSpec``.  In
     ``room``, where that is given and large enough, and the network wants floats."""
     wanted = np.dtype(card.input.dtype)
-    pixels = resized(pixels, card.network_px)
+    pixels = resized_all(pixels, card.network_px)
     planes = pixels.transpose(0, 3, 1, 2)
     if wanted == np.uint8:
         return pixels if card.input.layout is Layout.NHWC else np.ascontiguousarray(planes)

@@ -1,13 +1,13 @@
 """Which slides a run is about: files, folders, tables and lists become paths, each once."""
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_ai.errors import InputError
+from wsi_ai.slides.places import is_address
 from wsi_ai.slides.readers.dicom.reader import is_dicom
 from wsi_ai.slides.readers.sniff import (
     SUFFIXES,
@@ -17,7 +17,6 @@ from wsi_ai.slides.readers.sniff import (
     is_zarr,
 )
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _LISTS = (".csv", ".txt")
 _MPP = 0.01, 100.0
 
@@ -68,7 +67,7 @@ class _Search:
     passed_over: dict[Path, None] = field(default_factory=dict)
 
     def take_named(self, place: Path) -> None:
-        if not _is_address(place) and not place.exists():
+        if not is_address(place) and not place.exists():
             raise InputError(f"there is no such file or folder: {place}")
         if not place.is_dir():
             self._take(place)
@@ -90,7 +89,7 @@ class _Search:
 
     def _take(self, slide: Path) -> Path:
         """The path under which this very slide is known."""
-        key = str(slide) if _is_address(slide) else str(slide.resolve())
+        key = str(slide) if is_address(slide) else str(slide.resolve())
         return self.found.setdefault(key, slide)
 
     def pass_over(self, paths: Iterable[Path]) -> None:
@@ -151,10 +150,6 @@ def _is_list(place: Path) -> bool:
     return place.suffix.lower() in _LISTS and place.is_file()
 
 
-def _is_address(place: Path) -> bool:
-    return _ADDRESS.match(str(place)) is not None
-
-
 def _parts_of_others(named: Iterable[Path]) -> set[Path]:
     """DICOM files that are named beside others of their series, as a shell's ``*`` does."""
     folders: dict[Path, list[Path]] = {}
@@ -176,7 +171,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Path, float | None]]:
     read = _table if path.suffix.lower() == ".csv" else _lines
     for number, name, mpp in read(path, text):
         place = Path(name)
-        yield number, place if _is_address(place) else path.parent / place, mpp
+        yield number, place if is_address(place) else path.parent / place, mpp
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, str, float | None]]:

@@ -1,6 +1,5 @@
 """Readers by name: entry points in ``wsi_ai.readers``."""
 
-import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -8,8 +7,8 @@ from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.plugins import load, points
 from wsi_ai.errors import UnknownFormat
+from wsi_ai.slides.places import is_address
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
 _ON_REQUEST = "tiffslide"
 
@@ -23,7 +22,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
     takes it, SlideError where the one that does fails.
     """
     declined = "no reader is installed"
-    if reader is None and _ADDRESS.match(str(path)):
+    if reader is None and is_address(path):
         reader = _ON_REQUEST
     for point in _readers(reader):
         try:

@@ -37,8 +37,9 @@ def open_prepare(card: ModelCard, device: torch.device) -> Prepare:
 
 
 def resized(pixels: torch.Tensor, side: int) -> torch.Tensor:
-    """uint8 RGB (tiles, side, side, 3): ``scoring.resized`` on the pixels' device, a grey level off
-    at most, for that one rounds twice."""
+    """uint8 RGB (tiles, side, side, 3): ``tiles.reading.resize`` on the pixels' device.
+
+    A grey level off at most, for that one rounds twice."""
     if pixels.shape[1:3] == (side, side):
         return pixels
     planes = pixels.permute(0, 3, 1, 2).float()

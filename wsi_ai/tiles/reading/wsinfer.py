@@ -1,17 +1,12 @@
-"""Tiles to the pixel as WSInfer 0.6 reads them: see ``cards.Parity``.
+"""Tiles to the pixel as WSInfer 0.6 reads them: see ``cards.ReadLike``.
 
 ``wsinfer/modellib/data.py``: a region of level 0, through OpenSlide, whose alpha is dropped, so
 that what lies beyond the slide is black; then torchvision's Resize on a Pillow image.
 """
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.values import TilePlan
-
-Tile = NDArray[np.uint8]
+from wsi_ai.tiles.reading.resize import Tile, resized
 
 
 def read_as_wsinfer(slide: Slide, plan: TilePlan, tile: int) -> Tile:
@@ -25,9 +20,3 @@ def read_as_wsinfer(slide: Slide, plan: TilePlan, tile: int) -> Tile:
         pixels[inside_y:] = 0
         pixels[:, inside_x:] = 0
     return resized(pixels, plan.spec.size_px)
-
-
-def resized(pixels: Tile, side: int) -> Tile:
-    """Bilinear over the whole area that a pixel of the result covers."""
-    image = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(image, np.uint8)

@@ -1,0 +1,44 @@
+"""Files are whole or not there, and a lock is one process's."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from wsi_ai.core.files import lock_at_once, locked, write_whole
+
+
+def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "record.json"
+    write_whole(path, b"old")
+
+    def full(handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            write_whole(path, b"new and longer")
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
+
+
+def test_a_file_that_is_written_again_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    write_whole(path, b"one")
+    path.chmod(0o600)
+    write_whole(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_that_is_held_is_refused_at_once_and_given_after(tmp_path: Path) -> None:
+    first = lock_at_once(tmp_path / "lock")
+    with pytest.raises(BlockingIOError):
+        lock_at_once(tmp_path / "lock")
+    os.close(first)
+    os.close(lock_at_once(tmp_path / "lock"))
+    with (tmp_path / "waits").open("wb") as file, locked(file), pytest.raises(BlockingIOError):
+        lock_at_once(tmp_path / "waits")
