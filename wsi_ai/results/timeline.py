@@ -42,6 +42,10 @@ def write_timeline(path: Path, run: Mapping[str, Any]) -> None:
         raise OutputError(f"{path}: {error}") from None
 
 
+def _has_no_answer(slide: Mapping[str, Any]) -> bool:
+    return slide["level"] == "not_assessed" or slide.get("embedded", 0) is None
+
+
 def _draw_device(axes: Axes, row: int, slides: Sequence[Mapping[str, Any]]) -> None:
     for turn, slide in enumerate(s for s in slides if s["spans"]):
         for stage in Stage:
@@ -49,7 +53,7 @@ def _draw_device(axes: Axes, row: int, slides: Sequence[Mapping[str, Any]]) -> N
             whole = list(_held(slide, stage))
             shade = _COLOURS[stage][turn % 2]
             busy = [part for one in whole for part in _without(one, _idle(slide, stage))]
-            edge = _FAILED if slide["level"] == "not_assessed" else "none"
+            edge = _FAILED if _has_no_answer(slide) else "none"
             axes.broken_barh(_widths(whole), (y - _BAR / 2, _BAR), color=_IDLE)
             axes.broken_barh(
                 _widths(busy), (y - _BAR / 2, _BAR), facecolor=shade, edgecolor=edge, linewidth=1.5
