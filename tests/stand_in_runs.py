@@ -15,6 +15,7 @@ from wsi_ai.app import NoWatcher
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import DeviceError, NoDevice, OutOfDeviceMemory
+from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly, OpenRuntime
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.options import RunOptions
@@ -29,10 +30,12 @@ SLOW_S = 0.15
 POLICY = Policy(quality=QualityLimits(focus_min=0, pen_max=1))
 
 
-def write_slide(path: Path, side: int = 512, seed: int = 0) -> Path:
-    """A tiled TIFF, pink all over, 0.5 µm/px."""
+def write_slide(path: Path, side: int = 512, seed: int = 0, *, glass: bool = False) -> Path:
+    """A tiled TIFF, pink all over or of glass, 0.5 µm/px."""
     noise = np.random.default_rng(seed).integers(0, 40, (side, side, 3), np.uint8)
     pixels = np.array([200, 80, 140], np.uint8) + noise
+    if glass:
+        pixels = np.full_like(pixels, 244)
     tifffile.imwrite(
         path, pixels, tile=(64, 64), photometric="rgb", compression="deflate",
         resolution=(20_000, 20_000), resolutionunit="CENTIMETER",
@@ -57,6 +60,24 @@ class Failed(MeanRuntime):
 
     def before(self, turn: int, batch: TileBatch) -> None:
         """Nothing happens."""
+
+
+class Vectors(Failed):
+    """An encoder that fails in its own way: the mean of each colour."""
+
+    def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
+        for turn, batch in enumerate(batches):
+            self.before(turn, batch)
+            with (self.scratch / f"{batch.slide_id}.ran").open("a") as file:
+                file.write(f"{self.request.device} {os.getpid()} {len(batch.index)}\n")
+            means = np.asarray(batch.pixels).mean(axis=(1, 2), dtype=np.float64) / 255
+            yield Predictions(batch.slide_id, batch.index, means.astype(np.float32))
+
+
+def open_vectors(
+    kind: type[Vectors], scratch: Path, card: ModelCard, request: RuntimeRequest
+) -> Vectors:
+    return kind(card, request, scratch)
 
 
 class Slow(Failed):
@@ -140,13 +161,13 @@ def open_trouble(
     return kind(card, request, scratch)
 
 
-def assembly(out: Path, kind: type[Failed] = Failed, device: str = "cpu") -> Assembly:
+def assembly(out: Path, kind: type[Failed] = Failed, device: str = "cpu") -> Assembly[Outcome]:
     """Of a card without weights; ``out`` also takes notes of what ran where."""
     out.mkdir(parents=True, exist_ok=True)
     opened: OpenRuntime = partial(open_trouble, kind, out)
     card = replace(MEAN_CARD, weights=out / "none.onnx")
     options = RunOptions(device=device, precision=Precision.FP32)
-    return Assembly(POLICY, Cases(), out, options, (card,), opened)
+    return Assembly(flags_for(POLICY, Cases(), out), POLICY, options, (card,), opened)
 
 
 def run_here(

@@ -5,13 +5,12 @@
 ...     print(outcome.slide, outcome.level, outcome.folder)
 """
 
-from wsi_ai.results.embeddings import Embedded
 from wsi_ai.results.folder import make_folder
 from wsi_ai.run.compare_readers import compare_readers
 from wsi_ai.run.embed_slides import embed_slides
 from wsi_ai.run.no_ops import NoWatcher
 from wsi_ai.run.options import RunOptions
-from wsi_ai.run.outcome import Outcome
+from wsi_ai.run.outcome import Embedded, Outcome
 from wsi_ai.run.run_slides import run_slides
 from wsi_ai.slides.inputs import Inputs, find_slides
 

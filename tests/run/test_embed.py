@@ -15,7 +15,7 @@ import pytest
 import zarr
 
 from tests.models_for_tests import mean_network, red_network, write_encoder, write_model
-from wsi_ai.app import RunOptions, run_slides
+from wsi_ai.app import Embedded, RunOptions, run_slides
 from wsi_ai.core.cards import Precision, Task
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Predictions, TilePlan, VectorChunk
@@ -23,12 +23,13 @@ from wsi_ai.errors import ModelError
 from wsi_ai.heatmaps import Keep, VectorCanvas, write_hdf5
 from wsi_ai.models.manifest import load_card
 from wsi_ai.results.embedding_picture import colours, principal
-from wsi_ai.results.embeddings import Embedded
-from wsi_ai.run.embed_slides import EmbedWork, embed_slides, pipelines_for
-from wsi_ai.run.no_ops import NoWatcher
-from wsi_ai.run.several_models import OpenOnce, SlideTasks
+from wsi_ai.run.answers import vectors_for
+from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.embed_slides import embed_slides
+from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.slides.readers.openslide import open_slide
 from wsi_ai.testing import PaintedSlide
+from wsi_ai.triage.policy import Policy
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +199,9 @@ def test_a_hundred_thousand_vectors_are_written_without_being_held(tmp_path: Pat
     assert many - few < vectors / 8
 
 
-def test_tiles_that_several_encoders_want_are_decoded_once(cmu: Path, tmp_path: Path) -> None:
+def test_tiles_that_several_encoders_want_are_decoded_once(
+    cmu: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And each writes what it would have written alone."""
     mean = write_encoder(tmp_path / "mean", mean_network())
     double = write_encoder(tmp_path / "double", mean_network(times=2 / 255), name="double")
@@ -209,16 +212,16 @@ def test_tiles_that_several_encoders_want_are_decoded_once(cmu: Path, tmp_path: 
     assert (first.model, second.model) == ("mean-1.0.0", "double-1.0.0")
     assert np.array_equal(opened(first)["features"][:], opened(alone)["features"][:])
     assert np.allclose(opened(second)["features"][:], 2 * opened(alone)["features"][:])
-    assert pixels_read(cmu, [mean, double], tmp_path / "c") == pixels_read(cmu, [mean], tmp_path)
+    both = pixels_read(monkeypatch, cmu, [mean, double], tmp_path / "c")
+    assert both == pixels_read(monkeypatch, cmu, [mean], tmp_path / "d")
 
 
-def pixels_read(path: Path, models: list[Path], out: Path) -> int:
+def pixels_read(monkeypatch: pytest.MonkeyPatch, path: Path, models: list[Path], out: Path) -> int:
     """By all three steps."""
     slide = CountingSlide(open_slide(path))
-    once = OpenOnce(lambda _: slide)
-    pipelines = pipelines_for([load_card(model) for model in models], RunOptions())
-    works = [EmbedWork(pipeline, out, once, force=True, hdf5=False) for pipeline in pipelines]
-    work = SlideTasks(works, NoWatcher())
+    monkeypatch.setattr("wsi_ai.run.assembly.open_slide", lambda *_: slide)
+    cards = [load_card(model) for model in models]
+    work, _ = Assembly(vectors_for(out), Policy(), RunOptions(), cards).work(NoWatcher(), NoPost())
     task = work.publish(work.infer(work.prepare(work.begin(path))))
     assert [outcome.reason for outcome in task.outcomes] == [""] * len(models)
     assert slide.pixels > 1_000_000

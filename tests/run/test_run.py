@@ -335,6 +335,7 @@ def test_a_slide_that_fails_is_told_so_though_its_flag_cannot_be_kept(
     (done,) = run_slides([broken], model, tmp_path / "out", post=FullPost())
     assert done.level is Level.NOT_ASSESSED
     assert "; and the results are there, but their flag was not sent" in done.reason
+    assert done.model == "red-1.0.0"
     assert load(done, "flag.json")["result"]["level"] == "not_assessed"
 
 

@@ -19,14 +19,16 @@ from wsi_ai.core.values import Predictions, TileBatch, TilePlan
 from wsi_ai.errors import DeviceError, ModelError, TileUnreadable
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.manifest import load_card
+from wsi_ai.run.answers import FlagAnswer, flags_for
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.engine import Engine
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.options import RunOptions
+from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.run_slides import run_slides
 from wsi_ai.run.several_models import OpenOnce, SlideTask, SlideTasks
-from wsi_ai.run.steps import SlideWork
+from wsi_ai.run.steps import SlideSteps
 from wsi_ai.slides.identity import load_cases
 from wsi_ai.slides.readers.tiff.reader import open_slide
 from wsi_ai.testing import PaintedSlide
@@ -123,18 +125,19 @@ class Breaking:
             yield batch
 
 
-def task(slide: Path, runtimes: list[Runtime], out: Path) -> tuple[SlideTask, Counting]:
+def task(slide: Path, runtimes: list[Runtime], out: Path) -> tuple[SlideTask[Outcome], Counting]:
     """One slide through all three steps."""
     opened, source = Counting(slide), SharedTiles(HostTiles(8, threads=2))
     policy, once, look = Policy(), OpenOnce(lambda path: opened), OverviewOnce()
     request = RuntimeRequest("cpu", batch_size=8)
 
-    def work_of(runtime: Runtime) -> SlideWork:
+    def work_of(runtime: Runtime) -> SlideSteps[Outcome]:
         def build_pipeline(runtime: Runtime) -> Pipeline:
             return Pipeline(source, runtime, policy.triage, policy.quality, look)
 
         engine = Engine(lambda _: runtime, request, build_pipeline)
-        return SlideWork(engine, policy, out, once, False, load_cases(None), NoPost())
+        answer = FlagAnswer(runtime.card, NoPost(), policy, load_cases(None), out)
+        return SlideSteps(engine, answer, once)
 
     works = [work_of(runtime) for runtime in runtimes]
     work = SlideTasks(works, NoWatcher())
@@ -260,7 +263,8 @@ def test_each_model_gets_batches_of_its_own_size(models: list[Path], tmp_path: P
 
     cards = [replace(load_card(models[0]), ref=ModelRef(name, "1", "0" * 64)) for name in "abc"]
     options = RunOptions(device="cpu")
-    assembly = Assembly(Policy(), load_cases(None), tmp_path, options, cards, opened)
+    answer_for = flags_for(Policy(), load_cases(None), tmp_path)
+    assembly = Assembly(answer_for, Policy(), options, cards, opened)
     work, refused = assembly.work(NoWatcher(), NoPost())
     sources = [one.engine.current()[1].source for one in work.works]
     assert [source.batch_size for source in sources] == [8, 4, 8]

@@ -4,13 +4,12 @@ import logging
 import sys
 from pathlib import Path
 
-from wsi_ai.app import RunOptions
+from wsi_ai.app import Embedded, RunOptions
 from wsi_ai.cli.commands.options import EmbedArguments
 from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT
-from wsi_ai.results.embeddings import Embedded
 from wsi_ai.run.embed_slides import embed_slides
 from wsi_ai.run.process import prepare_process
 

@@ -94,6 +94,11 @@ class ModelRef:
     version: str
     sha256: str
 
+    @property
+    def label(self) -> str:
+        """What its folders are called, and how people call it."""
+        return f"{self.name}-{self.version}"
+
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
@@ -363,7 +368,3 @@ class ModelCard:
     def positive_class(self) -> int:
         """Where in the scores the class of the operating point stands."""
         return self.classes.index(self.point.label)
-
-
-def told_model(card: ModelCard) -> str:
-    return f"{card.ref.name}-{card.ref.version}"

@@ -56,7 +56,7 @@ def write_hdf5(path: Path, plan: TilePlan, card: ModelCard, chunks: Iterable[Vec
                 "mpp": spec.mpp,
             }
         )
-        features.attrs.update({"encoder": f"{card.ref.name}-{card.ref.version}"})
+        features.attrs.update({"encoder": card.ref.label})
         features.attrs.update({"weights_sha256": card.ref.sha256})
 
 

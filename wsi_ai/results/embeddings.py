@@ -11,7 +11,6 @@ from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.software import software, versions
 from wsi_ai.core.timing import Stopwatch, timestamp
 from wsi_ai.core.values import Recolour, SlideInfo, VectorChunk
-from wsi_ai.errors import OutputError
 from wsi_ai.heatmaps import VectorCanvas, write_hdf5
 from wsi_ai.results import record
 from wsi_ai.results.embedding_picture import write_picture
@@ -21,26 +20,9 @@ from wsi_ai.tissue.overview import Overview
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """What became of one slide."""
-
-    slide: Path
-    tiles: int | None
-    """So many have a vector; ``None`` where the slide was not embedded."""
-    reason: str
-    """Why not."""
-    folder: Path | None
-    fresh: bool
-    """False where the same question had been answered before, and nothing was done."""
-    model: str = ""
-    """Name and version."""
-
-
-@dataclass(frozen=True, slots=True)
 class EmbeddingRun:
     """What run.json says beside the vectors."""
 
-    path: Path
     slide: SlideInfo | None
     card: ModelCard
     folder: Path
@@ -48,22 +30,19 @@ class EmbeddingRun:
     runtime: str
     clock: Stopwatch
     started: datetime
-    resumed: int
-
-    @property
-    def model(self) -> str:
-        return f"{self.card.ref.name}-{self.card.ref.version}"
+    resumed: int = 0
+    """Planned tiles that an earlier, unfinished run had passed."""
 
 
-def known(folder: Path, question: str) -> int | None:
-    """How many vectors answer this very question already, if any."""
+def known_tiles(folder: Path, question: str) -> int | None:
+    """Number of vectors that answer this very question already, if any."""
     try:
-        told = json.loads((folder / "run.json").read_text("utf-8"))
+        written = json.loads((folder / "run.json").read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    if told.get("question") != question or told.get("failed") or told.get("reason"):
+    if written.get("question") != question or written.get("failed") or written.get("reason"):
         return None
-    tiles: int = told["tiles"]["embedded"]
+    tiles: int = written["tiles"]["embedded"]
     return tiles
 
 
@@ -74,8 +53,9 @@ def write_embedding(
     canvas: VectorCanvas,
     *,
     hdf5: bool,
-) -> Embedded:
-    """Write all files as ``run.folder``.  Raises OutputError, and then leaves what was there."""
+) -> int:
+    """Write all files as ``run.folder``; return the number of tiles with a vector.  Where that is
+    0, nothing is written.  Raises OutputError, and then leaves what was there."""
     plan = canvas.vectors().plan
 
     def chunks() -> Iterator[VectorChunk]:
@@ -83,7 +63,7 @@ def write_embedding(
 
     tiles = sum(len(chunk.index) for chunk in chunks())
     if not tiles:
-        return write_refusal(run, "no tile of the slide could be read", failed=False)
+        return 0
     with fresh_folder(run.folder) as aside:
         canvas.write(aside)
         if hdf5:
@@ -96,18 +76,14 @@ def write_embedding(
             aside / "run.json",
             {**_record(run, "", failed=False), "tiles": counts, "stain_normalisation": stain},
         )
-    return Embedded(run.path, tiles, "", run.folder, fresh=True, model=run.model)
+    return tiles
 
 
-def write_refusal(run: EmbeddingRun, reason: str, *, failed: bool) -> Embedded:
-    """Say why there are no vectors; where ``failed``, the slide is tried again next time."""
-    folder: Path | None = run.folder
-    try:
-        with fresh_folder(run.folder) as aside:
-            write_json(aside / "run.json", _record(run, reason, failed=failed))
-    except OutputError as error:
-        reason, folder = f"{reason}; and {error}", None
-    return Embedded(run.path, None, reason, folder, fresh=True, model=run.model)
+def write_refusal(run: EmbeddingRun, reason: str, *, failed: bool) -> None:
+    """Say why there are no vectors; where ``failed``, the slide is tried again next time.  Raises
+    OutputError."""
+    with fresh_folder(run.folder) as aside:
+        write_json(aside / "run.json", _record(run, reason, failed=failed))
 
 
 def _record(run: EmbeddingRun, reason: str, *, failed: bool) -> dict[str, Any]:

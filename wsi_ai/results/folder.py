@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.core.cards import ModelCard, told_model
+from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.files import lock_at_once, sync
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import Busy, OutputError, disk_errors
@@ -137,7 +137,7 @@ def make_folder(out: Path) -> None:
 
 def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
     """Where the results of this slide by this model go."""
-    return result_folder(out, slide.slide_id, slide.fingerprint, told_model(card))
+    return result_folder(out, slide.slide_id, slide.fingerprint, card.ref.label)
 
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:

@@ -66,12 +66,16 @@ def _end_s(run: Mapping[str, Any]) -> float:
     return max([*ends, 1e-3])
 
 
+def _has_no_answer(slide: Mapping[str, Any]) -> bool:
+    return slide["level"] == "not_assessed" or slide.get("embedded", 0) is None
+
+
 def _draw_device(axes: _Axes, row: int, slides: Sequence[Mapping[str, Any]]) -> None:
     for order, slide in enumerate(s for s in slides if s["spans"]):
         for stage in Stage:
             middle = _middle(row, stage)
             whole = list(_held(slide, stage))
-            edge = _FAILED if slide["level"] == "not_assessed" else None
+            edge = _FAILED if _has_no_answer(slide) else None
             for interval in whole:
                 axes.bar(interval, middle, _IDLE)
                 for part in _without(interval, _idle(slide, stage)):

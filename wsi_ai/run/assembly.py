@@ -4,24 +4,34 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Generic
 
 from wsi_ai.core.cards import ModelCard, RuntimeRequest
-from wsi_ai.core.contracts import Post, Runtime, RuntimeWithSource, Slide, TileSource, Watcher
+from wsi_ai.core.contracts import (
+    Aggregator,
+    Post,
+    Runtime,
+    RuntimeWithSource,
+    Slide,
+    TileSource,
+    Watcher,
+)
 from wsi_ai.core.environment import threads
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.inference.registry import open_aggregator, open_runtime
+from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.parity import hold_to_golden
+from wsi_ai.results.folder import Places
+from wsi_ai.run.answers import Answer, AnswerFor
 from wsi_ai.run.engine import Engine
 from wsi_ai.run.options import RunOptions
-from wsi_ai.run.outcome import Failures, Outcome
+from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.several_models import OpenOnce, SlideTasks
-from wsi_ai.run.steps import Elsewhere, SlideWork, no_other_device
-from wsi_ai.slides.identity import Cases, load_cases
+from wsi_ai.run.steps import Elsewhere, SlideSteps, no_other_device
 from wsi_ai.slides.registry import open_slide
 from wsi_ai.tiles.reading import HostTiles, SharedTiles
 from wsi_ai.tissue.overview import OverviewOf, OverviewOnce, overview_of
-from wsi_ai.triage.policy import Policy, load_policy
+from wsi_ai.triage.policy import Policy
 
 OpenRuntime = Callable[[ModelCard, RuntimeRequest], Runtime]
 ModelRefused = tuple[ModelCard, ModelError | DeviceError]
@@ -29,67 +39,64 @@ ModelRefused = tuple[ModelCard, ModelError | DeviceError]
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
+class Assembly(Generic[Out]):
     """All that a run's devices share.  It can be sent to another process."""
 
+    answer_for: AnswerFor[Out]
     policy: Policy
-    cases: Cases
-    out: Path
     options: RunOptions
     cards: Sequence[ModelCard] = ()
     open_runtime: OpenRuntime = open_runtime
     devices: int = 1
-    """So many share the host's processors."""
+    """Number of those that share the host's processors."""
     epoch: float = field(default_factory=time.perf_counter)
     """The run's beginning on ``time.perf_counter()``, one clock for all processes of a machine."""
 
     def work(
         self, watch: Watcher, post: Post, elsewhere: Elsewhere = no_other_device
-    ) -> tuple[SlideTasks[Outcome], list[ModelRefused]]:
+    ) -> tuple[SlideTasks[Out], list[ModelRefused]]:
         """With the runtimes opened and held to the golden tiles, and the models that have none."""
-        engines, refused = self._engines()
-        if len(engines) > 1:
-            self._share(engines)
-        open_slide = OpenOnce(self.open_slide)
+        found, refused = self._engines(post)
+        if len(found) > 1:
+            self._share([engine for engine, _ in found])
+        open_slide, places = OpenOnce(self.open_slide), Places()
         works = [
-            SlideWork(
+            SlideSteps(
                 engine=engine,
-                policy=self.policy,
-                out=self.out,
+                answer=answer,
                 open_slide=open_slide,
                 force=self.options.force,
-                cases=self.cases,
-                post=post,
-                formats=self.options.formats,
                 elsewhere=elsewhere,
                 epoch=self.epoch,
+                places=places,
             )
-            for engine in engines
+            for engine, answer in found
         ]
         return SlideTasks(works, watch), refused
 
     def open_slide(self, path: Path) -> Slide:
         return open_slide(path, self.options.spacing(path), self.options.reader)
 
-    def on(self, device: str, devices: int = 1) -> "Assembly":
+    def on(self, device: str, devices: int = 1) -> "Assembly[Out]":
         return replace(self, options=replace(self.options, device=device), devices=devices)
 
-    def failed(self, card: ModelCard, slide: Path, reason: str, post: Post) -> Outcome:
-        """The slide was not assessed by this model."""
-        failures = Failures(card, self.policy, self.out, post)
-        return failures.record(slide, reason, self.cases.identity_of(slide))
+    def failed(self, card: ModelCard, slide: Path, reason: str, post: Post) -> Out:
+        """The slide got no answer of this model."""
+        answer = self.answer_for(card, post)
+        return answer.failed(answer.begin(slide), reason)
 
-    def _engines(self) -> tuple[list[Engine], list[ModelRefused]]:
-        engines, refused = list[Engine](), list[ModelRefused]()
+    def _engines(self, post: Post) -> tuple[list[tuple[Engine, Answer[Out]]], list[ModelRefused]]:
+        found, refused = list[tuple[Engine, Answer[Out]]](), list[ModelRefused]()
         look = OverviewOnce() if len(self.cards) > 1 else overview_of
         for card in self.cards:
+            answer = self.answer_for(card, post)
             try:
-                engines.append(self._engine(card, look))
+                found.append((self._engine(card, look, answer.open_aggregator()), answer))
             except (ModelError, DeviceError) as error:
                 refused.append((card, error))
-        return engines, refused
+        return found, refused
 
-    def _engine(self, card: ModelCard, look: OverviewOf) -> Engine:
+    def _engine(self, card: ModelCard, look: OverviewOf, aggregate: Aggregator | None) -> Engine:
         def opened(request: RuntimeRequest) -> Runtime:
             runtime = self.open_runtime(card, request)
             hold_to_golden(runtime, request.precision)
@@ -99,7 +106,6 @@ class Assembly:
             source, policy = source_for(runtime, self._threads), self.policy
             return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate)
 
-        aggregate = open_aggregator(card)
         return Engine(opened, self.options.request(), build_pipeline)
 
     def _share(self, engines: Sequence[Engine]) -> None:
@@ -120,8 +126,3 @@ def source_for(runtime: Runtime, threads: int) -> TileSource:
     if isinstance(runtime, RuntimeWithSource):
         return runtime.source(threads)
     return HostTiles(runtime.batch_size, threads)
-
-
-def assemble(out: Path, options: RunOptions) -> Assembly:
-    """Without a model yet.  Raises PolicyError."""
-    return Assembly(load_policy(options.policy), load_cases(options.cases), out, options)

@@ -1,4 +1,4 @@
-"""One slide on its way through the steps of ``work``."""
+"""One slide on its way through the steps of ``steps``."""
 
 import time
 from collections.abc import Callable
@@ -6,27 +6,41 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 from wsi_ai.core.contracts import Slide, Watcher
 from wsi_ai.core.flags import Identity
 from wsi_ai.core.timing import Stopwatch
+from wsi_ai.core.values import Recolour, SlideInfo
+from wsi_ai.heatmaps import VectorCanvas
 from wsi_ai.results.assessment import Assessment
-from wsi_ai.run.outcome import Outcome
+from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Prepared
+from wsi_ai.tissue.overview import Overview
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collected:
+    """A slide's vectors, and what they were made from."""
+
+    look: Overview
+    recolour: Recolour | None
+    canvas: VectorCanvas
+    resumed: int
+    """Planned tiles that an earlier, unfinished run had passed."""
 
 
 @dataclass(slots=True)
-class SlideJob:
+class SlideJob(Generic[Out]):
     """What the steps hand on.  Once it is over, nothing is held."""
 
     path: Path
+    identity: Identity | None = None
     held: ExitStack = field(default_factory=ExitStack)
     """The open slide, the claim on its place, the canvas."""
     clock: Stopwatch = field(default_factory=lambda: Stopwatch(time.perf_counter()))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     slide: Slide | None = None
-    identity: Identity | None = None
     folder: Path = field(default_factory=Path)
     asked: dict[str, Any] = field(default_factory=dict)
     generation: int = 0
@@ -36,14 +50,26 @@ class SlideJob:
     """Tiles that an earlier run had passed, when this one began to infer."""
     changes: list[str] = field(default_factory=list)
     """What had to be done so that the device could go on."""
-    assessment: Assessment | None = None
+    result: Assessment | Collected | None = None
+    """``None`` until the slide is inferred, or stopped by a gate."""
     early_s: float | None = None
     """When the flag was raised, on the run's clock, if that was before the slide was through."""
-    outcome: Outcome | None = None
+    outcome: Out | None = None
     over: bool = False
     """With an outcome; or without, where the run was stopped or another device takes the slide."""
 
-    def end(self, outcome: Outcome | None = None) -> None:
+    @property
+    def info(self) -> SlideInfo | None:
+        """``None`` where the slide was not opened."""
+        return self.slide.info if self.slide else None
+
+    def known_info(self) -> SlideInfo:
+        """Of a slide that was opened."""
+        if self.slide is None:
+            raise ValueError("a slide came to a step unopened")
+        return self.slide.info
+
+    def end(self, outcome: Out | None = None) -> None:
         if outcome is not None:
             self.outcome = replace(outcome, timing=self.clock.timing())
         self.over = True

@@ -17,13 +17,13 @@ from wsi_ai.core.software import software
 from wsi_ai.core.timing import Efficiency, Flow, Interval, Stage, Timing, of_run
 from wsi_ai.errors import OutputError
 from wsi_ai.results import record
-from wsi_ai.run.outcome import Outcome
+from wsi_ai.run.outcome import Ended
 
 log = logging.getLogger(__name__)
 FOLDER = "runs"
 
 
-def by_device(outcomes: Iterable[Outcome]) -> dict[str, Efficiency]:
+def by_device(outcomes: Iterable[Ended]) -> dict[str, Efficiency]:
     """Of the devices on which anything was done, by name."""
     timings: dict[str, list[Timing]] = {}
     for outcome in outcomes:
@@ -47,7 +47,7 @@ class RunLog:
     cards: Sequence[ModelCard]
     devices: Sequence[str]
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Ended] = field(default_factory=list)
 
     def write(self, *, complete: bool) -> None:
         """A run's results do not fail for want of its record: where it cannot be written, that is
@@ -102,7 +102,7 @@ def load(path: Path) -> dict[str, Any]:
     raise OutputError(f"{path} is no record of a run; those lie in OUT/{FOLDER}")
 
 
-def _start_up_s(outcomes: Iterable[Outcome]) -> float | None:
+def _start_up_s(outcomes: Iterable[Ended]) -> float | None:
     """Until the first slide was taken up."""
     firsts = [o.timing.spans[0][1] for o in outcomes if o.timing and o.timing.spans]
     return round(min(firsts), 3) if firsts else None
@@ -117,12 +117,12 @@ def _efficiency_record(found: Efficiency) -> dict[str, Any]:
     }
 
 
-def _slide(out: Path, outcome: Outcome) -> dict[str, Any]:
+def _slide(out: Path, outcome: Ended) -> dict[str, Any]:
     return {
         "slide": outcome.slide.name,
         "model": outcome.model,
         "folder": str(outcome.folder.relative_to(out)) if outcome.folder else None,
-        "level": outcome.level.value,
+        **outcome.answer_record(),
         "reason": outcome.reason,
         "done_before": not outcome.fresh,
         "device": outcome.device,

@@ -1,7 +1,6 @@
 """Slides in, results out, by one model or several."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard, Task
@@ -13,15 +12,16 @@ from wsi_ai.models.manifest import load_card, placeholder_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.folder import make_folder
 from wsi_ai.results.slide import FORMATS
-from wsi_ai.run.assembly import Assembly, ModelRefused, assemble
-from wsi_ai.run.fleet.fleet import Fleet
+from wsi_ai.run.answers import flags_for
+from wsi_ai.run.assembly import Assembly, ModelRefused
 from wsi_ai.run.no_ops import NoPost, NoWatcher
+from wsi_ai.run.on_devices import none_assessed, on_devices, raise_first, recorded
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.run_record import RunLog
-from wsi_ai.run.several_models import SlideTask, refuse_same_model
-from wsi_ai.run.stages import through_stages
-from wsi_ai.triage.policy import check_policy
+from wsi_ai.run.several_models import refuse_same_model
+from wsi_ai.slides.identity import load_cases
+from wsi_ai.triage.policy import Policy, check_policy, load_policy
 
 
 def run_slides(
@@ -54,36 +54,33 @@ def run_slides(
     """
     options, post = options or RunOptions(), post or NoPost()
     devices = devices_asked(options.device)
-    site, assembly = load_site(options.trusted_keys), assemble(out, options)
+    site, policy = load_site(options.trusted_keys), load_policy(options.policy)
+    answer_for = flags_for(policy, load_cases(options.cases), out, options.formats)
     _check_formats(options.formats)
     make_folder(out)
     models = [model] if isinstance(model, Path) else list(model)
-    cards, refused = _cards(models, site, assembly)
-    assembly = replace(assembly, cards=cards)
-    run = RunLog(out, cards, devices)
-    complete = False
-    try:
-        yield from _none_assessed(assembly, refused, slides, post)
-        for outcome in _on(assembly, devices, slides, watch or NoWatcher(), post):
-            run.outcomes.append(outcome)
-            yield outcome
-        complete = True
-    finally:
-        run.write(complete=complete)
-    _raise_first(refused)
+    cards, refused = _cards(models, site, policy, options)
+    assembly = Assembly(answer_for, policy, options, cards)
+
+    def outcomes() -> Iterator[Outcome]:
+        yield from none_assessed(assembly, refused, slides, post)
+        yield from on_devices(assembly, devices, slides, watch or NoWatcher(), post)
+
+    yield from recorded(RunLog(out, cards, devices), outcomes())
+    raise_first(refused)
 
 
 def _cards(
-    models: Sequence[Path], site: Site, assembly: Assembly
+    models: Sequence[Path], site: Site, policy: Policy, options: RunOptions
 ) -> tuple[list[ModelCard], list[ModelRefused]]:
     """Those that may run, and those that may not, and why."""
     cards, refused = list[ModelCard](), list[ModelRefused]()
     for model in models:
         card = placeholder_card(model)
         try:
-            card = load_card(approved_model(model, site), assembly.options.precision)
+            card = load_card(approved_model(model, site), options.precision)
             _refuse_vectors(card)
-            check_policy(assembly.policy, card)
+            check_policy(policy, card)
             refuse_same_model(card, cards)
         except ModelError as error:
             refused.append((card, error))
@@ -95,36 +92,6 @@ def _cards(
 def _refuse_vectors(card: ModelCard) -> None:
     if card.task is Task.EMBEDDING:
         raise ModelError(f"{card.ref.name} gives embeddings and no flag; use: wsi-ai embed")
-
-
-def _on(
-    assembly: Assembly, devices: list[str], slides: Sequence[Path], watch: Watcher, post: Post
-) -> Iterator[Outcome]:
-    if not assembly.cards:
-        return
-    if len(devices) > 1:
-        yield from Fleet(assembly, devices, watch, post).outcomes(slides)
-        return
-    work, refused = assembly.on(devices[0]).work(watch, post)
-    yield from _none_assessed(assembly, refused, slides, post)
-    stages = work.prepare, work.infer, work.publish
-    tasks = (work.begin(slide) for slide in (slides if work.works else ()))
-    for task in through_stages(tasks, stages, work.stop, SlideTask.is_over, SlideTask.passes):
-        yield from task.outcomes
-    _raise_first(refused)
-
-
-def _none_assessed(
-    assembly: Assembly, refused: Iterable[ModelRefused], slides: Sequence[Path], post: Post
-) -> Iterator[Outcome]:
-    for card, error in refused:
-        for slide in slides:
-            yield assembly.failed(card, slide, str(error), post)
-
-
-def _raise_first(refused: Iterable[ModelRefused]) -> None:
-    for _, error in refused:
-        raise error
 
 
 def _check_formats(formats: Sequence[str]) -> None:

@@ -6,39 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic
 
-from wsi_ai.core.cards import ModelCard, told_model
+from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Slide, Watcher
 from wsi_ai.errors import ModelError
 from wsi_ai.results import record
+from wsi_ai.run.job import SlideJob
 from wsi_ai.run.no_ops import NoWatcher
-from wsi_ai.run.pipeline import Prepared
+from wsi_ai.run.outcome import Out
+from wsi_ai.run.steps import SlideSteps
 
-Out = TypeVar("Out")
-Out_co = TypeVar("Out_co", covariant=True)
-
-
-class Job(Protocol[Out_co]):
-    """One model's at one slide."""
-
-    @property
-    def prepared(self) -> Prepared | None: ...
-    @property
-    def over(self) -> bool: ...
-    @property
-    def outcome(self) -> Out_co | None: ...
-
-
-class Work(Protocol[Out_co]):
-    """One model's, at any slide.  The steps take a job that it began."""
-
-    def begin(self, slide: Path) -> Job[Out_co]: ...
-    def prepare(self, job: Any) -> object: ...
-    def read_ahead(self, job: Any) -> object: ...
-    def inferring(self, job: Any, watch: Watcher) -> Iterator[None]: ...
-    def publish(self, job: Any) -> object: ...
-    def stop(self) -> None: ...
+_THROUGH = object()
 
 
 @dataclass(slots=True)
@@ -46,7 +25,7 @@ class SlideTask(Generic[Out]):
     """One slide, and a job for each model."""
 
     path: Path
-    jobs: list[Job[Out]]
+    jobs: list[SlideJob[Out]]
     number: int = 0
     """In a run of several processes."""
 
@@ -74,7 +53,7 @@ class SlideTask(Generic[Out]):
 class SlideTasks(Generic[Out]):
     """The three steps of a slide, by every model in turn."""
 
-    works: Sequence[Work[Out]]
+    works: Sequence[SlideSteps[Out]]
     watch: Watcher
 
     def begin(self, slide: Path, number: int = 0) -> SlideTask[Out]:
@@ -110,9 +89,9 @@ class SlideTasks(Generic[Out]):
         for work in self.works:
             work.stop()
 
-    def _groups(self, task: SlideTask[Out]) -> list[list[tuple[Work[Out], Job[Out]]]]:
+    def _groups(self, task: SlideTask[Out]) -> list[list[tuple[SlideSteps[Out], SlideJob[Out]]]]:
         """By the tiles that they want, in the models' order."""
-        groups: dict[str, list[tuple[Work[Out], Job[Out]]]] = {}
+        groups: dict[str, list[tuple[SlideSteps[Out], SlideJob[Out]]]] = {}
         for work, job in zip(self.works, task.jobs, strict=True):
             plan = record.plan_digest(job.prepared.plan) if job.prepared else "none"
             if not job.over:
@@ -120,13 +99,10 @@ class SlideTasks(Generic[Out]):
         return list(groups.values())
 
 
-_THROUGH = object()
-
-
 def refuse_same_model(card: ModelCard, others: Sequence[ModelCard]) -> None:
     """Their results would go to the same place.  Raises ModelError."""
-    if any(told_model(card) == told_model(other) for other in others):
-        raise ModelError(f"two of the models are called {told_model(card)}; give each once")
+    if any(card.ref.label == other.ref.label for other in others):
+        raise ModelError(f"two of the models are called {card.ref.label}; give each once")
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
+from typing import Generic
 
 from wsi_ai.core.contracts import Post, Watcher
 from wsi_ai.errors import DeviceError, ModelError, OutputError, WsiAiError
@@ -17,7 +18,7 @@ from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
 from wsi_ai.run.fleet.dispatch import Dispatch
 from wsi_ai.run.fleet.worker import Pipes, WorkerSetup, serve
-from wsi_ai.run.outcome import Outcome
+from wsi_ai.run.outcome import Out
 
 log = logging.getLogger(__name__)
 _TO_STOP_S = 60.0
@@ -42,14 +43,14 @@ class _Worker:
 
 
 @dataclass(slots=True)
-class Fleet:
+class Fleet(Generic[Out]):
     """Runs slides on several devices of this machine.
 
     Flags are put to ``post`` here, by one process.  A worker that ends before its slides are done
     is started anew, and they are given to another one, once.
     """
 
-    assembly: Assembly
+    assembly: Assembly[Out]
     devices: Sequence[str]
     watch: Watcher
     post: Post
@@ -59,7 +60,7 @@ class Fleet:
     """Whether any worker ever had its runtime open."""
     _watches: dict[int, Watcher] = field(default_factory=dict)
 
-    def outcomes(self, slides: Sequence[Path]) -> Iterator[Outcome]:
+    def outcomes(self, slides: Sequence[Path]) -> Iterator[Out]:
         """One a slide and model, as each slide is done.
 
         Where no device opens, every slide gets its ``not_assessed`` flag first, then ModelError or
@@ -121,9 +122,7 @@ class Fleet:
         except OSError:
             log.debug("a worker ended while its flag was kept")
 
-    def _take(
-        self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]
-    ) -> Iterator[Outcome]:
+    def _take(self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]) -> Iterator[Out]:
         try:
             news: messages.News = worker.run.recv()
         except (EOFError, OSError):
@@ -145,9 +144,7 @@ class Fleet:
             case messages.Started() | messages.Planned() | messages.Passed():
                 _show(news, worker.watch)
 
-    def _ended(
-        self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]
-    ) -> Iterator[Outcome]:
+    def _ended(self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]) -> Iterator[Out]:
         """One whose runtime had opened, and that held slides, is started anew."""
         worker.process.join()
         worker.close()
@@ -173,7 +170,7 @@ class Fleet:
                 except OSError:
                     break  # it has ended, and will be heard of
 
-    def _without_device(self, dispatch: Dispatch, slides: Sequence[Path]) -> Iterator[Outcome]:
+    def _without_device(self, dispatch: Dispatch, slides: Sequence[Path]) -> Iterator[Out]:
         """What is left where every worker has ended for good."""
         left = dispatch.rest()
         reason = str(self._refusals[-1]) if self._refusals else "no device is left"
@@ -182,7 +179,7 @@ class Fleet:
         if left and self._refusals and not self._opened:
             raise self._refusals[0]
 
-    def _failed(self, slide: Path, reason: str) -> Iterator[Outcome]:
+    def _failed(self, slide: Path, reason: str) -> Iterator[Out]:
         for card in self.assembly.cards:
             yield self.assembly.failed(card, slide, reason, self.post)
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.run.outcome import Outcome
-
 
 @dataclass(frozen=True, slots=True)
 class RunSlide:
@@ -54,8 +52,8 @@ class Passed:
 @dataclass(frozen=True, slots=True)
 class Done:
     number: int
-    outcomes: Sequence[Outcome]
-    """One a model."""
+    outcomes: Sequence[Any]
+    """One ``Ended`` a model, of the run's own kind."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from typing import Any
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
-from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.process import prepare_process
 from wsi_ai.run.several_models import SlideTask, SlideTasks
 from wsi_ai.run.stages import through_stages
@@ -33,7 +32,7 @@ class Pipes:
 class WorkerSetup:
     """What a worker is told once."""
 
-    assembly: Assembly
+    assembly: Assembly[Any]
     log_level: int
 
 
@@ -81,9 +80,9 @@ class _Worker:
     def __init__(self, wire: Connection) -> None:
         self._wire, self._lock = wire, threading.Lock()
         self._inbox: SimpleQueue[messages.RunSlide | None] = SimpleQueue()
-        self._work: SlideTasks[Outcome] | None = None
+        self._work: SlideTasks[Any] | None = None
 
-    def run(self, work: SlideTasks[Outcome]) -> None:
+    def run(self, work: SlideTasks[Any]) -> None:
         self._work = work
         threading.Thread(target=self._listen, daemon=True).start()
         self.tell(messages.Ready())
@@ -119,13 +118,13 @@ class _Worker:
     def beside(self) -> "_Worker":
         return self
 
-    def _publish(self, task: SlideTask[Outcome]) -> SlideTask[Outcome]:
+    def _publish(self, task: SlideTask[Any]) -> SlideTask[Any]:
         task = self._work.publish(task) if self._work else task
         if task.is_decided:
             self.tell(messages.Done(task.number, task.outcomes))
         return task
 
-    def _slides(self, work: SlideTasks[Outcome]) -> Iterator[SlideTask[Outcome]]:
+    def _slides(self, work: SlideTasks[Any]) -> Iterator[SlideTask[Any]]:
         while True:
             self.tell(messages.Ask())
             slide = self._inbox.get()

@@ -1,0 +1,387 @@
+"""What a run gives for a slide and a model: a flag, or a vector for each tile.
+
+``SlideSteps`` leads every slide the same way and asks an ``Answer`` for what is its own.
+"""
+
+import dataclasses
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from wsi_ai.core.cards import ModelCard, Task
+from wsi_ai.core.contracts import Aggregator, Post, RuntimeWithSource, Watcher
+from wsi_ai.core.flags import Flag
+from wsi_ai.core.geometry import Size
+from wsi_ai.core.software import software
+from wsi_ai.core.values import SlideInfo, TilePlan
+from wsi_ai.errors import OutputError, SlideError, Unsent
+from wsi_ai.heatmaps import Canvas, Keep, VectorCanvas
+from wsi_ai.heatmaps.by_task import open_canvas
+from wsi_ai.inference.registry import open_aggregator
+from wsi_ai.results import record
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.results.embeddings import EmbeddingRun, known_tiles, write_embedding, write_refusal
+from wsi_ai.results.flag_json import Provenance, flag_json
+from wsi_ai.results.folder import claimed, folder_for, hidden
+from wsi_ai.results.record import provenance
+from wsi_ai.results.slide import RunRecord, finished, write_results
+from wsi_ai.run.job import Collected, SlideJob
+from wsi_ai.run.outcome import Embedded, Out, Outcome
+from wsi_ai.run.pipeline import Pipeline
+from wsi_ai.slides.identity import Cases, agreed, dicom_claim
+from wsi_ai.slides.readers.dicom.case_header import case_header
+from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.triage.gates import scope_complaint
+from wsi_ai.triage.judge import identified, not_assessed
+from wsi_ai.triage.policy import Policy
+
+log = logging.getLogger(__name__)
+
+
+class Answer(Protocol[Out]):
+    """Of one model, to any slide.  The steps take a job that it began."""
+
+    def begin(self, path: Path) -> SlideJob[Out]: ...
+
+    def open_aggregator(self) -> Aggregator | None:
+        """A second network, where the answer needs it.  Raises ModelError or DeviceError."""
+        ...
+
+    def admit(self, job: SlideJob[Out]) -> None:
+        """Of an open slide.  Raises SlideError where it is not to be asked about."""
+        ...
+
+    def folder(self, slide: SlideInfo) -> Path:
+        """Where the results go."""
+        ...
+
+    def asked(self, job: SlideJob[Out], pipeline: Pipeline) -> dict[str, Any]:
+        """Everything that the answer depends on."""
+        ...
+
+    def known(self, job: SlideJob[Out]) -> Out | None:
+        """Where this very question was answered before."""
+        ...
+
+    def canvas(
+        self, job: SlideJob[Out], plan: TilePlan, pipeline: Pipeline, first_batch: int
+    ) -> Canvas:
+        """Empty, or with what an earlier run kept.  ``first_batch`` is the number of tiles at once
+        that the run began with."""
+        ...
+
+    def inferring(
+        self, job: SlideJob[Out], pipeline: Pipeline, watch: Watcher
+    ) -> Generator[None, None, Assessment | Collected]:
+        """One turn a batch."""
+        ...
+
+    def publish(self, job: SlideJob[Out]) -> Out: ...
+
+    def failed(self, job: SlideJob[Out], reason: str) -> Out:
+        """Say of a slide that could not be analysed that it was not, and why."""
+        ...
+
+    def busy(self, job: SlideJob[Out], reason: str) -> Out:
+        """Another run is at work on the slide: nothing is written."""
+        ...
+
+
+AnswerFor = Callable[[ModelCard, Post], Answer[Out]]
+"""What a run gives, by any of its models.  It can be sent to another process."""
+
+
+def flags_for(
+    policy: Policy, cases: Cases, out: Path, formats: tuple[str, ...] = ()
+) -> AnswerFor[Outcome]:
+    return partial(FlagAnswer, policy=policy, cases=cases, out=out, formats=formats)
+
+
+def vectors_for(out: Path, *, hdf5: bool = False) -> AnswerFor[Embedded]:
+    return partial(_vectors, out=out, hdf5=hdf5)
+
+
+def _vectors(card: ModelCard, post: Post, out: Path, *, hdf5: bool) -> "VectorAnswer":
+    """Nothing goes to the post."""
+    return VectorAnswer(card, out, hdf5)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagAnswer:
+    """A heatmap and a triage flag."""
+
+    card: ModelCard
+    post: Post
+    policy: Policy
+    cases: Cases
+    out: Path
+    formats: tuple[str, ...] = ()
+
+    def begin(self, path: Path) -> SlideJob[Outcome]:
+        return SlideJob(path, self.cases.identity_of(path))
+
+    def open_aggregator(self) -> Aggregator | None:
+        return open_aggregator(self.card)
+
+    def admit(self, job: SlideJob[Outcome]) -> None:
+        """Whose slide it is, by all that is known; raises IdentityInDoubt, or SlideError where the
+        model is not made for it."""
+        job.identity = None
+        claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
+        job.identity = agreed(claims)
+        if complaint := scope_complaint(claims, self.card):
+            raise SlideError(complaint)
+
+    def folder(self, slide: SlideInfo) -> Path:
+        return folder_for(self.out, slide, self.card)
+
+    def asked(self, job: SlideJob[Outcome], pipeline: Pipeline) -> dict[str, Any]:
+        slide = job.known_info()
+        return {
+            "identity": dataclasses.asdict(job.identity) if job.identity else None,
+            **_slide_asked(slide),
+            "model": record.model_record(self.card),
+            "policy": self.policy.as_dict(),
+            "runtime": pipeline.runtime.description,
+            "decoded_by": pipeline.source.description,
+            "software": software(),
+            **({"formats": list(self.formats)} if self.formats else {}),
+        }
+
+    def known(self, job: SlideJob[Outcome]) -> Outcome | None:
+        """The results stand; their flag is put again, for a crash may have come between the two,
+        or a receiver since."""
+        flag = finished(job.folder, record.digest(job.asked))
+        if flag is None:
+            return None
+        try:
+            self.post.put(flag)
+        except OutputError as error:
+            reason = f"done before, but its flag could not be kept for sending: {error}"
+            return Outcome.not_assessed(job.path, reason, self.card, job.folder, fresh=False)
+        return Outcome.of_flag(job.path, flag, job.folder, fresh=False)
+
+    def canvas(
+        self, job: SlideJob[Outcome], plan: TilePlan, pipeline: Pipeline, first_batch: int
+    ) -> Canvas:
+        """Of these very tiles by this very model; policies may differ."""
+        about = {**job.asked, "policy": None, "identity": None, "plan": record.plan_digest(plan)}
+        keep = _keep(job.folder, about, pipeline)
+        return open_canvas(plan, self.card, keep, pipeline.aggregate)
+
+    def inferring(
+        self, job: SlideJob[Outcome], pipeline: Pipeline, watch: Watcher
+    ) -> Generator[None, None, Assessment]:
+        if job.prepared is None:
+            raise ValueError("a slide came to be inferred unprepared")
+        early = self._raise_early
+        return pipeline.inferring(job.prepared, watch, job.clock, lambda flag: early(job, flag))
+
+    def publish(self, job: SlideJob[Outcome]) -> Outcome:
+        if not isinstance(job.result, Assessment):
+            raise ValueError("a slide came to be published without an assessment")  # noqa: TRY004
+        run = RunRecord(
+            provenance=_provenance(job),
+            question=record.digest(job.asked),
+            asked=job.asked,
+            clock=job.clock,
+            failed=False,
+            early_s=job.early_s,
+            formats=self.formats,
+            changes=tuple(job.changes),
+        )
+        flag = identified(job.result.flag, job.identity)
+        assessment = dataclasses.replace(job.result, flag=flag)
+        try:
+            body = write_results(job.folder, assessment, run, self.post)
+        except Unsent as error:
+            return Outcome.not_assessed(job.path, str(error), self.card, job.folder, fresh=True)
+        _forget_kept(job.folder)
+        return Outcome.of_flag(job.path, body, job.folder, fresh=True)
+
+    def failed(self, job: SlideJob[Outcome], reason: str) -> Outcome:
+        """Write and post the ``not_assessed`` flag."""
+        slide = job.info or _unopened(job.path)
+        folder = self.folder(slide)
+        unseen = not_assessed(slide, self.card, self.policy.triage, reason, None)
+        flag = identified(unseen, job.identity)
+        asked = {"slide": slide.fingerprint, "policy": self.policy.as_dict()}
+        question = record.digest(asked)
+        origin = provenance("none", question, datetime.now(UTC))
+        try:
+            with claimed(folder):
+                run = RunRecord(origin, question, asked, None, failed=True)
+                body = write_results(folder, Assessment(flag), run, self.post)
+        except OutputError as error:
+            written = folder if isinstance(error, Unsent) else None
+            both = f"{reason}; and {error}"
+            return Outcome.not_assessed(job.path, both, self.card, written, fresh=True)
+        return Outcome.of_flag(job.path, body, folder, fresh=True)
+
+    def busy(self, job: SlideJob[Outcome], reason: str) -> Outcome:
+        return Outcome.not_assessed(job.path, reason, self.card, None, fresh=False)
+
+    def _raise_early(self, job: SlideJob[Outcome], flag: Flag) -> None:
+        """Where it cannot be kept the slide goes on: its final flag will be tried."""
+        at = job.clock.now()
+        try:
+            self.post.put_early(flag_json(identified(flag, job.identity), _provenance(job)))
+        except OutputError as error:
+            log.error("an early flag was not sent: %s; the final one will be", error)  # noqa: TRY400
+        else:
+            job.early_s = job.early_s or at
+
+
+@dataclass(frozen=True, slots=True)
+class VectorAnswer:
+    """A vector for each tile, and no flag."""
+
+    card: ModelCard
+    out: Path
+    hdf5: bool = False
+
+    def begin(self, path: Path) -> SlideJob[Embedded]:
+        return SlideJob(path)
+
+    def open_aggregator(self) -> Aggregator | None:
+        return None
+
+    def admit(self, job: SlideJob[Embedded]) -> None:
+        """Every slide: vectors say nothing of whose it is."""
+
+    def folder(self, slide: SlideInfo) -> Path:
+        """Beside the flag of a model that gives one, too."""
+        folder = folder_for(self.out, slide, self.card)
+        if self.card.task is Task.SLIDE_CLASSIFICATION:
+            return folder.with_name(f"{folder.name}-embeddings")
+        return folder
+
+    def asked(self, job: SlideJob[Embedded], pipeline: Pipeline) -> dict[str, Any]:
+        own = isinstance(pipeline.runtime, RuntimeWithSource)
+        return {
+            "task": "embed",
+            "hdf5": self.hdf5,
+            **_slide_asked(job.known_info()),
+            "model": record.model_record(self.card),
+            "runtime": pipeline.runtime.description,
+            **({"decoded_by": pipeline.source.description} if own else {}),
+            "software": software(),
+        }
+
+    def known(self, job: SlideJob[Embedded]) -> Embedded | None:
+        tiles = known_tiles(job.folder, record.digest(job.asked))
+        return None if tiles is None else self._embedded(job, tiles, job.folder, fresh=False)
+
+    def canvas(
+        self, job: SlideJob[Embedded], plan: TilePlan, pipeline: Pipeline, first_batch: int
+    ) -> Canvas:
+        plan_sha256 = record.plan_digest(plan)
+        about = {**job.asked, "hdf5": None, "batch": first_batch, "plan": plan_sha256}
+        return VectorCanvas(plan, self.card, _keep(job.folder, about, pipeline))
+
+    def inferring(
+        self, job: SlideJob[Embedded], pipeline: Pipeline, watch: Watcher
+    ) -> Generator[None, None, Collected]:
+        made = job.prepared
+        if made is None or not isinstance(made.canvas, VectorCanvas):
+            raise ValueError("a slide came to be inferred unprepared")
+        resumed = min(made.canvas.done, len(made.plan))
+        yield from pipeline.collecting(made, watch, job.clock)
+        return Collected(made.look, made.recolour, made.canvas, resumed)
+
+    def publish(self, job: SlideJob[Embedded]) -> Embedded:
+        match job.result:
+            case Assessment(flag=flag):  # a gate stopped it
+                return self._refused(job, flag.reason, failed=False)
+            case Collected(look, recolour, canvas, resumed):
+                run = dataclasses.replace(self._run(job), resumed=resumed)
+                tiles = write_embedding(run, look, recolour, canvas, hdf5=self.hdf5)
+                _forget_kept(job.folder)
+                if not tiles:
+                    return self._refused(job, "no tile of the slide could be read", failed=False)
+                return self._embedded(job, tiles, job.folder, fresh=True)
+        raise ValueError("a slide came to be published without its vectors")
+
+    def failed(self, job: SlideJob[Embedded], reason: str) -> Embedded:
+        """Written where the slide could be opened."""
+        if not job.asked:
+            return self._embedded(job, None, None, reason, fresh=True)
+        return self._refused(job, reason, failed=True)
+
+    def busy(self, job: SlideJob[Embedded], reason: str) -> Embedded:
+        return self._embedded(job, None, None, reason, fresh=True)
+
+    def _refused(self, job: SlideJob[Embedded], reason: str, *, failed: bool) -> Embedded:
+        try:
+            write_refusal(self._run(job), reason, failed=failed)
+        except OutputError as error:
+            return self._embedded(job, None, None, f"{reason}; and {error}", fresh=True)
+        return self._embedded(job, None, job.folder, reason, fresh=True)
+
+    def _embedded(
+        self,
+        job: SlideJob[Embedded],
+        tiles: int | None,
+        folder: Path | None,
+        reason: str = "",
+        *,
+        fresh: bool,
+    ) -> Embedded:
+        return Embedded(
+            slide=job.path,
+            tiles=tiles,
+            reason=reason,
+            folder=folder,
+            fresh=fresh,
+            model=self.card.ref.label,
+        )
+
+    def _run(self, job: SlideJob[Embedded]) -> EmbeddingRun:
+        return EmbeddingRun(
+            slide=job.info,
+            card=self.card,
+            folder=job.folder,
+            asked=job.asked,
+            runtime=job.asked["runtime"],
+            clock=job.clock,
+            started=job.started,
+        )
+
+
+def _slide_asked(slide: SlideInfo) -> dict[str, Any]:
+    """What an answer depends on of the slide itself."""
+    return {
+        "slide": slide.fingerprint,
+        "reader": slide.reader,
+        "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,
+    }
+
+
+def _keep(folder: Path, about: dict[str, Any], pipeline: Pipeline) -> Keep:
+    """Where what was inferred survives a kill."""
+    return Keep(hidden(folder, "kept"), record.digest(about), pipeline.source.batch_size)
+
+
+def _forget_kept(folder: Path) -> None:
+    """The results have all of it."""
+    shutil.rmtree(hidden(folder, "kept"), ignore_errors=True)
+
+
+def _provenance(job: SlideJob[Outcome]) -> Provenance:
+    return provenance(job.asked["runtime"], record.digest(job.asked), job.started)
+
+
+def _unopened(path: Path) -> SlideInfo:
+    """A slide of which nothing is known but its name and, if it can be read, its bytes."""
+    try:
+        digest = fingerprint(path)
+    except SlideError:
+        digest = hashlib.sha256(b"unread:" + os.fsencode(path.absolute())).hexdigest()
+    return SlideInfo(path.stem or "unnamed", Size(0, 0), None, (1.0,), digest)
