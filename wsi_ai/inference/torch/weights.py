@@ -7,12 +7,13 @@ import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import Any
 
 import torch
 
 from wsi_ai.core.cards import ModelCard, Pool
-from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.plugins import from_extra, needs_extra
 from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.torch.encoders import Pooled, arguments_for
 from wsi_ai.inference.torch.pickles import BROKEN, load_pickled, load_state, plain_state
@@ -164,12 +165,14 @@ def _of_transformers(name: str, classes: int, arguments: Mapping[str, Any]) -> t
     return module
 
 
-def _transformers() -> Any:
-    return _module("wsi_ai.inference.torch.transformers", "hub")
+def _transformers() -> ModuleType:
+    with needs_extra("hub", DeviceError):
+        from wsi_ai.inference.torch import transformers
+    return transformers
 
 
-def _module(name: str, extra: str = "torch") -> Any:
-    return from_extra(name, extra, DeviceError)
+def _module(name: str) -> Any:
+    return from_extra(name, "torch", DeviceError)
 
 
 _FORMATS: dict[str, Callable[..., torch.nn.Module]] = {
