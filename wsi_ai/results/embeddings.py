@@ -1,6 +1,5 @@
 """What a slide's embeddings leave behind, in one folder that appears whole."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from wsi_ai.results import record
 from wsi_ai.results.embedding_picture import write_picture
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.slide import slide_record, timing_record
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 from wsi_ai.tissue.overview import Overview
 
 
@@ -58,7 +58,7 @@ class EmbeddingRun:
 def known(folder: Path, question: str) -> int | None:
     """How many vectors answer this very question already, if any."""
     try:
-        told = json.loads((folder / "run.json").read_text("utf-8"))
+        told = from_json(content_of(folder / "run.json", TABLE_BYTES))
     except (OSError, ValueError):
         return None
     if told.get("question") != question or told.get("failed") or told.get("reason"):

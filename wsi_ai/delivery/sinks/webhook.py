@@ -2,7 +2,6 @@
 
 import hashlib
 import ipaddress
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt, Secret
 from wsi_ai.delivery.sinks.guarded import Deadline, open_pool
 from wsi_ai.delivery.sinks.signing import signed_headers
 from wsi_ai.errors import DeliveryError, Paused, Refused, SinkError, TryAgain
+from wsi_ai.schemas.reading import from_json
 
 _CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 _MOST_ANSWER_BYTES = 1 << 16
@@ -90,7 +90,7 @@ class WebhookSink:
             return None
         told = self._request("GET", self.endpoint.read_back, {}, b"", at)
         try:
-            held = {line["flag_id"]: int(line["revision"]) for line in json.loads(told)["flags"]}
+            held = {line["flag_id"]: int(line["revision"]) for line in from_json(told)["flags"]}
         except (ValueError, KeyError, TypeError):
             raise TryAgain("the receiver's list of flags cannot be read") from None
         return held
