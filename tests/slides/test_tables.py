@@ -109,18 +109,19 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs
 
 @settings(max_examples=80)
 @given(
-    st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4),
-    st.sampled_from(",;\t"),
-    st.sampled_from(["\r\n", "\n"]),
-    st.booleans(),
-    st.integers(0, 3),
+    rows=st.lists(st.tuples(CELLS, CELLS), min_size=1, max_size=4),
+    separator=st.sampled_from(",;\t"),
+    end=st.sampled_from(["\r\n", "\n"]),
+    announced=st.booleans(),
+    empty=st.integers(0, 3),
 )
 def test_a_table_reads_the_same_however_a_spreadsheet_saves_it(
+    *,
     rows: list[tuple[str, str]],
     separator: str,
     end: str,
     announced: bool,
-    empty: int,  # noqa: FBT001
+    empty: int,
 ) -> None:
     text = io.StringIO(newline="")
     table = csv.writer(text, delimiter=separator, lineterminator=end)
@@ -196,7 +197,7 @@ def test_two_rows_of_one_name_in_folders_that_are_not_here_are_doubt(tmp_path: P
 def test_a_pattern_that_would_take_years_takes_a_second(tmp_path: Path, pattern: str) -> None:
     cases = load_cases(write(tmp_path, f"file_name = '{pattern}'", "cases.toml"))
     start = time.monotonic()
-    with pytest.raises(IdentityInDoubt, match="the site's pattern takes too long|does not follow"):
+    with pytest.raises(IdentityInDoubt, match=r"the site's pattern takes too long|does not follow"):
         cases.claims(Path("a" * 200 + "c.svs"))
     assert time.monotonic() - start < 3
 

@@ -11,10 +11,10 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from wsi_ai.core.printable import UNSEEN
+
 _SEPARATORS = ",;\t"
 _END_OF_LINE = re.compile(r"\r\n|\n|\r")
-_FORBIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode's controls, invisible marks of formatting, halves of characters, ends of lines."""
 
 
 class NoTable(ValueError):
@@ -60,7 +60,7 @@ def unfit(text: str) -> str | None:
     """The first character that no name or number of a case has, as ``U+001D``.  A program that
     prints, cuts or compares the text might take it for an end."""
     for sign in text:
-        if unicodedata.category(sign) in _FORBIDDEN:
+        if unicodedata.category(sign) in UNSEEN:
             return f"U+{ord(sign):04X}"
     return None
 

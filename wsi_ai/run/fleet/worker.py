@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from wsi_ai.core.memory import return_large_blocks
+from wsi_ai.core.printable import line_handler
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
@@ -41,7 +42,7 @@ def serve(terms: WorkerSetup, wires: Pipes) -> None:
     """Run until there are no more slides, or the device fails, or the run is gone."""
     return_large_blocks()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted, and stops its workers
-    logging.basicConfig(level=terms.log_level, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=terms.log_level, handlers=[line_handler()])
     line = _Worker(wires.run)
     work, refused = terms.assembly.work(line, _PipedPost(wires.post), line.give_up)
     for _, error in refused:
