@@ -14,6 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+from wsi_ai.core.attempt import error_of
 from wsi_ai.core.software import software
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.audit import Audit
@@ -84,7 +85,7 @@ def open_relay(
             yield Posting(Relay(outbox, sinks, record=record), endpoints)
     finally:
         for sink in sinks:
-            sink.close()
+            error_of(sink.close)  # nothing waits for it any more
 
 
 @contextmanager

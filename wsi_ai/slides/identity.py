@@ -31,7 +31,7 @@ _PATTERN_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FileClaim:
     """What a table says of one file."""
 
     place: str
@@ -46,7 +46,7 @@ class Told:
 class Cases:
     """What a site says about its slides."""
 
-    rows: tuple[Told, ...] = field(default=(), repr=False)
+    rows: tuple[FileClaim, ...] = field(default=(), repr=False)
     pattern: regex.Pattern[str] | None = None
     every_slide: Claim = field(default_factory=dict)
     _by_place: Mapping[str, Claim] = field(init=False, repr=False, compare=False)
@@ -175,7 +175,7 @@ def _from_json(path: Path, text: str) -> Cases:
 def _from_toml(path: Path, text: str) -> Cases:
     table = schemas.parse_toml(text.encode(), "cases-1", str(path), PolicyError)
     pattern = _pattern(path, table["file_name"]) if "file_name" in table else None
-    rows: tuple[Told, ...] = ()
+    rows: tuple[FileClaim, ...] = ()
     if "table" in table:
         place = path.parent / table["table"]
         if place.suffix.lower() == ".toml":
@@ -198,12 +198,12 @@ def _pattern(path: Path, text: str) -> regex.Pattern[str]:
     return pattern
 
 
-def _rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> tuple[Told, ...]:
-    found: dict[str, Told] = {}
+def _rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> tuple[FileClaim, ...]:
+    found: dict[str, FileClaim] = {}
     for number, row in enumerate(rows, 1):
         if wrong := _complaint(row):
             raise PolicyError(f"{path}: row {number}: {wrong}")
-        told = _told(path.parent, row)
+        told = _file_claim(path.parent, row)
         if told.place in found:
             raise PolicyError(f"{path}: row {number}: the same file again")
         found[told.place] = told
@@ -224,11 +224,11 @@ def _complaint(row: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _told(folder: Path, row: Mapping[str, Any]) -> Told:
+def _file_claim(folder: Path, row: Mapping[str, Any]) -> FileClaim:
     place = listed_path(folder, row["file"].strip())
     only_there = place.parent != folder and _exists(place)
     name = "" if only_there else _composed(place.name)
-    return Told(_place(place), name, _known({n: row.get(n) for n in FIELDS}))
+    return FileClaim(_place(place), name, _known({n: row.get(n) for n in FIELDS}))
 
 
 def listed_path(folder: Path, name: str) -> Path:
