@@ -79,10 +79,13 @@ def open_relay(
     try:
         with open_outbox(database, audit) as outbox:
             outbox.route_again(endpoints)
-            record = open_audit(database, audit).append
+            kept = open_audit(database, audit)
+            record = kept.append
             names = [endpoint.name for endpoint in endpoints]
             record([{"what": "start", "software": software(), "sinks": names}])
-            yield Posting(Relay(outbox, sinks, record=record), endpoints)
+            yield Posting(
+                Relay(outbox, sinks, record=record, audit_head=kept.head_if_whole), endpoints
+            )
     finally:
         for sink in sinks:
             error_of(sink.close)  # nothing waits for it any more

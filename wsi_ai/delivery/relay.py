@@ -14,7 +14,7 @@ from typing import Any
 from wsi_ai.core.attempt import error_of
 from wsi_ai.delivery.contract import HeartbeatSink, Sink
 from wsi_ai.delivery.heartbeat import pulse_of
-from wsi_ai.delivery.messages import Receipt
+from wsi_ai.delivery.messages import Pulse, Receipt
 from wsi_ai.delivery.outbox import Claimed, Mismatch, Outbox
 from wsi_ai.delivery.outbox.claims import Answer
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused, TryAgain
@@ -56,6 +56,8 @@ class Relay:
     record: Callable[[Sequence[Entry]], None] = no_record
     """Hears of every attempt once it is settled."""
     alarm: Callable[[str], None] = log.error
+    audit_head: Callable[[], str | None] = lambda: None
+    """Where the record ends now; every receiver keeps it."""
     _wake: threading.Event = field(default_factory=threading.Event)
 
     def wake(self) -> None:
@@ -81,14 +83,16 @@ class Relay:
         A heartbeat that is not taken is not kept: that it is missing says what there is to say.
         """
         name, at = sink.endpoint.name, self._at()
-        error = error_of(
-            lambda: sink.beat(pulse_of(sink.endpoint, self.outbox.backlog(name), at), at)
-        )
+        error = error_of(lambda: sink.beat(self._pulse(sink, at), at))
         if isinstance(error, DeliveryError | OutputError):
             log.warning("no heartbeat to %s: %s", name, error)
         elif error is not None:
             self._sink_broke(sink, error, None)
         return sink.endpoint.heartbeat_s or math.inf
+
+    def _pulse(self, sink: Sink, at: datetime) -> Pulse:
+        backlog = self.outbox.backlog(sink.endpoint.name)
+        return pulse_of(sink.endpoint, backlog, at, self.audit_head())
 
     def sound_alarms(self) -> int:
         """Tell of urgent flags that are late or dead.  Returns how many."""

@@ -198,12 +198,23 @@ def receive(
 @audit_app.command("verify")
 def audit_verify(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
-    head: Annotated[str | None, typer.Option(help="The last line's hash, kept elsewhere.")] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="LINES:SHA256", help="A head that it had once, kept elsewhere."),
+    ] = None,
 ) -> None:
-    """Walk the chain of hashes.  Exit status 1 where it does not hold."""
+    """Walk the chain of hashes.  Exit status 1 where it does not hold, or never had that head."""
     with extra("service"):
         from wsi_ai.cli import audit
     raise typer.Exit(audit.check(file, head))
+
+
+@audit_app.command("head")
+def audit_head(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+    """Print LINES:SHA256, to keep elsewhere; heartbeats take it to every receiver."""
+    with extra("service"):
+        from wsi_ai.cli import audit
+    raise typer.Exit(audit.head(file))
 
 
 def add_to(app: typer.Typer) -> None:
