@@ -6,15 +6,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.delivery.conftest import FakeClock, new_id
 from tests.delivery.parts import FAST, KEY, relay_for, webhook
-from tests.delivery.servers import HOST, answer, free_port, misbehaving, read_request, serving
+from tests.delivery.servers import (
+    HOST,
+    answer,
+    free_port,
+    misbehaving,
+    read_request,
+    serving,
+    until,
+)
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.messages import Message
@@ -244,19 +253,33 @@ def test_a_flag_put_while_a_relay_runs_is_delivered_within_a_second(outbox: Outb
             time.sleep(0.005)
 
 
-def test_a_sink_that_breaks_its_contract_ends_the_relay_and_loses_nothing(
-    outbox: Outbox, clock: FakeClock
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), OverflowError("date"), RecursionError(), UnicodeError("x"), None]
+)
+def test_a_sink_that_breaks_its_contract_is_told_of_and_the_others_deliver(
+    outbox: Outbox, clock: FakeClock, error: Exception | None
 ) -> None:
     def broken(message: Message) -> None:
-        raise ZeroDivisionError
+        if error is not None:
+            raise error
 
-    sink = MemorySink(endpoint_for("here"), fault=broken)
-    outbox.put(example_body(new_id()), [sink.endpoint])
-    with pytest.raises(ZeroDivisionError):
-        Relay(outbox, [sink], FAST).run(threading.Event())
+    bad, good = MemorySink(endpoint_for("bad"), fault=broken), MemorySink(endpoint_for("good"))
+    if error is None:
+        bad.send = lambda message, at: None  # type: ignore[method-assign, assignment, return-value]
+    alarms: list[str] = []
+    entries: list[Mapping[str, Any]] = []
+    relay = Relay(outbox, [bad, good], FAST, record=entries.extend, alarm=alarms.append)
+    with relay.running():
+        for _ in range(3):
+            outbox.put(example_body(new_id()), [bad.endpoint, good.endpoint])
+        until(lambda: len(good.got) == 3, "the good sink did not deliver")
+        until(lambda: len(alarms) >= 3, "nobody was told")
+    assert all("sink bad fails as none should" in told for told in alarms)
+    assert {e["sink"] for e in entries if e["what"] == "alarm"} == {"bad"}
     clock.move(HOUR_S)
-    sink.fault = lambda message: None
-    assert Relay(outbox, [sink], FAST).step(sink) == 1
+    mended = MemorySink(endpoint_for("bad"))
+    assert Relay(outbox, [mended], FAST).step(mended) == 3
+    assert len(mended.got) == 3
 
 
 def test_a_sink_that_no_longer_takes_a_trust_is_sent_nothing_of_it(outbox: Outbox) -> None:

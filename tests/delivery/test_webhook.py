@@ -28,7 +28,8 @@ from tests.delivery.parts import KEY, OTHER_KEY, credentials, webhook_endpoint
 from tests.delivery.servers import HOST, answer, misbehaving, read_request, serving
 from wsi_ai.delivery.messages import Endpoint, Receipt, Secret, Tls
 from wsi_ai.delivery.receiver.verify import is_genuine
-from wsi_ai.delivery.sinks.guarded import Deadline, is_forbidden, open_pool
+from wsi_ai.delivery.sinks.addresses import is_forbidden
+from wsi_ai.delivery.sinks.guarded import Deadline, open_pool
 from wsi_ai.delivery.sinks.signing import signed_headers
 from wsi_ai.delivery.sinks.webhook import open_sink
 from wsi_ai.errors import Paused, SinkError, TryAgain
@@ -132,7 +133,9 @@ def test_link_local_and_metadata_addresses_are_refused(address: str) -> None:
     if ":" not in address:
         url = f"https://{address}/flags"
         held, hosts = credentials(KEY), frozenset({address})
-        pool = open_pool(Endpoint("x", url, None, held, allowed_hosts=hosts), Deadline())
+        deadline = Deadline()
+        deadline.start(5)
+        pool = open_pool(Endpoint("x", url, None, held, allowed_hosts=hosts), deadline)
         with pytest.raises(httpcore.ConnectError, match="a link-local or metadata address"):
             pool.request("POST", url)
 

@@ -155,11 +155,11 @@ def test_a_table_gives_each_slide_its_own_micrometres(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("t.csv", "file;mpp\na;1\n", "a column 'slide' is needed; its columns are: file;mpp"),
+        ("t.csv", "file;mpp\na;1\n", "a column 'slide' is needed; its columns are: file, mpp"),
         ("t.csv", "slide,mpp\na.svs,0,25\nb.svs,x\n", "line 2: mpp is to be 0.01 to 100"),
         ("t.csv", "slide,mpp\n ,0.5\n", "line 2: no slide is named"),
         ("t.csv", "slide,mpp\na.svs,0.5\na.svs,0.25\n", "line 3: the same slide with another mpp"),
-        ("t.csv", 'slide\n"a.svs\n', "t.csv: line 1: "),
+        ("t.csv", 'slide\n"a.svs\n', "t.csv: line 2: its quotes"),
         ("t.csv", "slide\n", "names no slide"),
         ("t.txt", "# nothing\n", "names no slide"),
         ("t.txt", b"\xff\xfe", "is not UTF-8"),

@@ -9,6 +9,7 @@ import typer
 from wsi_ai.cli.commands import delivery
 from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands.options import DrawArguments, EmbedArguments, Mpp, RunArguments, takes
+from wsi_ai.cli.output import say
 
 app = typer.Typer(
     name="wsi-ai",
@@ -28,7 +29,7 @@ def main() -> None:
 
 def _show_version(asked: bool) -> None:
     if asked:
-        print(f"wsi-ai {version('wsi-ai')}")
+        say(f"wsi-ai {version('wsi-ai')}")
         raise typer.Exit
 
 

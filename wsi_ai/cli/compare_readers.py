@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from wsi_ai.app import RunOptions
-from wsi_ai.cli.output import Exit, exit_on_error, log_from
+from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
 from wsi_ai.run.compare_readers import compare_readers
 
 
@@ -16,10 +16,10 @@ def compare(slide: Path, model: Path, readers: tuple[str, str], mpp: float | Non
     one, other = (None if name == "auto" else name for name in readers)
     found = compare_readers(slide, model, (one, other), RunOptions(mpp))
     levels = [flag.level.value.replace("_", " ") for flag in found.flags]
-    print(f"{' and '.join(found.readers)}: {found.tiles} tiles, {found.unmatched} unmatched")
-    print(f"  pixels: differ by {found.max_difference} at most, PSNR {found.psnr_db:.1f} dB")
-    print(f"  flag: {levels[0]} and {levels[1]}")
+    say(f"{' and '.join(found.readers)}: {found.tiles} tiles, {found.unmatched} unmatched")
+    say(f"  pixels: differ by {found.max_difference} at most, PSNR {found.psnr_db:.1f} dB")
+    say(f"  flag: {levels[0]} and {levels[1]}")
     if found.same_flag:
         return Exit.OK
-    print("wsi-ai: the readers disagree on the flag; report this slide", file=sys.stderr)
+    say("wsi-ai: the readers disagree on the flag; report this slide", sys.stderr)
     return Exit.SOME

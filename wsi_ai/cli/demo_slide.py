@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from wsi_ai.cli.commands.options import DrawArguments
-from wsi_ai.cli.output import Exit
+from wsi_ai.cli.output import Exit, say
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.demo import SampleSpec, write_sample_slide
 
@@ -20,11 +20,11 @@ def draw(out: Path, arguments: DrawArguments) -> int:
             progress.planned(arguments.size, 0)
             truth = write_sample_slide(out, spec, progress=lambda done, _: progress.passed(done))
     except ValueError as error:
-        print(f"wsi-ai: {error}", file=sys.stderr)
+        say(f"wsi-ai: {error}", sys.stderr)
         return Exit.USAGE
     except OSError as error:
-        print(f"wsi-ai: {out} cannot be written: {error.strerror}", file=sys.stderr)
+        say(f"wsi-ai: {out} cannot be written: {error.strerror}", sys.stderr)
         return Exit.USAGE
     side = arguments.size
-    print(f"{out}: {side} x {side} px at {arguments.mpp:g} µm/px; the truth is in {truth}")
+    say(f"{out}: {side} x {side} px at {arguments.mpp:g} µm/px; the truth is in {truth}")
     return Exit.OK

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsi_ai.cli.output import Exit, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.models.approval import approved_model
 from wsi_ai.models.golden import load_golden
 from wsi_ai.models.manifest import load_card
@@ -25,7 +25,7 @@ def check(model: Path, key: Path | None = None) -> int:
 def golden(model: Path, slides: list[Path], count: int) -> int:
     """Make golden tiles, print, and return the exit status."""
     path = make_golden(model, slides, count)
-    print(f"{path}: {count} tiles; now: wsi-ai models verify {model}")
+    say(f"{path}: {count} tiles; now: wsi-ai models verify {model}")
     return Exit.OK
 
 
@@ -33,14 +33,14 @@ def golden(model: Path, slides: list[Path], count: int) -> int:
 def optimize(model: Path, slides: list[Path]) -> int:
     """Quantise, print, and return the exit status: 1 where the result is refused."""
     done = quantize_model(model, slides)
-    print(_HEADING)
+    say(_HEADING)
     for row in done.rows:
-        print(_line(row))
-    print(_beyond(done))
+        say(_line(row))
+    say(_beyond(done))
     if not done.kept:
-        print("refused, and nothing was changed; other or more slides may calibrate better")
+        say("refused, and nothing was changed; other or more slides may calibrate better")
         return Exit.SOME
-    print(f"{done.weights}: kept, for wsi-ai run --precision int8")
+    say(f"{done.weights}: kept, for wsi-ai run --precision int8")
     return Exit.OK
 
 
@@ -55,17 +55,17 @@ def _beyond(done: Optimized) -> str:
 def _verified(model: Path, site: Site) -> int:
     folder = approved_model(model, site)
     if site.trusted_keys:
-        print("signature: ok, of every file")
+        say("signature: ok, of every file")
         if load_golden(load_card(folder)) is None:
-            print("golden tiles: none; make them: wsi-ai models golden MODEL SLIDE")
+            say("golden tiles: none; make them: wsi-ai models golden MODEL SLIDE")
             return Exit.OK
     refused = ran = 0
-    print(_HEADING)
+    say(_HEADING)
     for row in verify(folder):
-        print(_line(row), flush=True)
+        say(_line(row))
         ran += row.differences is not None
         refused += row.differences is not None and not row.accepted
-    print(f"{ran} ran, {refused} refused")
+    say(f"{ran} ran, {refused} refused")
     return Exit.SOME if refused or not ran else Exit.OK
 
 

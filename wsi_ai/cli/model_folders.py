@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from wsi_ai.cli.output import Exit, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.errors import ModelError
 from wsi_ai.models import drafts
@@ -65,7 +65,7 @@ def _import(model: SharedModel, task: Task | None, out: Path | None, known: dict
 def add(model: Path) -> int:
     store = _store()
     entry = store.add(model)
-    print(f"{entry} is in the store; now: wsi-ai run SLIDE --model {entry} --out OUT")
+    say(f"{entry} is in the store; now: wsi-ai run SLIDE --model {entry} --out OUT")
     return Exit.OK
 
 
@@ -74,14 +74,14 @@ def list_models() -> int:
     store = _store()
     entries = store.entries()
     if not entries:
-        print(f"no models in {store.place}; add one: wsi-ai models add MODEL")
+        say(f"no models in {store.place}; add one: wsi-ai models add MODEL")
         return Exit.OK
-    print(_COLUMNS.format("name", "version", "task", "format", "signed", "files"))
+    say(_COLUMNS.format("name", "version", "task", "format", "signed", "files"))
     for entry in entries:
         card = load_card(entry.folder)
         signed = "yes" if (entry.folder / SIGNATURE).is_file() else "no"
         row = entry.name, entry.version, card.task, card.format, signed, entry.digest[:12]
-        print(_COLUMNS.format(*row))
+        say(_COLUMNS.format(*row))
     return Exit.OK
 
 
@@ -90,11 +90,9 @@ def show(model: Path) -> int:
     folder = find_model(model, load_site())
     card = load_card(folder)
     for name, value in _facts(card):
-        print(f"{name:<20} {value}")
+        say(f"{name:<20} {value}")
     signed = (card.weights.parent / SIGNATURE).is_file()
-    print(
-        f"{'signature':<20} {'there; wsi-ai models verify --key checks it' if signed else 'none'}"
-    )
+    say(f"{'signature':<20} {'there; wsi-ai models verify --key checks it' if signed else 'none'}")
     return Exit.OK
 
 
@@ -103,7 +101,7 @@ def remove(model: str) -> int:
     store = _store()
     entry = store.find(model)
     store.remove(entry)
-    print(f"{entry} is out of the store")
+    say(f"{entry} is out of the store")
     return Exit.OK
 
 
@@ -111,7 +109,7 @@ def remove(model: str) -> int:
 def sign(model: Path, key: Path) -> int:
     folder = find_model(model, load_site())
     path = sign_folder(load_card(folder).weights.parent, key)
-    print(f"{path.name}: every file of the model as it is now")
+    say(f"{path.name}: every file of the model as it is now")
     return Exit.OK
 
 
@@ -153,7 +151,7 @@ def _asked(field: str, table: dict[str, Any], seen: Inspected) -> dict[str, Any]
             made = drafts.with_fields(table, {field: drafts.typed(field, answer)})
             drafts.check_table(made, seen)
         except ModelError as error:
-            print(f"  {error}")
+            say(f"  {error}")
         else:
             return made
 
@@ -162,15 +160,16 @@ def _write(folder: Path, weights: Path, seen: Inspected, table: dict[str, Any]) 
     notes = [f"Drafted by wsi-ai from {weights.name}: {seen.format}.", *seen.notes]
     card = drafts.write_model(folder, weights, table, notes)
     takes = f"{seen.layout.value} {seen.dtype}"
-    print(f"{card}: {table['task']}, {seen.format}: {takes} to {seen.shape_told}")
+    say(f"{card}: {table['task']}, {seen.format}: {takes} to {seen.shape_told}")
     if left := unfinished(table):
-        print("still to be filled in, each says TODO and what is asked:")
-        print("\n".join(f"  {field}" for field in left))
-        print("fill them in there, or give the same command again with --set FIELD=VALUE")
+        say("still to be filled in, each says TODO and what is asked:")
+        for field in left:
+            say(f"  {field}")
+        say("fill them in there, or give the same command again with --set FIELD=VALUE")
         return
     load_card(folder)
     command = "embed" if table["task"] == Task.EMBEDDING else "run"
-    print(f"complete; now: wsi-ai {command} SLIDE --model {folder} --out OUT")
+    say(f"complete; now: wsi-ai {command} SLIDE --model {folder} --out OUT")
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:

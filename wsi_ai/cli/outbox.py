@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wsi_ai.cli.output import Exit, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.delivery.audit import Audit
 from wsi_ai.delivery.outbox import Line, Mismatch, Outbox, State
 from wsi_ai.delivery.posting import open_audit, open_outbox, open_posting, open_relay
@@ -21,7 +21,7 @@ def list_lines(database: str, states: Sequence[str], since: str | None) -> int:
     with open_outbox(database) as outbox:
         lines = outbox.lines(wanted, _instant(since))
     for line in lines:
-        print(_line(line))
+        say(_line(line))
     return Exit.SOME if any(line.state in _UNSETTLED for line in lines) else Exit.OK
 
 
@@ -32,7 +32,7 @@ def show(database: str, event_id: str) -> int:
     if not body:
         what = "no such event" if body is None else "its content is purged"
         raise OutputError(f"{what}; see: wsi-ai outbox list")
-    print(body.decode())
+    say(body.decode())
     return Exit.OK
 
 
@@ -63,7 +63,7 @@ def purge(database: str, days: float, audit: Path | None) -> int:
         done = outbox.purge(time.time() - days * _DAY_S)
     entry = {"what": "operator", "did": "purge", "days": days, "events": done}
     open_audit(database, audit).append([entry])
-    print(f"the content of {done} events is purged; ids, levels and hashes stay")
+    say(f"the content of {done} events is purged; ids, levels and hashes stay")
     return Exit.OK
 
 
@@ -75,7 +75,7 @@ def drain(
         posting.relay.outbox.hurry(_instant(since))
         posting.relay.wake()
         left = posting.relay.wait_until_quiet(seconds)
-    print(f"{left} deliveries still wait")
+    say(f"{left} deliveries still wait")
     return Exit.SOME if left else Exit.OK
 
 
@@ -100,17 +100,17 @@ def _send_again(outbox: Outbox, lost: dict[str, list[Mismatch] | None]) -> None:
             try:
                 outbox.replay(mismatch.event_id)
             except OutputError as error:
-                print(f"  {mismatch.flag_id}: not sent again: {error}")
+                say(f"  {mismatch.flag_id}: not sent again: {error}")
 
 
 def _tell_lost(lost: dict[str, list[Mismatch] | None]) -> int:
     for sink, found in lost.items():
         if found is None:
-            print(f"{sink}: cannot be asked what it holds")
+            say(f"{sink}: cannot be asked what it holds")
             continue
-        print(f"{sink}: {len(found)} flags are not as they were sent")
+        say(f"{sink}: {len(found)} flags are not as they were sent")
         for one in found:
-            print(f"  {one.flag_id}: sent revision {one.sent}, holds {one.held or 'none'}")
+            say(f"  {one.flag_id}: sent revision {one.sent}, holds {one.held or 'none'}")
     return Exit.SOME if any(lost.values()) else Exit.OK
 
 
@@ -155,5 +155,5 @@ def _tell(done: int, what: str, audit: Audit, deed: tuple[str, str]) -> int:
     did, event_id = deed
     if done:
         audit.append([{"what": "operator", "did": did, "event_id": event_id, "deliveries": done}])
-    print(f"{done} deliveries {what}")
+    say(f"{done} deliveries {what}")
     return Exit.OK if done else Exit.SOME

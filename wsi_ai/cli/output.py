@@ -1,5 +1,6 @@
 """What commands print, and how they end: a message and an exit status."""
 
+import json
 import logging
 import os
 import sys
@@ -7,11 +8,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import wraps
-from typing import ParamSpec, TextIO
+from typing import Any, ParamSpec, TextIO
 
 import typer
 
 from wsi_ai.core.plugins import missing
+from wsi_ai.core.printable import line_handler, printable
 from wsi_ai.errors import WsiAiError
 
 P = ParamSpec("P")
@@ -30,20 +32,28 @@ class Exit(IntEnum):
     """Ctrl-C, as shells have it."""
 
 
-def say(text: str, stream: TextIO) -> None:
-    """A line, at once.  That nobody reads it any more, as after ``| head -1``, changes no result:
-    from then on the stream goes nowhere."""
+def say(text: str, stream: TextIO | None = None) -> None:
+    """A line on ``stream`` (else on standard output), at once, with nothing in it that a terminal
+    obeys.  That nobody reads it any more, as after ``| head -1``, changes no result: from then on
+    the stream goes nowhere."""
+    stream = stream or sys.stdout
     try:
-        print(text, file=stream, flush=True)
+        print(printable(text), file=stream, flush=True)
     except BrokenPipeError:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 
+def say_json(content: Any) -> None:
+    """As JSON, line by line."""
+    for line in json.dumps(content, indent=2, ensure_ascii=False).split("\n"):
+        say(line)
+
+
 def log_from(level: int) -> None:
     """What is at least as serious as ``level`` goes to stderr."""
-    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=level, handlers=[line_handler()])
 
 
 def exit_on_error(command: Callable[P, int]) -> Callable[P, int]:

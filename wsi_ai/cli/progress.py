@@ -21,6 +21,7 @@ from rich.text import Text
 
 from wsi_ai.cli.output import say
 from wsi_ai.core.contracts import Watcher
+from wsi_ai.core.printable import printable
 
 _EVERY_S = 10.0
 
@@ -31,7 +32,7 @@ def progress_for(stream: TextIO, unit: str, of: int = 1) -> Iterator[Watcher]:
         yield Lines(stream, unit, of)
         return
     bar = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn(unit),
@@ -64,7 +65,7 @@ class Bar:
         self._task = bar.add_task("", total=None, visible=False)
 
     def started(self, slide: Path) -> None:
-        self._text = f"{next(self._numbers)}/{self._of} {slide.name}"
+        self._text = f"{next(self._numbers)}/{self._of} {printable(slide.name)}"
         looking = f"{self._text}: looking"
         self._bar.reset(self._task, total=None, description=looking, visible=True)
 

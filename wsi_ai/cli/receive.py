@@ -21,8 +21,8 @@ def serve(keys: Sequence[str], store: Path, bearer: str | None, place: tuple[str
     if bearer is None and not _is_loopback(host):
         raise SinkError("to listen beyond this machine, ask for a token: --bearer file:PATH")
     access = Access(
-        tuple(secret_at(key)().value.decode() for key in keys),
-        secret_at(bearer)().value.decode() if bearer else None,
+        tuple(_text(key) for key in keys),
+        _text(bearer) if bearer is not None else None,
     )
     inbox = Inbox(store)
     try:
@@ -31,6 +31,10 @@ def serve(keys: Sequence[str], store: Path, bearer: str | None, place: tuple[str
     finally:
         inbox.close()
     return Exit.OK
+
+
+def _text(place: str) -> str:
+    return secret_at(place)().value.decode("utf-8", "replace")
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wsi_ai.cli.output import Exit, exit_on_error, log_from
+from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
 from wsi_ai.delivery.posting import open_relay
 from wsi_ai.delivery.relay import Pace
 
@@ -20,7 +20,7 @@ def run(database: str, send: Sequence[str], alarm_minutes: float, audit: Path | 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     with open_relay(send, database, audit) as posting:
-        print(f"relaying to {len(posting.endpoints)} sinks; stop with Ctrl-C", flush=True)
+        say(f"relaying to {len(posting.endpoints)} sinks; stop with Ctrl-C")
         pace = Pace(alarm_after_s=60 * alarm_minutes)
         replace(posting.relay, pace=pace).run(stop)
     return Exit.OK

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsi_ai.cli.output import Exit, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.results.timeline import write_timeline
 from wsi_ai.run.run_record import load, newest
 
@@ -13,5 +13,5 @@ def timeline(run: Path, to: Path | None) -> int:
     path = newest(run) if run.is_dir() else run
     picture = to or path.with_suffix(".png")
     write_timeline(picture, load(path))
-    print(picture)
+    say(str(picture))
     return Exit.OK

@@ -1,5 +1,6 @@
 """What is said of a model: which tiles it wants, what its scores mean, where it may judge."""
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -75,7 +76,7 @@ class TileSpec:
     resampling: Resampling = Resampling.AREA
 
     def __post_init__(self) -> None:
-        if self.size_px < 1 or self.stride_px < 1 or not self.mpp > 0:
+        if self.size_px < 1 or self.stride_px < 1 or not 0 < self.mpp < math.inf:
             raise ValueError(
                 "size_px, stride_px and mpp must be positive,"
                 f" got {self.size_px}, {self.stride_px} and {self.mpp}"
@@ -348,6 +349,10 @@ class ModelCard:
     scope: Scope = Scope()
     roles: tuple[tuple[str, Role], ...] = ()
     """Classes and what they stand for, as far as the card says."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.mpp_tolerance <= 1:
+            raise ValueError(f"mpp_tolerance must lie in [0, 1], got {self.mpp_tolerance}")
 
     @property
     def cell_name(self) -> str:

@@ -1,12 +1,14 @@
 """Append-only JSON lines, each bound to the one before by its hash.
 
-A line that was changed, taken out or put in is found by ``verify``.  Lines cut off at the end are
-found only by comparing with a head that was kept elsewhere.
+A line that was changed, taken out or put in is found by ``verify``.  What was done to the last
+lines, or to all of them at once, is found by comparing with a head that was kept elsewhere: the
+heartbeat takes it to each receiver.
 """
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from wsi_ai.errors import OutputError, WsiAiError
 START = "0" * 64
 """What the first line is bound to."""
 _TAIL_BYTES = 1 << 16
+_BLANK = b" \t\r\n\0"
+_HEAD = re.compile(r"(?:([0-9]{1,15}):)?([0-9a-f]{64})")
 
 Entry = Mapping[str, Any]
 
@@ -33,6 +37,9 @@ class Head:
     lines: int
     sha256: str
 
+    def __str__(self) -> str:
+        return f"{self.lines}:{self.sha256}"
+
 
 @dataclass(frozen=True, slots=True)
 class Audit:
@@ -47,9 +54,9 @@ class Audit:
         line that was half written."""
         try:
             with self.path.open("a+b") as file, locked(file):
-                head = _head(file)
+                head, cut = _mended(file)
                 lines = bytearray()
-                for entry in entries:
+                for entry in (*cut, *entries):
                     line = _line(head, {"time": self.now(), **entry})
                     head = Head(head.lines + 1, hashlib.sha256(line).hexdigest())
                     lines += line + b"\n"
@@ -59,17 +66,49 @@ class Audit:
         except OSError as error:
             raise OutputError(f"the audit cannot be written: {error.strerror}") from None
 
+    def head(self) -> Head:
+        """Where it ends now.  Raises OutputError."""
+        try:
+            with self.path.open("a+b") as file, locked(file):
+                return _mended(file)[0]
+        except OSError as error:
+            raise OutputError(f"the audit cannot be read: {error.strerror}") from None
 
-def verify(path: Path) -> Head:
-    """Walk the chain.  Raises AuditBroken, which says at which line, or OutputError."""
-    head = Head(0, START)
+    def head_if_whole(self) -> str | None:
+        """The same as text; ``None`` where there is none to be trusted."""
+        try:
+            return str(self.head())
+        except OutputError:
+            return None
+
+
+def verify(path: Path, kept: str | None = None) -> Head:
+    """Walk the chain; ``kept`` is a head that it had once, ``LINES:SHA256`` or the hash alone.
+
+    Raises AuditBroken, which says at which line, or OutputError.
+    """
+    lines, sha256 = _kept(kept) if kept is not None else (0, START)
+    head, seen = Head(0, START), lines in (None, 0) and sha256 == START
     try:
         with path.open("rb") as file:
             for line in file:
                 head = _next(head, line)
+                seen = seen or (head.sha256 == sha256 and lines in (None, head.lines))
     except OSError as error:
         raise OutputError(f"the audit cannot be read: {error.strerror}") from None
+    if not seen:
+        raise AuditBroken(
+            f"its {head.lines} lines hold together, but it never had the head that was kept:"
+            " lines were cut off, or the chain was made anew"
+        )
     return head
+
+
+def _kept(text: str) -> tuple[int | None, str]:
+    match = _HEAD.fullmatch(text.strip().lower())
+    if match is None:
+        raise OutputError("a head is LINES:SHA256, as wsi-ai audit head prints it")
+    return (None if match[1] is None else int(match[1]), match[2])
 
 
 def _next(head: Head, line: bytes) -> Head:
@@ -79,7 +118,7 @@ def _next(head: Head, line: bytes) -> Head:
     try:
         entry = json.loads(line)
         bound = entry["n"], entry["previous"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise AuditBroken(f"line {number} is not an entry") from None
     if bound != (number, head.sha256):
         raise AuditBroken(f"line {number} does not follow the one before it")
@@ -91,16 +130,56 @@ def _line(head: Head, entry: Entry) -> bytes:
     return json.dumps(bound, separators=(",", ":")).encode()
 
 
-def _head(file: BinaryIO) -> Head:
-    """From the last line; a half-written one, which no one relied on yet, is cut off."""
-    size = file.seek(0, os.SEEK_END)
-    start = max(0, size - _TAIL_BYTES)
-    file.seek(start)
-    tail = file.read()
-    whole = tail[: tail.rfind(b"\n") + 1]
-    if len(whole) < len(tail):
-        file.truncate(start + len(whole))
-    if not whole:
-        return Head(0, START)
-    last = whole[:-1].rpartition(b"\n")[2]
-    return Head(json.loads(last)["n"], hashlib.sha256(last).hexdigest())
+def _mended(file: BinaryIO) -> tuple[Head, list[Entry]]:
+    """Where it ends, and what is to be said of what was cut off.
+
+    A crash or a bad disk leaves a last line half written, blank or of no sense: no one relied on
+    that yet.  Raises OutputError where more is damaged, or where it is no audit at all.
+    """
+    size, block = file.seek(0, os.SEEK_END), _TAIL_BYTES
+    while True:
+        start = max(0, size - block)
+        file.seek(start)
+        tail = file.read()
+        whole = tail if start == 0 else tail.partition(b"\n")[2]
+        good, head, bad = _last_entry(whole)
+        if head is not None or start == 0:
+            break
+        block *= 4
+    if sum(bool(line.strip(_BLANK)) for line in bad) > 1 or (head is None and _is_foreign(whole)):
+        raise OutputError("the audit is damaged, or is none: keep it aside, and verify it")
+    end = size - len(whole) + good
+    file.truncate(end)
+    whole_lines = [line for line in bad if line.endswith(b"\n") and line.strip(_BLANK)]
+    told: list[Entry] = [{"what": "mended", "cut_bytes": size - end}] if whole_lines else []
+    return head or Head(0, START), told
+
+
+def _last_entry(text: bytes) -> tuple[int, Head | None, list[bytes]]:
+    """Where the last entry ends, its head, and the lines behind it; the last first."""
+    bad: list[bytes] = []
+    end = len(text)
+    for line in reversed(_lines(text)):
+        if line.endswith(b"\n") and (number := _number(line)) is not None:
+            return end, Head(number, hashlib.sha256(line[:-1]).hexdigest()), bad
+        bad.append(line)
+        end -= len(line)
+    return 0, None, bad
+
+
+def _lines(text: bytes) -> list[bytes]:
+    return [line + b"\n" for line in text.split(b"\n")[:-1]] + [text.split(b"\n")[-1]]
+
+
+def _number(line: bytes) -> int | None:
+    try:
+        entry = json.loads(line)
+        number = entry["n"]
+        return number if isinstance(number, int) and isinstance(entry["previous"], str) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _is_foreign(text: bytes) -> bool:
+    """Not even the beginning of a first entry."""
+    return bool(text.strip(_BLANK)) and not b'{"n":1,'.startswith(text[:7])

@@ -162,7 +162,7 @@ class Heartbeat(Part):
 
     schema_version: Literal["1.0"]
     trusts: list[Text]
-    every_s: Annotated[float, Field(gt=0)]
+    every_s: Annotated[float, Field(gt=0, le=86400)]
     waiting: Natural
     dead: Natural
     oldest_waiting: Time | None

@@ -27,8 +27,14 @@ class Backlog:
     """When the newest flag for this endpoint was made, delivered or not."""
 
 
-def pulse_of(endpoint: Endpoint, backlog: Backlog, at: datetime) -> Pulse:
-    """As a CloudEvent in structured mode; see ``schemas/heartbeat-1.0.schema.json``."""
+def pulse_of(
+    endpoint: Endpoint, backlog: Backlog, at: datetime, audit_head: str | None = None
+) -> Pulse:
+    """As a CloudEvent in structured mode; see ``schemas/heartbeat-1.0.schema.json``.
+
+    ``audit_head`` goes as an attribute of the event's own, which whoever does not know it passes
+    over: where our audit ends, for the receiver to keep.
+    """
     trusts = sorted(endpoint.trusts or ())
     moment = timestamp(at)
     event_id = f"evt_{uuid.uuid5(_NAMESPACE, f'{endpoint.name}/{trusts}/{moment}').hex}"
@@ -51,6 +57,8 @@ def pulse_of(endpoint: Endpoint, backlog: Backlog, at: datetime) -> Pulse:
             "newest_flag": _time(backlog.newest),
         },
     }
+    if audit_head is not None:
+        event["audithead"] = audit_head
     return Pulse(event_id, json.dumps(event, separators=(",", ":")).encode())
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+from wsi_ai.core.attempt import error_of
 from wsi_ai.core.software import software
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.audit import Audit
@@ -78,13 +79,16 @@ def open_relay(
     try:
         with open_outbox(database, audit) as outbox:
             outbox.route_again(endpoints)
-            record = open_audit(database, audit).append
+            kept = open_audit(database, audit)
+            record = kept.append
             names = [endpoint.name for endpoint in endpoints]
             record([{"what": "start", "software": software(), "sinks": names}])
-            yield Posting(Relay(outbox, sinks, record=record), endpoints)
+            yield Posting(
+                Relay(outbox, sinks, record=record, audit_head=kept.head_if_whole), endpoints
+            )
     finally:
         for sink in sinks:
-            sink.close()
+            error_of(sink.close)  # nothing waits for it any more
 
 
 @contextmanager

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from wsi_ai.core.attempt import error_of
 from wsi_ai.delivery.contract import HeartbeatSink, Sink
 from wsi_ai.delivery.heartbeat import pulse_of
-from wsi_ai.delivery.messages import Receipt
+from wsi_ai.delivery.messages import Pulse, Receipt
 from wsi_ai.delivery.outbox import Claimed, Mismatch, Outbox
 from wsi_ai.delivery.outbox.claims import Answer
-from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused
+from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused, TryAgain
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class Relay:
     record: Callable[[Sequence[Entry]], None] = no_record
     """Hears of every attempt once it is settled."""
     alarm: Callable[[str], None] = log.error
+    audit_head: Callable[[], str | None] = lambda: None
+    """Where the record ends now; every receiver keeps it."""
     _wake: threading.Event = field(default_factory=threading.Event)
 
     def wake(self) -> None:
@@ -80,11 +83,16 @@ class Relay:
         A heartbeat that is not taken is not kept: that it is missing says what there is to say.
         """
         name, at = sink.endpoint.name, self._at()
-        try:
-            sink.beat(pulse_of(sink.endpoint, self.outbox.backlog(name), at), at)
-        except (DeliveryError, OutputError) as error:
+        error = error_of(lambda: sink.beat(self._pulse(sink, at), at))
+        if isinstance(error, DeliveryError | OutputError):
             log.warning("no heartbeat to %s: %s", name, error)
+        elif error is not None:
+            self._sink_broke(sink, error, None)
         return sink.endpoint.heartbeat_s or math.inf
+
+    def _pulse(self, sink: Sink, at: datetime) -> Pulse:
+        backlog = self.outbox.backlog(sink.endpoint.name)
+        return pulse_of(sink.endpoint, backlog, at, self.audit_head())
 
     def sound_alarms(self) -> int:
         """Tell of urgent flags that are late or dead.  Returns how many."""
@@ -97,7 +105,7 @@ class Relay:
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop; the batch at hand is finished first.
 
-        Raises whatever a sink raised against its contract: better no relay than a silent one.
+        Whatever a sink raises against its contract, the others deliver, and an alarm says so.
         """
         with ThreadPoolExecutor(len(self.sinks) + 1) as pool:
             work = [pool.submit(self._work, sink, stop) for sink in self.sinks]
@@ -181,10 +189,21 @@ class Relay:
     def _send_one(self, sink: Sink, one: Claimed) -> Receipt | DeliveryError:
         if not sink.endpoint.takes(one.message.trust):
             return Refused("this sink no longer takes this trust's flags")
-        try:
-            return sink.send(one.message, self._at())
-        except DeliveryError as error:
+        receipts: list[Receipt] = []
+        error = error_of(lambda: receipts.append(sink.send(one.message, self._at())))
+        if isinstance(error, DeliveryError):
             return error
+        if error is None and isinstance(receipts[0], Receipt):
+            return receipts[0]
+        self._sink_broke(sink, error, one.message.event_id)
+        return TryAgain("the sink failed as none should")
+
+    def _sink_broke(self, sink: Sink, error: Exception | None, event_id: str | None) -> None:
+        """Against its contract: its own flags wait, and those of the others go out."""
+        name = sink.endpoint.name
+        log.debug("sink %s", name, exc_info=error)
+        self.alarm(f"sink {name} fails as none should; its flags wait, please report it")
+        self.record([{"what": "alarm", "event_id": event_id, "sink": name}])
 
     def _at(self) -> datetime:
         return datetime.fromtimestamp(self.outbox.clock(), UTC)

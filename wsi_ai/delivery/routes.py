@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 from wsi_ai import schemas
 from wsi_ai.core.environment import from_environment
 from wsi_ai.delivery.messages import TIMEOUT_S, Credentials, Endpoint, ReadSecret, Secret, Tls
+from wsi_ai.delivery.sinks.addresses import check_url
 from wsi_ai.errors import SinkError
+from wsi_ai.schemas.reading import Unreadable, content_of
 
 KEY, BEARER, AUTHORITY = (
     "WSI_AI_WEBHOOK_KEY",
@@ -17,6 +19,7 @@ KEY, BEARER, AUTHORITY = (
     "WSI_AI_WEBHOOK_CA_FILE",
 )
 """What an endpoint that was named by its URL alone goes by."""
+_SECRET_BYTES = 1 << 16
 
 
 def load_endpoints(places: Sequence[str]) -> tuple[Endpoint, ...]:
@@ -43,9 +46,11 @@ def _from_url(place: str) -> list[Endpoint]:
     bearer = secret_at(f"env:{BEARER}") if from_environment(BEARER) else None
     authority = from_environment(AUTHORITY)
     keyless = url.startswith("file:")
+    name = f"send-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    check_url(url, f"sink {name}")
     return [
         Endpoint(
-            name=f"send-{hashlib.sha256(url.encode()).hexdigest()[:8]}",
+            name=name,
             url=url,
             trusts=trusts,
             credentials=Credentials(() if keyless else (secret_at(f"env:{KEY}"),), bearer),
@@ -63,6 +68,8 @@ def _from_file(path: Path) -> list[Endpoint]:
 
 def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoint:
     url, read_back = row["url"], row.get("read_back")
+    for place in filter(None, (url, read_back)):
+        check_url(place, f"sink {row['name']}")
     bearer = row.get("bearer")
     return Endpoint(
         name=row["name"],
@@ -92,9 +99,11 @@ def secret_at(place: str) -> ReadSecret:
 
 def _in_file(path: Path) -> Secret:
     try:
-        return Secret(path.read_bytes().strip())
+        return Secret(content_of(path, _SECRET_BYTES).strip())
     except OSError as error:
         raise SinkError(f"no secret: {path}: {error.strerror}") from None
+    except Unreadable as error:
+        raise SinkError(f"no secret: {path} {error}") from None
 
 
 def _in_environment(name: str) -> Secret:

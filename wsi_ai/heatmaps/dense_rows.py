@@ -17,6 +17,7 @@ from wsi_ai.core.files import sync, write_whole
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.zarr import create_level
+from wsi_ai.schemas.reading import SETTINGS_BYTES, content_of, from_json
 
 Stored = NDArray[np.uint8]
 _STEPS = 254
@@ -93,7 +94,7 @@ class DenseRows:
 
     def _rows_kept(self) -> int:
         try:
-            state = json.loads(self._state.read_text("utf-8"))
+            state = from_json(content_of(self._state, SETTINGS_BYTES))
             return int(state["rows"]) if state["question"] == self._question else 0
         except (OSError, ValueError, KeyError, TypeError):
             return 0

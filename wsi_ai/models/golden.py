@@ -9,6 +9,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from wsi_ai import schemas
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.errors import ModelError, OutputError
+from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json
 
 _FILE, _SHEET = "golden.json", "golden.jpg"
 _QUALITY = 85
@@ -49,14 +51,8 @@ class Differences:
 def load_golden(card: ModelCard) -> Golden | None:
     """``None`` where the model has none.  Raises ModelError where they are not what they were."""
     path = card.weights.parent / _FILE
-    try:
-        table = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    if (table := _table(path)) is None:
         return None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{_FILE} cannot be read: {error}") from None
-    if wrong := schemas.complaint("golden-1", table):
-        raise ModelError(f"{_FILE}: {wrong}")
     if table["weights_sha256"] != (card.original_sha256 or card.ref.sha256):
         raise ModelError(
             f"{_FILE} is about other weights than the card's; make it anew: wsi-ai models golden"
@@ -71,6 +67,21 @@ def load_golden(card: ModelCard) -> Golden | None:
         if _digest(tile) != entry["sha256"]:
             raise ModelError(f"golden tile {number} does not have the pixels it had; get it again")
     return Golden(tiles, scores, table["made_by"])
+
+
+def _table(path: Path) -> Any:
+    """``None`` where there is none.  Raises ModelError."""
+    try:
+        table = from_json(content_of(path, TABLE_BYTES))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{_FILE} cannot be read: {error.strerror}") from None
+    except Unreadable as error:
+        raise ModelError(f"{_FILE} {error}") from None
+    if wrong := schemas.complaint("golden-1", table):
+        raise ModelError(f"{_FILE}: {wrong}")
+    return table
 
 
 def write_sheet(card: ModelCard, tiles: Tiles) -> Tiles:

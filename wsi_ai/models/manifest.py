@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from wsi_ai.models.card_checks import (
 )
 from wsi_ai.models.card_input import input_spec
 from wsi_ai.models.card_output import output_spec, tile_spec
+from wsi_ai.schemas.reading import SETTINGS_BYTES, Unreadable, content_of, from_toml
 
 
 def load_card(model: Path, precision: Precision = Precision.FP32) -> ModelCard:
@@ -78,12 +78,12 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
     manifest = manifest_path(model)
     named = f"{manifest.parent.resolve().name}/{manifest.name}"  # a site's paths stay at the site
     try:
-        content = manifest.read_bytes()
-        table = tomllib.loads(content.decode())
+        content = content_of(manifest, SETTINGS_BYTES)
+        table = from_toml(content)
     except OSError as error:
         raise ModelError(f"no model card: {named}: {error.strerror}") from None
-    except ValueError as error:  # TOML or UTF-8
-        raise ModelError(f"{named} is not valid TOML: {error}") from None
+    except Unreadable as error:
+        raise ModelError(f"{named} {error}") from None
     if left := unfinished(table):
         raise ModelError(f"{named}: still to be filled in (TODO): {', '.join(left)}")
     wrong = schemas.complaint("model-card-1", table) or contradiction(table)

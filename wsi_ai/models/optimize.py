@@ -2,7 +2,6 @@
 
 import hashlib
 import tempfile
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from wsi_ai.models.parity import (
     scores,
     tissue_tiles,
 )
+from wsi_ai.schemas.reading import Unreadable, from_toml
 
 _HELD_OUT = 4
 """Every so many tiles, one is not calibrated on but compared afterwards."""
@@ -149,8 +149,8 @@ def _add_variant(model: Path, card: ModelCard) -> None:
     before = manifest.read_bytes()
     content = before + b"\n" * (not before.endswith(b"\n")) + "\n".join(lines).encode()
     try:
-        wrong = schemas.complaint("model-card-1", tomllib.loads(content.decode()))
-    except ValueError as error:
+        wrong = schemas.complaint("model-card-1", from_toml(content))
+    except Unreadable as error:
         wrong = str(error)
     if wrong:
         raise ModelError(

@@ -18,6 +18,7 @@ from wsi_ai.core.files import locked, sync, write_whole
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.models.manifest import load_variants
 from wsi_ai.models.signing import SIGNATURE
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 
 Files = dict[str, str]
 """SHA-256 in hex by name."""
@@ -137,7 +138,7 @@ class ModelStore:
     def _read(self, path: Path) -> Entry:
         name, _, version = path.stem.rpartition("@")
         try:
-            told = json.loads(path.read_text("utf-8"))
+            told = from_json(content_of(path, TABLE_BYTES))
             return Entry(name, version, told["digest"], self._folder(told["digest"]), told["files"])
         except (OSError, ValueError, KeyError, TypeError):
             raise ModelError(

@@ -1,6 +1,5 @@
 """What a slide's embeddings leave behind, in one folder that appears whole."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from wsi_ai.results import record
 from wsi_ai.results.embedding_picture import write_picture
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.slide import slide_record, timing_record
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 from wsi_ai.tissue.overview import Overview
 
 
@@ -37,7 +37,7 @@ class EmbeddingRun:
 def known_tiles(folder: Path, question: str) -> int | None:
     """Number of vectors that answer this very question already, if any."""
     try:
-        written = json.loads((folder / "run.json").read_text("utf-8"))
+        written = from_json(content_of(folder / "run.json", TABLE_BYTES))
     except (OSError, ValueError):
         return None
     if written.get("question") != question or written.get("failed") or written.get("reason"):

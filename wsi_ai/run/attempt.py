@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from wsi_ai.core.attempt import error_of
 from wsi_ai.errors import Busy, Stopped, WsiAiError
 
 log = logging.getLogger(__name__)
@@ -25,12 +26,11 @@ class Failed:
 
 def attempt(step: Callable[[], None]) -> Failed | None:
     """``None`` where there was none."""
-    try:
-        step()
-    except WsiAiError as error:
+    error = error_of(step)
+    if error is None:
+        return None
+    if isinstance(error, WsiAiError):
         return Failed(str(error), error)
-    except Exception as error:
-        log.debug("a slide failed", exc_info=True)
-        kind = type(error).__name__
-        return Failed(f"internal error {kind}; please report it with --verbose", error)
-    return None
+    log.debug("a slide failed", exc_info=error)
+    kind = type(error).__name__
+    return Failed(f"internal error {kind}; please report it with --verbose", error)

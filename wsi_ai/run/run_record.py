@@ -18,6 +18,7 @@ from wsi_ai.core.timing import Efficiency, Flow, Interval, Stage, Timing, of_run
 from wsi_ai.errors import OutputError
 from wsi_ai.results import record
 from wsi_ai.run.outcome import Ended
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 
 log = logging.getLogger(__name__)
 FOLDER = "runs"
@@ -92,7 +93,7 @@ def newest(out: Path) -> Path:
 def load(path: Path) -> dict[str, Any]:
     """Raises OutputError where it is no record of a run."""
     try:
-        said: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        said: dict[str, Any] = from_json(content_of(path, TABLE_BYTES))
         if "slides" in said and "by_device" in said:
             return said
     except OSError as error:

@@ -1,7 +1,6 @@
 """The JSON Schemas (draft 2020-12) of what people write by hand and what others read."""
 
 import json
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -10,13 +9,34 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
+from jsonschema.validators import extend
+
+from wsi_ai.schemas.reading import (
+    SETTINGS_BYTES,
+    TABLE_BYTES,
+    Unreadable,
+    content_of,
+    from_json,
+    from_toml,
+)
+
+_LONGEST_MESSAGE = 400
+
+
+def _is_integer(_: Any, value: Any) -> bool:
+    """2.0 is none: nobody counts in it, and 1e308 would be one too."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_TYPES = Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer)
+_Validator = extend(Draft202012Validator, type_checker=_TYPES)
 
 
 @cache
-def validator(name: str) -> Draft202012Validator:
+def validator(name: str) -> Any:
     """The validator of ``schemas/<name>.schema.json``."""
     text = files(__package__).joinpath(f"{name}.schema.json").read_text("utf-8")
-    return Draft202012Validator(json.loads(text))
+    return _Validator(json.loads(text))
 
 
 def complaint(name: str, instance: Any) -> str | None:
@@ -26,16 +46,18 @@ def complaint(name: str, instance: Any) -> str | None:
 
 def complaint_of(schema: Mapping[str, Any], instance: Any) -> str | None:
     """The same by a part of a schema that refers to nothing outside itself."""
-    return _message(Draft202012Validator(schema), instance)
+    return _message(_Validator(schema), instance)
 
 
-def _message(by: Draft202012Validator, instance: Any) -> str | None:
+def _message(by: Any, instance: Any) -> str | None:
     error = best_match(by.iter_errors(instance))
     if error is None:
         return None
     field = ".".join([str(part) for part in error.absolute_path] + _named_by(error))
     told = "there is no such field" if error.validator == "additionalProperties" else error.message
-    return f"{field}: {told}" if field else str(error.message)
+    if len(told) > _LONGEST_MESSAGE:
+        told = f"not as it should be ({error.validator})"
+    return f"{field}: {told}" if field else told
 
 
 def _named_by(error: ValidationError) -> list[str]:
@@ -53,19 +75,32 @@ def load_toml(path: Path, name: str, what: str, error: type[Exception]) -> dict[
 
     Raises ``error``, which names the file and the field; ``what`` is what people call such a file.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as problem:
-        raise error(f"no {what}: {path}: {problem.strerror}") from None
-    return parse_toml(content, name, str(path), error)
+    return parse_toml(_content(path, what, error, SETTINGS_BYTES), name, str(path), error)
 
 
 def parse_toml(content: bytes, name: str, named: str, error: type[Exception]) -> dict[str, Any]:
     """The same of a file's content; ``named`` is how errors name the file."""
     try:
-        table = tomllib.loads(content.decode())
-    except ValueError as problem:  # TOML or UTF-8
-        raise error(f"{named} is not valid TOML: {problem}") from None
+        table = from_toml(content)
+    except Unreadable as problem:
+        raise error(f"{named} {problem}") from None
     if wrong := complaint(name, table):
         raise error(f"{named}: {wrong}")
     return table
+
+
+def load_json(path: Path, what: str, error: type[Exception]) -> Any:
+    """What a JSON file says, of whatever shape.  Raises ``error``, which names the file."""
+    try:
+        return from_json(_content(path, what, error, TABLE_BYTES))
+    except Unreadable as problem:
+        raise error(f"{path} {problem}") from None
+
+
+def _content(path: Path, what: str, error: type[Exception], most_bytes: int) -> bytes:
+    try:
+        return content_of(path, most_bytes)
+    except OSError as problem:
+        raise error(f"no {what}: {path}: {problem.strerror}") from None
+    except Unreadable as problem:
+        raise error(f"{path} {problem}") from None

@@ -1,12 +1,14 @@
 """Which slides a run is about: files, folders, tables and lists become paths, each once."""
 
-import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from wsi_ai.errors import InputError
+from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, text_of
+from wsi_ai.slides.identity import listed_path
 from wsi_ai.slides.places import is_address
 from wsi_ai.slides.readers.dicom.reader import is_dicom
 from wsi_ai.slides.readers.sniff import (
@@ -16,8 +18,10 @@ from wsi_ai.slides.readers.sniff import (
     is_slide_zarr,
     is_zarr,
 )
+from wsi_ai.slides.spreadsheet import NoTable, read_sheet
 
 _LISTS = (".csv", ".txt")
+_END_OF_LINE = re.compile(r"\r\n|\n|\r")
 _MPP = 0.01, 100.0
 
 
@@ -163,45 +167,45 @@ def _parts_of_others(named: Iterable[Path]) -> set[Path]:
 def _rows(path: Path) -> Iterator[tuple[int, Path, float | None]]:
     """Line, slide and µm/px of each row of a table or list; relative to its folder."""
     try:
-        text = path.read_text("utf-8-sig")
+        text = text_of(content_of(path, TABLE_BYTES))
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8") from None
+    except Unreadable as error:
+        raise InputError(f"{path} {error}") from None
     read = _table if path.suffix.lower() == ".csv" else _lines
     for number, name, mpp in read(path, text):
         place = Path(name)
-        yield number, place if is_address(place) else path.parent / place, mpp
+        yield number, place if is_address(place) else listed_path(path.parent, name), mpp
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, str, float | None]]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if (name := line.strip()) and not name.startswith("#"):
+    for number, line in enumerate(_END_OF_LINE.split(text), 1):
+        if (name := line.strip(" \t")) and not name.startswith("#"):
             yield number, name, None
 
 
 def _table(path: Path, text: str) -> Iterator[tuple[int, str, float | None]]:
-    table = csv.DictReader(text.splitlines(), strict=True)
     try:
-        columns = [name.strip() for name in table.fieldnames or ()]
-        if "slide" not in columns:
-            told = ", ".join(columns) or "none"
-            raise InputError(f"{path}: a column 'slide' is needed; its columns are: {told}")
-        table.fieldnames = columns
-        for row in table:
-            name = (row["slide"] or "").strip()
-            if not name:
-                raise InputError(f"{path}: line {table.line_num}: no slide is named")
-            yield table.line_num, name, _mpp(path, table.line_num, row.get("mpp"))
-    except csv.Error as error:
-        raise InputError(f"{path}: line {table.line_num}: {error}") from None
+        sheet = read_sheet(text)
+    except NoTable as error:
+        raise InputError(f"{path}: {error}") from None
+    if "slide" not in sheet.columns:
+        found = ", ".join(sheet.columns) or "none"
+        raise InputError(f"{path}: a column 'slide' is needed; its columns are: {found}")
+    for row in sheet.rows:
+        if not (name := row.cells.get("slide")):
+            raise InputError(f"{path}: line {row.line}: no slide is named")
+        mpp = _mpp(path, row.line, row.cells.get("mpp"), decimal_comma=sheet.decimal_comma)
+        if row.rest:
+            raise InputError(f"{path}: line {row.line}: more cells than there are columns")
+        yield row.line, name, mpp
 
 
-def _mpp(path: Path, line: int, said: str | None) -> float | None:
-    if said is None or not said.strip():
+def _mpp(path: Path, line: int, said: str | None, *, decimal_comma: bool) -> float | None:
+    if not said:
         return None
     try:
-        mpp = float(said)
+        mpp = float(said.replace(",", ".") if decimal_comma else said)
     except ValueError:
         mpp = 0.0
     if not _MPP[0] <= mpp <= _MPP[1]:

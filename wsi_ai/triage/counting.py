@@ -50,7 +50,7 @@ class HotSpot:
     within_mm2: float
 
     def __post_init__(self) -> None:
-        if self.objects < 1 or not self.within_mm2 > 0:
+        if self.objects < 1 or not 0 < self.within_mm2 < math.inf:
             raise ValueError(f"a hot spot has 1 object or more in some area, got {self}")
 
     def score(self, evidence: Evidence) -> float:

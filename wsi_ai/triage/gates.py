@@ -35,9 +35,9 @@ def scope_gate(slide: SlideInfo, card: ModelCard) -> str | None:
     if slide.spacing is None:
         return "no spacing in the file; give --mpp"
     x, y = slide.spacing.x_um, slide.spacing.y_um
-    if max(x, y) > 1.05 * min(x, y):
+    if not max(x, y) <= 1.05 * min(x, y):
         return f"pixels are not square ({x:.4g} x {y:.4g} µm); give --mpp if that is wrong"
-    if slide.spacing.mean_um > card.tile.mpp * (1 + card.mpp_tolerance):
+    if not slide.spacing.mean_um <= card.tile.mpp * (1 + card.mpp_tolerance):
         return (
             f"the slide has {slide.spacing.mean_um:.4g} µm/px;"
             f" the model needs {card.tile.mpp:.4g} µm/px or finer"
@@ -70,9 +70,9 @@ def _words(told: str) -> set[str]:
 
 def quality_gate(quality: Quality) -> str | None:
     """Why the slide is not fit to be assessed, or ``None``."""
-    if quality.tissue_fraction == 0:
+    if not quality.tissue_fraction > 0:
         return "no tissue was found on the slide"
-    failed = [check for check in quality.checks if check.status is Status.FAIL]
+    failed = [check for check in quality.checks if check.status is not Status.PASS]
     told = (
         f"{check.meaning} is {check.value:.2g}, the limit {check.limit:.2g}" for check in failed
     )

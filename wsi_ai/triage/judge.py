@@ -35,6 +35,8 @@ class TriagePolicy:
     def __post_init__(self) -> None:
         if not 0 <= self.min_coverage <= 1:
             raise ValueError(f"min_coverage must lie in [0, 1], got {self.min_coverage}")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ValueError(f"the threshold must lie between 0 and 1, got {self.threshold}")
 
     def threshold_for(self, card: ModelCard) -> float:
         return card.point.threshold if self.threshold is None else self.threshold
@@ -155,8 +157,8 @@ def _judge(
         return Level.EXPEDITE, rule.explanation(evidence, threshold, label)
     if heatmap.of_slide and heatmap.slide_scores is None and covered:
         return Level.NOT_ASSESSED, "the model gave no number for this slide"
-    could_be = rule.score(evidence.at_best()) >= threshold
-    if could_be or not covered:
+    could_not_be = rule.score(evidence.at_best()) < threshold  # of what is no number, nothing is
+    if not (could_not_be and covered):
         return (
             Level.NOT_ASSESSED,
             f"only {math.floor(heatmap.coverage * 1000) / 10:.1f} % of the tissue could be"

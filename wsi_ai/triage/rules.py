@@ -55,7 +55,7 @@ class Evidence:
 
     def at_best(self) -> "Evidence":
         """As if every planned tile that was not seen were as positive as can be."""
-        scores = np.where(self.planned & np.isnan(self.scores), 1.0, self.scores)
+        scores = np.where(self.planned & ~np.isfinite(self.scores), 1.0, self.scores)
         return replace(
             self,
             scores=scores,
@@ -67,7 +67,7 @@ class Evidence:
         """Nobody knows what a whole says with one part more, so anything is possible."""
         if self.slide_score is None:
             return None
-        known = math.isfinite(self.slide_score) and not np.any(np.isnan(self.scores[self.planned]))
+        known = math.isfinite(self.slide_score) and np.all(np.isfinite(self.scores[self.planned]))
         return self.slide_score if known else 1.0
 
 
@@ -95,7 +95,8 @@ class Area:
     smallest_region_mm2: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.area_mm2 > 0 and 0 < self.tissue_share <= 1 and self.smallest_region_mm2 >= 0):
+        areas = 0 < self.area_mm2 < math.inf and 0 <= self.smallest_region_mm2 < math.inf
+        if not (areas and 0 < self.tissue_share <= 1):
             raise ValueError(f"an area is positive and a share in (0, 1], got {self}")
 
     def cells_needed(self, evidence: Evidence) -> int:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_ai.cli.commands.options import finite
 from wsi_ai.cli.output import extra
 
 Database = Annotated[
@@ -75,7 +76,9 @@ def outbox_skip(event: EventId, database: Database, audit_file: AuditFile = None
 @outbox_app.command("purge")
 def outbox_purge(
     database: Database,
-    older_than_days: Annotated[float, typer.Option(min=1, help="Made so long ago.")] = 90,
+    older_than_days: Annotated[
+        float, typer.Option(min=1, callback=finite, help="Made so long ago.")
+    ] = 90,
     audit_file: AuditFile = None,
 ) -> None:
     """Forget the content of old events that are settled; what is purged cannot be taken back."""
@@ -89,7 +92,7 @@ def outbox_drain(
     database: Database,
     send: Sinks,
     since: Since = None,
-    seconds: Annotated[float, typer.Option(help="Give up after so long.")] = 60,
+    seconds: Annotated[float, typer.Option(callback=finite, help="Give up after so long.")] = 60,
     audit_file: AuditFile = None,
 ) -> None:
     """Deliver now all that waits, pauses or not.  Exit status 1 if some is left."""
@@ -159,7 +162,11 @@ def relay(
     send: Sinks,
     alarm_minutes: Annotated[
         float,
-        typer.Option(min=0.1, help="Minutes until an undelivered urgent flag raises an alarm."),
+        typer.Option(
+            min=0.1,
+            callback=finite,
+            help="Minutes until an undelivered urgent flag raises an alarm.",
+        ),
     ] = 15,
     audit_file: AuditFile = None,
 ) -> None:
@@ -191,12 +198,23 @@ def receive(
 @audit_app.command("verify")
 def audit_verify(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
-    head: Annotated[str | None, typer.Option(help="The last line's hash, kept elsewhere.")] = None,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="LINES:SHA256", help="A head that it had once, kept elsewhere."),
+    ] = None,
 ) -> None:
-    """Walk the chain of hashes.  Exit status 1 where it does not hold."""
+    """Walk the chain of hashes.  Exit status 1 where it does not hold, or never had that head."""
     with extra("service"):
         from wsi_ai.cli import audit
     raise typer.Exit(audit.check(file, head))
+
+
+@audit_app.command("head")
+def audit_head(file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
+    """Print LINES:SHA256, to keep elsewhere; heartbeats take it to every receiver."""
+    with extra("service"):
+        from wsi_ai.cli import audit
+    raise typer.Exit(audit.head(file))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -11,9 +12,23 @@ from typing import Annotated, Any, Literal, get_type_hints
 import typer
 
 Command = Callable[..., None]
+
+
+def finite(value: float | None) -> float | None:
+    """``nan`` is within every range, for it compares as false with both ends."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is no number to reckon with")
+    return value
+
+
 Mpp = Annotated[
     float | None,
-    typer.Option(min=0.01, max=100, help="Micrometres per pixel, in place of what the slides say."),
+    typer.Option(
+        min=0.01,
+        max=100,
+        callback=finite,
+        help="Micrometres per pixel, in place of what the slides say.",
+    ),
 ]
 TrustPickle = Annotated[
     bool,
@@ -22,7 +37,9 @@ TrustPickle = Annotated[
     ),
 ]
 Positive = Annotated[str | None, typer.Option(help="The class that a slide is expedited for.")]
-Threshold = Annotated[float | None, typer.Option(help="The score from which a tile counts.")]
+Threshold = Annotated[
+    float | None, typer.Option(callback=finite, help="The score from which a tile counts.")
+]
 
 
 def takes(options: type[Any]) -> Callable[[Command], Command]:
@@ -127,14 +144,16 @@ class DrawArguments:
     tumour: Annotated[bool, typer.Option("--tumour", help="With a tumour.")] = False
     pen: Annotated[bool, typer.Option("--pen", help="With a pen stroke.")] = False
     blur: Annotated[bool, typer.Option("--blur", help="With an area out of focus.")] = False
-    mpp: Annotated[float, typer.Option(help="Micrometres per pixel.")] = 0.5
+    mpp: Annotated[float, typer.Option(callback=finite, help="Micrometres per pixel.")] = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class CardArguments:
     """Of ``wsi-ai models init``: what goes into the card."""
 
-    mpp: Annotated[float | None, typer.Option(help="Micrometres per pixel of its tiles.")] = None
+    mpp: Annotated[
+        float | None, typer.Option(callback=finite, help="Micrometres per pixel of its tiles.")
+    ] = None
     size: Annotated[int | None, typer.Option(help="Side of its tiles, pixels.")] = None
     classes: Annotated[str | None, typer.Option(help="Names, with commas.")] = None
     positive: Positive = None

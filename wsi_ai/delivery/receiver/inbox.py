@@ -1,6 +1,8 @@
 """What was received: every event once, and of each flag the newest revision."""
 
+import itertools
 import json
+import re
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.flag_types import Heartbeat, TriageFlag
+from wsi_ai.schemas.reading import from_json
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS arrival (
@@ -18,8 +21,12 @@ CREATE TABLE IF NOT EXISTS arrival (
 CREATE TABLE IF NOT EXISTS newest (
   flag_id TEXT PRIMARY KEY, revision INTEGER, event_id TEXT, at REAL, flag TEXT);
 CREATE TABLE IF NOT EXISTS sender (trusts TEXT PRIMARY KEY, at REAL, told TEXT);
+CREATE TABLE IF NOT EXISTS audit_head (
+  n INTEGER PRIMARY KEY, sender TEXT, at REAL, lines INTEGER, sha256 TEXT);
+CREATE INDEX IF NOT EXISTS audit_head_sender ON audit_head (sender, n);
 CREATE INDEX IF NOT EXISTS arrival_event ON arrival (event_id);
 """
+_HEAD = re.compile(r"[0-9]{1,15}:[0-9a-f]{64}")
 HEARTBEAT = "org.wsi_ai.heartbeat.v1"
 _MISSED = 3
 """So many heartbeats in a row, and the sender is silent."""
@@ -48,20 +55,25 @@ class Beat:
 
     event_id: str
     heartbeat: Heartbeat
+    audit_head: str | None = None
+    """``LINES:SHA256``: the end of the sender's audit, to be kept where the sender cannot reach."""
 
 
 def parse(body: bytes) -> Event | Beat:
     """Raises ValueError, whose text quotes nothing of the flag."""
     try:
-        event = json.loads(body)
+        event = from_json(body)
         event_id, data, kind = event["id"], event["data"], event["type"]
+        head = event.get("audithead")
         known = event["specversion"] == "1.0" and isinstance(event_id, str)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise ValueError("not a CloudEvent in structured mode") from None
     if not known:
         raise ValueError("not a CloudEvent of version 1.0")
     if kind == HEARTBEAT:
-        return Beat(event_id, Heartbeat.model_validate(data))
+        if head is not None and not (isinstance(head, str) and _HEAD.fullmatch(head)):
+            raise ValueError("the head of an audit is LINES:SHA256")
+        return Beat(event_id, Heartbeat.model_validate(data), head)
     TriageFlag.model_validate(data)
     return Event(event_id, data)
 
@@ -101,12 +113,32 @@ class Inbox:
         row = (json.dumps(beat.heartbeat.trusts), at, told)
         with self._lock, self._db:
             self._db.execute("INSERT OR REPLACE INTO sender VALUES (?, ?, ?)", row)
+            if beat.audit_head is not None:
+                self._keep_head(row[0], at, beat.audit_head)
 
     def senders(self, now: float) -> list[dict[str, Any]]:
         """Who says to be alive, and who no longer does: then nothing that is shown is complete."""
         with self._lock:
-            rows = self._db.execute("SELECT at, told FROM sender ORDER BY trusts").fetchall()
-        return [_sender(at, json.loads(told), now) for at, told in rows]
+            rows = self._db.execute(
+                "SELECT trusts, at, told FROM sender ORDER BY trusts"
+            ).fetchall()
+            heads = {name: self._heads(name) for name, *_ in rows}
+        return [_sender(at, json.loads(told), now) | _audit(heads[name]) for name, at, told in rows]
+
+    def _keep_head(self, sender: str, at: float, head: str) -> None:
+        """Where it is another than the last."""
+        lines, _, sha256 = head.partition(":")
+        if self._heads(sender)[-1:] != [(int(lines), sha256)]:
+            self._db.execute(
+                "INSERT INTO audit_head (sender, at, lines, sha256) VALUES (?, ?, ?, ?)",
+                (sender, at, int(lines), sha256),
+            )
+
+    def _heads(self, sender: str) -> list[tuple[int, str]]:
+        rows = self._db.execute(
+            "SELECT lines, sha256 FROM audit_head WHERE sender = ? ORDER BY n", (sender,)
+        )
+        return list(rows)
 
     def worklist(self) -> list[dict[str, Any]]:
         """Flags that hold, the most urgent first; one that was taken back is not among them."""
@@ -164,6 +196,13 @@ def _line(flag: dict[str, Any]) -> dict[str, Any]:
         "issued": flag["timestamps"]["issued"],
         "statement": flag["regulatory"]["statement"],
     }
+
+
+def _audit(heads: list[tuple[int, str]]) -> dict[str, Any]:
+    """The last head, and whether the audit ever became shorter, or another, than it had been."""
+    grew = all(a[0] < b[0] for a, b in itertools.pairwise(heads))
+    last = f"{heads[-1][0]}:{heads[-1][1]}" if heads else None
+    return {"audit_head": last, "audit_holds": grew if heads else None}
 
 
 def _sender(at: float, told: dict[str, Any], now: float) -> dict[str, Any]:

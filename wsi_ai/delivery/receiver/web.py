@@ -1,16 +1,20 @@
 """The receiver's HTTP: ``POST /flags``, ``GET /worklist``, ``GET /flags``, ``GET /health``."""
 
 import hmac
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
+from fastapi.responses import JSONResponse
 
 from wsi_ai.delivery.receiver.inbox import Beat, Event, Inbox, parse
-from wsi_ai.delivery.receiver.verify import is_genuine
+from wsi_ai.delivery.receiver.verify import check_key, is_genuine
+from wsi_ai.errors import SinkError
 
 _MOST_BYTES = 1 << 18
+_ONCE = "webhook-id", "webhook-timestamp", "webhook-signature", "authorization"
 _CONTENT_TYPE = "application/cloudevents+json"
 
 
@@ -20,6 +24,19 @@ class Access:
 
     keys: tuple[str, ...]
     bearer: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises SinkError: a receiver that anybody may send to is none."""
+        if not self.keys:
+            raise SinkError("a receiver needs a key: --key file:PATH")
+        try:
+            for key in self.keys:
+                check_key(key)
+        except ValueError as error:
+            raise SinkError(str(error)) from None
+        token = self.bearer
+        if token is not None and not (token.strip() and token.isascii() and token.isprintable()):
+            raise SinkError("a bearer token has printable ASCII signs, and at least one")
 
     def __repr__(self) -> str:
         return f"Access({len(self.keys)} keys)"
@@ -31,13 +48,28 @@ class Access:
         return hmac.compare_digest(told, f"Bearer {self.bearer}".encode())
 
     def signed(self, request: Request, body: bytes, now: float) -> bool:
-        return is_genuine(dict(request.headers), body, self.keys, now)
+        headers = dict(request.headers)
+        if any(len(request.headers.getlist(name)) > 1 for name in _ONCE):
+            return False  # which one was meant?
+        return is_genuine(headers, body, self.keys, now)
+
+
+class _Ascii(JSONResponse):
+    """Whoever looks at it in a terminal sees what is there, and no more."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False, separators=(",", ":")).encode()
 
 
 def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAPI:
     """The app.  401 for a request that is not genuine or not fresh, 4xx for one that will never be
     right, 200 once the event is on the disk, whether it was new or not."""
-    app = FastAPI(title="wsi_ai reference receiver", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="wsi_ai reference receiver",
+        docs_url=None,
+        redoc_url=None,
+        default_response_class=_Ascii,
+    )
 
     @app.post("/flags")
     async def take(request: Request) -> dict[str, str]:

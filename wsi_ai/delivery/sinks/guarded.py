@@ -4,9 +4,9 @@ Names are resolved here, and the connection goes to the very address that was lo
 second answer of a name server can lead elsewhere.
 """
 
-import ipaddress
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,11 +14,8 @@ from typing import Any
 import httpcore
 
 from wsi_ai.delivery.messages import Endpoint
+from wsi_ai.delivery.sinks.addresses import is_forbidden
 from wsi_ai.errors import SinkError
-
-_METADATA = {
-    ipaddress.ip_address(text) for text in ("169.254.169.254", "100.100.100.200", "fd00:ec2::254")
-}
 
 _KEEP_ALIVE_S = 4.0  # shorter than what common servers keep an idle connection for
 
@@ -57,20 +54,28 @@ def open_pool(endpoint: Endpoint, deadline: Deadline) -> httpcore.ConnectionPool
     )
 
 
-def is_forbidden(address: str) -> bool:
-    """Link-local and metadata addresses, and those that are no host's."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    return ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in _METADATA
+Lookup = Callable[[str, int], list[str]]
+"""The addresses of a host; none where there is none."""
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    """As the system finds them."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError, OverflowError):  # no such name, or no name at all
+        return []
+    return [str(place[0]) for *_, place in found]
 
 
 class GuardedBackend(httpcore.NetworkBackend):
     """See the module."""
 
-    def __init__(self, allowed_hosts: frozenset[str], deadline: Deadline) -> None:
+    def __init__(
+        self, allowed_hosts: frozenset[str], deadline: Deadline, lookup: Lookup = addresses_of
+    ) -> None:
         self._allowed = allowed_hosts
         self._deadline = deadline
+        self._lookup = lookup
         self._below = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -83,14 +88,24 @@ class GuardedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         if host not in self._allowed:
             raise httpcore.ConnectError("not an allowed host")
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
-            raise httpcore.ConnectError("no such host") from None
-        addresses = [str(place[0]) for *_, place in found]
+        addresses = self._resolve(host, port, self._deadline.left_s())
+        if not addresses:
+            raise httpcore.ConnectError("no such host")
         if any(is_forbidden(address) for address in addresses):
             raise httpcore.ConnectError("a link-local or metadata address")
         return _TimedStream(self._connect(addresses, port), self._deadline)
+
+    def _resolve(self, host: str, port: int, seconds: float) -> list[str]:
+        """A name server that does not answer cannot be interrupted; so it is left alone."""
+        found: list[str] = []
+        asking = threading.Thread(
+            target=lambda: found.extend(self._lookup(host, port)), daemon=True, name="lookup"
+        )
+        asking.start()
+        asking.join(seconds)
+        if asking.is_alive():
+            raise httpcore.ConnectTimeout
+        return found
 
     def _connect(self, addresses: list[str], port: int) -> httpcore.NetworkStream:
         error: Exception = httpcore.ConnectError("no address")
@@ -136,6 +151,7 @@ def _context(endpoint: Endpoint) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=tls.authority)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.hostname_checks_common_name = False  # RFC 9525: names stand in subjectAltName
         if tls.certificate is not None:
             context.load_cert_chain(tls.certificate, tls.key)
     except (OSError, ssl.SSLError) as error:

@@ -2,7 +2,6 @@
 
 import hashlib
 import ipaddress
-import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,22 +12,29 @@ from urllib.parse import urlsplit
 import httpcore
 
 from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt, Secret
+from wsi_ai.delivery.sinks.addresses import check_url
 from wsi_ai.delivery.sinks.guarded import Deadline, open_pool
 from wsi_ai.delivery.sinks.signing import signed_headers
 from wsi_ai.errors import DeliveryError, Paused, Refused, SinkError, TryAgain
+from wsi_ai.schemas.reading import from_json
 
 _CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 _MOST_ANSWER_BYTES = 1 << 16
 _MOST_HELD_BYTES = 1 << 28
+_NO_ANSWER = httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol
 _OK, _UNAUTHORIZED, _SERVER = range(200, 300), 401, 500
 _TRY_AGAIN = frozenset({408, 425, 429})
+_LONGEST_WAIT_S = 86_400.0
+"""More than the outbox ever waits: what lies beyond is one to it."""
 _REFUSED = frozenset({400, 409, 413, 415, 422})
 
 
 def open_sink(endpoint: Endpoint) -> "WebhookSink":
     """For https://, and http:// on this machine.  Raises SinkError."""
-    parts = urlsplit(endpoint.url)
     named = f"sink {endpoint.name}"
+    for url in filter(None, (endpoint.url, endpoint.read_back)):
+        check_url(url, named)
+    parts = urlsplit(endpoint.url)
     if not parts.hostname:
         raise SinkError(f"{named}: its URL names no host")
     if parts.username or parts.password:
@@ -56,6 +62,14 @@ class _Parcel:
     body: bytes
 
 
+def _checked(token: Secret) -> Secret:
+    """A bearer token that fits into a header.  Raises SinkError."""
+    text = token.value.decode("ascii", "replace")
+    if not text or not text.isascii() or not text.isprintable():
+        raise SinkError("a bearer token has printable ASCII signs, and at least one")
+    return token
+
+
 class WebhookSink:
     """See ``contracts.Sink``."""
 
@@ -71,7 +85,7 @@ class WebhookSink:
         self._keys = tuple(read() for read in self.endpoint.credentials.signing)
         signed_headers("evt_0", b"", self._keys, datetime.now(UTC))
         bearer = self.endpoint.credentials.bearer
-        self._bearer = bearer() if bearer else None
+        self._bearer = _checked(bearer()) if bearer else None
 
     def send(self, message: Message, at: datetime) -> Receipt:
         """See ``contracts.Sink.send``.  After a 401, keys and token are read anew, once."""
@@ -90,8 +104,8 @@ class WebhookSink:
             return None
         told = self._request("GET", self.endpoint.read_back, {}, b"", at)
         try:
-            held = {line["flag_id"]: int(line["revision"]) for line in json.loads(told)["flags"]}
-        except (ValueError, KeyError, TypeError):
+            held = {line["flag_id"]: int(line["revision"]) for line in from_json(told)["flags"]}
+        except (ValueError, KeyError, TypeError, OverflowError):
             raise TryAgain("the receiver's list of flags cannot be read") from None
         return held
 
@@ -135,7 +149,7 @@ class WebhookSink:
                 told = _read(response, most)
         except (httpcore.TimeoutException, TimeoutError):
             raise TryAgain("no answer in time") from None
-        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+        except _NO_ANSWER as error:
             raise TryAgain(f"no answer: {type(error).__name__}") from None
         if response.status in _OK:
             return told
@@ -164,12 +178,15 @@ def _refusal(response: httpcore.Response, at: datetime) -> DeliveryError:
 def _retry_after_s(response: httpcore.Response, at: datetime) -> float | None:
     headers = {name.lower(): value for name, value in response.headers}
     text = headers.get(b"retry-after", b"").decode("ascii", "replace").strip()
-    if text.isdecimal():
-        return float(text)
     try:
-        return max(0.0, (parsedate_to_datetime(text) - at).total_seconds())
-    except (ValueError, TypeError):
-        return None
+        wait_s = float(text) if text.isdecimal() else _until(text, at)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None  # anything may stand in a header
+    return min(max(0.0, wait_s), _LONGEST_WAIT_S)
+
+
+def _until(text: str, at: datetime) -> float:
+    return (parsedate_to_datetime(text) - at).total_seconds()
 
 
 def _is_loopback(host: str) -> bool:

@@ -3,7 +3,6 @@
 Only this module downloads, and only what somebody named.
 """
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from wsi_ai.core.plugins import missing
 from wsi_ai.errors import ModelError
+from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json
 
 CONFIG = "config.json"
 _REPO = re.compile(r"([A-Za-z0-9._-]+/[A-Za-z0-9._-]+)(?:@([A-Za-z0-9._/-]+))?")
@@ -45,11 +45,11 @@ def find_place(source: str) -> Place:
 def read_json(path: Path) -> dict[str, Any]:
     """An object.  Raises ModelError."""
     try:
-        made = json.loads(path.read_text("utf-8"))
+        made = from_json(content_of(path, TABLE_BYTES))
     except OSError as error:
         raise ModelError(f"{path.name}: {error.strerror}") from None
-    except ValueError:
-        raise ModelError(f"{path.name} is not valid JSON") from None
+    except Unreadable as error:
+        raise ModelError(f"{path.name} {error}") from None
     if not isinstance(made, dict):
         raise ModelError(f"{path.name}: an object is expected")
     return made

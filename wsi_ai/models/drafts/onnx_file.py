@@ -1,7 +1,6 @@
 """What an ONNX file says of its network.  Nothing is run."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from onnx import TensorProto, helper
 from wsi_ai.core.cards import Activation, Layout
 from wsi_ai.errors import ModelError, first_line
 from wsi_ai.models.drafts.inspected import Inspected, Shape
+from wsi_ai.schemas.reading import Unreadable, from_json
 
 Dims = list[int | str]
 _TYPES = {int(TensorProto.UINT8): "uint8", int(TensorProto.FLOAT): "float32"}
@@ -150,8 +150,8 @@ def _names(model: onnx.ModelProto) -> tuple[str, ...]:
     for entry in model.metadata_props:
         if entry.key in ("classes", "class_names"):
             try:
-                told = json.loads(entry.value)
-            except ValueError:
+                told = from_json(entry.value)
+            except Unreadable:
                 continue
             if isinstance(told, list) and all(isinstance(name, str) for name in told):
                 return tuple(told)

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shutil
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.models.card_checks import keeps_tensors_elsewhere, unfinished
 from wsi_ai.models.drafts.fields import with_fields
 from wsi_ai.models.drafts.weights import onnx_files
+from wsi_ai.schemas.reading import SETTINGS_BYTES, Unreadable, content_of, from_toml
 
 _CARD = "model.toml"
 
@@ -22,11 +22,13 @@ def read_draft(folder: Path, weights: Path) -> dict[str, Any] | None:
     card.  Raises ModelError for one that is finished, or of other weights."""
     card = folder / _CARD
     try:
-        table = tomllib.loads(card.read_text("utf-8"))
+        table = from_toml(content_of(card, SETTINGS_BYTES))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder.name}/{_CARD} cannot be read: {error}") from None
+    except OSError as error:
+        raise ModelError(f"{folder.name}/{_CARD} cannot be read: {error.strerror}") from None
+    except Unreadable as error:
+        raise ModelError(f"{folder.name}/{_CARD} {error}") from None
     if not unfinished(table):
         raise ModelError(f"{folder} has a {_CARD} already; give another --out, or edit that one")
     parts = [table.get(name) for name in ("weights", "input", "output", "card")]

@@ -10,6 +10,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from wsi_ai.core.printable import line_handler
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
@@ -40,7 +41,7 @@ def serve(terms: WorkerSetup, wires: Pipes) -> None:
     """Run until there are no more slides, or the device fails, or the run is gone."""
     prepare_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted, and stops its workers
-    logging.basicConfig(level=terms.log_level, format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(level=terms.log_level, handlers=[line_handler()])
     line = _Worker(wires.run)
     work, refused = terms.assembly.work(line, _PipedPost(wires.post), line.give_up)
     for _, error in refused:
