@@ -1,4 +1,4 @@
-"""Stand-ins and contracts, for us and for plug-in authors."""
+"""Stand-ins, and contracts as test classes, for us and for plug-ins."""
 
 from wsi_ai.testing.example_flags import example_body, example_message
 from wsi_ai.testing.memory_sink import MemorySink, endpoint_for
