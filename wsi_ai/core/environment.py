@@ -4,5 +4,5 @@ import os
 
 
 def from_environment(name: str) -> str | None:
-    """Read when it is asked for, so that importing wsi_ai depends on nothing outside."""
+    """Reads the variable when it is called, so that importing wsi_ai depends on nothing outside."""
     return os.environ.get(name) or None

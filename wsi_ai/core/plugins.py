@@ -24,12 +24,12 @@ from wsi_ai.errors import NoDevice, WsiAiError
 
 
 def missing(error: ModuleNotFoundError, extra: str) -> str:
-    """What is said to a person who lacks one."""
+    """The message for a person who lacks a library."""
     return f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
 
 
 def from_extra(module: str, extra: str, failed: type[WsiAiError]) -> Any:
-    """The module.  Raises ``failed`` where it, or what it imports, is not installed."""
+    """Import the module.  Raises ``failed`` where it, or what it imports, is not installed."""
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
@@ -46,7 +46,7 @@ def points(group: str) -> EntryPoints:
 
 @lru_cache(maxsize=8)
 def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
-    """Looking through what is installed along ``sys.path`` takes 40 ms: not for every slide."""
+    """Kept, because searching all that is installed along ``sys.path`` takes 40 ms."""
     return entry_points(group=f"wsi_ai.{group}")
 
 

@@ -17,7 +17,7 @@ from wsi_ai.tissue.thumbnail import Thumbnail
 
 _SIDE_IN, _DPI, _TAIL = 6.5, 130, 1.0
 Chunks = Callable[[], Iterable[VectorChunk]]
-"""All vectors, chunk by chunk, from the beginning at each call."""
+"""Gives all vectors, chunk by chunk, from the beginning at each call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,11 +28,11 @@ class Directions:
     axes: NDArray[np.float64]
     """(features, up to 3); each points to where its largest part is positive."""
     share: float
-    """Of the variance that they explain."""
+    """The share of the variance that they explain."""
 
 
 def principal(chunks: Iterable[VectorChunk]) -> Directions:
-    """From sums over all vectors, so that none need be kept.  Raises ValueError where there is no
+    """From sums over all vectors, so that none has to be kept.  Raises ValueError where there is no
     vector."""
     count, total, products = 0, np.zeros(1), np.zeros((1, 1))
     for chunk in chunks:
@@ -71,7 +71,7 @@ def colours(plan: TilePlan, chunks: Chunks) -> tuple[NDArray[np.float32], float]
 def write_picture(
     path: Path, thumbnail: Thumbnail, plan: TilePlan, card: ModelCard, chunks: Chunks
 ) -> None:
-    """Write the slide, and beside it its colours, as PNG.  Nothing on it names the slide."""
+    """Write the slide, and next to it its colours, as PNG.  Nothing on it names the slide."""
     rgba, share = colours(plan, chunks)
     size = plan.slide.size
     tall = _SIDE_IN * size.height / size.width

@@ -1,4 +1,4 @@
-"""What a slide's embeddings leave behind, in one folder that appears whole."""
+"""What embedding leaves on the disk for a slide, in one folder that appears whole."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,23 +22,23 @@ from wsi_ai.tissue.overview import Overview
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What became of one slide."""
+    """The outcome for one slide."""
 
     slide: Path
     tiles: int | None
-    """So many have a vector; ``None`` where the slide was not embedded."""
+    """Number of tiles that have a vector; ``None`` where the slide was not embedded."""
     reason: str
-    """Why not."""
+    """The reason where it was not embedded."""
     folder: Path | None
     fresh: bool
-    """False where the same question had been answered before, and nothing was done."""
+    """False where the same question had been answered before, so that nothing was done."""
     model: str = ""
-    """Name and version."""
+    """Name and version of the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRun:
-    """What run.json says beside the vectors."""
+    """What run.json contains besides the vectors' own figures."""
 
     path: Path
     slide: SlideInfo | None
@@ -56,7 +56,7 @@ class EmbeddingRun:
 
 
 def known(folder: Path, question: str) -> int | None:
-    """How many vectors answer this very question already, if any."""
+    """The number of vectors of an earlier answer to exactly this question, if there is one."""
     try:
         told = json.loads((folder / "run.json").read_text("utf-8"))
     except (OSError, ValueError):
@@ -75,7 +75,8 @@ def write_embedding(
     *,
     hdf5: bool,
 ) -> Embedded:
-    """Write all files as ``run.folder``.  Raises OutputError, and then leaves what was there."""
+    """Write all files as ``run.folder``.  Raises OutputError, and then leaves what was there
+    before."""
     plan = canvas.vectors().plan
 
     def chunks() -> Iterator[VectorChunk]:
@@ -100,7 +101,7 @@ def write_embedding(
 
 
 def write_refusal(run: EmbeddingRun, reason: str, *, failed: bool) -> Embedded:
-    """Say why there are no vectors; where ``failed``, the slide is tried again next time."""
+    """Record why there are no vectors; where ``failed``, the slide is tried again next time."""
     folder: Path | None = run.folder
     try:
         with fresh_folder(run.folder) as aside:

@@ -1,4 +1,4 @@
-"""Words on a picture, in DejaVu Sans, which has the signs of units and comes with matplotlib: its
+"""Text on a picture, in DejaVu Sans, which has the signs of units and comes with matplotlib: its
 files are read, matplotlib is not loaded."""
 
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ Font = ImageFont.FreeTypeFont
 
 @cache
 def font(size_px: int, face: str = "DejaVuSans") -> Font:
-    """Or the face ``DejaVuSans-Bold``."""
+    """Or another face, such as ``DejaVuSans-Bold``."""
     found = find_spec("matplotlib")
     (package, *_) = found.submodule_search_locations or [""] if found else [""]
     return ImageFont.truetype(Path(package, "mpl-data", "fonts", "ttf", f"{face}.ttf"), size_px)
 
 
 def wrapped(text: str, letters: Font, width_px: float) -> Iterator[str]:
-    """Its lines, none longer than that unless one word is."""
+    """The text in lines, none longer than the width unless a single word is."""
     line = ""
     for word in text.split():
         longer = f"{line} {word}".strip()
@@ -33,7 +33,7 @@ def wrapped(text: str, letters: Font, width_px: float) -> Iterator[str]:
 
 
 def write_upwards(image: Image.Image, middle: Point, text: str, letters: Font) -> None:
-    """From below, its middle there, in black."""
+    """Text that runs upwards, in black, with its middle at the given place."""
     left, top, right, bottom = letters.getbbox(text)
     label = Image.new("L", (round(right), round(bottom)), 0)
     ImageDraw.Draw(label).text((0, 0), text, 255, letters)

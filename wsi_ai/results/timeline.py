@@ -1,4 +1,4 @@
-"""A run as a picture: stages over time, a row each, every slide in its turn."""
+"""A run as a picture: stages over time, a row for each, with every slide in its turn."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ _COLOURS: Mapping[Stage, tuple[str, str]] = {
     Stage.INFERENCE: ("#b35900", "#f2a65a"),
     Stage.WRITING: ("#5b3a8c", "#a88bd1"),
 }
-"""Two shades each, so that neighbouring slides are told apart."""
+"""Two shades for each stage, so that neighbouring slides can be distinguished."""
 _FAILED, _IDLE = "#c01c28", "#d9d9d9"
 _ROW, _BAR = 1.0, 0.62
 _MOST_LABELS = 40
@@ -61,7 +61,7 @@ def _draw_device(axes: Axes, row: int, slides: Sequence[Mapping[str, Any]]) -> N
 def _number(
     axes: Axes, number: int, stage: Stage, middle: Interval, slide: Mapping[str, Any]
 ) -> None:
-    """On a slide's inference; above the look at it where it was not assessed."""
+    """Drawn on a slide's inference; above its overview where the slide was not assessed."""
     x, y = middle
     if stage is Stage.INFERENCE:
         axes.text(x, y, str(number), ha="center", va="center", fontsize=9)
@@ -76,7 +76,7 @@ def _y(row: int, stage: Stage) -> float:
 
 
 def _held(slide: Mapping[str, Any], stage: Stage) -> Iterator[Interval]:
-    """When the stage had the slide, busy or not."""
+    """When the stage had the slide, whether busy or not."""
     flow = slide["tiles"]
     if stage is Stage.READING and flow:
         yield flow["start_s"], flow["end_s"]
@@ -92,7 +92,7 @@ def _idle(slide: Mapping[str, Any], stage: Stage) -> list[Interval]:
 
 
 def _without(whole: Interval, idle: Iterable[Interval]) -> Iterator[Interval]:
-    """What is left of ``whole``; the idle intervals are in order."""
+    """What is left of ``whole`` without the idle intervals, which are in order."""
     at = whole[0]
     for start, end in idle:
         if start > at:
