@@ -1,8 +1,9 @@
 """The pages "how to add a …" work as they stand: a stranger who follows them gets what they say.
 
 Each page's files are written into an empty folder, and its commands run there.  Two are replaced:
-``pip install`` would ask the network, so the entry points of the page's ``pyproject.toml`` are written
-beside its modules, as an installed package's are; the sample slide is drawn once for all pages.
+``pip install`` would ask the network, so the entry points of the page's ``pyproject.toml`` are
+written beside its modules, as an installed package's are; the sample slide is drawn once for all
+pages.
 """
 
 import json

@@ -62,6 +62,18 @@ def test_the_hazard_log_names_tests_that_exist() -> None:
     assert [name for name in named if not _place(name).exists()] == []
 
 
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_a_page_names_are_there(page: Path) -> None:
+    """But for those that it asks the reader to write."""
+    text = page.read_text("utf-8")
+    own = set(re.findall(r"^\*\*`([^`]+)`\*\*", text, re.MULTILINE))
+    named = set(re.findall(r"`((?:tests|wsi_ai|benchmarks|configs)/[\w./-]+)`", text))
+    assert [name for name in sorted(named - own) if not (ROOT / name).exists()] == []
+
+
 def _place(name: str) -> Path:
     """Files without a folder are in ``tests/delivery``."""
     return ROOT / name if "/" in name else ROOT / "tests" / "delivery" / name
