@@ -1,4 +1,4 @@
-"""What is said of a model: which tiles it wants, what its scores mean, where it may judge."""
+"""A model's card: which tiles the model wants, what its scores mean, where it may judge."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Triple = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class MacenkoTarget:
-    """Two stains, each a direction in optical density (red, green, blue), and how much of them the
+    """Two stains, each a direction in optical density (red, green, blue), and how much of each the
     darkest hundredth of the tissue has.  The default is the reference of Macenko's own code."""
 
     haematoxylin: Triple = (0.5626, 0.7201, 0.4062)
@@ -23,8 +23,8 @@ class MacenkoTarget:
 
 @dataclass(frozen=True, slots=True)
 class ReinhardTarget:
-    """Means and deviations in CIELAB.  The default is slideflow's: of about 50,000 tiles of 450
-    slides of TCGA (its preset v3)."""
+    """Means and standard deviations in CIELAB.  The default is slideflow's: from about 50,000 tiles
+    of 450 slides of TCGA (its preset v3)."""
 
     mean: Triple = (65.22132, 28.934267, -14.142519)
     std: Triple = (15.800227, 9.263783, 6.0213304)
@@ -39,27 +39,27 @@ class Colour(StrEnum):
     RAW = "raw"
     """As stored."""
     SRGB = "srgb"
-    """After the slide's own profile, where it has one."""
+    """After the slide's own colour profile is applied, where it has one."""
 
 
 class ReadLike(StrEnum):
-    """Whose way of reading is followed to the pixel, where that is not our own."""
+    """Another program whose way of reading tiles is copied to the pixel."""
 
     NONE = "none"
     WSINFER = "wsinfer"
-    """Of WSInfer 0.6: tiles of a whole number of level-0 pixels, side by side from the corner,
-    black beyond the slide, and resized as Pillow does it (bilinear, antialiased)."""
+    """WSInfer 0.6: tiles of a whole number of level-0 pixels, side by side from the corner, black
+    beyond the slide, and resized as Pillow does it (bilinear, antialiased)."""
 
 
 class Resampling(StrEnum):
     """How a finer level is brought to a model's scale."""
 
     AREA = "area"
-    """Averaged over what a pixel covers."""
+    """The average over the area that a pixel covers."""
     DCT = "dct"
-    """JPEG shrunk by its decoder as far as whole halves go, the rest averaged: faster; 36 dB and
-    more from ``AREA``, 30 and more where colours are subsampled.  The same as ``AREA`` for other
-    codecs, and where tiles do not lie on the coarser grid."""
+    """The JPEG decoder halves the tile as often as it can, and the rest is averaged: faster; at
+    least 36 dB from ``AREA``, at least 30 where colours are subsampled.  The same as ``AREA`` for
+    other codecs, and where tiles do not lie on the coarser grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class TileSpec:
     stride_px: int
     color: Colour = Colour.RAW
     lead_px: int = 0
-    """So many pixels of a tile lie before its cell, at the left and at the top."""
+    """Number of pixels of a tile that lie before its cell, at the left and at the top."""
     parity: ReadLike = ReadLike.NONE
     resampling: Resampling = Resampling.AREA
 
@@ -83,13 +83,13 @@ class TileSpec:
             )
 
     def scale(self, spacing: Spacing) -> Step:
-        """Level-0 pixels to one pixel of the tile."""
+        """Number of level-0 pixels along one pixel of the tile."""
         return Step(self.mpp / spacing.x_um, self.mpp / spacing.y_um)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """Exactly which model: the digest is that of its weights."""
+    """Identifies one model exactly: the digest is that of its weights."""
 
     name: str
     version: str
@@ -103,7 +103,7 @@ class ModelRef:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """From which score on a tile counts as positive, and why there."""
+    """The score from which a tile counts as positive, and why it was chosen."""
 
     label: str
     threshold: float
@@ -116,29 +116,29 @@ class OperatingPoint:
 
 
 class Task(StrEnum):
-    """What a network's output says of its tile."""
+    """What a network's output means for its tile."""
 
     TILE_CLASSIFICATION = "tile-classification"
-    """One score a class."""
+    """One score for each class."""
     SEGMENTATION = "segmentation"
-    """One score a class for each pixel of the output."""
+    """One score for each class, for each pixel of the output."""
     DETECTION = "detection"
-    """Objects: where, of which class, how sure."""
+    """Objects: where each is, its class, and its score."""
     EMBEDDING = "embedding"
     """A vector of features, and no score."""
     SLIDE_CLASSIFICATION = "slide-classification"
-    """A vector of features; a second network makes one score a class of all of them."""
+    """A vector of features; a second network turns all vectors into one score for each class."""
 
 
 class Role(StrEnum):
-    """What a class stands for."""
+    """What a class means."""
 
     POSITIVE = "positive"
     """What the model looks for."""
     NEGATIVE = "negative"
-    """Tissue in which it is not."""
+    """Tissue without it."""
     TISSUE = "tissue"
-    """Some kind of tissue, neither for nor against."""
+    """Some kind of tissue; counts neither for nor against."""
     BACKGROUND = "background"
     """Glass."""
     ARTEFACT = "artefact"
@@ -147,15 +147,15 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The slides that a model was made for; what is empty the card does not say.  Any other slide
-    is not assessed."""
+    """The slides that a model was made for; an empty field means that the card does not say.  Any
+    other slide is not assessed."""
 
     stains: tuple[str, ...] = ()
     organs: tuple[str, ...] = ()
     specimens: tuple[str, ...] = ()
     scanners: tuple[str, ...] = ()
     mpp: tuple[float, float] | None = None
-    """Finest and coarsest, of the slide itself: micrometres per level-0 pixel."""
+    """The finest and the coarsest spacing of the slide itself: micrometres per level-0 pixel."""
 
 
 class Layout(StrEnum):
@@ -164,7 +164,7 @@ class Layout(StrEnum):
 
 
 class Activation(StrEnum):
-    """What is left to do to the network's output."""
+    """What still has to be applied to the network's output."""
 
     NONE = "none"
     SIGMOID = "sigmoid"
@@ -172,23 +172,23 @@ class Activation(StrEnum):
 
 
 class Tta(StrEnum):
-    """Views of a tile that its scores are averaged over."""
+    """The views of a tile over which its scores are averaged."""
 
     NONE = "none"
     FLIPS = "flips"
-    """As it is, mirrored along either axis and along both: four."""
+    """Four: as it is, mirrored along either axis, and along both."""
     D4 = "d4"
     """All eight symmetries of the square."""
 
 
 class Precision(StrEnum):
-    """The arithmetic of a network's inside; its scores are float32 whatever it was."""
+    """The number format in which a network computes; its scores are float32 in any case."""
 
     FP32 = "fp32"
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
-    """Of weights that were quantised beforehand: see ``ModelCard.precision``."""
+    """For weights that were quantised beforehand: see ``ModelCard.precision``."""
 
 
 class Form(StrEnum):
@@ -197,40 +197,41 @@ class Form(StrEnum):
     BOXES_XYXY = "boxes-xyxy"
     """Left, top, right and bottom."""
     BOXES_CXCYWH = "boxes-cxcywh"
-    """Middle, width and height."""
+    """Centre, width and height."""
     POINTS_XY = "points-xy"
 
 
 class Scored(StrEnum):
-    """What stands behind the place in a detecting network's row."""
+    """Which numbers follow the place in a row of a detecting network's output."""
 
     SCORE_CLASS = "score-class"
     """A score and the number of a class."""
     CLASS_SCORES = "class-scores"
     """A score for each class; the highest is the object's."""
     OBJECTNESS_CLASS_SCORES = "objectness-class-scores"
-    """The same, each to be multiplied by the first one."""
+    """The same, each to be multiplied by the number before them."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """The shape of what a network gives for one tile, beside its classes.  A task uses its own
+    """The shape of a network's output for one tile, apart from its classes.  A task uses its own
     fields; see ``scoring.output_shape``."""
 
     name: str = ""
-    """Which output of an ONNX file; the first where it is empty."""
+    """Name of the output in an ONNX file; the first output where it is empty."""
     scale: float = 1.0
-    """Segmentation: pixels of the output to one of the tile."""
+    """Segmentation: number of output pixels for each pixel of the tile, along one side."""
     margin_px: int = 0
-    """Segmentation: along the tile's edges, pixels whose scores would change if more were seen."""
+    """Segmentation: width of the border of a tile in which scores would change if the network saw
+    more around it."""
     form: Form = Form.BOXES_XYXY
     scored: Scored = Scored.SCORE_CLASS
     objects: int = 0
-    """Detection: rows of the output, so many objects at most in a tile."""
+    """Detection: number of rows of the output, and so the most objects in a tile."""
     min_score: float = 0.05
-    """Detection: rows that score less are padding."""
+    """Detection: rows with a lower score are padding."""
     nms_iou: float = 0.5
-    """Detection: boxes that share so much of their union are one object."""
+    """Detection: boxes that share at least this part of their union are one object."""
     radius_um: float = 0.0
     """Detection: points no farther apart than this are one object."""
     features: int = 0
@@ -242,7 +243,7 @@ class OutputSpec:
 @dataclass(frozen=True, slots=True)
 class InputSpec:
     """How uint8 RGB tiles become the network's input: resized where it takes another size, then
-    ``(pixel / 255 - mean) / std``, or as they are where it takes uint8."""
+    ``(pixel / 255 - mean) / std``; or as they are where it takes uint8."""
 
     layout: Layout
     dtype: str
@@ -250,25 +251,25 @@ class InputSpec:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     tta: Tta = Tta.NONE
     stain: StainTarget | None = None
-    """The colours that tiles are given first; ``None`` where they stay as they are."""
+    """The colours that tiles are normalised to first; ``None`` where they stay as they are."""
     network_px: int | None = None
-    """Side of what the network takes, where that is not the tile's: antialiased bilinear, rounded
-    to uint8."""
+    """Side of the network's input, where that differs from the tile's: antialiased bilinear,
+    rounded to uint8."""
     batch: int | None = None
-    """Tiles at once, of a network that takes no other number."""
+    """Number of tiles in a batch, for a network that takes no other number."""
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeRequest:
-    """Where a model is to run, and how exactly."""
+    """Where and how a model is to run."""
 
     device: str = "auto"
     """``auto``, ``cpu``, ``openvino``, ``cuda`` or ``cuda:1``."""
     precision: Precision = Precision.FP32
     batch_size: int | None = None
-    """Tiles at once, at most; ``None`` is what suits the device."""
+    """The most tiles in a batch; ``None`` is what suits the device."""
     trust_pickle: bool = False
-    """Load weights that run code of their author's when they are loaded."""
+    """Load weights that run their author's code when they are loaded."""
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:
@@ -285,12 +286,12 @@ class Pool(StrEnum):
     MEAN = "mean"
     """The mean of the patches' tokens."""
     FIRST_AND_MEAN = "first-and-mean"
-    """One after the other: twice as long."""
+    """Both, one after the other: twice as long."""
 
 
 @dataclass(frozen=True, slots=True)
 class AggregatorRef:
-    """Exactly which network makes a slide's score of its tiles' vectors."""
+    """Identifies the network that turns the vectors of a slide's tiles into its score."""
 
     weights: Path
     format: str
@@ -326,29 +327,31 @@ class ModelCard:
     point: OperatingPoint
     task: Task = Task.TILE_CLASSIFICATION
     mpp_tolerance: float = 0.1
-    """How much coarser than ``tile.mpp`` a slide may be, as a share of it."""
+    """How much coarser than ``tile.mpp`` a slide may be, as a fraction of it."""
     input: InputSpec = InputSpec(Layout.NHWC, "uint8")
     activation: Activation = Activation.NONE
     output: OutputSpec = OutputSpec()
     weights: Path = Path()
     format: str = "onnx"
     architecture: str = ""
-    """Whose weights they are, where the format does not say: ``torchvision/resnet18``."""
+    """The architecture that the weights belong to, where the format does not say:
+    ``torchvision/resnet18``."""
     arguments: tuple[tuple[str, Any], ...] = ()
-    """What the architecture is built with beside its defaults, by name."""
+    """The architecture's arguments that are not its defaults, by name."""
     pool: Pool = Pool.NONE
     aggregator: AggregatorRef | None = None
     """The second network of a slide-classification."""
     precision: Precision = Precision.FP32
-    """INT8 where the weights were quantised; others are cast by the runtime, if at all."""
+    """INT8 where the weights were quantised; other weights are cast by the runtime, if at all."""
     original_sha256: str = ""
-    """Of the weights that a variant's were made from, which are those that were scored in fp32."""
+    """For a variant: the digest of the weights that it was made from, whose fp32 scores are the
+    golden ones."""
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
     intended_use: str = ""
     scope: Scope = Scope()
     roles: tuple[tuple[str, Role], ...] = ()
-    """Classes and what they stand for, as far as the card says."""
+    """What classes mean, as far as the card says."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.mpp_tolerance <= 1:
@@ -361,15 +364,15 @@ class ModelCard:
 
     @property
     def network_px(self) -> int:
-        """Side of what the network takes."""
+        """Side of the network's input."""
         return self.input.network_px or self.tile.size_px
 
     @property
     def gives_vectors(self) -> bool:
-        """Whether its network says features of a tile, and no score."""
+        """Whether its network gives a vector of features for a tile, and no score."""
         return self.task in (Task.EMBEDDING, Task.SLIDE_CLASSIFICATION)
 
     @property
     def positive_class(self) -> int:
-        """Where in the scores the class of the operating point stands."""
+        """The index of the operating point's class in the scores."""
         return self.classes.index(self.point.label)

@@ -1,4 +1,4 @@
-"""What an outsider can supply.  Each has a test suite in ``wsi_ai.testing``."""
+"""What a plug-in can supply.  Each contract has a test suite in ``wsi_ai.testing``."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -41,13 +41,13 @@ class EncodedLevel(Protocol):
 
     @property
     def size(self) -> Size:
-        """Of what is stored, in the level's own pixels.  All of the level, but for a glass of which
-        only a part was scanned."""
+        """The size of the stored part, in the level's own pixels.  It is the whole level, unless
+        only a part of the glass was scanned."""
         ...
 
     @property
     def corner(self) -> tuple[int, int]:
-        """x and y on the level at which the first tile begins; what is around the stored part is
+        """x and y on the level of the first tile's corner; everything outside the stored part is
         white."""
         ...
 
@@ -70,9 +70,9 @@ class EncodedSlide(Slide, Protocol):
 
 
 class TileSource(Protocol):
-    """Reads a plan, from tile ``start`` on.  A batch's pixels are the caller's until it takes the
-    next batch.  Each batch holds what could be read of the next ``batch_size`` tiles of the plan:
-    where none could, it is empty."""
+    """Reads a plan, beginning with tile ``start``.  A batch's pixels belong to the caller until it
+    takes the next batch.  Each batch holds those of the next ``batch_size`` tiles of the plan that
+    could be read; it is empty where none could."""
 
     @property
     def batch_size(self) -> int: ...
@@ -93,17 +93,17 @@ class Runtime(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """How many tiles it wants at once."""
+        """Number of tiles that it wants at once."""
         ...
 
     @property
     def description(self) -> str:
-        """Library, version, device and precision that really run, e.g.
-        ``onnxruntime 1.32.0/cpu/fp32``."""
+        """Library, version, device and precision that are really used, for example ``onnxruntime
+        1.32.0/cpu/fp32``."""
         ...
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
-        """One ``Predictions`` a batch, in order.  Raises DeviceError."""
+        """One ``Predictions`` for each batch, in order.  Raises DeviceError."""
         ...
 
 
@@ -113,7 +113,7 @@ class RuntimeWithSource(Runtime, Protocol):
     or decoded on the device itself."""
 
     def source(self, threads: int) -> TileSource:
-        """For batches of its own size, read by so many threads."""
+        """A source for batches of its own size.  ``threads`` is the number of threads that read."""
         ...
 
 
@@ -121,7 +121,7 @@ class Aggregator(Protocol):
     """The second network of a slide classification."""
 
     def __call__(self, features: NDArray[np.float32]) -> SlideScores:
-        """From the vectors (tiles, features) of all tiles that have one; at least one does.
+        """Takes the vectors (tiles, features) of all tiles that have one; there is at least one.
 
         Raises ModelError or DeviceError.
         """
@@ -129,7 +129,7 @@ class Aggregator(Protocol):
 
 
 class Watcher(Protocol):
-    """Is told how far a slide has come.  One thread at a time."""
+    """Is notified of how far a slide has come.  Called by one thread at a time."""
 
     def started(self, slide: Path) -> None: ...
 
@@ -138,11 +138,12 @@ class Watcher(Protocol):
         ...
 
     def passed(self, done: int) -> None:
-        """So many tiles have passed in all, read or left out."""
+        """``done`` is the number of tiles that have passed in all, read or left out."""
         ...
 
     def beside(self) -> "Watcher":
-        """Another one, of the same run, for slides that run at the same time on another device."""
+        """Another watcher of the same run, for slides that run at the same time on another
+        device."""
         ...
 
 
@@ -150,13 +151,14 @@ class Post(Protocol):
     """Where a decided flag goes."""
 
     def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep the flag until it is delivered, and give it back as it was kept: with its revision
-        and action.  A flag that says what the last one said is not kept again.
+        """Keep the flag until it is delivered, and return it as it was kept: with its revision and
+        action.  A flag that says the same as the last one is not kept again.
 
         Raises OutputError.
         """
         ...
 
     def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        """The same for a flag that a finished one will follow: kept only if it raises the level."""
+        """The same for an early flag, which a finished one will follow: kept only if it raises the
+        level."""
         ...

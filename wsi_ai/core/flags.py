@@ -1,4 +1,4 @@
-"""What is said of a slide: the checks it went through, what was found, and the flag."""
+"""The result for a slide: the checks that it went through, what was found, and the flag."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,7 +21,7 @@ class Check:
     limit: float
     status: Status
     meaning: str
-    """What the value says, for a reader of the flag."""
+    """What the value means, for a reader of the flag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Finding:
 
 
 class Level(StrEnum):
-    """What the case system is told.  There is no level that means benign."""
+    """How urgent a slide is.  There is no level that means benign."""
 
     EXPEDITE = "expedite"
     STANDARD = "standard"
@@ -63,12 +63,12 @@ class Level(StrEnum):
 
 
 STATEMENT = "AI-generated, unverified. Research use only. Not for primary diagnosis."
-"""Stands on everything that a person may read about a flag."""
+"""Shown wherever a person may read a flag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Whose slide it is, in the words of the site's own systems.  Personal data: never log it."""
+    """Whose slide it is, in the terms of the site's own systems.  Personal data: never log it."""
 
     trust: str
     """ODS code of the trust."""
@@ -78,7 +78,7 @@ class Identity:
     stain: str | None = None
     network: str | None = None
     issuer: str | None = None
-    """Whose numbers the accession and the slide id are."""
+    """Who issued the accession and the slide id."""
     organ: str | None = None
     specimen: str | None = None
     """What kind: biopsy, resection, …"""
@@ -86,7 +86,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """What is said of a slide.  The same slide and model give the same id."""
+    """The answer of one model for one slide.  The same slide and model give the same id."""
 
     flag_id: str
     revision: int
@@ -106,7 +106,7 @@ class Flag:
     """``None`` where the slide could not be looked at."""
     findings: tuple[Finding, ...] = ()
     identity: Identity | None = None
-    """``None`` where whose slide it is is not known: then the flag goes to no case system."""
+    """``None`` where it is unknown whose slide it is: then the flag goes to no case system."""
 
     def __post_init__(self) -> None:
         if self.level is Level.NOT_ASSESSED and self.score is not None:

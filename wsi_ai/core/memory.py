@@ -1,4 +1,4 @@
-"""What the process holds and does not use: of the C library's ways, where it is glibc."""
+"""Memory that the process holds and does not use: settings of the C library, where it is glibc."""
 
 import ctypes
 
@@ -6,10 +6,11 @@ _M_MMAP_THRESHOLD, _LARGE = -3, 1 << 20
 
 
 def return_large_blocks() -> None:
-    """From now on, blocks of 1 MiB and more are the system's again as soon as they are freed.
+    """From now on, blocks of 1 MiB and more go back to the system as soon as they are freed.
 
-    By itself glibc raises this limit to 32 MiB by and by, and keeps what lies between blocks in
-    use, for each thread anew.  It is the whole process's: for programs, not for libraries.
+    Otherwise glibc raises this limit step by step to 32 MiB, and keeps what lies between used
+    blocks, for each thread separately.  It affects the whole process: for programs, not for
+    libraries.
     """
     set_option = getattr(ctypes.CDLL(None), "mallopt", None)
     if set_option is not None:
@@ -17,8 +18,8 @@ def return_large_blocks() -> None:
 
 
 def give_back() -> None:
-    """Return freed memory to the system: a file of weights is held twice while it is loaded, and
-    the C library keeps what was freed of that.  Milliseconds."""
+    """Return freed memory to the system.  A file of weights is held twice while it is loaded, and
+    the C library keeps what was freed of that.  Takes milliseconds."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

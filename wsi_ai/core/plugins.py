@@ -26,7 +26,7 @@ from wsi_ai.errors import NoDevice, WsiAiError
 
 
 def missing(error: ModuleNotFoundError, extra: str) -> str:
-    """What is said to a person who lacks one."""
+    """The message for a person who lacks a library."""
     return f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
 
 
@@ -55,14 +55,25 @@ def points(group: str) -> EntryPoints:
 
 @lru_cache(maxsize=8)
 def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
-    """Looking through what is installed along ``sys.path`` takes 40 ms: not for every slide."""
+    """Kept, because searching all that is installed along ``sys.path`` takes 40 ms."""
     return entry_points(group=f"wsi_ai.{group}")
 
 
 def load(point: EntryPoint) -> Any:
+    """What the entry point names.  Raises NoDevice where it does not load."""
     try:
         return point.load()
     except ModuleNotFoundError as error:
-        kind, _, device = point.name.partition(".")
-        extra = EXTRAS.get(device or kind, "torch")
-        raise NoDevice(missing(error, extra)) from None
+        raise NoDevice(_needs(point, error)) from None
+    except (ImportError, AttributeError, SyntaxError):
+        raise NoDevice(
+            f"the plug-in {point.name} does not load; update it, or uninstall it"
+        ) from None
+
+
+def _needs(point: EntryPoint, error: ModuleNotFoundError) -> str:
+    """Our own entry points lack an extra; another package's lack what only its author knows."""
+    if not point.module.startswith("wsi_ai."):
+        return f"the plug-in {point.name} needs {error.name}, which is not installed"
+    kind, _, device = point.name.partition(".")
+    return missing(error, EXTRAS.get(device or kind, "torch"))

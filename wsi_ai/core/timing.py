@@ -1,4 +1,4 @@
-"""Where a slide's time goes."""
+"""How long a slide spends in each stage."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,29 +19,29 @@ _MOST_SEEN = 500
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A stream between two stages: who waited for whom."""
+    """A stream between two stages, and which of them waited for the other."""
 
     start_s: float
-    """When its producer began."""
+    """When its producer started."""
     end_s: float
     """When the last item was ready."""
     busy_s: float
-    """How long the producer was at work; else it stood still: nobody took what was ready."""
+    """How long the producer was working; the rest of the time nobody took what was ready."""
     asked_s: float | None = None
     """When the consumer asked for the first item; ``None`` where it never did."""
     busy_before_s: float = 0.0
-    """How long the producer was at work before that."""
+    """How long the producer was working before that."""
     waited_s: float = 0.0
-    """How long the consumer had nothing to do but wait for the next item."""
+    """How long the consumer could only wait for the next item."""
     waits: tuple[Interval, ...] = ()
-    """The longer ones of the consumer's waits."""
+    """The consumer's longer waits."""
     stands: tuple[Interval, ...] = ()
-    """The longer ones of the times in which the producer stood still."""
+    """The producer's longer idle times."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Where one slide's time went, in seconds since the run began."""
+    """The times of one slide, in seconds since the run began."""
 
     spans: tuple[tuple[str, float, float], ...]
     """Stage, start and end."""
@@ -52,10 +52,10 @@ class Timing:
 
 
 class Stopwatch:
-    """Laps for what runs once, waits for what streams.
+    """Laps for what runs once, waits for what streams.  One thread at a time.
 
     Times are seconds since ``epoch``, a value of ``time.perf_counter()``: slides that share it can
-    be laid beside each other.  One thread at a time.
+    be compared.
     """
 
     def __init__(self, epoch: float, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -74,17 +74,17 @@ class Stopwatch:
         return self._clock() - self._epoch
 
     def lap(self, stage: str) -> float:
-        """All time since the last lap went to ``stage``; so many seconds."""
+        """Book all time since the last lap under ``stage``; returns the number of seconds."""
         start, self._last = self._last, self.now()
         self.spans.append((stage, start, self._last))
         return self._last - start
 
     def began(self) -> None:
-        """The stream's producer is at work from now on."""
+        """The stream's producer starts to work now."""
         self._began = self.now() if self._began is None else self._began
 
     def waits(self, items: Iterable[T]) -> Iterator[T]:
-        """Pass the stream on, and note how long each item had to be waited for."""
+        """Pass the stream on, and note the wait for each item."""
         self.began()
         self._asked = self.now() if self._asked is None else self._asked
         source = iter(items)
@@ -101,8 +101,11 @@ class Stopwatch:
             yield item
 
     def made(self, span: Interval | None) -> None:
-        """The stream's producer was at work on an item: from and to when, on
-        ``time.perf_counter()``.  In the items' order; ``None`` where that is not known."""
+        """The stream's producer worked on an item from and to these times of
+        ``time.perf_counter()``.
+
+        In the items' order; ``None`` where that is not known.
+        """
         if span is None or self._began is None:
             return
         start, end = span[0] - self._epoch, span[1] - self._epoch
@@ -114,7 +117,7 @@ class Stopwatch:
         self._ready = max(last, end)
 
     def timing(self) -> Timing:
-        """What was noted so far."""
+        """All that has been noted up to now."""
         return Timing(tuple(self.spans), self._flow(), _median_step(self._handed))
 
     def _flow(self) -> Flow | None:
@@ -135,7 +138,8 @@ class Stopwatch:
 
 
 class _Sum:
-    """Adds intervals up, and keeps the first of those that can be seen in a picture."""
+    """Adds up intervals, and keeps the first of those that are long enough to be seen in a
+    picture."""
 
     def __init__(self) -> None:
         self.total = 0.0
@@ -164,12 +168,12 @@ STAGE_OF: Mapping[str, Stage] = {
     "inference": Stage.INFERENCE,
     "writing": Stage.WRITING,
 }
-"""Of a span; the others are waits and changes of device."""
+"""Names of spans that count as work; the others are waits and changes of device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """Of one device, or of one slide's inference."""
+    """How busy one device, or one slide's inference, was."""
 
     wall_s: float
     busy_s: Mapping[Stage, float]
@@ -180,7 +184,7 @@ class Efficiency:
 
     @property
     def share(self) -> float:
-        """Of the wall time, in which the limit was busy; 0 where nothing ran."""
+        """Share of the wall time in which the limiting stage was busy; 0 where nothing ran."""
         return min(1.0, self.busy_s[self.limit] / self.wall_s) if self.wall_s > 0 else 0.0
 
 

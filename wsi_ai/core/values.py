@@ -17,11 +17,12 @@ class Recolour(Protocol):
     """Changes the colours of one slide's tiles.  The same wherever the pixels are."""
 
     def __call__(self, pixels: Any, xp: Any) -> Any:
-        """uint8 RGB (..., 3) to as many; ``xp`` is the library they are of: numpy or torch."""
+        """uint8 RGB (..., 3) to the same shape; ``xp`` is the library of the array: numpy or
+        torch."""
         ...
 
     def as_dict(self) -> dict[str, Any]:
-        """For the record."""
+        """Its settings, for the record."""
         ...
 
 
@@ -31,7 +32,7 @@ Mask = NDArray[np.bool_]
 
 
 class Layers(Protocol):
-    """(classes, rows, cols) of scores, as an array or a layer at a time from wherever they lie."""
+    """(classes, rows, cols) of scores, as an array, or read from disk one layer at a time."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -68,10 +69,10 @@ class SlideInfo:
     reader: str = "unknown"
     """The entry point that opened it."""
     icc_profile: bytes | None = field(default=None, repr=False)
-    """Embedded by the scanner; the pixels are as they were before it is applied."""
+    """Embedded by the scanner; pixels are as stored, before it is applied."""
 
     def known_spacing(self) -> Spacing:
-        """The spacing, for those who come after the gate that asks for one."""
+        """The spacing, for code behind the gate that asks for one."""
         if self.spacing is None:
             raise ValueError("this slide has no spacing; its gate was passed by mistake")
         return self.spacing
@@ -79,7 +80,7 @@ class SlideInfo:
     def level_for(self, scale: float) -> int:
         """The coarsest level whose pixels are no larger than ``scale`` level-0 pixels.
 
-        A hundredth is forgiven: scanners store 4.0003 where they mean 4.
+        An excess of a hundredth is allowed: scanners store 4.0003 where they mean 4.
         """
         return max(i for i, d in enumerate(self.downsamples) if i == 0 or d <= scale * 1.01)
 
@@ -101,17 +102,17 @@ class Codec(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """All that turns a stored tile's bytes into its pixels: 8-bit samples, interleaved."""
+    """All that is needed to turn a stored tile's bytes into pixels: 8-bit samples, interleaved."""
 
     codec: Codec
     tile: Size
-    """Of every stored tile, in pixels of its level; those at the rim are filled up."""
+    """Size of every stored tile, in pixels of its level; those at the edge are padded."""
     channels: int = 3
     """1 is grey, 3 is colour; a fourth is alpha, already multiplied in."""
     differenced: bool = False
     """Each sample is stored as its difference from the pixel to the left (TIFF predictor 2)."""
     ycc: bool = False
-    """The samples that the codec yields are full-range YCbCr (never said of JPEG)."""
+    """The samples that the codec yields are full-range YCbCr (never set for JPEG)."""
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3, 4):
@@ -133,9 +134,9 @@ class TilePlan:
     grid: tuple[int, int]
     """Rows and columns."""
     step: Step
-    """From one cell to the next."""
+    """The distance from one cell to the next."""
     tissue: Mask | None = field(default=None, repr=False)
-    """What the cells were chosen for."""
+    """The tissue that the cells were chosen for."""
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -163,7 +164,7 @@ class TilePlan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TileBatch:
-    """Tiles of one slide.  ``pixels`` may live on a device; ``index`` never does.
+    """Tiles of one slide.  ``pixels`` may be on a device; ``index`` is always in host memory.
 
     The pixels are yours until you take the next batch.
     """
@@ -173,10 +174,9 @@ class TileBatch:
     """Positions in the plan."""
     pixels: Pixels
     recolour: Recolour | None = None
-    """What is left to do to the pixels, where they are: the runtime's first step."""
+    """What still has to be done to the pixels, wherever they are: the runtime's first step."""
     read: tuple[float, float] | None = None
-    """From when to when it was being read, on ``time.perf_counter()``; ``None`` where that is not
-    known."""
+    """From when to when it was read, on ``time.perf_counter()``; ``None`` where that is unknown."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:
@@ -185,7 +185,7 @@ class TileBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
-    """What a network says of some tiles of one slide, always in host memory and yours to keep."""
+    """A network's output for some tiles of one slide, always in host memory and yours to keep."""
 
     slide_id: str
     index: NDArray[np.int64]
@@ -196,7 +196,7 @@ class Predictions:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorChunk:
-    """What a network made of some tiles of a slide, and where they lie."""
+    """The vectors of some tiles of a slide, and where the tiles lie."""
 
     index: NDArray[np.int64]
     """(tiles,): positions in the plan."""
@@ -208,17 +208,17 @@ class VectorChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SlideScores:
-    """What is said of a slide as a whole."""
+    """A model's answer for a slide as a whole."""
 
     scores: NDArray[np.float32]
     """(classes,) in 0..1."""
     attention: NDArray[np.float32]
-    """(tiles,): how much each weighed, in whatever unit the network has."""
+    """(tiles,): the weight of each tile, in the network's own unit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Marks:
-    """What an overlay draws on the slide itself, beside the heatmap."""
+    """What an overlay draws on the slide besides the heatmap."""
 
     classes: NDArray[np.uint8] | None = None
     """(rows, cols) over the whole slide: 1 + the class that is most likely there, 0 where not
@@ -227,16 +227,16 @@ class Marks:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Objects:
-    """What a detecting model found on a slide, each once."""
+    """The objects that a detecting model found on a slide, each once."""
 
     boxes: NDArray[np.float64]
     """(objects, 4): left, top, right and bottom in level-0 pixels; a point has no extent."""
     scores: NDArray[np.float32]
     """(objects,)."""
     classes: NDArray[np.int64]
-    """(objects,): positions in the card's classes."""
+    """(objects,): indices into the card's classes."""
     most: int = 0
-    """So many at most could be in one cell of the heatmap that was not seen."""
+    """The most objects that can be in one cell of the heatmap that was not seen."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -252,8 +252,8 @@ class Objects:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Heatmap:
-    """Scores back on the slide's grid: row r, column c covers level-0 pixels from c * step.x,
-    r * step.y on."""
+    """Scores back on the slide's grid: row r, column c covers level-0 pixels that begin at x = c *
+    step.x, y = r * step.y."""
 
     slide: SlideInfo
     model: ModelCard
@@ -261,12 +261,12 @@ class Heatmap:
     """(classes, rows, cols) float32; NaN where not assessed."""
     step: Step
     planned: Mask
-    """(rows, cols): which cells were meant to be assessed."""
+    """(rows, cols): the cells that were to be assessed."""
     objects: Objects | None = None
-    """Of a detecting model, whose scores are those of a cell's surest object of each class."""
+    """From a detecting model; its ``scores`` are the highest of each class in a cell."""
     slide_scores: NDArray[np.float32] | None = None
-    """(classes,): of a slide classification, once all tiles have passed.  Its ``scores`` are the
-    attention that tiles got, stretched to 0..1 over the slide: no probability of anything."""
+    """(classes,): from a slide classification, once all tiles have passed.  Its ``scores`` are then
+    the attention that tiles got, stretched to 0..1 over the slide: not a probability."""
 
     @property
     def of_slide(self) -> bool:
@@ -275,12 +275,12 @@ class Heatmap:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """What the layers of ``scores`` are."""
+        """The names of the layers of ``scores``."""
         return ("attention",) if self.of_slide else self.model.classes
 
     @property
     def shown(self) -> NDArray[np.float32]:
-        """(rows, cols): the layer that people look at first."""
+        """(rows, cols): the layer that is shown to people first."""
         return self.scores[0 if self.of_slide else self.model.positive_class]
 
     @property

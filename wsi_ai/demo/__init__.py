@@ -1,4 +1,4 @@
-"""Sample slides: synthetic H&E with a ground truth, for trying things out and for tests."""
+"""Synthetic slides with a ground truth, for trying things out and for tests."""
 
 from wsi_ai.demo.sample import write_sample_slide
 from wsi_ai.demo.spec import SampleSpec

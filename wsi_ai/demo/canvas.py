@@ -28,7 +28,7 @@ class Canvas:
         self.haem[:] = u8(self.haem * thick)
 
     def stamp(self, bank: list[U8], ids: Ints, x: Ints, y: Ints) -> None:
-        """Put stamps down with their middles at x, y; where two meet the darker stays."""
+        """Put stamps down with their middles at x, y; where two overlap the darker one stays."""
         for cx, cy, k in zip(x.tolist(), y.tolist(), ids.tolist(), strict=True):
             stamp = bank[k]
             rows, columns = stamp.shape

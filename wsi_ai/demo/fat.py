@@ -35,7 +35,7 @@ def fat_cells(rng: np.random.Generator, px: float) -> Objects:
 
 
 def _nearest(cx: F32, cy: F32) -> Ints:
-    """The number (from 1) of the nearest centre, for every pixel of the atlas and a rim."""
+    """The number (from 1) of the nearest centre, for every pixel of the atlas and its border."""
     seed = np.full((PERIOD, PERIOD), 255, np.uint8)
     owner = np.zeros((PERIOD, PERIOD), np.int64)
     at = cy.astype(int), cx.astype(int)

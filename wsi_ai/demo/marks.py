@@ -1,4 +1,4 @@
-"""What a slide should be without: ink, folds, dust, and an area out of focus."""
+"""What a good slide does not have: ink, folds, dust, and an area out of focus."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ class Ink:
 
 
 def nowhere(n: int) -> F16:
-    """A map of the plan on which nothing lies."""
+    """A map of the plan with nothing on it."""
     return np.full((n, n), np.float16(-9999))
 
 
@@ -122,7 +122,7 @@ class Dust:
         self.reach = max(max(s.shape) for s in self.shapes) // 2 + 1
 
     def near(self, at: BlockAt) -> Ints:
-        """Indices of what may show in a block."""
+        """Indices of the ones that can show in a block."""
         centre = np.array([at.bx, at.by]) * BLOCK_PX + BLOCK_PX // 2
         off = np.abs(self.at - centre).max(1)
         return np.flatnonzero(off < BLOCK_PX // 2 + HALO_PX + self.reach)

@@ -101,7 +101,7 @@ class Points:
 
     @classmethod
     def scattered(cls, rng: np.random.Generator, period: int, at: Floats, stamp: Ints) -> Self:
-        """Points at the rows x, y of `at`, owned by nothing."""
+        """Points at the rows x, y of `at`, with no owner."""
         x, y = at.astype(np.int64) % period
         return cls(period, x, y, stamp, rng.random(len(x), np.float32), np.zeros(len(x), np.int64))
 

@@ -1,4 +1,4 @@
-"""What a sample slide is to be."""
+"""The properties of a sample slide."""
 
 from dataclasses import dataclass
 

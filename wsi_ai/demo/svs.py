@@ -1,4 +1,4 @@
-"""Write a drawing as Aperio's scanners write slides: tiled pyramid, thumbnail, label, macro."""
+"""Write a drawing in the way of Aperio's scanners: tiled pyramid, thumbnail, label, macro."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor

@@ -60,10 +60,10 @@ def outlines(inside: F16, size_px: int) -> list[list[Ring]]:
 
 
 def _traceable(inside: F16, size_px: int) -> tuple[U8, float]:
-    """The map as a mask no part of which is thin or touches another, and its step in px.
+    """The map as a mask in which no part is thin or touches another, and its step in px.
 
-    Opened, then three samples for one with the outermost taken away: so the outlines never
-    meet, and simplifying by less than a sample keeps them apart.
+    Opened, then three samples for one with the outermost taken away: so the outlines never meet,
+    and simplifying by less than a sample keeps them apart.
     """
     factor = int(np.clip(LARGEST_TRACED // inside.shape[0], 1, 4))
     side, cells = inside.shape[0] * factor, inside.astype(np.float32)

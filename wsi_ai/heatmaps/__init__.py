@@ -1,4 +1,4 @@
-"""Predictions back on the slide, and what comes of them on disk."""
+"""Predictions back on the slide; what is inferred survives a kill."""
 
 from wsi_ai.heatmaps.canvas import Canvas, Keep
 from wsi_ai.heatmaps.classification import Grid, TileCanvas

@@ -1,10 +1,10 @@
 """Overlapping tiles of scores put together without a seam.  Pure.
 
-Each tile is weighted by a tapered-cosine window (Tukey's; Harris 1978, Proc. IEEE 66, 51-83): zero
-but for a trace along its edges, where a network sees too little, then rising as a squared sine to
-one.  Where two neighbours overlap their weights add up to one, and everywhere the sum is divided by
-the weights that were really there: whatever a pixel was covered by, tiles that agree give what they
-agree on.
+Each tile is weighted by a tapered-cosine window (Tukey's; Harris 1978, Proc. IEEE 66, 51-83):
+almost zero along its edges, where a network sees too little, then rising as a squared sine to one.
+Where two neighbours overlap their weights add up to one, and everywhere the sum is divided by the
+weights that were really there: where tiles agree, the result is what they agree on, however many
+cover a pixel.
 """
 
 import math
@@ -36,15 +36,15 @@ class DenseGrid:
     stride: int
     lead: int
     margin: int
-    """Along a tile's edges, not to be trusted where another tile covers them."""
+    """Width of the border of a tile that is not trusted where another tile covers it."""
 
     def begin(self, row: int) -> int:
-        """The first row of pixels that tiles of this row reach; none before is theirs."""
+        """The first row of pixels that tiles of this row reach."""
         return min(max(row * self.stride - self.lead, 0), self.size.height)
 
 
 def window(grid: DenseGrid) -> NDArray[np.float32]:
-    """(tile,) the weights along one axis; a tile's are the products of two."""
+    """(tile,) the weights along one axis; a tile's weights are the products of two such."""
     overlap = min(grid.tile - grid.stride, grid.tile // 2)
     if overlap == 0:
         return np.ones(grid.tile, np.float32)
@@ -65,12 +65,12 @@ class _Strip:
     """(classes, rows, cols)."""
 
     def reach(self, end: int) -> None:
-        """Have rows up to ``end``."""
+        """Extend it to rows up to ``end``."""
         if (missing := end - self.top - self.sums.shape[1]) > 0:
             self.sums = np.pad(self.sums, ((0, 0), (0, missing), (0, 0)))
 
     def drop(self, rows: int) -> None:
-        """What is left is all that is held."""
+        """Drop the rows above; only the rest is held."""
         self.top, self.sums = self.top + rows, self.sums[:, rows:].copy()
 
 
@@ -104,11 +104,13 @@ class Blender:
         return self._top
 
     def skip(self, rows: int) -> None:
-        """Go on from this row of pixels: those above were finished before.  Before any tile."""
+        """Go on from this row of pixels: those above were finished before.  Call it before any
+        tile."""
         self._top = rows
 
     def add(self, row: int, col: int, scores: Scores) -> None:
-        """A tile's (classes, tile, tile); of rows that are finished already nothing is taken."""
+        """Add a tile's (classes, tile, tile); nothing is added to rows that are finished
+        already."""
         grid = self.grid
         y, x = row * grid.stride - grid.lead, col * grid.stride - grid.lead
         down, along = _clip(y, grid.tile, grid.size.height), _clip(x, grid.tile, grid.size.width)
@@ -127,7 +129,10 @@ class Blender:
 
     def finish(self, end: int) -> Iterator[NDArray[Any]]:
         """The pixels of all rows above ``end``, in order and in pieces of (classes, rows, width):
-        NaN, as ``kept`` makes it, where no tile was.  No tile that reaches them may come after."""
+        NaN, as ``kept`` makes it, where no tile was.
+
+        No tile that reaches them may come after.
+        """
         while self._top < end:
             rows = min(end - self._top, self._band.shape[1])
             self._settle(self._top + rows, self.grid.size.width)
@@ -139,7 +144,7 @@ class Blender:
                 del self._across[row]
 
     def _move_band(self, rows: int) -> None:
-        """Up by so many; nothing is held once all is finished."""
+        """Move up by this number of rows; nothing is held once all is finished."""
         if self._top >= self.grid.size.height:
             self._band = self._band[:, :0].copy()
             return
@@ -173,7 +178,8 @@ class Blender:
                 del self._strips[left]
 
     def _divided(self, left: int, rows: int) -> Scores:
-        """Of the strip from column ``left`` on, so many rows: by the weights that were there."""
+        """Of the strip from column ``left`` on, this number of rows: divided by the weights that
+        were there."""
         strip = self._strips[left]
         sums = strip.sums[:, :rows]
         width = sums.shape[2]

@@ -1,4 +1,4 @@
-"""What a model's task decides: which tiles are read, and what becomes of the predictions.
+"""What becomes of the predictions, by the model's task.
 
 A further task is a line in ``_CANVASES``.
 """
@@ -29,7 +29,7 @@ _CANVASES: Mapping[Task, Callable[[TilePlan, ModelCard, Keep], Canvas]] = {
 def open_canvas(
     plan: TilePlan, card: ModelCard, keep: Keep, aggregate: Aggregator | None = None
 ) -> Canvas:
-    """Empty, or with what an earlier run has kept.  Raises OutputError.
+    """A canvas: empty, or with what an earlier run has kept.  Raises OutputError.
 
     ``aggregate`` is a slide classification's second network.
     """

@@ -1,4 +1,4 @@
-"""What tiles say of objects, on the slide.  Pure."""
+"""Objects that tiles report, placed on the slide.  Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +8,11 @@ from wsi_ai.core.values import Predictions, TilePlan
 from wsi_ai.heatmaps.suppression import Candidates
 
 _EDGE_PX = 1.0
-"""A box that comes so near to its tile's edge is taken to be cut by it."""
+"""A box this near to its tile's edge is taken to be cut off by it."""
 
 
 class Gathered:
-    """Objects of all tiles so far, duplicates and all."""
+    """Objects of all tiles so far, with duplicates."""
 
     def __init__(self, plan: TilePlan, card: ModelCard) -> None:
         self._plan, self._card = plan, card
@@ -20,13 +20,13 @@ class Gathered:
         self._parts: list[Candidates] = []
         self._count = 0
         self.seen = np.zeros(plan.grid, np.bool_)
-        """(rows, cols): whose tile was looked at."""
+        """(rows, cols): the cells whose tile was looked at."""
 
     def __len__(self) -> int:
         return self._count
 
     def take(self, batch: Predictions) -> None:
-        """A tile whose objects are no numbers was not looked at."""
+        """A tile whose objects contain a NaN was not looked at."""
         if not len(batch.index):
             return
         looked = np.isfinite(batch.scores[:, 0, 4])
@@ -44,7 +44,7 @@ class Gathered:
         return self._parts[0]
 
     def open_ones(self, found: Candidates, done: int) -> NDArray[np.bool_]:
-        """(objects,): which a tile from ``done`` on could see as well."""
+        """(objects,): those that a tile from ``done`` on could see as well."""
         waiting = np.zeros(self._plan.grid, np.int64)
         waiting[tuple(self._plan.cells[done:].T)] = 1
         total = np.pad(waiting.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
@@ -62,7 +62,7 @@ class Gathered:
         return np.asarray(inside > 0)
 
     def _placed(self, tiles: NDArray[np.int64], rows: NDArray[np.float64]) -> Candidates:
-        """Cut off at the edges of their tiles; those beyond the slide are none."""
+        """Boxes cut off at the edges of their tiles; not those beyond the slide."""
         side, size = self._plan.spec.size_px, self._plan.slide.size
         cut = np.clip(rows[:, :4], 0, side)
         clear = (rows[:, :4] >= _EDGE_PX) & (rows[:, :4] <= side - _EDGE_PX)

@@ -12,17 +12,18 @@ class Keep:
     """Where a canvas keeps what has been inferred until its slide is done."""
 
     folder: Path
-    """Made by the canvas where it is not there, its own alone, and gone once the slide is done."""
+    """The canvas makes it where it is not there.  It belongs to the canvas alone, and is deleted
+    once the slide is done."""
     question: str
     """SHA-256 in hex over everything that the predictions depend on: what was kept under another
-    one is thrown away."""
+    one is deleted."""
     batch_size: int
 
 
 class Canvas(Protocol):
-    """Takes every batch of a plan in its order, from ``done`` on.  Used by one thread at a time.
+    """Takes every batch of a plan in order, from ``done`` on.  Used by one thread at a time.
 
-    Whatever a killed run has put is there again when its canvas is opened anew.  All raise
+    What a killed run has put is there again when its canvas is opened anew.  All methods raise
     OutputError where the disk refuses.
     """
 
@@ -37,8 +38,8 @@ class Canvas(Protocol):
         ...
 
     def heatmap(self) -> Heatmap:
-        """What the rule looks at, as it stands: NaN where nothing is known yet.  What it shows
-        stays as it is while more is put.  It shares memory with the canvas."""
+        """The heatmap as it stands, for the rule: NaN where nothing is known yet.  Scores that are
+        known stay as they are while more is put.  It shares memory with the canvas."""
         ...
 
     def marks(self) -> Marks: ...

@@ -13,19 +13,20 @@ from wsi_ai.errors import OutputError, disk_errors
 from wsi_ai.heatmaps.dense_rows import Stored, score_of
 
 _BAND = 256
-"""Rows of cells."""
+"""Number of rows of cells."""
 CELL_UM = 16.0
-"""About two nuclei across: fine enough for an area, coarse enough for a slide's worth of rules."""
+"""About two nuclei across: fine enough to measure an area, coarse enough for rules to be fast on a
+whole slide."""
 
 
 def cell_side(um_per_px: float) -> int:
-    """Pixels along a cell: the power of two that comes nearest to ``CELL_UM``."""
+    """Number of pixels along a cell: the power of two that comes nearest to ``CELL_UM``."""
     return 1 << max(0, round(math.log2(CELL_UM / um_per_px)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Wanted:
-    """What of a dense map was to be assessed."""
+    """The part of a dense map that was to be assessed."""
 
     squares: Mask
     """One for each square of ``stride`` pixels."""
@@ -50,7 +51,7 @@ class StoredLayers:
         self._rows += rows.shape[1]
 
     def __len__(self) -> int:
-        """Layers: by this NumPy knows a sequence, of which it makes an array."""
+        """The layers.  NumPy recognises a sequence by this method, and makes an array of it."""
         return self.shape[0]
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
@@ -105,7 +106,7 @@ class Cells:
             for n, m in zip(grid, (height, width), strict=True)
         ]
         self.planned: Mask = planned[self._rows[middles[0]]][:, self._cols[middles[1]]]
-        """(rows, cols) of cells: whose middle was to be assessed and lies on tissue."""
+        """(rows, cols) of cells: true where the middle was to be assessed and lies on tissue."""
         if (tissue := wanted.tissue) is not None:
             down, along = (
                 middle * side_of // whole
@@ -119,7 +120,7 @@ class Cells:
         self._waiting = np.empty((classes, 0, width), np.uint8)
 
     def add(self, rows: Stored) -> None:
-        """The next (classes, rows, width).  A cell is filled once all of it is there."""
+        """Add the next (classes, rows, width).  A cell is filled once all of it is there."""
         here = np.concatenate([self._waiting, rows], axis=1)
         last = self._top + here.shape[1] == self._height
         whole = here.shape[1] if last else here.shape[1] // self._side * self._side
@@ -141,7 +142,7 @@ class Cells:
         self.scores.append(np.where(empty, np.nan, means).astype(np.float32))
 
     def _summed(self, values: NDArray[np.uint8] | Mask) -> NDArray[np.uint32]:
-        """Over each cell."""
+        """The sum over each cell."""
         along = np.add.reduceat(
             values, np.arange(0, values.shape[1], self._side), axis=1, dtype=np.uint32
         )

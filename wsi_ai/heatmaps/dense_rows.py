@@ -1,4 +1,4 @@
-"""A dense map on disk, filled from the top: what is there lasts, so that a killed run goes on.
+"""A dense map on disk, filled from the top: what is written stays, so that a killed run goes on.
 
 Scores are kept as uint8: 0 where not assessed, else 1 + 254 * score, rounded.  So a score is off by
 0.002 at most, every viewer opens it, and what was never looked at takes no room.
@@ -22,18 +22,19 @@ from wsi_ai.schemas.reading import SETTINGS_BYTES, content_of, from_json
 Stored = NDArray[np.uint8]
 _STEPS = 254
 _HIGH, _WIDE = 256, 4096
-"""Of a shard: no higher than a chunk, so that few rows wait until a row of shards is full."""
+"""Number of rows of a shard: no higher than a chunk, so that few rows wait until a row of shards is
+full."""
 
 
 def stored(scores: NDArray[np.float32]) -> Stored:
-    """NaN is 0."""
+    """Scores to stored values; NaN is 0."""
     steps = scores * np.float32(_STEPS)
     steps += np.float32(1.5)
     return np.asarray(np.fmax(steps, 0, out=steps), np.uint8)  # fmax passes over NaN
 
 
 def score_of(steps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of a stored value that is not 0, or of a mean of such values."""
+    """Scores from stored values that are not 0, or from a mean of such values."""
     return (steps - 1) / _STEPS
 
 
@@ -88,7 +89,7 @@ class DenseRows:
             self._waiting = self._waiting[:, :0].copy()
 
     def _to_the_disk(self, row_of_shards: int) -> None:
-        """Before it is said that they are there."""
+        """Written to the disk before the rows are reported as done."""
         for shard in self.path.glob(f"0/c/*/{row_of_shards}/*"):
             sync(shard)
 

@@ -15,8 +15,8 @@ from wsi_ai.heatmaps.suppression import Candidates, Pairs, kept, same_boxes, sam
 from wsi_ai.heatmaps.zarr import Window, write_heatmap
 
 _GROWTH = 1.25
-"""Objects are counted anew once there are so many times as many: the cost of all early looks is a
-few times that of the last one."""
+"""Objects are counted again when their number has grown by this factor: so all early looks together
+cost a few times as much as the last one."""
 
 
 class ObjectsCanvas:
@@ -39,10 +39,8 @@ class ObjectsCanvas:
         self._gathered.take(batch)
 
     def heatmap(self) -> Heatmap:
-        """A cell's score is that of its surest object, 0 where there is none.
-
-        Before the end only objects that no tile to come can take away: they stay.
-        """
+        """A cell's score is that of its highest-scoring object, 0 where there is none.  Before the
+        end it shows only objects that no later tile can remove."""
         objects, plan = self._objects(), self._plan
         scores = np.where(self._gathered.seen, np.float32(0), np.float32(np.nan))
         layers = np.repeat(scores[None], len(self._card.classes), axis=0)

@@ -14,18 +14,19 @@ from wsi_ai.heatmaps.embedding_zarr import write_vectors
 from wsi_ai.heatmaps.journal import opened
 
 CHUNK = 1024
-"""Tiles that are held at once when they are written."""
+"""Number of tiles that are held at once when they are written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Where tiles lie, and what a network made of each; in the plan's order."""
+    """The tiles' places and vectors, in the plan's order."""
 
     plan: TilePlan
     batches: Iterable[Predictions]
 
     def chunks(self) -> Iterator[VectorChunk]:
-        """``CHUNK`` tiles at a time, the last one fewer.  A tile without a vector is left out."""
+        """In pieces of ``CHUNK`` tiles, the last one shorter.  A tile without a vector is left
+        out."""
         index, features, held = list[NDArray[np.int64]](), list[NDArray[np.float32]](), 0
         for batch in self.batches:
             known = np.isfinite(batch.scores).all(axis=1)
@@ -73,7 +74,7 @@ class VectorCanvas:
         self._see(batch)
 
     def vectors(self) -> Vectors:
-        """What was put so far; read anew from the disk at each call."""
+        """All that was put so far; read from the disk again at each call."""
         return Vectors(self._plan, self._journal.kept())
 
     def heatmap(self) -> Heatmap:

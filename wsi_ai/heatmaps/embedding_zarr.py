@@ -56,7 +56,7 @@ def write_vectors(
 
 
 def described(plan: TilePlan, card: ModelCard, count: int) -> dict[str, Any]:
-    """What the vectors are of."""
+    """The attributes that describe the vectors."""
     slide, spec = plan.slide, plan.spec
     spacing, scale = slide.known_spacing(), spec.scale(slide.known_spacing())
     return {

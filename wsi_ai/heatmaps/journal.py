@@ -1,9 +1,10 @@
-"""What has been inferred so far, kept on disk batch by batch, so that a killed run goes on.
+"""The predictions of a slide so far, kept on disk batch by batch, so that a killed run goes on.
 
 The file: a header of 32 bytes (SHA-256 of what the run was asked), then records.  A record is six
-little-endian uint32 (tiles of the plan that have passed with it; tiles and up to three more axes of
-their scores, 0 where there is no such axis; CRC-32 of all else), the tiles' positions as int64 and
-their scores as float32.  A record that is cut short or does not match its CRC ends the file.
+little-endian uint32 (number of tiles of the plan that have passed with it; number of tiles and up
+to three more axes of their scores, 0 where there is no such axis; CRC-32 of all else), the tiles'
+positions as int64 and their scores as float32.  A record that is cut short or does not match its
+CRC ends the file.
 """
 
 import math
@@ -23,7 +24,7 @@ from wsi_ai.heatmaps.canvas import Keep
 _HEAD = struct.Struct("<6I")
 _AXES = 4
 _MOST_NUMBERS = 1 << 28
-"""In a record: a damaged one must not ask for more memory than there is."""
+"""The most in a record: a damaged one must not ask for more memory than there is."""
 
 
 class Journal:
@@ -41,8 +42,8 @@ class Journal:
 
     @property
     def done(self) -> int:
-        """Tiles of the plan that have passed: where to go on reading.  Or more than all, where the
-        last batch was a short one."""
+        """Number of tiles of the plan that have passed: where to go on reading.  It can exceed the
+        plan's length, where the last batch was a short one."""
         return self._done
 
     def recover(self, replay: Callable[[Predictions], None]) -> None:
@@ -65,7 +66,7 @@ class Journal:
         return (batch for _, batch in self._records())
 
     def append(self, batch: Predictions) -> None:
-        """It is on its way to the disk when this returns."""
+        """It is handed to the system when this returns."""
         body = batch.index.astype("<i8").tobytes() + batch.scores.astype("<f4").tobytes()
         axes = (*batch.scores.shape, *(0,) * (_AXES - batch.scores.ndim))
         passed = self._done + self._batch_size
@@ -85,7 +86,8 @@ class Journal:
         self.close()
 
     def _records(self) -> Iterator[tuple[int, Predictions]]:
-        """The intact records, up to the first that is not, and how many tiles passed with each."""
+        """The intact records, up to the first damaged one, and the number of tiles that passed with
+        each."""
         before = 0
         while len(head := self._file.read(_HEAD.size)) == _HEAD.size:
             passed, tiles, *axes, crc = _HEAD.unpack(head)
@@ -107,7 +109,7 @@ class Journal:
 
 
 def opened(keep: Keep, slide_id: str, replay: Callable[[Predictions], None]) -> Journal:
-    """The journal in the folder of ``keep``, what it holds already handed to ``replay``."""
+    """The journal in the folder of ``keep``, after its content was handed to ``replay``."""
     with disk_errors():
         keep.folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(keep.folder / "journal", keep.question, slide_id, keep.batch_size)

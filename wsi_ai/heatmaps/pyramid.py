@@ -1,4 +1,4 @@
-"""The coarser levels of a dense map, and what makes it an OME-Zarr image."""
+"""The coarser levels of a dense map, and the metadata that make it an OME-Zarr image."""
 
 import warnings
 from itertools import product
@@ -16,7 +16,7 @@ from wsi_ai.heatmaps.zarr import SHARD, SMALLEST_LEVEL, Window, create_level, mu
 
 
 def complete(path: Path, card: ModelCard, slide: SlideInfo, step: Step) -> None:
-    """Halve level 0 until it is small, a shard at a time, and say what it all is."""
+    """Halve level 0 until it is small, a shard at a time, and write the metadata."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ZarrUserWarning)
         root = zarr.open_group(path, mode="r+")
@@ -51,7 +51,7 @@ def _halve(root: "zarr.Group", level: int) -> None:
 
 
 def halved(rows: Stored) -> Stored:
-    """(rows, cols), from even ones on: the mean of what was assessed of four pixels, 0 where none
+    """(rows, cols), starting at even ones: the mean of the assessed pixels among four, 0 where none
     was."""
     even = np.pad(rows, [(0, side % 2) for side in rows.shape])
     total, seen = np.zeros((2, *even[::2, ::2].shape), np.uint16)

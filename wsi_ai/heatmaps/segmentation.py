@@ -43,9 +43,9 @@ def output_step(plan: TilePlan, card: ModelCard) -> Step:
 class DenseCanvas:
     """A ``Canvas`` for segmentations.  The plan's tiles come row by row.
 
-    Rows of the output are blended, written and forgotten as soon as no tile to come can reach
-    them: at most a row of tiles is held, and a row of shards of what is finished.  A killed run
-    goes on at the first tile that reaches what was not written.
+    Rows of the output are blended, written and forgotten as soon as no later tile can reach them:
+    at most a row of tiles is held, and a row of shards of what is finished.  A killed run goes on
+    at the first tile that reaches what was not written.
     """
 
     def __init__(self, plan: TilePlan, card: ModelCard, keep: Keep) -> None:
@@ -98,7 +98,8 @@ class DenseCanvas:
         return Heatmap(self._plan.slide, self._card, self._cells.scores, step, self._cells.planned)
 
     def marks(self) -> Marks:
-        """Where the classes are independent of each other, only what is more likely than not."""
+        """Where the classes are independent of each other, only pixels that are more likely than
+        not."""
         least = np.float32(0.0 if self._card.activation is Activation.SOFTMAX else 0.5)
         classes, top = np.zeros(self._cells.planned.shape, np.uint8), 0
         for band in self._cells.scores.bands():

@@ -16,7 +16,7 @@ from wsi_ai.heatmaps.zarr import write_heatmap
 class SlideCanvas:
     """A ``Canvas`` for models that score a slide by the vectors of all its tiles.
 
-    Until every tile has passed nothing is known, so there is no early flag.  The vectors stay on
+    Nothing is known until every tile has passed, so there is no early flag.  The vectors stay on
     the disk until then; all of them are in memory while they are aggregated.
     """
 
@@ -68,7 +68,7 @@ class SlideCanvas:
 
 
 def stretched(attention: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The least becomes 0, the most 1; 0.5 throughout where all are alike."""
+    """Scaled so that the least is 0 and the most 1; 0.5 everywhere where all are alike."""
     low, high = attention.min(), attention.max()
     if not high > low:
         return np.full(attention.shape, 0.5, np.float32)

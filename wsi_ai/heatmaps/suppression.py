@@ -1,8 +1,8 @@
-"""Each object once: of those that are the same one, the best stays.  Pure.
+"""Keeps each object once: of several detections of the same object, the best stays.  Pure.
 
 Greedy non-maximum suppression, for any number of objects: pairs that meet are found with a tree,
-and all that nothing better can take away are kept at once, round after round, which ends in what
-going through them one by one would give.
+and in each round all objects that no better one can remove are kept at once.  The result is the
+same as by going through them one by one.
 """
 
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ Pairs = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidates:
-    """Objects as tiles gave them."""
+    """Objects as tiles reported them."""
 
     boxes: Boxes
     """(n, 4) left, top, right, bottom on the slide; a point has no extent."""
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
     tiles: NDArray[np.int64]
-    """Which tile each is from."""
+    """The tile that each is from."""
     whole: NDArray[np.bool_]
-    """Whether its tile's edge does not cut it."""
+    """Whether the object is whole: not cut off by its tile's edge."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -41,7 +41,8 @@ class Candidates:
         )
 
     def order(self) -> NDArray[np.int64]:
-        """The best first: those seen whole, then the surest; ties by place, whatever came first."""
+        """The best first: those seen whole, then the highest score; ties by place, whatever the
+        order of tiles."""
         keys = (self.boxes[:, 1], self.boxes[:, 0], -self.scores, ~self.whole)
         return np.lexsort(keys)
 
@@ -68,8 +69,7 @@ def same_points(found: Candidates, radius: float) -> Pairs:
 
 
 def kept(count: int, pairs: Pairs) -> NDArray[np.bool_]:
-    """(count,): which stay, where of each pair the first takes the second away if it stays
-    itself."""
+    """(count,): which stay.  In each pair the first removes the second, if it stays itself."""
     stays, open_ = np.zeros(count, np.bool_), np.ones(count, np.bool_)
     while open_.any():
         beaten = np.zeros(count, np.bool_)
@@ -84,7 +84,7 @@ def kept(count: int, pairs: Pairs) -> NDArray[np.bool_]:
 
 
 def settled(count: int, pairs: Pairs, unsettled: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(count,): which are joined by no chain of pairs to one that is unsettled."""
+    """(count,): those that no chain of pairs joins to one that is unsettled."""
     moving = unsettled.copy()
     while True:
         touched = moving[pairs].any(axis=1) & ~moving[pairs].all(axis=1)

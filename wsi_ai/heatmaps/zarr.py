@@ -76,7 +76,7 @@ def _write_layers(root: "zarr.Group", layers: Layers) -> list[NDArray[np.uint8]]
 
 
 def _pyramid(layer: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
-    """So many levels, each half of the one before."""
+    """The number of levels, each half of the one before."""
     yield layer
     for _ in range(count - 1):
         layer = _halved(layer)
@@ -84,7 +84,7 @@ def _pyramid(layer: NDArray[np.float32], count: int) -> Iterator[NDArray[np.floa
 
 
 def _fill(level: "zarr.Array[Any]", place: tuple[int, ...], layer: NDArray[Any]) -> None:
-    """A row of shards at a time, for all that is written at once is held encoded, too."""
+    """In rows of shards, because all that is written at once is also held encoded."""
     for top in range(0, len(layer), SHARD):
         part: tuple[int | slice, ...] = (*place, slice(top, top + SHARD))
         level[part] = layer[top : top + SHARD]

@@ -1,5 +1,5 @@
-"""A slide's score from the vectors of its tiles: on the host's processor, whatever it is that made
-the vectors, for it is one pass over a few thousand rows."""
+"""A slide's score from the vectors of its tiles.  Runs on the host's processor, whatever device
+made the vectors: it is one pass over a few thousand rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,13 +14,13 @@ from wsi_ai.inference.scoring import activate
 
 Numbers = NDArray[np.float32]
 Network = Callable[[Numbers], Sequence[Numbers]]
-"""(tiles, features) to what it gives: logits first, attention second.  Raises ModelError or
+"""(tiles, features) to the network's outputs: logits first, attention second.  Raises ModelError or
 DeviceError."""
 _TRIED = 3
 
 
 class HostAggregator:
-    """See ``contracts.Aggregator``.  Tried once, on vectors of nothing."""
+    """See ``contracts.Aggregator``.  Tried once, on vectors of zeros."""
 
     def __init__(self, card: ModelCard, name: str, network: Network) -> None:
         self._card, self._name, self._network = card, name, network
@@ -41,8 +41,8 @@ class HostAggregator:
         return SlideScores(scores, self._own(attention, tiles))
 
     def _own(self, attention: Numbers, tiles: int) -> Numbers:
-        """(tiles,): where each class has its own, (classes, tiles) or (tiles, classes), that of the
-        operating point's."""
+        """(tiles,): the attention.  Where each class has its own, (classes, tiles) or (tiles,
+        classes), that of the operating point's class."""
         rows: Numbers = attention.reshape(-1, tiles)
         if attention.shape[-2:] == (tiles, len(rows)) and tiles != len(rows):
             rows = attention.reshape(tiles, -1).T

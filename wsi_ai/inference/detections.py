@@ -1,4 +1,4 @@
-"""A detecting network's rows as objects: where, how sure, of which class.  Pure."""
+"""Rows of a detecting network's output as objects: place, score, class.  Pure."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ SIX = 6
 
 
 def columns(card: ModelCard) -> int:
-    """Of a row of the network's output."""
+    """Number of columns of the network's output."""
     classes = len(card.classes)
     behind = {
         Scored.SCORE_CLASS: 2,
@@ -25,12 +25,12 @@ def columns(card: ModelCard) -> int:
 
 
 def objects_of(rows: Rows, card: ModelCard, activate: Callable[[Rows], Rows]) -> Rows:
-    """(tiles, objects, 6) from the network's (tiles, rows, columns): left, top, right and bottom
-    in pixels of the tile, score, class; the surest first.
+    """(tiles, objects, 6) from the network's (tiles, rows, columns): left, top, right and bottom in
+    pixels of the tile, score, class; the highest score first.  A point has no extent.  The number
+    of objects is that of the tile with the most, at least one; the rest is zero.
 
-    A point has no extent.  There are as many as in the tile that has most, at least one; the rest
-    is zero.  ``activate`` makes (tiles, rows, scores) of the network's numbers scores in 0..1.
-    Raises ModelError where a class is none of the card's.
+    ``activate`` turns (tiles, rows, scores) of the network's numbers into scores in 0..1.  Raises
+    ModelError where a class is none of the card's.
     """
     place = _place_columns(card)
     score, kind = _scored(rows[..., place:], card, activate)

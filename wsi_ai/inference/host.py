@@ -17,7 +17,7 @@ ModelError or DeviceError."""
 
 
 def usual_batch(card: ModelCard) -> int:
-    """Where none is asked for."""
+    """The batch size where none is asked for."""
     return batch_for(card, BATCH, _PIXELS)
 
 
@@ -33,8 +33,8 @@ class HostRuntime:
         batch_size: int | None,
         trial: int | None = None,
     ) -> None:
-        """Tries ``trial`` white tiles against the card; a whole batch where that is ``None``, as a
-        network of one shape needs it.  Raises ModelError or DeviceError."""
+        """Checks the network against the card on ``trial`` white tiles; on a whole batch where that
+        is ``None``, as a network of one fixed shape needs it.  Raises ModelError or DeviceError."""
         self.card = card
         self.description = description
         self.batch_size = batch_size or usual_batch(card)
@@ -61,12 +61,13 @@ class HostRuntime:
         return self._scored(pixels, count)
 
     def _scored(self, pixels: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
-        """Of the first ``count``."""
+        """The scores of the first ``count`` tiles."""
         shown = (np.ascontiguousarray(view.of(pixels, np)) for view in self._views)
         return scores_over_views(map(self._outputs, shown), count, self.card)
 
     def _outputs(self, tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Of as many tiles at once as the network takes, time after time."""
+        """Outputs for all tiles, running the network on the number that it takes, again and
+        again."""
         starts = range(0, len(tiles), self._at_once)
         parts = [self._network(tiles[start : start + self._at_once]) for start in starts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

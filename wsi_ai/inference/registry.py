@@ -14,8 +14,8 @@ _HOST, _AUTO = "cpu", ("cuda", "openvino")
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
     """The runtime for the card's weights on the device asked for.
 
-    ``auto`` is the first of ``_AUTO`` that does not say NoDevice, else the host's usual runtime: a
-    device that is there and fails is an error.  Raises ModelError or DeviceError.
+    ``auto`` is the first of ``_AUTO`` that does not raise NoDevice, else the host's usual runtime:
+    a device that is there and fails is an error.  Raises ModelError or DeviceError.
     """
     if (request.precision is Precision.INT8) != (card.precision is Precision.INT8):
         raise DeviceError(f"weights in {card.precision} do not run in {request.precision}")
@@ -46,13 +46,13 @@ def open_aggregator(card: ModelCard) -> Aggregator | None:
 
 
 def devices(card: ModelCard) -> list[str]:
-    """Kinds of device for which something is installed that runs the card's format, host first."""
+    """Kinds of device for which a runtime of the card's format is installed, the host first."""
     names = [name.partition(".") for name in _runtimes() if name.partition(".")[0] == card.format]
     return sorted((kind or _HOST for _, _, kind in names), key=lambda kind: (kind != _HOST, kind))
 
 
 def devices_asked(said: str) -> list[str]:
-    """The devices that ``--device`` names: with commas between, or a kind that stands for all of
+    """The devices that ``--device`` names: separated by commas, or a kind that stands for all of
     its devices (``cuda``).  Raises InputError."""
     names = [name.strip() for name in said.split(",")]
     if "" in names or ("auto" in names and len(names) > 1):
@@ -66,7 +66,7 @@ def devices_asked(said: str) -> list[str]:
 
 
 def _open(card: ModelCard, request: RuntimeRequest, device: str) -> Runtime:
-    """The factory sees ``auto`` where that was asked for, and may decline by NoDevice."""
+    """The factory is given ``auto`` where that was asked for, and may decline by NoDevice."""
     asked = re.fullmatch(r"([a-z]+)(:[0-9]+)?", device)
     kind = asked[1] if asked else ""
     name = card.format if kind == _HOST else f"{card.format}.{kind}"

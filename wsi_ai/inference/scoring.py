@@ -1,4 +1,4 @@
-"""Around a network, in host memory: pixels to its input, its output to scores."""
+"""What happens around a network, in host memory: pixels to its input, its output to scores."""
 
 from collections.abc import Iterable
 
@@ -19,11 +19,11 @@ FIELDS = {
     Task.EMBEDDING: "output.features",
     Task.SLIDE_CLASSIFICATION: "output.features",
 }
-"""What in a card is wrong where the output's shape is another."""
+"""The field of the card that is wrong where the output's shape differs."""
 
 
 def scale_and_shift(card: ModelCard) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Three each, so that ``pixel * scale + shift`` is what a float network wants."""
+    """Three numbers each, so that ``pixel * scale + shift`` is what a float network wants."""
     std = np.array(card.input.std, np.float64)
     scale, shift = 1 / (255 * std), -np.array(card.input.mean, np.float64) / std
     return scale.astype(np.float32), shift.astype(np.float32)
@@ -40,15 +40,17 @@ def resized_all(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def room_for(card: ModelCard, tiles: int) -> Tiles:
-    """For what ``prepare`` makes of so many tiles, to be used again and again."""
+    """Memory for what ``prepare`` makes of this number of tiles, to be used again and again."""
     side = card.network_px
     shape = (side, side, 3) if card.input.layout is Layout.NHWC else (3, side, side)
     return np.empty((tiles, *shape), card.input.dtype)
 
 
 def prepare(pixels: NDArray[np.uint8], card: ModelCard, room: Tiles | None = None) -> Tiles:
-    """uint8 RGB (tiles, height, width, 3) as the network wants it: see ``cards.InputSpec``.  In
-    ``room``, where that is given and large enough, and the network wants floats."""
+    """uint8 RGB (tiles, height, width, 3) as the network wants it: see ``cards.InputSpec``.
+
+    Written to ``room``, where that is given and large enough, and the network wants floats.
+    """
     wanted = np.dtype(card.input.dtype)
     pixels = resized_all(pixels, card.network_px)
     planes = pixels.transpose(0, 3, 1, 2)
@@ -66,7 +68,7 @@ def prepare(pixels: NDArray[np.uint8], card: ModelCard, room: Tiles | None = Non
 
 
 def output_shape(card: ModelCard) -> tuple[int, ...]:
-    """Of what the network gives for one tile."""
+    """The shape of the network's output for one tile."""
     out, classes = card.output, len(card.classes)
     side = round(card.tile.size_px * out.scale)
     shapes = {
@@ -80,7 +82,8 @@ def output_shape(card: ModelCard) -> tuple[int, ...]:
 
 
 def fits(shape: tuple[int, ...], card: ModelCard) -> bool:
-    """Whether a batch's output is what the card says; of one number a tile the axis may lack."""
+    """Whether a batch's output is what the card says; where it is one number a tile, its axis may
+    be missing."""
     wanted = output_shape(card)
     return shape[1:] == wanted or (wanted == (1,) and len(shape) == 1)
 
@@ -89,7 +92,7 @@ def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArr
     """``Predictions.scores`` of the card's task, from the output for a batch of at least ``count``
     tiles.
 
-    A tile for which any number is not finite is NaN throughout, which counts as not assessed.
+    A tile with any number that is not finite is NaN throughout, which counts as not assessed.
     Raises ModelError where the output is not what the card says.
     """
     batch = len(output) if output.ndim else 0
@@ -109,7 +112,7 @@ def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArr
 def scores_over_views(
     outputs: Iterable[NDArray[np.float32]], count: int, card: ModelCard
 ) -> NDArray[np.float32]:
-    """``scores_of``, of one output for each of the card's views: their mean."""
+    """The mean of ``scores_of`` over the card's views; there is one output for each view."""
     views = views_of(card.input.tta)
     each = [scores_of(output, count, card) for output in outputs]
     return each[0] if len(views) == 1 else mean_over(views, each)
@@ -145,8 +148,9 @@ def activate(
 
 
 def tile_scores(scores: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]:
-    """(tiles, classes) of ``Predictions.scores``, to hold runtimes against each other: the mean
-    over a segmentation's pixels, the surest object of each class; NaN where a tile has none."""
+    """(tiles, classes) of ``Predictions.scores``, to compare runtimes: the mean over a
+    segmentation's pixels, the highest score of each class of a detection; NaN where a tile has
+    none."""
     if card.task is Task.SEGMENTATION:
         return np.asarray(scores.mean(axis=(2, 3)), np.float32)
     if card.task is Task.DETECTION:
@@ -155,8 +159,8 @@ def tile_scores(scores: NDArray[np.float32], card: ModelCard) -> NDArray[np.floa
 
 
 def batch_for(card: ModelCard, most: int, pixels: int) -> int:
-    """Tiles at once: ``most``, or fewer where so many ``pixels`` are enough, for a network that
-    keeps its tile's resolution needs memory by the pixel."""
+    """Number of tiles in a batch: ``most``, or fewer where this number of ``pixels`` is enough,
+    because a network that keeps its tile's resolution needs memory by the pixel."""
     if card.task not in (Task.SEGMENTATION, Task.DETECTION):
         return most
     return max(1, min(most, pixels // card.tile.size_px**2))

@@ -1,4 +1,4 @@
-"""What became of one slide in the pipeline, ready to be written."""
+"""The result for one slide, ready to be written."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ from wsi_ai.tissue.overview import Overview
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Assessment:
-    """All that was learnt of a slide."""
+    """All that was found out about a slide."""
 
     flag: Flag
     look: Overview | None = None
-    """``None`` where a gate stopped the slide before it was looked at."""
+    """``None`` where a gate stopped the slide before the overview."""
     recolour: Recolour | None = None
-    """What was done to its colours."""
+    """The change that was made to its colours."""
     heatmap: Heatmap | None = None
     """``None`` where a gate stopped the slide before inference."""
     canvas: Canvas | None = None
-    """Where the heatmap came from, and what else this task leaves."""
+    """Made the heatmap, and writes what else this task leaves."""
     resumed: int = 0
     """Planned tiles that an earlier, unfinished run had passed."""

@@ -18,7 +18,7 @@ _SIDE, _LOWEST, _HIGHEST = 845, 260, 1820
 """Width of each of the two pictures, and the bounds of their height, in pixels."""
 _MARGIN, _WORDS, _TAIL = 36, 84, 1.0
 Chunks = Callable[[], Iterable[VectorChunk]]
-"""All vectors, chunk by chunk, from the beginning at each call."""
+"""Gives all vectors, chunk by chunk, from the beginning at each call."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +29,11 @@ class Directions:
     axes: NDArray[np.float64]
     """(features, up to 3); each points to where its largest part is positive."""
     share: float
-    """Of the variance that they explain."""
+    """The share of the variance that they explain."""
 
 
 def principal(chunks: Iterable[VectorChunk]) -> Directions:
-    """From sums over all vectors, so that none need be kept.  Raises ValueError where there is no
+    """From sums over all vectors, so that none has to be kept.  Raises ValueError where there is no
     vector."""
     count, total, products = 0, np.zeros(1), np.zeros((1, 1))
     for chunk in chunks:
@@ -72,7 +72,7 @@ def colours(plan: TilePlan, chunks: Chunks) -> tuple[NDArray[np.float32], float]
 def write_picture(
     path: Path, thumbnail: Thumbnail, plan: TilePlan, card: ModelCard, chunks: Chunks
 ) -> None:
-    """Write the slide, and beside it its colours, as PNG.  Nothing on it names the slide."""
+    """Write the slide, and next to it its colours, as PNG.  Nothing on it names the slide."""
     rgba, share = colours(plan, chunks)
     size = plan.slide.size
     scale = min(_SIDE / size.width, _HIGHEST / size.height)

@@ -1,4 +1,4 @@
-"""What a slide's embeddings leave behind, in one folder that appears whole."""
+"""What embedding leaves on the disk for a slide, in one folder that appears whole."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from wsi_ai.tissue.overview import Overview
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRun:
-    """What run.json says beside the vectors."""
+    """What run.json contains besides the vectors' own figures."""
 
     slide: SlideInfo | None
     card: ModelCard

@@ -23,7 +23,7 @@ _MOST_BYTES = 20_000  # what a receiver of webhooks can be counted on to take
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How a flag came about."""
+    """How a flag was made."""
 
     software: str
     runtime: str

@@ -21,8 +21,8 @@ _LONGEST_STEM = 120
 
 @contextmanager
 def claimed(target: Path) -> Iterator[None]:
-    """Hold ``target``'s place alone, so that two runs cannot work on it at once; a killed run's
-    claim ends with it.  Raises Busy, or OutputError where the disk refuses."""
+    """Claim ``target``'s place, so that two runs cannot work on it at once; a killed run's claim
+    ends with it.  Raises Busy, or OutputError where the disk refuses."""
     lock = hidden(target, "lock")
     with disk_errors():
         try:
@@ -39,7 +39,7 @@ def claimed(target: Path) -> Iterator[None]:
 
 
 class Places:
-    """The places that one run works on: a slide that comes to the same one as another, because it
+    """The places that one run works on: a slide that comes to the same place as another, because it
     has the same name and the same content, waits until that one is done."""
 
     def __init__(self) -> None:
@@ -48,7 +48,7 @@ class Places:
 
     @contextmanager
     def claimed(self, target: Path) -> Iterator[None]:
-        """``claimed``, in turn."""
+        """``claimed``, after waiting for one's turn."""
         with self._change:
             self._change.wait_for(lambda: target not in self._taken)
             self._taken.add(target)
@@ -63,10 +63,10 @@ class Places:
 
 @contextmanager
 def fresh_folder(target: Path) -> Iterator[Path]:
-    """An empty folder beside ``target``, which takes its name and place when the block ends well.
+    """An empty folder next to ``target``, which takes its name and place when the block ends well.
 
-    A crash leaves ``target`` as it was or as it should be; what lies aside is cleared away the
-    next time.  One process at a time.  Raises OutputError where the disk refuses.
+    A crash leaves ``target`` either as it was or as it should be; what lies aside is cleared away
+    the next time.  One process at a time.  Raises OutputError where the disk refuses.
     """
     aside = hidden(target, "new")
     try:
@@ -81,7 +81,7 @@ def fresh_folder(target: Path) -> Iterator[Path]:
 
 
 def hidden(target: Path, suffix: str) -> Path:
-    """Where what belongs to ``target`` lies while it is not finished."""
+    """Where ``target``'s files are while it is not finished."""
     return target.with_name(f".{target.name}.{suffix}")
 
 
@@ -116,7 +116,8 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _flush(folder: Path) -> None:
-    """To the disk itself, so that a power cut cannot leave the name without the content."""
+    """Written through to the disk, so that a power cut cannot leave the name without the
+    content."""
     for place, _, names in os.walk(folder):
         for name in names:
             sync(Path(place, name))
@@ -124,7 +125,7 @@ def _flush(folder: Path) -> None:
 
 
 def make_folder(out: Path) -> None:
-    """Where results go.  Raises OutputError where nothing can be written."""
+    """Make the folder for results.  Raises OutputError where nothing can be written."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

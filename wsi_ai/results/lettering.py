@@ -19,7 +19,7 @@ def font(size_px: int, face: str = "DejaVuSans") -> Font:
 
 
 def wrapped(text: str, letters: Font, width_px: float) -> Iterator[str]:
-    """Its lines, none longer than that unless one word is."""
+    """The text in lines, none longer than the width unless a single word is."""
     line = ""
     for word in text.split():
         longer = f"{line} {word}".strip()
@@ -31,7 +31,7 @@ def wrapped(text: str, letters: Font, width_px: float) -> Iterator[str]:
 
 
 def write_upwards(image: Image.Image, middle: Point, text: str, letters: Font) -> None:
-    """From below, its middle there, in black."""
+    """Text that runs upwards, in black, with its middle at the given place."""
     left, top, right, bottom = letters.getbbox(text)
     label = Image.new("L", (round(right), round(bottom)), 0)
     ImageDraw.Draw(label).text((0, 0), text, 255, letters)

@@ -1,6 +1,6 @@
 """Objects as QuPath detections in GeoJSON, and as a table.
 
-Both are written line by line, for there may be a million.  Coordinates are level-0 pixels.
+Both are written line by line, because there may be a million.  Coordinates are level-0 pixels.
 """
 
 import csv
@@ -18,7 +18,7 @@ _COLUMNS = ("x_px", "y_px", "left_px", "top_px", "right_px", "bottom_px", "score
 
 
 def write_objects(folder: Path, objects: Objects, card: ModelCard) -> None:
-    """``objects.geojson`` and ``objects.csv``: every object, each once, the surest first."""
+    """``objects.geojson`` and ``objects.csv``: every object once, the highest score first."""
     rows = list(_rows(objects))
     with (folder / "objects.geojson").open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "statement": ')

@@ -1,4 +1,4 @@
-"""A picture for people: the slide, what the model made of it, and what that means."""
+"""A picture for people: the slide, the model's result on it, and what that means."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,12 +21,12 @@ Seen = tuple[NDArray[np.intp], ...]
 """Rows and columns of cells, as ``numpy.ix_`` gives them."""
 _LONG_SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 1290, 50, 200, 310, 140
 _LEAST = Size(750, 330)
-"""Of the slide's place, so that the words beside it have room."""
+"""Least size of the slide's part, so that the text beside it has room."""
 _OUTLINE, _REGION, _MISSED = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito 2008
 _CLASSES = ("#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442")
 _PALE, _FULL, _GREY = 64, 166, 178  # opacity, of 255
 _FRACTION = 4
-"""Bits of a pixel's fraction that lines are drawn to."""
+"""Number of fractional bits of a pixel to which lines are drawn."""
 _BANNER = {
     Level.EXPEDITE: ("EXPEDITE", "#D55E00"),
     Level.STANDARD: ("STANDARD", "#0072B2"),
@@ -105,7 +105,7 @@ def _shows_scores(view: OverlayInput) -> bool:
 
 
 def _cells(view: OverlayInput, heatmap: Heatmap, size: Size) -> Pixels:
-    """(height, width, 4): each pixel what the cell under its middle says; grey where that, or any
+    """(height, width, 4): each pixel shows the cell under its middle; grey where that, or any
     smaller cell there, could not be assessed."""
     per_px = view.flag.slide.size.width / size.width, view.flag.slide.size.height / size.height
     rows, cols = heatmap.planned.shape
@@ -135,8 +135,8 @@ def _colours(view: OverlayInput, heatmap: Heatmap, seen: Seen) -> Pixels:
 
 
 def _score_colours(scores: NDArray[np.float32], assessed: Mask) -> Pixels:
-    """Viridis, even to the eye and safe for the colour-blind, says how much; opacity keeps the
-    tissue readable where there is little."""
+    """Colour tells the value: viridis, which is even to the eye and safe for the colour-blind.
+    Opacity keeps the tissue readable where the value is low."""
     known = np.nan_to_num(scores)
     bgr = cv2.applyColorMap((known * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     opacity = np.where(assessed, (0.12 + 0.48 * known) * 255, 0).round().astype(np.uint8)
@@ -153,7 +153,7 @@ def _class_colours(heatmap: Heatmap) -> Pixels:
 
 
 def _blend(slide: Pixels, layer: Pixels) -> None:
-    """Lay ``layer`` over ``slide``, row by row: neither is ever held as floats."""
+    """Lay ``layer`` over ``slide``, row by row, so that neither is ever held as floats."""
     for below, above in zip(slide, layer, strict=True):
         opacity = above[:, 3:].astype(np.int32)
         mixed = below * (255 - opacity) + above[:, :3] * opacity
@@ -188,7 +188,7 @@ def _draw_colour_bar(sheet: Image.Image, flag: Flag, x: int, y: int) -> None:
 def _draw_scale_bar(
     draw: ImageDraw.ImageDraw, spacing: Spacing | None, slide: Size, on: Size
 ) -> None:
-    """A round length of at most a quarter of the slide, at the lower left."""
+    """A scale bar of a round length, at most a quarter of the slide, at the lower left."""
     if spacing is None:
         return
     width_um = slide.width * spacing.x_um
@@ -202,7 +202,7 @@ def _draw_scale_bar(
 
 
 def _draw_legend(draw: ImageDraw.ImageDraw, view: OverlayInput, x: int) -> int:
-    """Where it ends."""
+    """The place where it ends."""
     letters, y = font(15), _TOP
     for colour, mark, text in _entries(view):
         for n, line in enumerate(wrapped(text, letters, _RIGHT - 90)):
@@ -216,7 +216,7 @@ def _draw_legend(draw: ImageDraw.ImageDraw, view: OverlayInput, x: int) -> int:
 
 
 def _entries(view: OverlayInput) -> Iterator[tuple[str, int, str]]:
-    """Colour, thickness of its sample or ``_DOT``, and words."""
+    """For each: colour, thickness of its sample or ``_DOT``, and words."""
     yield _OUTLINE, 2, "tissue"
     heatmap, flag = view.heatmap, view.flag
     if heatmap is not None and heatmap.objects is not None:

@@ -13,7 +13,7 @@ from wsi_ai.results.flag_json import Provenance
 
 
 def digest(asked: Mapping[str, Any]) -> str:
-    """SHA-256 in hex of what was asked, however its keys are ordered."""
+    """SHA-256 in hex of what was asked; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
@@ -35,7 +35,7 @@ def model_record(card: ModelCard) -> dict[str, str]:
 
 
 def provenance(runtime: str, question: str, started: datetime) -> Provenance:
-    """Of a flag that is issued now."""
+    """The provenance of a flag that is issued now."""
     return Provenance(
         software=software(),
         runtime=runtime,

@@ -1,4 +1,4 @@
-"""Everything that a slide leaves behind, in one folder that appears whole."""
+"""All files that a slide leaves behind, in one folder that appears whole."""
 
 import json
 from collections.abc import Mapping
@@ -22,12 +22,12 @@ from wsi_ai.results.wsinfer_csv import write_csv
 from wsi_ai.tissue.overview import Overview
 
 FORMATS = ("wsinfer",)
-"""What may be written beside the usual."""
+"""Formats that can be written in addition to the usual files."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What run.json says beside the assessment."""
+    """What run.json contains besides the assessment."""
 
     provenance: Provenance
     question: str
@@ -35,17 +35,17 @@ class RunRecord:
     asked: Mapping[str, Any]
     clock: Stopwatch | None
     failed: bool
-    """The slide or its sending, not the answer: it is tried again next time."""
+    """The slide or its sending failed: it is tried again next time."""
     early_s: float | None = None
-    """When the flag was raised, if that was before the slide was through."""
+    """When the flag was raised, where that was before the end of the slide."""
     formats: tuple[str, ...] = ()
-    """What is written beside the usual, of ``FORMATS``."""
+    """Additional formats, of ``FORMATS``."""
     changes: tuple[str, ...] = ()
-    """What had to be done so that the device could go on."""
+    """The changes that were needed so that the device could go on."""
 
 
 def finished(folder: Path, question: str) -> dict[str, Any] | None:
-    """The flag that answers this very question already, or ``None``."""
+    """The flag of an earlier answer to exactly this question, or ``None``."""
     try:
         record = json.loads((folder / "run.json").read_text("utf-8"))
         flag: dict[str, Any] = json.loads((folder / "flag.json").read_text("utf-8"))
@@ -57,12 +57,13 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
 def write_results(
     folder: Path, assessment: Assessment, run: RunRecord, post: Post
 ) -> dict[str, Any]:
-    """Write all files as ``folder``, and return the flag as its file says it: as ``post`` kept it.
+    """Write all files as ``folder``, and return the flag as its file has it: as ``post`` kept it.
 
-    The flag is kept once everything else is on the disk, and before ``folder`` appears: a crash in
-    between leaves a slide to be done again, whose flag says nothing new.  Raises OutputError, and
-    then leaves what was there before; or Unsent where ``post`` alone failed: then everything is
-    written, and not taken for ``finished``.
+    The flag is kept once everything else is on the disk, and before ``folder`` appears: after a
+    crash in between, the slide is done again and its flag says nothing new.
+
+    Raises OutputError, and then leaves what was there before; or Unsent where ``post`` alone
+    failed: then everything is written, but does not count as ``finished``.
     """
     unsent: OutputError | None = None
     body = flag_json(assessment.flag, run.provenance)
@@ -121,7 +122,7 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
 
 
 def slide_record(slide: SlideInfo) -> dict[str, Any]:
-    """For run.json."""
+    """The slide's part of run.json."""
     return {
         "sha256": slide.fingerprint,
         "vendor": slide.vendor,
@@ -134,7 +135,7 @@ def slide_record(slide: SlideInfo) -> dict[str, Any]:
 
 
 def timing_record(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:
-    """Seconds since the run began, so that its slides can be laid beside each other."""
+    """In seconds since the run began, so that its slides can be compared."""
     timing = clock.timing()
     flow, found = timing.tiles, of_slide(timing)
     shares = {stage: busy / found.wall_s for stage, busy in found.busy_s.items()} if found else {}

@@ -102,7 +102,7 @@ def _middle(row: int, stage: Stage) -> float:
 
 
 def _held(slide: Mapping[str, Any], stage: Stage) -> Iterator[Interval]:
-    """When the stage had the slide, busy or not."""
+    """When the stage had the slide, whether busy or not."""
     flow = slide["tiles"]
     if stage is Stage.READING and flow:
         yield flow["start_s"], flow["end_s"]
@@ -118,7 +118,7 @@ def _idle(slide: Mapping[str, Any], stage: Stage) -> list[Interval]:
 
 
 def _without(whole: Interval, idle: Iterable[Interval]) -> Iterator[Interval]:
-    """What is left of ``whole``; the idle intervals are in order."""
+    """What is left of ``whole`` without the idle intervals, which are in order."""
     at = whole[0]
     for start, end in idle:
         if start > at:

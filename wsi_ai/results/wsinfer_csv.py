@@ -10,9 +10,7 @@ from wsi_ai.core.values import Heatmap
 
 def write_csv(path: Path, heatmap: Heatmap) -> None:
     """``minx,miny,width,height`` in level-0 pixels and a column ``prob_<class>`` for each class.
-
-    A row an assessed tile, column by column of the grid, as WSInfer orders them.
-    """
+    One row for each assessed tile, column by column of the grid, as WSInfer orders them."""
     scale = heatmap.model.tile.scale(heatmap.slide.known_spacing())
     side = heatmap.model.tile.size_px
     width, height = round(side * scale.x), round(side * scale.y)

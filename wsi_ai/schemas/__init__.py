@@ -1,4 +1,4 @@
-"""The JSON Schemas (draft 2020-12) of what people write by hand and what others read."""
+"""The JSON Schemas of what people write and others read (draft 2020-12)."""
 
 import json
 from collections.abc import Mapping

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Spacing
-from wsi_ai.core.plugins import load, points
-from wsi_ai.errors import UnknownFormat
+from wsi_ai.core.plugins import load, log, points
+from wsi_ai.errors import NoDevice, UnknownFormat
 from wsi_ai.slides.places import is_address
 
 _FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
@@ -18,7 +18,8 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
     what the file says.
 
     The readers that hand out stored tiles are asked first, OpenSlide last; with ``reader``, only
-    that one; for an address such as ``https://``, tiffslide.  Raises UnknownFormat where none
+    that one; for an address such as ``https://``, tiffslide.  A plug-in that does not load is left
+    out, with a warning; asked for by name, it raises NoDevice.  Raises UnknownFormat where none
     takes it, SlideError where the one that does fails.
     """
     declined = "no reader is installed"
@@ -29,6 +30,10 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
             slide: Slide = load(point)(path, spacing)
         except UnknownFormat as error:
             declined = str(error)
+        except NoDevice as error:
+            if reader is not None:
+                raise
+            log.warning("a reader is left out: %s", error)
         else:
             return slide
     raise UnknownFormat(declined)

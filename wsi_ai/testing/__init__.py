@@ -1,7 +1,8 @@
-"""Stand-ins and contracts, for us and for plug-in authors."""
+"""Stand-ins, and contracts as test classes, for us and for plug-ins."""
 
 from wsi_ai.testing.example_flags import example_body, example_message
 from wsi_ai.testing.memory_sink import MemorySink, endpoint_for
+from wsi_ai.testing.runtime_contract import RuntimeContract
 from wsi_ai.testing.sink_contract import SinkContract
 from wsi_ai.testing.slide_contract import SlideContract
 from wsi_ai.testing.stand_ins import MEAN_CARD, MeanRuntime, PaintedSlide
@@ -11,6 +12,7 @@ __all__ = [
     "MeanRuntime",
     "MemorySink",
     "PaintedSlide",
+    "RuntimeContract",
     "SinkContract",
     "SlideContract",
     "endpoint_for",

@@ -1,7 +1,8 @@
-"""Vector clocks: which accesses of a buffer does nothing order?
+"""Vector clocks: which accesses of a buffer are ordered by nothing?
 
-They look at the calls, not at the execution.  The host is one thread and asks no event whether it
-has come, so the call sequence alone decides: one run reports every race, whatever the schedule.
+They look at the calls, not at the execution.  The host is one thread and never asks whether an
+event has come, so the sequence of calls alone decides: one run reports every race, whatever the
+schedule.
 """
 
 import sys
@@ -34,7 +35,7 @@ class SimBuffer:
     freed: bool = False
     last_write: Access | None = None
     reads: dict[int, Access] = field(default_factory=dict)
-    """Since the last write, one an actor."""
+    """Since the last write, one for each actor."""
 
 
 class HappensBefore:
@@ -74,7 +75,7 @@ class HappensBefore:
 
 
 def join(into: Clock, other: Clock) -> None:
-    """All that ``other`` knows is known to ``into`` from now on."""
+    """From now on ``into`` knows all that ``other`` knows."""
     for actor, when in other.items():
         into[actor] = max(into.get(actor, 0), when)
 

@@ -1,4 +1,4 @@
-"""A sink that keeps what it is sent, and fails as it is told to."""
+"""A sink that keeps what it is sent, and fails on request."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt
 from wsi_ai.errors import DeliveryError
 
 Fault = Callable[[Message], DeliveryError | None]
-"""What goes wrong with an attempt, if anything."""
+"""Gives the error of an attempt, if it is to fail."""
 
 
 def no_fault(message: Message) -> DeliveryError | None:

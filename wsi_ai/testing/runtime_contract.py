@@ -19,8 +19,8 @@ Images = NDArray[np.uint8]
 
 
 class Arena:
-    """Batches in one reused memory, spoilt as soon as the next is taken: whoever keeps a view of
-    what is no longer its own, shows."""
+    """Batches in one reused memory, spoilt as soon as the next is taken: a view that is kept for
+    too long shows wrong data."""
 
     def __init__(self, pixels: Images, sizes: list[int]) -> None:
         self.taken = 0

@@ -41,7 +41,7 @@ class Op:
         return all(op.done for op in self.after)
 
     def step(self) -> bool:
-        """Begin, or end; true once it has ended.  It inherits the failure of what it waited for."""
+        """Begin, or end; true once it has ended.  It fails with the error of what it waited for."""
         self.error = self.error or next((op.error for op in self.after if op.error), None)
         try:
             if self.error is None:
@@ -57,7 +57,7 @@ class Op:
 
 
 class Scheduler(Protocol):
-    """A stream is known by its name."""
+    """A stream is identified by its name."""
 
     def open(self, stream: str) -> None: ...
     def submit(self, stream: str, op: Op) -> None: ...
@@ -67,8 +67,8 @@ class Scheduler(Protocol):
 
 
 class SteppedScheduler:
-    """The seed draws how lazy the device is, which stream goes first and which one starves; all
-    but the laziness are drawn anew now and then."""
+    """The seed decides how lazy the device is, which stream goes first and which one starves; all
+    but the laziness are drawn again from time to time."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
@@ -113,7 +113,7 @@ class SteppedScheduler:
 
 
 class ThreadScheduler:
-    """A worker for each stream, which dawdles before and inside each op."""
+    """A worker for each stream, which delays before and inside each op."""
 
     def __init__(self, seed: int, delay_s: float = 0.001) -> None:
         self._seed, self._delay_s = seed, delay_s

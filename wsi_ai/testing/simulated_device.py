@@ -1,8 +1,8 @@
-"""A simulated accelerator: it runs late, in an adversarial order, and knows what is a race.
+"""A simulated accelerator: it runs late, in an adversarial order, and recognises races.
 
 Two detectors, independent of each other:
 
-* ``happens_before`` looks at the calls: which accesses does nothing order?
+* ``happens_before`` looks at the calls: which accesses are ordered by nothing?
 * Execution: copies and kernels touch real arrays late, in two steps, begin and end, between which
   other streams and the host go on; what they will write is poisoned from begin to end.  It
   believes nothing that the program declares, so it also shows wrong data under correct ordering,
@@ -64,7 +64,7 @@ class SimStream:
         self._device = device
         self.clock: Clock = {}
         self.frontier: list[Op] = []
-        """What the next op must come after: the last one, and what was waited for."""
+        """What the next op must come after: the last op, and all that was waited for."""
 
     def wait(self, event: "SimEvent") -> None:
         self._device.scheduler.tick()
@@ -112,7 +112,7 @@ class SimulatedDevice:
     """See ``gpu.device.Device``.  Read ``problems()`` and ``faults`` at the end of a test.
 
     With ``sticky_errors`` the first failure breaks the device, as a kernel's fault does on CUDA:
-    every later call that can fail raises it, also one about work that had ended well.
+    every later call that can fail raises it, even one about work that had ended well.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class SimulatedDevice:
         self.streams: list[SimStream] = []
         self.shared: list[SimBuffer] = []
         self.faults: list[str] = []
-        """What execution itself saw."""
+        """The faults that execution itself showed."""
         self._default: Clock = {DEFAULT: 0}
         self._random = random.Random(~seed)
         self._sticky, self._failures = sticky_errors, list[Exception]()
@@ -139,7 +139,8 @@ class SimulatedDevice:
         return self._alloc("pinned", np.empty(tuple(shape), dtype))
 
     def alloc_shared(self, shape: Sequence[int]) -> NDArray[np.uint8]:
-        """Not watched while the host fills it; when it is handed over, all was written just now."""
+        """Not watched while the host fills it; when it is handed over, all counts as written at
+        that time."""
         self.shared.append(SimBuffer(f"shared {len(self.shared)}", np.empty(shape, np.uint8), True))
         return self.shared[-1].data
 
@@ -271,7 +272,7 @@ class SimulatedDevice:
         return run
 
     def raise_failure(self, ops: Sequence[Op]) -> None:
-        """What the named work failed with; with sticky errors, whatever failed first."""
+        """The error of the named work; with sticky errors, the first error of all."""
         failures = self._failures if self._sticky else [op.error for op in ops if op.error]
         if failures:
             raise DeviceError(f"{type(failures[0]).__name__}: {failures[0]}") from failures[0]

@@ -20,7 +20,7 @@ from wsi_ai.slides.codecs import decoder
 
 _SIDE = 160
 _ALIKE_GREY_LEVELS = 12.0
-"""By how much levels may differ on average: their makers shrink in different ways."""
+"""Most difference between levels, on average: scanners shrink in different ways."""
 
 
 class SlideContract:

@@ -28,15 +28,15 @@ Paint = Callable[[NDArray[np.int64], NDArray[np.int64]], tuple[NDArray[np.int64]
 def grid_paint(
     x: NDArray[np.int64], y: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Red tells the row and green the column of a 64-pixel grid."""
+    """Red is the row and green the column of a 64-pixel grid."""
     return y // 64 % 256, x // 64 % 256, np.zeros_like(x)
 
 
 @dataclass(slots=True)
 class PaintedSlide:
-    """A slide whose pixels are a function of their place, whatever way they are read.
+    """A slide whose pixels are a function of their place, however they are read.
 
-    ``broken`` boxes cannot be read: whoever touches one gets TileUnreadable.
+    ``broken`` boxes cannot be read: reading any part of one raises TileUnreadable.
     """
 
     size: Size = field(default_factory=lambda: Size(1024, 768))

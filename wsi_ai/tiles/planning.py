@@ -14,13 +14,16 @@ from wsi_ai.core.geometry import Size, Step
 from wsi_ai.core.values import Mask, SlideInfo, TilePlan
 
 Likely = NDArray[np.float32]
-"""A picture of the whole slide at any resolution, as a ``Mask`` is: the higher, the sooner to be
-looked at."""
+"""A picture of the whole slide at any resolution, as a ``Mask`` is: tiles under higher values are
+looked at sooner."""
 
 _BLOCK, _LARGE_BLOCK, _LARGE_GRID = 8, 16, 64
-"""Cells along a block's side.  Small enough that evidence comes from all over the tissue early; on
-grids with more than 64 cells along a side twice as large, so that fewer stored tiles lie across
-the border of two blocks and are decoded twice."""
+"""Number of cells along a block's side.
+
+Small enough that evidence comes from all over the tissue early; on grids with more than 64 cells
+along a side twice as large, so that fewer stored tiles lie across the border of two blocks and are
+decoded twice.
+"""
 
 
 def plan_tiles(
@@ -73,8 +76,10 @@ def _lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
 
 
 def _wsinfer_lattice(slide: SlideInfo, spec: TileSpec) -> _Lattice:
-    """That of WSInfer 0.6 (``wsinfer/patchlib``): whole pixels of level 0, from the corner on.
-    WSInfer leaves out tiles whose centre lies beyond the slide; there can be tissue in them."""
+    """The grid of WSInfer 0.6 (``wsinfer/patchlib``): whole pixels of level 0, from the corner on.
+
+    WSInfer leaves out tiles whose centre lies beyond the slide; there can be tissue in them.
+    """
     exact = spec.size_px * spec.mpp / slide.known_spacing().mean_um
     side = max(1, round(round(exact, 9)))  # the inner one mends what division did to a half
     rows, cols = -(-slide.size.height // side), -(-slide.size.width // side)
@@ -85,7 +90,7 @@ _LATTICES = {ReadLike.NONE: _lattice, ReadLike.WSINFER: _wsinfer_lattice}
 
 
 def in_rows(plan: TilePlan) -> TilePlan:
-    """The same tiles row by row, for whoever can forget a row once the next has begun."""
+    """The same tiles row by row, for code that can forget a row once the next has begun."""
     row, col = plan.cells.T
     return replace(plan, cells=plan.cells[np.lexsort((col, row))])
 
@@ -103,8 +108,8 @@ def spread_out(cells: NDArray[np.int32], block: int) -> NDArray[np.int32]:
 def likely_first(
     cells: NDArray[np.int32], likely: NDArray[np.float64], block: int
 ) -> NDArray[np.int32]:
-    """Order cells by square blocks: by turns the next one by the mean of its cells' ``likely``, the
-    highest first, and the next one that ``spread_out`` would visit.
+    """Order cells by square blocks, taking turns: the next block by the mean of its cells'
+    ``likely``, the highest first, and the next block that ``spread_out`` would visit.
 
     So the first n blocks of either order are among the first 2 n of this one: a good guess finds
     evidence early, and a wrong one no later than after twice as many blocks.
@@ -175,9 +180,9 @@ def plan_for(
 ) -> TilePlan:
     """The tiles that the card's model is to see of a slide, in the order that suits its task.
 
-    Spread out, and by turns where ``likely`` is highest, so that evidence comes early; a
-    segmentation row by row, for in any other order the sums of a whole slide would have to be held
-    until its end.
+    Spread out, and the highest ``likely`` in every other turn, so that evidence comes early; a
+    segmentation row by row, because in any other order the sums of a whole slide would have to be
+    held until its end.
     """
     plan = plan_tiles(slide, tissue, card.tile, likely)
     return in_rows(plan) if card.task is Task.SEGMENTATION else plan

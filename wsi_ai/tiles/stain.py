@@ -1,10 +1,9 @@
-"""One slide's colours made those that a model was trained on: what a card asks for, and what is
-done to the pixels.
+"""Stain normalisation: brings a slide's colours to those that a model was trained on.
 
 Macenko et al., "A method for normalizing histology slides for quantitative analysis", ISBI 2009;
-Reinhard et al., "Color transfer between images", IEEE CG&A 2001, whose matching of means and
-deviations is done in CIELAB here, as pathology's tools do it, not in the paper's own space.
-The constants of ``staining`` and these are those of torchstain, so that its results come out.
+Reinhard et al., "Color transfer between images", IEEE CG&A 2001.  Reinhard's matching of means and
+deviations is done in CIELAB here, as pathology's tools do it, and not in the paper's own space.
+The constants are those of torchstain, so that its results come out.
 """
 
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from wsi_ai.errors import StainUnclear
 
 Matrix = tuple[Triple, Triple, Triple]
 GLASS = 240.0
-"""Of 255: the light that Macenko's optical density is measured against."""
+"""Of 255: the light against which Macenko's optical density is measured."""
 
 _SRGB_TO_XYZ = np.array(
     [
@@ -30,7 +29,7 @@ _SRGB_TO_XYZ = np.array(
     ]
 )
 _TO_CONES = _SRGB_TO_XYZ / _SRGB_TO_XYZ.sum(axis=1, keepdims=True)
-"""Linear sRGB to X/Xn, Y/Yn, Z/Zn for the white that sRGB's own primaries add up to (D65)."""
+"""Linear sRGB to X/Xn, Y/Yn, Z/Zn for the white point of sRGB's own primaries (D65)."""
 _TO_LAB = np.array([[0.0, 116.0, 0.0], [500.0, -500.0, 0.0], [0.0, 200.0, -200.0]])
 _LAB_SHIFT = np.array([-16.0, 0.0, 0.0])
 _KNEE = 6 / 29
@@ -72,7 +71,7 @@ class Reinhard:
 
 
 def optical_density() -> NDArray[np.float64]:
-    """Of each of the 256 levels, as Macenko's code counts it: -ln((level + 1) / glass)."""
+    """For each of the 256 levels, as Macenko's code counts it: -ln((level + 1) / glass)."""
     return -np.log((np.arange(256) + 1) / GLASS)
 
 
@@ -92,7 +91,7 @@ def _from_lab(lab: Any, xp: Any) -> Any:
 
 
 def _linear() -> NDArray[np.float64]:
-    """Light of each of sRGB's 256 levels (IEC 61966-2-1)."""
+    """Linear light for each of sRGB's 256 levels (IEC 61966-2-1)."""
     level = np.arange(256) / 255
     return np.where(level > 0.04045, ((level + 0.055) / 1.055) ** 2.4, level / 12.92)
 
@@ -109,7 +108,8 @@ def _like(numbers: Any, pixels: Any, xp: Any) -> Any:
 
 @lru_cache(maxsize=64)
 def _placed(table: bytes, shape: tuple[int, ...], xp: Any, device: Any) -> Any:
-    """Kept: a copy to a device makes the host wait for all that was asked of it before."""
+    """Kept, because a copy to a device makes the host wait for all that was asked of the device
+    before."""
     numbers = np.frombuffer(table, np.float32).reshape(shape).tolist()
     return xp.asarray(numbers, dtype=xp.float32, device=device)
 
@@ -121,22 +121,22 @@ def _bytes(values: Any, xp: Any) -> Any:
 Pixels = NDArray[np.uint8]
 Plane = NDArray[np.float64]
 _FAINT = 0.15
-"""Optical density: a pixel below it in any channel is glass, or nearly."""
+"""Optical density: a pixel below it in any channel is glass, or nearly so."""
 _TAIL = 1.0
-"""Per cent: what lies beyond is taken for noise."""
+"""Per cent at either end that count as noise."""
 _FEWEST = 4096
-"""Pixels that an estimate needs."""
+"""Number of pixels that an estimate needs."""
 _ALIKE = np.deg2rad(5)
 """Two stains whose directions are closer than this are one; H&E lies about 20 degrees apart."""
 _FLAT = 0.5
-"""In units of CIELAB, where a difference of 1 is just about seen: below it there is no colour to
-match."""
+"""In units of CIELAB, where a difference of 1 is barely seen: with less spread there is no colour
+to match."""
 
 
 def find_stain(target: StainTarget, pixels: Pixels) -> Recolour:
-    """What makes the colours of a slide, of which ``pixels`` (n, 3) are a sample, the target's.
+    """The change of colours from a slide, of which ``pixels`` (n, 3) are a sample, to the target.
 
-    Raises StainUnclear where the sample does not say.
+    Raises StainUnclear where the sample is not enough to tell.
     """
     if len(pixels) < _FEWEST:
         raise StainUnclear(f"its stain cannot be found in {len(pixels)} pixels of tissue")
@@ -179,7 +179,7 @@ def _directions(stained: Plane) -> Plane:
 
 
 def _reinhard(target: ReinhardTarget, pixels: Pixels) -> Reinhard:
-    """Of what is not glass, so that how much of it lies about does not matter."""
+    """Only of what is not glass, so that the amount of glass does not matter."""
     shown = pixels[np.any(optical_density()[pixels] >= _FAINT, axis=1)]
     if len(shown) < _FEWEST:
         raise StainUnclear(f"its stain cannot be found: only {len(shown)} pixels are not glass")

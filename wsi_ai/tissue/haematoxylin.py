@@ -1,4 +1,4 @@
-"""Where nuclei lie dense, as far as a thumbnail shows it."""
+"""Where nuclei are dense, as far as a thumbnail shows it."""
 
 import cv2
 import numpy as np
@@ -14,10 +14,11 @@ Quantification of histochemical staining by color deconvolution, Anal Quant Cyto
 
 
 def haematoxylin_density(thumbnail: Thumbnail) -> NDArray[np.float32]:
-    """(rows, cols) of the whole slide, at most 512 along a side: optical density of haematoxylin.
+    """(rows, cols) of the whole slide, at most 512 along a side: optical density of haematoxylin,
+    by colour deconvolution with fixed stain vectors.
 
-    By colour deconvolution with fixed stain vectors.  Ink can pass for haematoxylin, and another
-    stain's meaning is another one: good enough to choose where to look first, and nothing else.
+    Ink can look like haematoxylin, and in another stain the value means something else: good enough
+    to choose where to look first, and for nothing else.
     """
     rows, cols = thumbnail.unread.shape
     shrink = max(1.0, max(rows, cols) / _LARGEST_PX)

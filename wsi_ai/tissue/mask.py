@@ -30,7 +30,7 @@ def find_tissue(slide: SlideInfo, thumbnail: Thumbnail) -> Mask:
 
 
 def _coloured_or_dark(pixels: NDArray[np.uint8], sigma_px: float) -> NDArray[np.uint8]:
-    """(rows, cols): 1 where it is, else 0."""
+    """(rows, cols): 1 where there is tissue, else 0."""
     smooth = cv2.GaussianBlur(pixels, (0, 0), sigma_px)
     brightest = cv2.extractChannel(smooth, 0)
     darkest = brightest.copy()

@@ -1,4 +1,4 @@
-"""What is seen of a slide before any tile is read: once, however many models are to judge it."""
+"""What is measured before any tile is read: once for a slide, whatever the number of models."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,14 +35,14 @@ def overview_of(slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Overvi
 
 
 class OverviewOnce:
-    """A ``OverviewOf`` for models that take turns on the same open slide.  Used by one thread."""
+    """An ``OverviewOf`` for models that take turns on the same open slide.  Used by one thread."""
 
     def __init__(self) -> None:
         self._slide: Slide | None = None
         self._look: Overview | None = None
 
     def __call__(self, slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Overview:
-        """Limits are taken to be the same for all."""
+        """All models are assumed to have the same limits."""
         if self._look is None or self._slide is not slide:
             self._slide, self._look = slide, overview_of(slide, limits, clock)
         return self._look

@@ -1,4 +1,4 @@
-"""Is this slide fit to be assessed?  Numbers with limits, known before inference starts."""
+"""Is this slide fit to be assessed?  Measured and compared with limits before inference starts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from wsi_ai.tissue.thumbnail import Thumbnail, pixel_spacing
 _SPOTS = 64
 _SPOT_PX = 256
 _SHARP = 0.22
-"""Fine over coarse detail.  On CMU-1, a TCGA slide and the sample slides, 98 % of the sharp spots
-lie above 0.24; blurred by a Gaussian of 2 pixels, 98 % lie below 0.19."""
+"""Fine detail divided by coarse detail.  On CMU-1, a TCGA slide and the sample slides, 98 % of the
+sharp spots lie above 0.24; blurred by a Gaussian of 2 pixels, 98 % lie below 0.19."""
 
 _INK_UM = 12.0
-"""Ink is looked for at this many micrometres per pixel, where nuclei have melted away."""
+"""Ink is looked for at this number of micrometres per pixel, where single nuclei cannot be seen."""
 _OPAQUE = 0.52
 """Optical density in red, over about 50 µm: dense lymphoid tissue stays below 0.5."""
 
@@ -57,7 +57,8 @@ def check_quality(
 
 
 def focused_fraction(slide: Slide, tissue: Mask) -> float:
-    """Share of up to 64 spots, spread over the tissue, whose fine detail is there; 0 for none."""
+    """Share of up to 64 spots, spread over the tissue, that are in focus; 0 where there is no
+    spot."""
     rows, cols = tissue.shape
     size, half = slide.info.size, _SPOT_PX // 2
     sharp = []
@@ -72,7 +73,7 @@ def focused_fraction(slide: Slide, tissue: Mask) -> float:
 
 
 def _spread(tissue: Mask) -> Iterator[tuple[int, int]]:
-    """Row and column of up to 64 pixels of tissue, with as many between each as the next."""
+    """Row and column of up to 64 pixels of tissue, spread evenly."""
     up_to = np.cumsum(np.count_nonzero(tissue, axis=1))
     total = int(up_to[-1])
     for nth in np.linspace(0, total - 1, min(_SPOTS, total)).astype(int):
@@ -81,9 +82,10 @@ def _spread(tissue: Mask) -> Iterator[tuple[int, int]]:
 
 
 def sharpness(pixels: NDArray[np.uint8]) -> float:
-    """Deviation of detail finer than about a pixel, over that of detail of one to four pixels.
+    """Deviation of detail finer than about a pixel, divided by that of detail of one to four
+    pixels.
 
-    A ratio, so that pale and dark, busy and plain tissue compare.
+    A ratio, so that pale and dark, busy and plain tissue can be compared.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     soft = cv2.GaussianBlur(grey, (0, 0), 1.0)

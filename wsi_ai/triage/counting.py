@@ -1,4 +1,4 @@
-"""Rules that count objects.  Pure, and monotone as every rule is; see ``rules``."""
+"""Rules that count objects.  Pure, and monotone like every rule; see ``rules``."""
 
 import math
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from wsi_ai.triage.rules import Evidence, Spots
 
 _PARTS = 16
-"""A hot spot's square is moved by so small a part of its side."""
+"""A hot spot's square is moved in steps of this fraction of its side."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectCount:
-    """So many objects score the threshold or more."""
+    """At least this number of objects score the threshold or more."""
 
     objects: int
 
@@ -39,11 +39,11 @@ class ObjectCount:
 
 @dataclass(frozen=True, slots=True)
 class HotSpot:
-    """So many objects score the threshold or more within a square of an area, wherever they are
-    densest.
+    """At least this number of objects score the threshold or more within a square of this area,
+    placed where they are densest.
 
-    Mitoses are counted so: in 2.37 mm², ten high-power fields of a field number of 22 (Meuten et
-    al. 2016, Vet Pathol 53, 7-9; doi 10.1177/0300985815593349).
+    Mitoses are counted like this: in 2.37 mm², ten high-power fields of a field number of 22
+    (Meuten et al. 2016, Vet Pathol 53, 7-9; doi 10.1177/0300985815593349).
     """
 
     objects: int
@@ -73,7 +73,8 @@ class HotSpot:
         )
 
     def _densest(self, spots: Spots) -> int:
-        """Objects in the fullest square whose corner lies on a grid of a sixteenth of its side."""
+        """Number of objects in the fullest square whose corner lies on a grid of a sixteenth of its
+        side."""
         if not len(spots.scores):
             return 0
         part = math.sqrt(self.within_mm2) / _PARTS
@@ -91,7 +92,7 @@ def _box_sums(field: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def spots_of(evidence: Evidence) -> Spots:
-    """Raises ValueError where the model gives no objects: see ``settings.check_rule``."""
+    """Raises ValueError where the model gives no objects: see ``policy.check_policy``."""
     if evidence.spots is None:
         raise ValueError("this rule counts objects, and the model gives none")
     return evidence.spots

@@ -37,7 +37,7 @@ def find_regions(heatmap: Heatmap, positive: Mask) -> tuple[Finding, ...]:
 
 
 def _outline(heatmap: Heatmap, own: Mask, top: int, left: int) -> shapely.Polygon:
-    """Runs of cells joined to one polygon, in level-0 pixels."""
+    """Joins runs of cells to one polygon, in level-0 pixels."""
     edges = np.diff(np.pad(own.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     rows, starts = np.nonzero(edges == 1)
     ends = np.nonzero(edges == -1)[1]
@@ -52,6 +52,7 @@ def _outline(heatmap: Heatmap, own: Mask, top: int, left: int) -> shapely.Polygo
 
 
 def _ring(line: shapely.LinearRing, places: dict[float, float]) -> Ring:
-    """Corners lie on the lines of one grid: each number is held once, in ``places``."""
+    """The corners of a polygon; each number is held once, in ``places``, for all lie on one
+    grid."""
     rounded = ((round(x, 2), round(y, 2)) for x, y in line.coords[:-1])
     return tuple((places.setdefault(x, x), places.setdefault(y, y)) for x, y in rounded)

@@ -1,4 +1,4 @@
-"""Why a slide is not judged: every gate, in the order of the rule."""
+"""Why a slide is not judged: every gate, in the order in which they apply."""
 
 import re
 from collections.abc import Iterable
@@ -10,9 +10,11 @@ from wsi_ai.slides.identity import Claim, merged
 
 
 def scope_complaint(claims: Iterable[Claim], card: ModelCard) -> str | None:
-    """Why this model cannot judge a slide of which this is said, or ``None``.  What is not known
-    is taken to be what was asked for; whose slide it is need not be known.  Names what the model
-    needs, never what the case is.  Raises IdentityInDoubt."""
+    """Why this model cannot judge a slide with these claims, or ``None``.
+
+    What is unknown is assumed to be what the model needs; it need not be known whose slide it is.
+    The answer names what the model needs, never what the case is.  Raises IdentityInDoubt.
+    """
     scope, known = card.scope, merged(claims)
     for name, allowed, complaint in (
         ("stain", scope.stains, "the slide is not stained as the model needs it"),
@@ -26,7 +28,7 @@ def scope_complaint(claims: Iterable[Claim], card: ModelCard) -> str | None:
 
 
 def _plain(word: str) -> str:
-    """H&E, HE, h & e: the same stain."""
+    """Makes spellings equal: H&E, HE and h & e are the same stain."""
     return re.sub(r"[^a-z0-9]", "", re.sub(r"\band\b", "", word.lower()))
 
 
@@ -56,7 +58,7 @@ def _range_complaint(mpp: float, card: ModelCard) -> str | None:
 
 
 def _scanner_complaint(slide: SlideInfo, card: ModelCard) -> str | None:
-    """A scanner is known by words: all of those on the card must stand in what the file says."""
+    """A scanner is recognised by words: all words on the card must be in what the file says."""
     told = _words(f"{slide.vendor} {slide.scanner}")
     scanners = card.scope.scanners
     if not scanners or any(_words(scanner) <= told for scanner in scanners):

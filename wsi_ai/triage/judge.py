@@ -1,7 +1,7 @@
 """From a heatmap to one flag.  Pure: the same heatmap and policy give the same flag.
 
-Why the unseen counts as positive: `standard` is said only if the tiles that were not seen could
-not have changed it.  So losing tiles can cost certainty, never hide a tumour.
+Why the unseen counts as positive: a slide is `standard` only if the tiles that were not seen could
+not have changed that.  So losing tiles can cost certainty, and never hide a tumour.
 """
 
 import dataclasses
@@ -24,12 +24,12 @@ _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690a")
 
 @dataclass(frozen=True, slots=True)
 class TriagePolicy:
-    """Expedite where the rule is met; say nothing of a slide that was not seen well enough."""
+    """Expedite where the rule is met; do not judge a slide that was not seen well enough."""
 
     name: str = "area"
     rule: Rule = field(default_factory=Area)
     threshold: float | None = None
-    """``None``: the model's operating point."""
+    """``None`` means the model's operating point."""
     min_coverage: float = 0.9
 
     def __post_init__(self) -> None:
@@ -42,12 +42,12 @@ class TriagePolicy:
         return card.point.threshold if self.threshold is None else self.threshold
 
     def rule_for(self, card: ModelCard) -> Rule:
-        """The policy's; of a model that judges slides as a whole, the one that such a model has."""
+        """The policy's rule; a model that judges slides as a whole has its own."""
         return SlideScore() if card.task is Task.SLIDE_CLASSIFICATION else self.rule
 
 
 def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
-    """Judge one slide.  The order of the rule is the order of its safety, see ``_judge``."""
+    """Judge one slide.  The checks come in the order of safety, see ``_judge``."""
     level, reason, score, positive = _judged(heatmap, policy, quality)
     return Flag(
         flag_id=flag_id(heatmap.slide, heatmap.model),
@@ -70,7 +70,7 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
 def _judged(
     heatmap: Heatmap, policy: TriagePolicy, quality: Quality
 ) -> tuple[Level, str, float | None, Mask]:
-    """Level, reason and score; and which cells count."""
+    """Level, reason and score; and which cells are positive."""
     evidence = evidence_of(heatmap)
     level, reason = _judge(heatmap, evidence, policy, quality)
     rule = policy.rule_for(heatmap.model)
@@ -79,14 +79,15 @@ def _judged(
 
 
 def _positive(heatmap: Heatmap, evidence: Evidence, threshold: float) -> Mask:
-    """Cells that count; none where it is the slide that is judged, for attention is no score."""
+    """The positive cells; none where the slide as a whole is judged, because attention is no
+    score."""
     if heatmap.of_slide:
         return np.zeros(heatmap.planned.shape, np.bool_)
     return reaching(evidence.scores, threshold)
 
 
 def is_met(heatmap: Heatmap, policy: TriagePolicy) -> bool:
-    """Is the rule met by what was seen so far?  Then it stays met; so never where it might not."""
+    """Is the rule met by what was seen so far?  Only for rules that then stay met."""
     threshold = policy.threshold_for(heatmap.model)
     return not heatmap.of_slide and policy.rule.score(evidence_of(heatmap)) >= threshold
 
@@ -113,7 +114,7 @@ def not_assessed(
 
 
 def evidence_of(heatmap: Heatmap) -> Evidence:
-    """The class of the operating point, where every class has a score."""
+    """The scores of the operating point's class, in the cells where every class has a score."""
     seen = np.where(heatmap.assessed, heatmap.shown, np.float32(np.nan))
     return Evidence(
         seen,
@@ -141,7 +142,7 @@ def _spots(heatmap: Heatmap, objects: Objects) -> Spots:
 
 
 def flag_id(slide: SlideInfo, card: ModelCard) -> str:
-    """Names the question, "what does this model say of this slide?", not the answer."""
+    """An id for the question "what does this model say of this slide?", not for the answer."""
     return str(uuid.uuid5(_NAMESPACE, f"{slide.fingerprint}/{slide.slide_id}/{card.ref.name}"))
 
 
@@ -171,8 +172,10 @@ _CASES = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690b")
 
 
 def identified(flag: Flag, identity: Identity | None) -> Flag:
-    """The flag with whose it is.  Then its id names the slide of the case, not the file: a new
-    scan of the same glass amends it."""
+    """The flag with the identity of its slide.
+
+    Then its id names the slide of the case, not the file: a new scan of the same glass amends it.
+    """
     if identity is None:
         return flag
     question = [identity.trust, identity.accession, identity.slide_id, flag.model.ref.name]

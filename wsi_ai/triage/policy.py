@@ -1,5 +1,4 @@
-"""What a site sets, from TOML: the triage policy, and which models may run; and the only reader of
-the environment."""
+"""The triage policy that a site sets, from TOML."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -72,7 +71,7 @@ def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
 
 
 def check_policy(policy: Policy, card: ModelCard) -> None:
-    """Raises PolicyError where the rule asks what this model cannot tell."""
+    """Raises PolicyError where the rule asks for something that this model cannot give."""
     if card.task is not Task.DETECTION and _counts_objects(policy.triage.rule):
         raise PolicyError(
             f"policy {policy.triage.name}: rule.objects counts objects, and {card.ref.name} is a"

@@ -1,8 +1,8 @@
-"""When a heatmap speaks for an urgent look.  Pure.
+"""When a heatmap asks for an urgent look.  Pure.
 
-A rule gives a slide's score: the highest threshold at which it would be met.  So it is met exactly
-when its score reaches the threshold, and it never falls where a tile's score rises: rules are
-monotone in evidence, which is why a rule that is met early stays met.
+A rule gives a slide a score: the highest threshold at which the rule would be met.  So it is met
+exactly when its score reaches the threshold.  Rules are monotone: their score never falls when a
+tile's score rises, so a rule that is met early stays met.
 """
 
 import math
@@ -45,16 +45,16 @@ class Evidence:
     spots: Spots | None = None
     """Where objects are counted."""
     missed_spots: int = 0
-    """So many could be, at most, in the planned cells that have no score."""
+    """The most objects that can be in the planned cells that have no score."""
     cell_name: str = "tile"
     slide_score: float | None = None
-    """What a model that judges slides as a whole says of this one; NaN where it cannot say."""
+    """The score of the slide as a whole, from a model that gives one; NaN where it cannot say."""
     assumed_spots: int = 0
-    """So many are taken to be there beside ``spots``, as sure as can be and wherever they matter
-    most."""
+    """Number of objects assumed to be there besides ``spots``, with the highest score and wherever
+    they matter most."""
 
     def at_best(self) -> "Evidence":
-        """As if every planned tile that was not seen were as positive as can be."""
+        """As if every planned tile that was not seen had the highest score."""
         scores = np.where(self.planned & ~np.isfinite(self.scores), 1.0, self.scores)
         return replace(
             self,
@@ -64,7 +64,7 @@ class Evidence:
         )
 
     def _slide_at_best(self) -> float | None:
-        """Nobody knows what a whole says with one part more, so anything is possible."""
+        """The score of the whole cannot be known with a part missing, so anything is possible."""
         if self.slide_score is None:
             return None
         known = math.isfinite(self.slide_score) and np.all(np.isfinite(self.scores[self.planned]))
@@ -72,20 +72,21 @@ class Evidence:
 
 
 class Rule(Protocol):
-    """Monotone: more score, or a score where there was none, never gives a lower score."""
+    """Monotone: a higher score, or a score where there was none, never lowers the result."""
 
     def score(self, evidence: Evidence) -> float:
         """The highest threshold at which the rule is met; 0 where it is at none."""
         ...
 
     def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
-        """What was found beside what is asked for, as a clause that a pathologist understands."""
+        """What was found, next to what is asked for, as a clause that a pathologist understands."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """So much tissue scores the threshold or more; on a small specimen, so large a share of it.
+    """Tissue of at least this area scores the threshold or more; on a small specimen, at least this
+    share of its tissue.
 
     Connected regions (cells sharing an edge) smaller than ``smallest_region_mm2`` do not count.
     """
@@ -100,7 +101,7 @@ class Area:
             raise ValueError(f"an area is positive and a share in (0, 1], got {self}")
 
     def cells_needed(self, evidence: Evidence) -> int:
-        """Fixed by the plan, not by what was seen."""
+        """Depends on the plan, not on what was seen."""
         by_area = _cells(self.area_mm2, evidence.cell_mm2)
         by_share = math.ceil(round(self.tissue_share * int(evidence.planned.sum()), 6))
         return max(1, min(by_area, by_share))
@@ -134,7 +135,7 @@ class Area:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """So many tiles score the threshold or more."""
+    """At least this number of tiles score the threshold or more."""
 
     tiles: int
 
@@ -155,7 +156,8 @@ class Tiles:
 
 @dataclass(frozen=True, slots=True)
 class TopMean:
-    """The highest tiles reach the threshold on average; what is missing of them counts as 0."""
+    """The highest tiles reach the threshold on average; if there are too few, the missing ones
+    count as 0."""
 
     top_tiles: int
 
@@ -178,8 +180,8 @@ class TopMean:
 class SlideScore:
     """The slide as a whole reaches the threshold: the only rule of a model that judges slides.
 
-    Not monotone in tiles, for one tile more may lower such a score.  So nothing is said before
-    all have passed, and where one could not be seen anything is possible.
+    Not monotone in tiles: one more tile may lower such a score.  So there is no answer before all
+    have passed, and where one could not be seen anything is possible.
     """
 
     def score(self, evidence: Evidence) -> float:
@@ -225,7 +227,7 @@ def _cells(area_mm2: float, cell_mm2: float) -> int:
 
 
 def reaching(scores: Scores, threshold: float) -> Mask:
-    """Where a score is the threshold or more; NaN is not.  Single precision is not rounded to."""
+    """Where a score is the threshold or more; NaN is not.  Compared in double precision."""
     return scores >= np.float64(threshold)
 
 
@@ -238,7 +240,8 @@ def _nth_highest(scores: Scores, n: int) -> float:
 
 
 def _highest(scores: Scores, met: Callable[[float], bool]) -> float:
-    """The highest score that is also a threshold at which ``met``, which falls with it; else 0."""
+    """The highest score at which ``met`` holds, or 0.  ``met`` must hold below any score at which
+    it holds."""
     steps = np.unique(scores[np.isfinite(scores)])
     low, high = 0, len(steps)  # met below low, not met from high on
     while low < high:

@@ -1,4 +1,4 @@
-"""Which operators an ONNX file names, without a library: its weights are stepped over.
+"""Which operators an ONNX file uses, read without a library: weights are skipped.
 
 The fields are those of onnx.proto, in protobuf's encoding
 (https://protobuf.dev/programming-guides/encoding/).
@@ -12,11 +12,11 @@ from pathlib import Path
 _GRAPH, _NODE, _OP_TYPE = 7, 1, 4
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _Part = tuple[int, int]
-"""From and to which byte."""
+"""The first byte, and the one past the last."""
 
 
 def operators(path: Path) -> Counter[str]:
-    """How often each is in the graph; none where the file is damaged or no ONNX."""
+    """How often each operator is in the graph; none where the file is damaged or not ONNX."""
     found = Counter[str]()
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
@@ -31,7 +31,7 @@ def operators(path: Path) -> Counter[str]:
 
 
 def _fields(data: mmap.mmap, part: _Part, wanted: int) -> Iterator[_Part]:
-    """Where the contents of a message's fields of that number are.  Raises IndexError or
+    """Where the contents of a message's fields with that number are.  Raises IndexError or
     ValueError where it is damaged."""
     at, end = part
     while at < end:

@@ -1,8 +1,8 @@
-"""ONNX weights in fp32 → in int8, after training: static, from what real tiles excite.
+"""ONNX weights from fp32 to int8, after training: static, with ranges measured on real tiles.
 
-Activations are quantised to 8 bits, weights per channel to 7: a processor without VNNI adds pairs
+Activations are quantised to 8 bits, weights per channel to 7.  A processor without VNNI adds pairs
 of 8-bit products in 16 bits, which saturate, and so would give other scores from the same file
-(``reduce_range`` of ONNX Runtime).  The eighth bit bought no speed: docs/runtimes.md.
+(``reduce_range`` of ONNX Runtime).  The eighth bit was no faster: docs/runtimes.md.
 """
 
 import logging
@@ -41,7 +41,7 @@ def quantize(card: ModelCard, tiles: NDArray[np.uint8], out: Path) -> None:
     """Write the card's network to ``out``, calibrated on ``tiles`` (n, size, size, 3).
 
     Convolutions, matrix products and what lies between them are quantised, for the range that each
-    activation took; input and output keep their types.  Raises ModelError where the file does not
+    activation had; input and output keep their types.  Raises ModelError where the file does not
     load or cannot be quantised.
     """
     opened = open_session(card, session_options(), ["CPUExecutionProvider"])
@@ -60,7 +60,7 @@ def quantize(card: ModelCard, tiles: NDArray[np.uint8], out: Path) -> None:
 
 
 def _inputs(card: ModelCard, tiles: NDArray[np.uint8], name: str) -> Iterator[dict[str, Any]]:
-    """Whole batches, the last filled up by the first tiles: twice seen widens no range."""
+    """Whole batches; the last one is filled up with the first tiles, which widens no range."""
     at_once = card.input.batch or BATCH
     for start in range(0, len(tiles), at_once):
         places = np.arange(start, start + at_once) % len(tiles)

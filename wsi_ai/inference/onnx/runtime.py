@@ -24,22 +24,22 @@ REFUSED = (
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
 )
-"""What ONNX Runtime raises about a file."""
+"""The errors that ONNX Runtime raises about a file."""
 _AS_ASKED = 1
 _NOWHERE = "/proc/self/nowhere"
 _WHERE = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (Load model from \S+ failed:)?"
     r"(/onnxruntime_src/\S+:\d+ .*?\(.*?\) (?=[A-Z]))?"
 )
-"""What ONNX Runtime's messages begin with: where in its sources they were raised."""
+"""The beginning of ONNX Runtime's messages: where in its sources they were raised."""
 _NEWER = re.compile(r"Opset (\d+) is under development.* till opset (\d+)")
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
-    """A session on all cores at hand, tried once.
+    """A session on all available cores, tried once.
 
     Raises ModelError where the file does not load or does not fit its card, DeviceError for fp16
-    and bf16: ONNX Runtime computes in the type that the file's own weights have.
+    and bf16: ONNX Runtime computes in the type of the file's own weights.
     """
     if request.precision not in (Precision.FP32, Precision.INT8):
         raise DeviceError(
@@ -68,8 +68,8 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
 
 
 def _frugal(options: ort.SessionOptions) -> ort.SessionOptions:
-    """Activations take what they need at once, and no more: by default ONNX Runtime's arena grows
-    by powers of two, and keeps a second plan of them beside the first batch's."""
+    """Activations take the memory that they need at once, and no more: by default ONNX Runtime's
+    arena grows by powers of two, and keeps a second plan of them besides the first batch's."""
     arena = ort.OrtArenaCfg({"arena_extend_strategy": _AS_ASKED})
     where = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
@@ -81,8 +81,8 @@ def _frugal(options: ort.SessionOptions) -> ort.SessionOptions:
 
 
 def session_options() -> ort.SessionOptions:
-    """NoWatcher: what ONNX Runtime has to say it raises as well.  Tensors in other files, which the
-    model's digest does not vouch for, are not found."""
+    """Silent, because ONNX Runtime also raises what it logs.  Tensors in other files, which the
+    model's digest does not cover, are not found."""
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry(
@@ -116,7 +116,7 @@ def misfit(card: ModelCard, error: Exception) -> str:
 
 
 def error_line(error: Exception) -> str:
-    """What ONNX Runtime has to say, without its sources, in one line."""
+    """ONNX Runtime's message in one line, without the place in its sources."""
     line = _WHERE.sub("", first_line(error))
     if newer := _NEWER.search(line):
         return (

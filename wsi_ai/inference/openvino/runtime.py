@@ -19,7 +19,7 @@ _TYPES = {
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
-    """The network compiled for a fixed batch on all cores at hand, tried once.
+    """The network compiled for a fixed batch on all available cores, tried once.
 
     Where the device is ``auto`` it declines, by NoDevice, what it cannot read.  Raises ModelError
     where the file does not load or does not fit its card, DeviceError where the processor has no
@@ -64,7 +64,7 @@ def _shape(card: ModelCard, batch: int) -> list[int]:
 
 
 def _check_input(card: ModelCard, model: ov.Model) -> None:
-    """OpenVINO would convert the type and overrule the shape silently."""
+    """Checked, because OpenVINO would convert the type and overrule the shape silently."""
     takes, given = model.inputs[0], ov.PartialShape([-1, *_shape(card, 1)[1:]])
     kind, shape = np.dtype(takes.get_element_type().to_dtype()).name, takes.get_partial_shape()
     if kind != card.input.dtype or not shape.compatible(given):
@@ -75,7 +75,7 @@ def _check_input(card: ModelCard, model: ov.Model) -> None:
 
 
 def _check_precision(core: ov.Core, precision: Precision) -> None:
-    """It would run in another one silently, or in one that is emulated."""
+    """Checked, because it would silently run in another precision, or in one that is emulated."""
     can = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision is not Precision.INT8 and precision.upper() not in can:
         raise DeviceError(
@@ -84,6 +84,6 @@ def _check_precision(core: ov.Core, precision: Precision) -> None:
 
 
 def _error_line(error: Exception) -> str:
-    """OpenVINO's messages begin with where in its sources they were raised."""
+    """OpenVINO's message, without the place in its sources with which it begins."""
     lines = [line for line in str(error).splitlines() if line and "Exception from src" not in line]
     return lines[0] if lines else first_line(error)

@@ -1,4 +1,4 @@
-"""Encoders that timm names: built as their card says, and their tokens made one vector a tile."""
+"""Encoders from timm: built as their card says, with their tokens combined to one vector a tile."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -11,11 +11,12 @@ from wsi_ai.core.cards import Pool
 from wsi_ai.errors import ModelError
 
 _LAYERS = ("mlp_layer", "act_layer", "norm_layer")
-"""Arguments that are classes; a card has their names."""
+"""Arguments that are classes; a card gives their names."""
 
 
 def arguments_for(given: Mapping[str, Any]) -> dict[str, Any]:
-    """As timm wants them.  Raises ModelError for a layer that neither timm nor torch has."""
+    """The arguments as timm wants them.  Raises ModelError for a layer that neither timm nor torch
+    has."""
     return {name: _layer(name, v) if name in _LAYERS else v for name, v in given.items()}
 
 
@@ -35,7 +36,7 @@ class Pooled(torch.nn.Module):
         super().__init__()
         self.encoder, self.pool = encoder, pool
         self.prefix = int(getattr(encoder, "num_prefix_tokens", 1))
-        """The class token and the registers, which are of no patch."""
+        """The number of tokens that belong to no patch: the class token and the registers."""
 
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         tokens: torch.Tensor = self.encoder(tiles)

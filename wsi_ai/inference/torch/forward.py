@@ -1,5 +1,7 @@
-"""A PyTorch network behind one call, the same on the host and on a CUDA device: uint8 RGB in,
-float32 out, normalised where the pixels are."""
+"""A PyTorch network behind one call, the same on the host and on a CUDA device.
+
+uint8 RGB in, float32 out, normalised where the pixels are.
+"""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -11,13 +13,14 @@ from wsi_ai.core.cards import Layout, ModelCard, Precision
 from wsi_ai.inference.scoring import scale_and_shift
 
 TORCH_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError, torch.jit.Error)
-"""What a module raises on tiles that it was not made for; those of a device are RuntimeErrors."""
+"""The errors that a module raises on tiles that it was not made for; errors of a device are
+RuntimeErrors."""
 _AUTOCAST = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
 
 
 @dataclass(frozen=True, slots=True)
 class Prepare:
-    """Pixels to a network's input, on the device that they are on.  Use ``open_prepare``."""
+    """Turns pixels into a network's input, on the device where they are.  Use ``open_prepare``."""
 
     card: ModelCard
     scale: torch.Tensor
@@ -39,7 +42,7 @@ def open_prepare(card: ModelCard, device: torch.device) -> Prepare:
 def resized(pixels: torch.Tensor, side: int) -> torch.Tensor:
     """uint8 RGB (tiles, side, side, 3): ``tiles.reading.resize`` on the pixels' device.
 
-    A grey level off at most, for that one rounds twice."""
+    The two differ by one grey level at most, because that one rounds twice."""
     if pixels.shape[1:3] == (side, side):
         return pixels
     planes = pixels.permute(0, 3, 1, 2).float()

@@ -1,7 +1,7 @@
-"""Tensors, or a whole network, out of what ``torch.save`` wrote: a pickle.
+"""Tensors, or a whole network, from a file of ``torch.save``: a pickle.
 
-A pickle is a program.  Without the user's word only plain tensors are read, by PyTorch's own
-``weights_only``; with it, whatever code the file's author put in is run.
+A pickle is a program.  Without the user's permission only plain tensors are read, by PyTorch's own
+``weights_only``; with it, any code of the file's author is run.
 """
 
 import pickle
@@ -28,7 +28,7 @@ BROKEN = (
     pickle.UnpicklingError,
     zipfile.BadZipFile,
 )
-"""What PyTorch raises about a file that is damaged, or none of its own."""
+"""The errors that PyTorch raises about a file that is damaged, or not its own."""
 MEANS = (
     "loading it runs whatever code its author put in; give --trust-pickle if you trust whoever made"
     " it, or have the network exported as ONNX or safetensors"
@@ -38,9 +38,9 @@ MEANS = (
 def load_state(path: Path, *, trusted: bool = False) -> dict[str, torch.Tensor]:
     """Tensors by name, in host memory.
 
-    A training checkpoint is looked into for ``state_dict``; the prefix that DataParallel or
-    Lightning puts before every name is taken off.  Raises ModelError for a file that could run
-    code, unless it is ``trusted``.
+    ``state_dict`` is looked up in a training checkpoint; the prefix that DataParallel or Lightning
+    puts before every name is removed.  Raises ModelError for a file that could run code, unless it
+    is ``trusted``.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=not trusted)
@@ -54,7 +54,8 @@ def load_state(path: Path, *, trusted: bool = False) -> dict[str, torch.Tensor]:
 
 
 def load_pickled(path: Path, *, trusted: bool = False) -> torch.nn.Module:
-    """A whole network.  Raises ModelError unless it is ``trusted``, or where it is none."""
+    """A whole network.  Raises ModelError unless it is ``trusted``, or where the file holds
+    none."""
     if not trusted:
         raise ModelError(f"{path.name} is a pickle: {MEANS}")
     try:

@@ -13,10 +13,10 @@ from wsi_ai.inference.torch.weights import load_module
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
-    """The network in channels-last memory on all cores at hand, tried once.
+    """The network in channels-last memory on all available cores, tried once.
 
-    Raises ModelError where the weights do not load or do not fit their card, DeviceError where
-    the processor has no instructions for the precision.
+    Raises ModelError where the weights do not load or do not fit their card, DeviceError where the
+    processor has no instructions for the precision.
     """
     _check_precision(request.precision)
     torch.set_num_threads(threads())
@@ -36,7 +36,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
 
 
 class _Network:
-    """Until it has run once, what goes wrong is the model's fault."""
+    """Until the network has run once, any error is the model's fault."""
 
     def __init__(self, forward: Forward) -> None:
         self._forward = forward
@@ -56,7 +56,7 @@ class _Network:
 
 
 def _check_precision(precision: Precision) -> None:
-    """Emulated, either would be many times slower than fp32."""
+    """Declined, because either would be emulated and many times slower than fp32."""
     needs = {
         Precision.FP16: ("avx512_fp16", "amx_fp16"),
         Precision.BF16: ("avx512_bf16", "amx_bf16"),

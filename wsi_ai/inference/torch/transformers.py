@@ -1,4 +1,4 @@
-"""Encoders of transformers, by their configuration: built and filled without a download."""
+"""Encoders from transformers, by their configuration: built and filled without a download."""
 
 import inspect
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ def build(family: str, arguments: Mapping[str, Any]) -> Tokens:
 
 def filled(network: Tokens, state: Mapping[str, torch.Tensor]) -> Tokens:
     """With the weights, whichever version of transformers named them.  Raises ModelError where one
-    is missing, or left over, or of another shape: transformers itself would make it up."""
+    is missing, left over, or of another shape: transformers itself would invent it."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     config = network.encoder.config
@@ -54,7 +54,7 @@ def filled(network: Tokens, state: Mapping[str, torch.Tensor]) -> Tokens:
 
 
 def _unpooled(config: Any) -> dict[str, bool]:
-    """Without the layer behind the tokens, where there is a choice."""
+    """Without the layer behind the tokens, where that can be chosen."""
     kind: Any = transformers.AutoModel._model_mapping[type(config)]
     choice = "add_pooling_layer" in inspect.signature(kind).parameters
     return {"add_pooling_layer": False} if choice else {}

@@ -1,4 +1,4 @@
-"""Files of PyTorch → modules, without unpickling what could run code."""
+"""PyTorch files to modules, without unpickling what could run code."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
 
 
 def load_whole(path: Path, kind: str, *, trusted: bool = False) -> torch.nn.Module:
-    """The same of a file that holds the whole network: ``pt2``, ``torchscript`` or ``pickle``."""
+    """The same for a file that holds the whole network: ``pt2``, ``torchscript`` or ``pickle``."""
     return _loaded(path, partial(_FORMATS[kind], path, trusted=trusted))
 
 
@@ -48,7 +48,7 @@ def _loaded(path: Path, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
 
 
 def _error_line(error: Exception) -> str:
-    """In one line; of tensors that are not the architecture's, the first complaint."""
+    """The error in one line; for tensors that do not fit the architecture, the first complaint."""
     lines = str(error).splitlines()
     if len(lines) > 1 and lines[0].startswith(_MISFIT):
         complaint = lines[1].strip()
@@ -71,10 +71,10 @@ def _exported(path: Path, *, trusted: bool) -> torch.nn.Module:
 
 
 def pickled_part(content: bytes) -> str | None:
-    """What in an archive of ``torch.export`` is more than tensors and a graph: pickles, compiled
-    code, anything unknown.  ``torch.export.load`` would take all of it.
+    """What an archive of ``torch.export`` holds besides tensors and a graph: pickles, compiled
+    code, anything unknown.  ``torch.export.load`` would load all of it.
 
-    The graph that is left is a program still: run models of people you trust, by their digest.
+    The graph itself is still a program: run models of people you trust, by their digest.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for name in archive.namelist():
@@ -160,7 +160,7 @@ def _of_timm(name: str, classes: int, arguments: Mapping[str, Any]) -> torch.nn.
 
 
 def _of_transformers(name: str, classes: int, arguments: Mapping[str, Any]) -> torch.nn.Module:
-    """Gives tokens, whatever the classes."""
+    """Gives tokens, however many classes there are."""
     module: torch.nn.Module = _transformers().build(name, arguments)
     return module
 

@@ -1,4 +1,4 @@
-"""Some consecutive batches, and the copying that their schedule asks for."""
+"""Assembles model tiles from stored tiles: some consecutive batches, as their schedule says."""
 
 import threading
 
@@ -13,7 +13,7 @@ Image = NDArray[np.uint8]
 
 
 class TileAssembler:
-    """From stored tiles to the buffers.  Threads share it, each at another job."""
+    """From stored tiles to the buffers.  Threads share it, each working on another job."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class TileAssembler:
     ) -> None:
         self.schedule = schedule
         self.lost: dict[int, TileUnreadable] = {}
-        """By position in the whole placement."""
+        """Indexed by position in the whole placement."""
         self.start = start
         self._buffers = buffers
         self._x, self._y = part.x.tolist(), part.y.tolist()
@@ -39,8 +39,11 @@ class TileAssembler:
         self._lock = threading.Lock()
 
     def whiten(self, batch: int) -> int:
-        """What lies outside the slide is white.  To be called before a job that has a piece for the
-        batch.  Returns how many of its tiles are finished by that."""
+        """Make white what lies outside the slide.  Call it before a job that has a piece for the
+        batch.
+
+        Returns the number of its tiles that are finished by that.
+        """
         finished = 0
         for tile in self.schedule.ragged[batch]:
             self._buffers.place(self.start + tile)[...] = 255
@@ -50,7 +53,8 @@ class TileAssembler:
         return finished
 
     def straight(self, job: Job) -> Image | None:
-        """Where to decode the stored tile to, if it is just what one tile wants and nobody else."""
+        """Where to decode the stored tile to, if it is exactly what one tile wants and no other
+        wants it."""
         if not self._coincide or job.end - job.first != 1 or job.taken or job.kept:
             return None
         if job.col >= self._across or job.row >= self._down:  # filled up beyond the level's rim
@@ -58,8 +62,10 @@ class TileAssembler:
         return self._buffers.place(self.start + self.schedule.piece_tile[job.first])
 
     def paint(self, job: Job, pixels: Image | None) -> list[int]:
-        """Copy the job's pieces out of ``pixels``; ``None`` where they went straight.  Returns the
-        tiles, of the whole placement, that are finished or lost by that."""
+        """Copy the job's pieces out of ``pixels``; ``None`` where they were decoded into place.
+
+        Returns the tiles, of the whole placement, that are finished or lost by that.
+        """
         tiles = self.schedule.piece_tile[job.first : job.end]
         if pixels is not None:
             for tile in tiles:

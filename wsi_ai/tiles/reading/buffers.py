@@ -1,4 +1,5 @@
-"""Where a model's tiles take shape: straight in the batch, or on a canvas that is then shrunk."""
+"""Where a model's tiles are put together: in the batch itself, or on a canvas that is then
+shrunk."""
 
 import threading
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ Image = NDArray[np.uint8]
 
 
 class TileBuffers(Protocol):
-    """Threads share it, each at another tile, or at another part of the same tile."""
+    """Threads share it, each working on another tile, or on another part of the same tile."""
 
     def place(self, tile: int) -> Image:
         """Where the stored pixels of a tile go; the same place until it is finished or dropped."""
@@ -26,12 +27,13 @@ class TileBuffers(Protocol):
         ...
 
     def drop(self, tile: int) -> None:
-        """Some of its stored pixels cannot be had."""
+        """Some of its stored pixels cannot be read."""
         ...
 
 
 class BatchBuffers:
-    """Straight in the batch buffers, uint8 shaped (tiles, size, size, 3) and used in turn."""
+    """In the batch buffers themselves, uint8 shaped (tiles, size, size, 3), which are used in
+    turn."""
 
     def __init__(self, buffers: Sequence[Image], finish: Finish | None = None) -> None:
         self._slots: list[Image] = [slot for buffer in buffers for slot in buffer]
@@ -45,7 +47,7 @@ class BatchBuffers:
             self._finish(self.place(tile))
 
     def drop(self, tile: int) -> None:
-        """Its slot is left as it is: whoever takes the batch leaves it out."""
+        """Leaves its slot as it is: the reader of the batch leaves the tile out."""
 
 
 class ScratchBuffers:

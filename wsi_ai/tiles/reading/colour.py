@@ -16,16 +16,14 @@ Finish = Callable[[NDArray[np.uint8]], None]
 
 
 def finisher(plan: TilePlan) -> Finish | None:
-    """What is left to do to the plan's tiles, if anything.
-
-    A slide without a profile is taken to be sRGB as it is.  Raises SlideError for a damaged one.
-    """
+    """The change of colours that the plan's tiles still need, if any.  A slide without a profile is
+    assumed to be sRGB.  Raises SlideError for a damaged profile."""
     profile = plan.slide.icc_profile
     return to_srgb(profile) if profile and plan.spec.color is Colour.SRGB else None
 
 
 def to_srgb(profile: bytes) -> Finish:
-    """By the profile's own rendering intent, through Little CMS."""
+    """Uses the profile's own rendering intent, through Little CMS."""
     try:
         own = ImageCms.getOpenProfile(io.BytesIO(profile))
         intent = ImageCms.Intent(ImageCms.getDefaultIntent(own))

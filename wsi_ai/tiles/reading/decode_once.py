@@ -28,11 +28,13 @@ TileUnreadable.  Threads share it."""
 Work = tuple[TileAssembler, list[Job]]
 
 _CHAPTER_TILES, _CHAPTER_PIECES = 8192, 1 << 17
-"""So much is scheduled at a time, whatever the slide's size: that bounds the schedule, and the wait
-for the first batch.  No seam crosses from one assembler to the next."""
+"""Number of tiles, and of pieces, that are scheduled at a time, whatever the slide's size: they
+limit the size of the schedule, and the wait for the first batch.  No seam crosses from one
+assembler to the next."""
 
 _JOBS_AT_A_TIME = 4
-"""A worker takes so many from the queue, for each turn at it costs as much as a small copy."""
+"""Number of jobs that a worker takes from the queue at once: each visit to the queue costs as much
+as a small copy."""
 
 
 class DecodeOnce:
@@ -49,9 +51,11 @@ class DecodeOnce:
         self._chapters: dict[int, TileAssembler] = {}
 
     def batches(self, depth: int, threads: int) -> Iterator[dict[int, TileUnreadable]]:
-        """One turn a batch, in order: its tiles are in their places on the buffers, which has room
-        for ``depth`` batches, and stay there until the next turn.  Yields which tiles could not be
-        read, and why.  Raises ValueError where the room that was agreed is more than that.
+        """One turn for each batch, in order: its tiles are in their places in the buffers, which
+        have room for ``depth`` batches, and stay there until the next turn.
+
+        Yields which tiles could not be read, and why.  Raises ValueError where the agreed room is
+        more than that.
         """
         if depth <= self._room.ahead:
             raise ValueError(f"{depth} batches of room for {self._room.ahead} and the caller's")
@@ -77,12 +81,12 @@ class DecodeOnce:
                 stop()
 
     def span(self) -> tuple[float, float]:
-        """How long was read for this turn, ending now, on ``time.perf_counter()``."""
+        """For how long reading went on for this turn, ending now, on ``time.perf_counter()``."""
         return self._progress.span()
 
     def _work(self, progress: Progress) -> Iterator[Work]:
-        """In order.  Waits, before jobs that begin with a batch, for the buffers of all batches
-        that they may reach; never between jobs that are handed out together."""
+        """Yields jobs in order.  Before jobs that begin with a batch it waits for the buffers of
+        all batches that they may reach; never between jobs that are handed out together."""
         length = self._chapter_length()
         for start in range(0, len(self._placement), length):
             part = self._placement.part(start, start + length)
@@ -97,7 +101,7 @@ class DecodeOnce:
                     yield assembler, list(islice(jobs, min(_JOBS_AT_A_TIME, count - done)))
 
     def _open(self, assembler: TileAssembler, n: int, tiles: int, progress: Progress) -> None:
-        """The assembler's batch ``n``, of a assembler of so many tiles."""
+        """Batch ``n`` of an assembler of this number of tiles."""
         size = self._room.batch
         batch = assembler.start // size + n
         progress.wait_for_room(batch)
@@ -106,7 +110,7 @@ class DecodeOnce:
         progress.done(batch, assembler.whiten(n))
 
     def _chapter_length(self) -> int:
-        """In tiles: whole batches."""
+        """The number of tiles that are scheduled at a time: whole batches."""
         pieces = math.prod(most_under(self._grid, self._placement.size))
         tiles = min(_CHAPTER_TILES, _CHAPTER_PIECES // pieces)
         return max(1, tiles // self._room.batch) * self._room.batch

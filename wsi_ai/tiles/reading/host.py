@@ -23,14 +23,16 @@ log = logging.getLogger(__name__)
 
 Image = NDArray[np.uint8]
 Allocate = Callable[[tuple[int, ...]], Image]
-"""Makes a uint8 array of a shape, in whatever memory the runtime wants to be fed from."""
+"""Makes a uint8 array of a shape, in the memory from which the runtime wants to be fed."""
 
 _SPARE, _MOST_AHEAD = 3, 32
-"""Batches: one is the caller's, two wait for it; so many more are filled at a time."""
+"""Number of batches besides those that are being filled (the caller's own, and two that wait for
+it), and the most that are filled at a time."""
 _SEEN_TILES = 8192
-"""Of the plan, by which it is judged how many batches share stored tiles."""
+"""Number of tiles of the plan from which it is estimated how many batches share stored tiles."""
 _LARGEST_READ_PX = 1024
-"""Along one side of a tile, so that the canvases of a few dozen tiles fit into memory."""
+"""Most pixels along one side of a tile, so that the canvases of a few dozen tiles fit into
+memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,8 @@ class HostTiles:
 
 
 def _room(seen: ReducedLevel, side: int, batch: int, memory: Memory) -> Room:
-    """As many batches at a time as share stored tiles, and memory is given for; at least one.  More
-    would only take turns in the processor's cache."""
+    """Number of batches to fill at a time: as many as share stored tiles, and fit into memory; at
+    least one.  More would only compete for the processor's cache."""
     tile, read = seen.grid.tile, seen.placement.size
     ahead = memory.batches // (batch * side * side * 3) - _SPARE
     if read != Size(side, side):

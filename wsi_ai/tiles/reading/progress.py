@@ -1,4 +1,4 @@
-"""How far the batches have come: between the threads that fill them and the one that takes them."""
+"""How far the batches have come, for the threads that fill them and the one that takes them."""
 
 import threading
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class WalkEnded(Exception):
-    """Whoever waited need not wait any longer: the walk is over."""
+    """The walk is over: no waiting thread needs to wait any longer."""
 
 
 class Progress:
@@ -23,11 +23,11 @@ class Progress:
         self._changed = threading.Condition()
 
     def wait_for_room(self, batch: int) -> None:
-        """Until nobody uses the buffer of ``batch`` any more.  Raises WalkEnded."""
+        """Wait until nobody uses the buffer of ``batch`` any more.  Raises WalkEnded."""
         self._wait(lambda: batch < self._taken + self._depth)
 
     def begin(self, batch: int, tiles: int) -> None:
-        """``batch`` is complete after so many tiles."""
+        """``batch`` is complete after this number of tiles."""
         with self._changed:
             self._left[batch] = tiles
             self._changed.notify_all()
@@ -39,9 +39,7 @@ class Progress:
                 self._changed.notify_all()
 
     def take(self, batch: int) -> None:
-        """Give back what came before ``batch``, and wait until it is complete.
-
-        Raises WalkEnded."""
+        """Give back all before ``batch``, and wait until it is complete.  Raises WalkEnded."""
         with self._changed:
             self._taken = batch
             self._changed.notify_all()
@@ -64,8 +62,8 @@ class Progress:
                     self._busy_s += time.perf_counter() - self._since
 
     def span(self) -> tuple[float, float]:
-        """As long as any job was under way since this was asked last, up to now.  Batches are
-        filled several at a time, so that none has a time of its own."""
+        """How long any job has been under way since the last call.  Batches are filled several at a
+        time, so that none has a time of its own."""
         with self._changed:
             now = time.perf_counter()
             busy = self._busy_s + (now - self._since if self._working else 0.0)

@@ -1,8 +1,8 @@
 """Levels read at a whole fraction of their scale: each stored tile is shrunk as it is decoded.
 
-What is copied into the batches is then so many times less, and a tile that is wanted at just that
-scale needs no canvas.  It takes that tiles lie on the coarser grid, as those at twice or four times
-the slide's µm/px do.
+Less is then copied into the batches, and a tile that is wanted at exactly that scale needs no
+canvas.  It requires that tiles lie on the coarser grid, as those at two or four times the slide's
+µm/px do.
 """
 
 import threading
@@ -34,11 +34,11 @@ class ReducedLevel:
 
 
 def reduced_level(level: EncodedLevel, placement: Placement, spec: TileSpec) -> ReducedLevel:
-    """The level as it is best read for tiles placed on it at its own scale.
+    """The level, read in the best way for tiles placed on it at its own scale.
 
-    Where a tile is so many whole pixels for one, tiles are averaged as they are decoded: the same
-    pixels as by averaging later.  Where the model's card says so, the JPEG decoder shrinks by what
-    it can of that, and what is left is averaged.
+    Where a pixel of a tile covers a whole number of the level's pixels, tiles are averaged as they
+    are decoded: the same pixels as by averaging later.  Where the model's card says so, the JPEG
+    decoder does as much of the shrinking as it can, and the rest is averaged.
     """
     tile = level.encoding.tile
     if spec.resampling is Resampling.DCT and level.encoding.codec is Codec.JPEG:
@@ -68,7 +68,7 @@ def fetcher(level: EncodedLevel) -> Fetch:
 
 def averaging(level: EncodedLevel, factor: int) -> Fetch:
     """The same, and then averaged over squares of ``factor``; what lies beyond the level is white,
-    whatever the stored tile was filled up with."""
+    whatever the stored tile was padded with."""
     fetch, tile, size = fetcher(level), level.encoding.tile, level.size
     own = threading.local()
 
@@ -86,7 +86,7 @@ def averaging(level: EncodedLevel, factor: int) -> Fetch:
 
 def in_codec_fetcher(level: EncodedLevel, factor: int) -> Fetch:
     """Shrunk by the JPEG decoder, which leaves out the finer frequencies of the DCT.  A tile at the
-    rim is averaged: its filling must not be mixed in."""
+    edge is averaged instead: its padding must not be mixed in."""
     average, tile, size = averaging(level, factor), level.encoding.tile, level.size
 
     def fetch(col: int, row: int, out: Image) -> None:
@@ -109,7 +109,7 @@ def _at(level: EncodedLevel, placement: Placement, factor: int, fetch: Fetch) ->
 
 
 def _fits(tile: Size, placement: Placement, factor: int) -> bool:
-    """All cuts fall between squares of so many pixels."""
+    """All cuts fall between squares of this number of pixels."""
     sides = (tile.width, tile.height, placement.size.width, placement.size.height)
     cuts = (np.array(sides), placement.x, placement.y)
     return not any((along % factor).any() for along in cuts)

@@ -26,7 +26,7 @@ Tile = NDArray[np.uint8]
 _AHEAD = 3
 """Batches that are read while earlier ones are in use."""
 _PIECE_PX = 2048
-"""What is read at once at most, so that a tile of a slide without a pyramid fits into memory."""
+"""The most pixels read at once, so that a tile of a slide without a pyramid fits into memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ _TILES, _BATCH, _THREADS, _EVERY_PX = 64, 8, 2, 2
 
 
 def sample_pixels(slide: Slide, plan: TilePlan) -> NDArray[np.uint8]:
-    """uint8 RGB (n, 3): every other pixel along either side of up to 64 of the plan's tiles, as a
-    model would get them; always the same.  A tile that cannot be read is left out."""
+    """uint8 RGB (n, 3): every second pixel along either side of up to 64 of the plan's tiles, as a
+    model would get them; always the same ones.  A tile that cannot be read is left out."""
     chosen = np.linspace(0, len(plan) - 1, min(_TILES, len(plan))).astype(int)
     part = replace(plan, cells=plan.cells[chosen])
     batches = RegionTiles(_BATCH, _THREADS)(slide, part, 0)
@@ -25,6 +25,6 @@ def sample_pixels(slide: Slide, plan: TilePlan) -> NDArray[np.uint8]:
 
 
 def recolour_for(slide: Slide, plan: TilePlan, card: ModelCard) -> Recolour | None:
-    """What the card wants done to this slide's colours.  Raises StainUnclear."""
+    """The change of colours that the card asks for on this slide.  Raises StainUnclear."""
     target = card.input.stain
     return None if target is None else find_stain(target, sample_pixels(slide, plan))

@@ -36,7 +36,7 @@ class StoredGrid:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """Where the tiles of a plan lie on a level, in its pixels, and all of the same ``size``."""
+    """Where the tiles of a plan lie on a level, in its pixels; all have the same ``size``."""
 
     x: Ints
     y: Ints
@@ -57,7 +57,7 @@ class Job(NamedTuple):
     first: int
     end: int
     number: int
-    """From 0, in this schedule."""
+    """Position of the batch in this schedule, from 0."""
     giver: int
     """The job that hands the pixels over; negative where the tile is to be decoded."""
     kept: bool
@@ -76,25 +76,26 @@ class Schedule:
     piece_tile: list[int]
     """For each piece, the tile of the placement that it goes to."""
     pieces_of: list[int]
-    """For each tile of the placement, of how many pieces it is made."""
+    """For each tile of the placement, the number of pieces it is made of."""
     jobs_of: list[int]
-    """For each batch, how many jobs begin with it; the others that it needs came earlier."""
+    """For each batch, the number of jobs that begin with it; the others that it needs came
+    earlier."""
     ragged: list[list[int]]
     """For each batch, its tiles that reach beyond the level."""
     seams: int
-    """How many stored tiles wait at most."""
+    """The most stored tiles that wait at any time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """How much may be in the making at a time."""
+    """Limits of what may be in the making at a time."""
 
     batch: int
     """Tiles in a batch."""
     ahead: int
-    """Batches that are open: the one that is completed next, and those after it."""
+    """Number of open batches: the one that is completed next, and those after it."""
     seams: int
-    """Stored tiles that wait, at most."""
+    """The most stored tiles that may wait."""
 
 
 def schedule(grid: StoredGrid, placement: Placement, room: Room) -> Schedule:
@@ -136,7 +137,7 @@ def _begins(stored: Ints, batch: Ints, ahead: int) -> Flags:
 
 
 def reach(grid: StoredGrid, placement: Placement, batch: int) -> int:
-    """How many consecutive batches need the same stored tile, at most."""
+    """The most consecutive batches that need the same stored tile."""
     tile, stored = _pieces(grid, placement)
     if not len(stored):
         return 1
@@ -212,8 +213,8 @@ def _hand_over(stored: Ints, most: int) -> tuple[Ints, Flags, int]:
 
 
 def _horizon(giver: Ints, taker: Ints, jobs: int, most: int) -> tuple[int, int]:
-    """The longest wait, in jobs, up to which seams are kept so that at most ``most`` wait; and
-    how many then wait at most."""
+    """The longest wait, in jobs, up to which seams are kept so that at most ``most`` wait at a
+    time; and the number that then wait at most."""
 
     def peak(horizon: int) -> int:
         short = taker - giver <= horizon

@@ -12,14 +12,14 @@ from wsi_ai.tiles.reading.progress import WalkEnded
 
 Image = NDArray[np.uint8]
 Giver = tuple[int, int]
-"""A assembler and one of its jobs."""
+"""An assembler and one of its jobs."""
 
 
 class Seams:
     """Buffers change hands here, and have one owner at any time.
 
-    Giving is final: whoever gives a buffer away has made all its copies and asks for another one.
-    Used buffers are kept for the next: fresh memory costs page faults.
+    Giving is final: the job that gives a buffer away has made all its copies and asks for another
+    one.  Used buffers are kept for the next: fresh memory costs page faults.
     """
 
     def __init__(self, tile: Size) -> None:
@@ -35,7 +35,7 @@ class Seams:
             self._changed.notify_all()
 
     def take(self, giver: Giver) -> Image | TileUnreadable:
-        """Waits for whoever gives it.  Raises WalkEnded."""
+        """Waits until it is given.  Raises WalkEnded."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or giver in self._waiting)
             if self._stopped:

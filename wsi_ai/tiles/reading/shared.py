@@ -15,7 +15,7 @@ Walk = Callable[[int], Iterator[TileBatch]]
 
 
 class SharedTiles:
-    """A ``contracts.TileSource`` for models that take turns: plans alike that are opened before the
+    """A ``contracts.TileSource`` for models that take turns: equal plans that are opened before the
     first batch of one is taken are read once for all of them.  Used by one thread at a time.
 
     Where several share, each gets batches to keep that it must not write to.
@@ -72,14 +72,14 @@ class _Pass:
         return branch
 
     def drop(self, branch: "Branch") -> None:
-        """With the last one the walk ends, and its threads with it."""
+        """The walk ends with its last branch, and its threads with it."""
         if branch in self._branches:
             self._branches.remove(branch)
         if not self._branches and isinstance(self._batches, Generator):
             self._batches.close()
 
     def pull(self) -> None:
-        """Read the next batch for all who want it.  Raises StopIteration, or what the walk does:
+        """Read the next batch for all that want it.  Raises StopIteration, or what the walk raises:
         then every branch does."""
         if self._failed is not None:
             raise self._failed

@@ -1,4 +1,4 @@
-"""Tiles to the pixel as WSInfer 0.6 reads them: see ``cards.ReadLike``.
+"""Tiles read as WSInfer 0.6 reads them, to the pixel: see ``cards.ReadLike``.
 
 ``wsinfer/modellib/data.py``: a region of level 0, through OpenSlide, whose alpha is dropped, so
 that what lies beyond the slide is black; then torchvision's Resize on a Pillow image.

@@ -1,0 +1,79 @@
+"""What the pages for contributors say of the house is so."""
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "wsi_ai"
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+ROOMS = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+
+
+def block_with(first_line: str) -> str:
+    """The text block of CONTRIBUTING that begins so."""
+    found = re.search(rf"^```\n({re.escape(first_line)}\n.*?)^```", CONTRIBUTING, re.M | re.S)
+    assert found is not None
+    return found[1]
+
+
+def tree() -> dict[str, str]:
+    """What the tree says of each room."""
+    rows = re.findall(r"^  (\w+)/ +(.+)$", block_with("wsi_ai/"), re.MULTILINE)
+    return dict(rows)
+
+
+def test_the_tree_shows_every_room_and_no_other() -> None:
+    assert tree().keys() == ROOMS
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_a_room_calls_itself_what_the_tree_calls_it(room: str) -> None:
+    module = ast.parse((PACKAGE / room / "__init__.py").read_text("utf-8"))
+    said = " ".join((ast.get_docstring(module) or "").split()).lower()
+    first_clause = re.split(r"[;:]", tree()[room].lower())[0]
+    assert first_clause in said
+
+
+def test_the_rule_shown_is_the_contract_that_is_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    contracts = project["tool"]["importlinter"]["contracts"]
+    (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
+    shown = [line.split() for line in block_with("cli").splitlines()]
+    assert shown == [layer.split(" | ") for layer in layers]
+
+
+def test_the_types_at_the_doors_are_where_the_journey_says() -> None:
+    page = (ROOT / "docs" / "journey.md").read_text("utf-8")
+    doors = re.findall(r"\[`(\w+)`\]\(\.\./([^)]+)\)", page)
+    assert len(doors) >= 15
+    for name, path in doors:
+        assert re.search(rf"^class {name}\b", (ROOT / path).read_text("utf-8"), re.M), (name, path)
+
+
+def test_the_hazard_log_names_tests_that_exist() -> None:
+    page = (ROOT / "docs" / "hazard-log.md").read_text("utf-8")
+    named = re.findall(r"`((?:tests/)?[\w/]*test_\w+\.py)`", page)
+    assert len(named) >= 20
+    assert [name for name in named if not _place(name).exists()] == []
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_files_that_a_page_names_are_there(page: Path) -> None:
+    """But for those that it asks the reader to write."""
+    text = page.read_text("utf-8")
+    own = set(re.findall(r"^\*\*`([^`]+)`\*\*", text, re.MULTILINE))
+    named = set(re.findall(r"`((?:tests|wsi_ai|benchmarks|configs)/[\w./-]+)`", text))
+    assert [name for name in sorted(named - own) if not (ROOT / name).exists()] == []
+
+
+def _place(name: str) -> Path:
+    """Files without a folder are in ``tests/delivery``."""
+    return ROOT / name if "/" in name else ROOT / "tests" / "delivery" / name
