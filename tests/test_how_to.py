@@ -170,7 +170,9 @@ def test_the_page_on_runtimes_adds_one(beside: Path, follow: Follow) -> None:
 
 def patched(page: str, folder: Path) -> None:
     (change,) = (text for _, text in blocks(page, "diff"))
-    subprocess.run(["git", "apply"], cwd=folder, input=change, text=True, check=True)
+    subprocess.run(
+        ["git", "apply", "--unidiff-zero"], cwd=folder, input=change, text=True, check=True
+    )
     write_files(page, folder)
 
 
