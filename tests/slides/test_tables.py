@@ -196,10 +196,10 @@ def test_two_rows_of_one_name_in_folders_that_are_not_here_are_doubt(tmp_path: P
 @pytest.mark.parametrize("pattern", [r"(a+)+$", r"(?P<block>(a|aa)+)!", r"(.*a){25}x", r"(a|a)*b"])
 def test_a_pattern_that_would_take_years_takes_a_second(tmp_path: Path, pattern: str) -> None:
     cases = load_cases(write(tmp_path, f"file_name = '{pattern}'", "cases.toml"))
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(IdentityInDoubt, match=r"the site's pattern takes too long|does not follow"):
         cases.claims(Path("a" * 200 + "c.svs"))
-    assert time.monotonic() - start < 3
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("pattern", ["(" * 5000, "(?P<block>", "a{99999999999}", "[", "(?<=a*)b("])
