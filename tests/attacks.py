@@ -173,7 +173,7 @@ def results(folder: Path) -> Iterator[bool]:
     random, whole = Random(14), folder / "whole"
     run = RunRecord(PROVENANCE, QUESTION, {}, None, failed=False)
     write_results(whole, Assessment(example_flag()), run, NoPost())
-    for name in ("flag.json", "run.json", "seal.json"):
+    for name in ("flag.json", "run.json"):
         for _ in range(10):
             place = folder / "out" / f"m{random.random()}"
             shutil.copytree(whole, place)

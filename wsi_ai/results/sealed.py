@@ -1,27 +1,26 @@
 """A folder of results carries the site's seal: what does not was written by somebody else, or by
 an earlier version, and is never sent."""
 
-import hashlib
 import hmac
 import json
 import logging
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.seals import open_file, seal
 from wsi_ai.errors import disk_errors
-from wsi_ai.results.folder import hidden, write_json
-from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, from_json
+from wsi_ai.results.folder import hidden
+from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable
 
 log = logging.getLogger(__name__)
-_SEAL, _SEALED = "seal.json", ("flag.json", "run.json")
+_SEAL = "seal"
 
 
-def seal_folder(folder: Path) -> None:
-    """Once everything is in it.  Raises OutputError."""
-    files = {name: _digest((folder / name).read_bytes()) for name in _SEALED}
-    write_json(folder / _SEAL, {"sha256": files, "seal": _sealed(files)})
+def with_seal(record: Mapping[str, Any], flag: Mapping[str, Any]) -> dict[str, Any]:
+    """The record, as run.json has it: sealed together with its flag.  Raises OutputError."""
+    return {**record, _SEAL: _sealed(record, flag)}
 
 
 def sealed_results(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -41,22 +40,21 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     try:
         if folder.is_symlink():
             return None
-        told = from_json(_content(folder / _SEAL))
-        contents = {name: _content(folder / name) for name in _SEALED}
-        files = {name: _digest(content) for name, content in contents.items()}
-        if not hmac.compare_digest(str(told["seal"]), _sealed(files)):
-            return None
-        return json.loads(contents["run.json"]), json.loads(contents["flag.json"])  # our own bytes
-    except (OSError, Unreadable, KeyError, TypeError):
+        record = json.loads(_content(folder / "run.json"))
+        flag = json.loads(_content(folder / "flag.json"))
+        told = str(record.pop(_SEAL))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+    return (
+        (record, flag)
+        if hmac.compare_digest(told.encode(), _sealed(record, flag).encode())
+        else None
+    )
 
 
-def _sealed(files: dict[str, str]) -> str:
-    return seal("results-1", json.dumps(files, sort_keys=True).encode()).hex()
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _sealed(record: Mapping[str, Any], flag: Any) -> str:
+    parts = (json.dumps(part, sort_keys=True).encode() for part in (record, flag))
+    return seal("results-1", *parts).hex()
 
 
 def _content(path: Path) -> bytes:

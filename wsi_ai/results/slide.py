@@ -17,7 +17,7 @@ from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
 from wsi_ai.results.overlay import OverlayInput, write_overlay
 from wsi_ai.results.record import model_record
-from wsi_ai.results.sealed import seal_folder, sealed_results
+from wsi_ai.results.sealed import sealed_results, with_seal
 from wsi_ai.results.wsinfer_csv import write_csv
 from wsi_ai.tissue.overview import Overview
 
@@ -78,9 +78,8 @@ def write_results(
             body = post.put(body)
         except OutputError as error:
             unsent, run = error, replace(run, failed=True)
-        write_json(aside / "run.json", _record(assessment, run))
+        write_json(aside / "run.json", with_seal(_record(assessment, run), body))
         write_json(aside / "flag.json", body)
-        seal_folder(aside)
     if unsent is not None:
         raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
     return body
