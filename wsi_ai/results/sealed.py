@@ -45,11 +45,8 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
         told = str(record.pop(_SEAL))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return (
-        (record, flag)
-        if hmac.compare_digest(told.encode(), _sealed(record, flag).encode())
-        else None
-    )
+    same = hmac.compare_digest(told.encode("utf-8", "replace"), _sealed(record, flag).encode())
+    return (record, flag) if same else None
 
 
 def _sealed(record: Mapping[str, Any], flag: Any) -> str:
