@@ -76,7 +76,9 @@ ANSWERS = st.builds(
 
 @settings(max_examples=EXAMPLES, deadline=None)
 @given(answer=ANSWERS)
-@example(answer=b"HTTP/1.1 503 X\r\nRetry-After: Fri, 31 Dec 9999 23:59:59 -2359\r\n\r\n")
+@example(
+    answer=b"HTTP/1.1 503 X\r\nRetry-After: Thu, 01 Jan 99999999999999999999 00:00:00 GMT\r\n\r\n"
+)
 @example(answer=b"HTTP/1.1 429 X\r\nRetry-After: " + b"9" * 5000 + b"\r\n\r\n")
 def test_any_answer_whatever_is_a_receipt_or_one_of_three_errors(
     answering: tuple[str, list[bytes]], answer: bytes

@@ -1,5 +1,8 @@
 """A journal cut anywhere gives back whole batches, and only its own."""
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +114,62 @@ def test_another_question_starts_anew(tmp_path: Path) -> None:
     write(path, predictions(3))
     assert read(path, OTHER) == (0, [])
     assert read(path) == (0, [])
+
+
+@given(place=st.integers(0, 700), flip=st.integers(1, 255))
+def test_a_changed_byte_gives_back_only_what_came_before_it(
+    tmp_path_factory: pytest.TempPathFactory, place: int, flip: int
+) -> None:
+    path = tmp_path_factory.mktemp("journal") / "j"
+    whole = predictions(3)
+    write(path, whole)
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= flip
+    path.write_bytes(content)
+    _, batches = read(path)
+    assert len(batches) < 3
+    assert_same(batches, whole[: len(batches)])
+
+
+def forged(path: Path) -> bytes:
+    """Other scores, with CRCs that fit: as somebody would write them who knows the form."""
+    content, scores = bytearray(path.read_bytes()), slice(32 + 24 + 4 * 8, 32 + 24 + 4 * 8 + 32)
+    content[scores] = np.zeros(8, "<f4").tobytes()
+    crc = zlib.crc32(bytes(content[32:52] + content[56 : scores.stop]))
+    content[52:56] = struct.pack("<I", crc)
+    return bytes(content)
+
+
+def test_forged_scores_are_not_taken_though_their_crc_fits(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    write(path, predictions(1))
+    path.write_bytes(forged(path))
+    assert read(path) == (0, [])
+
+
+def test_records_of_another_journal_or_in_another_order_are_not_taken(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    write(one, predictions(2))
+    write(other, predictions(1), OTHER)
+    size = 24 + 4 * (8 + 8) + 32
+    mine, theirs = one.read_bytes(), other.read_bytes()
+    one.write_bytes(mine[:32] + theirs[32:])
+    assert read(one) == (0, [])
+    one.write_bytes(mine[:32] + mine[32 + size :])
+    assert read(one) == (0, [])
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "broken link"])
+def test_a_link_or_a_pipe_in_the_place_of_a_journal_is_not_followed(
+    tmp_path: Path, kind: str
+) -> None:
+    path, victim = tmp_path / "j", tmp_path / "victim"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(victim)
+    if kind == "link":
+        victim.write_text("precious")
+    assert write(path, predictions(2)) == 0
+    assert read(path)[0] == 8
+    assert (victim.read_text() if victim.exists() else "") == ("precious" * (kind == "link"))

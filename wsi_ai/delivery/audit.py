@@ -88,7 +88,7 @@ def verify(path: Path, kept: str | None = None) -> Head:
     Raises AuditBroken, which says at which line, or OutputError.
     """
     lines, sha256 = _kept(kept) if kept is not None else (0, START)
-    head, seen = Head(0, START), lines in (None, 0) and sha256 == START
+    head, seen = Head(0, START), (lines, sha256) == (0, START)
     try:
         with path.open("rb") as file:
             for line in file:

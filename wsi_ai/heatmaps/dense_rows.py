@@ -4,20 +4,25 @@ Scores are kept as uint8: 0 where not assessed, else 1 + 254 * score, rounded.  
 0.002 at most, every viewer opens it, and what was never looked at takes no room.
 """
 
+import hashlib
+import hmac
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from wsi_ai.core.files import sync, write_whole
+from wsi_ai.core.files import write_whole
+from wsi_ai.core.seals import opened_file, seal
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.zarr import create_level
-from wsi_ai.schemas.reading import SETTINGS_BYTES, content_of, from_json
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 
 Stored = NDArray[np.uint8]
 _STEPS = 254
@@ -50,7 +55,10 @@ class DenseRows:
         self._question = keep.question
         self._waiting = np.zeros((shape[0], min(_HIGH, shape[1]), shape[2]), np.uint8)
         self._held = 0
+        self._files: dict[str, str] = {}
         with disk_errors():
+            if keep.folder.is_symlink():
+                keep.folder.unlink()
             self.rows = self._rows_kept()
             if not self.rows:
                 shutil.rmtree(keep.folder, ignore_errors=True)
@@ -82,20 +90,49 @@ class DenseRows:
                 part = self._waiting[:, : self._held, left : left + _WIDE]
                 self._array[:, self.rows : end, left : left + _WIDE] = part
             self._to_the_disk(self.rows // _HIGH)
-            state = json.dumps({"question": self._question, "rows": end})
-            write_whole(self._state, state.encode())
+            write_whole(self._state, json.dumps(self._sealed(end)).encode())
         self.rows, self._held = end, 0
         if end == self.shape[1]:
             self._waiting = self._waiting[:, :0].copy()
 
     def _to_the_disk(self, row_of_shards: int) -> None:
-        """Written to the disk before the rows are reported as done."""
-        for shard in self.path.glob(f"0/c/*/{row_of_shards}/*"):
-            sync(shard)
+        """Written to the disk, and their digests noted, before the rows are reported as done."""
+        written = [*self.path.glob(f"0/c/*/{row_of_shards}/*"), self.path / "0" / "zarr.json"]
+        for path in written:
+            with opened_file(path, os.O_RDONLY) as handle:
+                os.fsync(handle)
+            self._files[str(path.relative_to(self.path))] = _digest(path)
+
+    def _planted(self, files: dict[str, str], rows: int) -> bool:
+        """Whether there are shards where this site left none."""
+        shards = [path for path in self.path.glob("0/c/*/*/*") if path.parent.name.isdecimal()]
+        kept = [path for path in shards if int(path.parent.name) * _HIGH < rows]
+        return any(str(path.relative_to(self.path)) not in files for path in kept)
+
+    def _sealed(self, rows: int) -> dict[str, Any]:
+        state = {"question": self._question, "rows": rows, "files": self._files}
+        return {**state, "seal": _seal_of(state)}
 
     def _rows_kept(self) -> int:
         try:
-            state = from_json(content_of(self._state, SETTINGS_BYTES))
-            return int(state["rows"]) if state["question"] == self._question else 0
-        except (OSError, ValueError, KeyError, TypeError):
+            state = from_json(content_of(self._state, TABLE_BYTES))
+            own = hmac.compare_digest(state.pop("seal"), _seal_of(state))
+            if not own or state["question"] != self._question:
+                return 0
+            if any(_digest(self.path / name) != kept for name, kept in state["files"].items()):
+                return 0
+            if self._planted(state["files"], state["rows"]):
+                return 0
+            self._files = state["files"]
+            return int(state["rows"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return 0
+
+
+def _seal_of(state: dict[str, Any]) -> str:
+    return seal("rows-1", json.dumps(state, sort_keys=True).encode()).hex()
+
+
+def _digest(path: Path) -> str:
+    with opened_file(path, os.O_RDONLY) as handle, os.fdopen(os.dup(handle), "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,13 +1,16 @@
 """The predictions of a slide so far, kept on disk batch by batch, so that a killed run goes on.
 
-The file: a header of 32 bytes (SHA-256 of what the run was asked), then records.  A record is six
-little-endian uint32 (number of tiles of the plan that have passed with it; number of tiles and up
-to three more axes of their scores, 0 where there is no such axis; CRC-32 of all else), the tiles'
-positions as int64 and their scores as float32.  A record that is cut short or does not match its
-CRC ends the file.
+The file: a header of 32 bytes (the site's seal of what the run was asked), then records.  A record
+is six little-endian uint32 (number of tiles of the plan that have passed with it; number of tiles
+and up to three more axes of their scores, 0 where there is no such axis; CRC-32 of all else), the tiles' positions as
+int64, their scores as float32, and the site's seal over all of this and the seal before it.  A
+record that is cut short, does not match its CRC or is not sealed by this site ends the file.
 """
 
+import hmac
 import math
+import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,6 +20,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
+from wsi_ai.core.seals import open_file, seal, sealed_with
 from wsi_ai.core.values import Predictions
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
@@ -36,9 +40,11 @@ class Journal:
 
     def __init__(self, path: Path, question: str, slide_id: str, batch_size: int) -> None:
         self._slide_id, self._batch_size = slide_id, batch_size
-        self._done, self._question = 0, bytes.fromhex(question)
+        self._key = seal("journal-1", bytes.fromhex(question))
+        self._begin = self._last = sealed_with(self._key, "header")
+        self._done = 0
         with disk_errors():
-            self._file: BinaryIO = path.open("a+b")
+            self._file: BinaryIO = _open(path)
 
     @property
     def done(self) -> int:
@@ -49,20 +55,20 @@ class Journal:
     def recover(self, replay: Callable[[Predictions], None]) -> None:
         """Hand on what an earlier run left, batch by batch.  Once, before ``append``."""
         self._file.seek(0)
-        end = len(self._question)
-        if self._file.read(end) == self._question:
+        end = len(self._begin)
+        if hmac.compare_digest(self._file.read(end), self._begin):
             for passed, batch in self._records():
                 replay(batch)
                 end = self._file.tell()
                 self._done = passed
         else:
             self._file.truncate(0)
-            self._write(self._question)
+            self._write(self._begin)
         self._file.truncate(end)
 
     def kept(self) -> Iterator[Predictions]:
         """All that it holds, read from the disk one by one; not while ``append`` is called."""
-        self._file.seek(len(self._question))
+        self._file.seek(len(self._begin))
         return (batch for _, batch in self._records())
 
     def append(self, batch: Predictions) -> None:
@@ -71,7 +77,9 @@ class Journal:
         axes = (*batch.scores.shape, *(0,) * (_AXES - batch.scores.ndim))
         passed = self._done + self._batch_size
         head = struct.pack("<5I", passed, *axes)
-        self._write(head + struct.pack("<I", zlib.crc32(head + body)) + body)
+        record = head + struct.pack("<I", zlib.crc32(head + body)) + body
+        self._last = sealed_with(self._key, "record", self._last, record)
+        self._write(record + self._last)
         self._done = passed
 
     def close(self) -> None:
@@ -86,9 +94,9 @@ class Journal:
         self.close()
 
     def _records(self) -> Iterator[tuple[int, Predictions]]:
-        """The intact records, up to the first damaged one, and the number of tiles that passed with
-        each."""
-        before = 0
+        """The intact records, up to the first that is not, each with the number of tiles that have
+        passed with it."""
+        before, last = 0, self._begin
         while len(head := self._file.read(_HEAD.size)) == _HEAD.size:
             passed, tiles, *axes, crc = _HEAD.unpack(head)
             shape = (tiles, *(axis for axis in axes if axis))
@@ -97,6 +105,10 @@ class Journal:
             body = self._file.read(tiles * 8 + math.prod(shape) * 4)
             if zlib.crc32(head[:-4] + body) != crc:
                 return
+            last = sealed_with(self._key, "record", last, head + body)
+            if not hmac.compare_digest(self._file.read(len(last)), last):
+                return
+            self._last = last
             index = np.frombuffer(body, "<i8", tiles).astype(np.int64)
             scores = np.frombuffer(body, "<f4", offset=8 * tiles).reshape(shape)
             yield passed, Predictions(self._slide_id, index, scores.astype(np.float32))
@@ -108,9 +120,24 @@ class Journal:
             self._file.flush()
 
 
+def _open(path: Path) -> BinaryIO:
+    """What is no file of its own at this place (a link, a pipe) is kept aside."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
+    try:
+        handle = open_file(path, flags)
+    except OSError:
+        if not os.path.lexists(path) or stat.S_ISREG(path.lstat().st_mode):
+            raise
+        path.replace(path.with_name(f"{path.name}.unsealed"))
+        handle = open_file(path, flags)
+    return os.fdopen(handle, "a+b")
+
+
 def opened(keep: Keep, slide_id: str, replay: Callable[[Predictions], None]) -> Journal:
     """The journal in the folder of ``keep``, after its content was handed to ``replay``."""
     with disk_errors():
+        if keep.folder.is_symlink():
+            keep.folder.unlink()
         keep.folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(keep.folder / "journal", keep.question, slide_id, keep.batch_size)
     journal.recover(replay)

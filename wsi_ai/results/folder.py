@@ -2,8 +2,10 @@
 
 import ctypes
 import json
+import logging
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ from wsi_ai.core.files import lock_at_once, sync
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import Busy, OutputError, disk_errors
 
+log = logging.getLogger(__name__)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _LONGEST_STEM = 120
 
@@ -134,6 +137,8 @@ def make_folder(out: Path) -> None:
         ) from None
     if not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write to {out}: no permission; choose another --out")
+    if out.stat().st_mode & stat.S_IWOTH:
+        log.warning("everybody can write to the folder of results: chmod o-w %s", out)
 
 
 def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:

@@ -1,6 +1,5 @@
 """All files that a slide leaves behind, in one folder that appears whole."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
 from wsi_ai.results.overlay import OverlayInput, write_overlay
 from wsi_ai.results.record import model_record
+from wsi_ai.results.sealed import sealed_results, with_seal
 from wsi_ai.results.wsinfer_csv import write_csv
 from wsi_ai.tissue.overview import Overview
 
@@ -45,12 +45,10 @@ class RunRecord:
 
 
 def finished(folder: Path, question: str) -> dict[str, Any] | None:
-    """The flag of an earlier answer to exactly this question, or ``None``."""
-    try:
-        record = json.loads((folder / "run.json").read_text("utf-8"))
-        flag: dict[str, Any] = json.loads((folder / "flag.json").read_text("utf-8"))
-    except (OSError, ValueError):
+    """The flag of an earlier answer to exactly this question, or ``None``.  Raises OutputError."""
+    if (found := sealed_results(folder)) is None:
         return None
+    record, flag = found
     return flag if record["question"] == question and not record["failed"] else None
 
 
@@ -81,7 +79,7 @@ def write_results(
             body = post.put(body)
         except OutputError as error:
             unsent, run = error, replace(run, failed=True)
-        write_json(aside / "run.json", _record(assessment, run))
+        write_json(aside / "run.json", with_seal(_record(assessment, run), body))
         write_json(aside / "flag.json", body)
     if unsent is not None:
         raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
