@@ -2,9 +2,10 @@
 
 The file: a header of 32 bytes (the site's seal of what the run was asked), then records.  A record
 is six little-endian uint32 (number of tiles of the plan that have passed with it; number of tiles
-and up to three more axes of their scores, 0 where there is no such axis; CRC-32 of all else), the tiles' positions as
-int64, their scores as float32, and the site's seal over all of this and the seal before it.  A
-record that is cut short, does not match its CRC or is not sealed by this site ends the file.
+and up to three more axes of their scores, 0 where there is no such axis; CRC-32 of all else), the
+tiles' positions as int64, their scores as float32, and the site's seal over all of this and the
+seal before it. A record that is cut short, does not match its CRC or is not sealed by this site
+ends the file.
 """
 
 import hmac
