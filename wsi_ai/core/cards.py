@@ -339,6 +339,9 @@ class ModelCard:
     """Of the weights that a variant's were made from, which are those that were scored in fp32."""
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
+    golden_sha256: str = ""
+    """Of the golden scores that stood beside the card when it was read; empty where there were
+    none."""
     intended_use: str = ""
     scope: Scope = Scope()
     roles: tuple[tuple[str, Role], ...] = ()

@@ -1,6 +1,7 @@
 """model.toml → ModelCard.  The weights are checked against the card before anything runs."""
 
 import hashlib
+import os
 import re
 import tomllib
 from dataclasses import replace
@@ -22,7 +23,9 @@ from wsi_ai.core.cards import (
     TileSpec,
     Tolerance,
 )
+from wsi_ai.core.regular_file import open_regular, read_regular
 from wsi_ai.errors import ModelError
+from wsi_ai.inference.sealed import most_for
 from wsi_ai.models.card_checks import (
     MPP_TOLERANCE,
     contradiction,
@@ -31,6 +34,10 @@ from wsi_ai.models.card_checks import (
 )
 from wsi_ai.models.card_input import input_spec
 from wsi_ai.models.card_output import output_spec, tile_spec
+from wsi_ai.models.golden import golden_digest
+from wsi_ai.models.hub_cache import within
+
+_CARD_MOST = 1 << 20
 
 
 def load_card(model: Path, precision: Precision = Precision.FP32) -> ModelCard:
@@ -70,6 +77,7 @@ def _variant(card: ModelCard, table: dict[str, Any], weights: Path) -> ModelCard
         architecture=table.get("architecture", ""),
         precision=Precision(table.get("precision", Precision.FP32)),
         original_sha256=card.ref.sha256,
+        golden_sha256=golden_digest(weights.parent),
     )
 
 
@@ -78,11 +86,11 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
     manifest = manifest_path(model)
     named = f"{manifest.parent.resolve().name}/{manifest.name}"  # a site's paths stay at the site
     try:
-        content = manifest.read_bytes()
+        content = read_regular(manifest, _CARD_MOST)
         table = tomllib.loads(content.decode())
     except OSError as error:
         raise ModelError(f"no model card: {named}: {error.strerror}") from None
-    except ValueError as error:  # TOML or UTF-8
+    except (RecursionError, ValueError) as error:  # TOML or UTF-8
         raise ModelError(f"{named} is not valid TOML: {error}") from None
     if left := unfinished(table):
         raise ModelError(f"{named}: still to be filled in (TODO): {', '.join(left)}")
@@ -91,6 +99,7 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
         raise ModelError(f"{named}: {wrong}")
     weights = _weights(manifest.parent, table["weights"], named)
     card = _card(table, weights, hashlib.sha256(content).hexdigest())
+    card = replace(card, golden_sha256=golden_digest(weights.parent))
     if second := table.get("aggregator"):
         path = _weights(manifest.parent, second, named, "aggregator")
         card = replace(card, aggregator=AggregatorRef(path, second["format"], second["sha256"]))
@@ -118,10 +127,12 @@ def placeholder_card(model: Path) -> ModelCard:
 
 def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weights") -> Path:
     path: Path = folder / table["path"]
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"{named}: {field}.path: leads out of the model's folder")
     try:
-        with path.open("rb") as file:
+        if not within(path, folder):
+            raise ModelError(f"{named}: {field}.path: leads out of the model's folder")
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > most_for(table["format"]):
+                raise ModelError(f"{named}: {field}.path: {path.name} is too large to be loaded")
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"{named}: {field}.path: {path.name}: {error.strerror}") from None

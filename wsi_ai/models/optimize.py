@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import tomlkit
 from numpy.typing import NDArray
 
 from wsi_ai import schemas
@@ -134,31 +135,24 @@ def _keep(model: Path, made: ModelCard, place: Path) -> None:
 def _add_variant(model: Path, card: ModelCard) -> None:
     """Name the card's weights, which stand in the model's folder, as a variant of the model.
 
-    The author's text stays as it is; the table follows it.  The file changes whole or not at all.
-    Raises ModelError where the text does not take another table, OSError where the disk refuses.
+    The author's text stays as it is.  The file changes whole or not at all.  Raises ModelError
+    where it would be no card any more, OSError where the disk refuses.
     """
     manifest = manifest_path(model).resolve()
-    lines = (
-        "",
-        "[[variants]]",
-        f'path = "{card.weights.name}"',
-        f'format = "{card.format}"',
-        f'precision = "{card.precision}"',
-        f'sha256 = "{card.ref.sha256}"',
-        "",
-    )
-    before = manifest.read_bytes()
-    content = before + b"\n" * (not before.endswith(b"\n")) + "\n".join(lines).encode()
-    try:
-        wrong = schemas.complaint("model-card-1", tomllib.loads(content.decode()))
-    except ValueError as error:
-        wrong = str(error)
-    if wrong:
-        raise ModelError(
-            f"{manifest.name}: [[variants]] cannot be added at its end: {wrong}; if it has"
-            " variants = [...], write them as [[variants]]"
-        )
-    _rewrite(manifest, content)
+    document = tomlkit.parse(manifest.read_text("utf-8"))
+    variant = {
+        "path": card.weights.name,
+        "format": card.format,
+        "precision": card.precision.value,
+        "sha256": card.ref.sha256,
+    }
+    if "variants" not in document:
+        document.append("variants", tomlkit.aot())
+    document["variants"].append(tomlkit.item(variant))
+    text = tomlkit.dumps(document)
+    if wrong := schemas.complaint("model-card-1", tomllib.loads(text)):
+        raise ModelError(f"{manifest.name}: [[variants]] cannot be added: {wrong}")
+    _rewrite(manifest, text.encode())
 
 
 def _rewrite(path: Path, content: bytes) -> None:

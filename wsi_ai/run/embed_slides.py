@@ -19,8 +19,7 @@ from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import ModelError, Stopped
 from wsi_ai.heatmaps import Keep, VectorCanvas, check_hdf5
 from wsi_ai.inference.registry import open_runtime
-from wsi_ai.models.approval import approved_model
-from wsi_ai.models.manifest import load_card
+from wsi_ai.models.approval import approved_card
 from wsi_ai.models.parity import hold_to_golden
 from wsi_ai.models.site import load_site
 from wsi_ai.results import record
@@ -76,7 +75,7 @@ def embed_slides(
 def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
     cards, site = list[ModelCard](), load_site(options.trusted_keys)
     for model in models:
-        card = load_card(approved_model(model, site))
+        card = approved_card(model, site)
         if not card.gives_vectors:
             raise ModelError(
                 f"{card.ref.name} is a {card.task.value} model and gives no embeddings;"
