@@ -184,7 +184,7 @@ def test_a_training_checkpoint_scores_as_its_state_dict_does(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"classes": '["red", "blue"]'}, r"its card asks for \(32, 2\)"),
+        ({"classes": '["red", "blue"]'}, r"its card asks for \(2, 2\)"),
         ({"dtype": "uint8", "layout": "nhwc"}, "does not take what its card says"),
     ],
 )

@@ -28,6 +28,7 @@ TEXTS = [
     "card.intended_use", "card.licence", "card.training_data", "card.evidence", "card.limitations",
 ]  # fmt: skip
 SAID = ["--mpp", "0.5", "--classes", "red", "--positive", "red", "--threshold", "0.5"]
+SAID += ["--set", "output.activation=sigmoid"]
 SAID += [word for field in TEXTS for word in ("--set", f"{field}=said")]
 
 
@@ -52,8 +53,8 @@ def with_last(network: onnx.ModelProto, *kinds: str) -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("network", "layout", "dtype", "size", "classes", "activation"),
     [
-        (red_network(64), "nhwc", "uint8", 64, 1, Activation.SIGMOID),
-        (red_network(96, "nchw", "float32"), "nchw", "float32", 96, 1, Activation.SIGMOID),
+        (red_network(64), "nhwc", "uint8", 64, 1, None),
+        (red_network(96, "nchw", "float32"), "nchw", "float32", 96, 1, None),
         (constant_network([0.1, 0.2, 0.7]), "nhwc", "uint8", 64, 3, None),
         (with_last(constant_network([1, 2]), "Softmax"), "nhwc", "uint8", 64, 2, Activation.NONE),
         (
@@ -107,7 +108,10 @@ def shaped(shape: list[Any], kind: int = T.FLOAT, output: list[Any] | None = Non
         (shaped(["n", 1, 64, 64]), "takes ['n', 1, 64, 64], not RGB tiles"),
         (shaped(["n", 3, 64, 32]), "takes tiles of 64 x 32; square ones are needed"),
         (shaped(["n", 3, 64, 64], T.FLOAT16), "takes float16 tiles; uint8 or float32"),
-        (shaped(["n", 3, 9, 9], output=["n", 2, 9, 9, 9]), "gives ['n', 2, 9, 9, 9]; [n, classes]"),
+        (
+            shaped(["n", 3, 9, 9], output=["n", 2, 9, 9, 9]),
+            "gives score ['n', 2, 9, 9, 9]; [n, classes]",
+        ),
     ],
 )
 def test_a_network_that_cannot_run_here_is_told_at_once(
@@ -147,7 +151,7 @@ def test_tensors_in_a_file_that_is_not_beside_it_are_told(tmp_path: Path) -> Non
     with pytest.raises(ModelError, match=r"a\.onnx keeps tensors in b: put that file beside it"):
         inspect_weights(weights)
     weights = in_parts(tmp_path, "/")
-    with pytest.raises(ModelError, match=r"a\.onnx keeps tensors in /, which is not beside it"):
+    with pytest.raises(ModelError, match=r"a\.onnx keeps tensors in '/', which is not beside it"):
         inspect_weights(weights)
 
 
@@ -332,7 +336,7 @@ def test_at_a_terminal_what_is_missing_is_asked_for(
 ) -> None:
     monkeypatch.setattr("wsi_ai.cli.model_folders.at_terminal", lambda: True)
     weights = written(tmp_path / "a.onnx", red_network())
-    answers = ["wide", "0.5", "red", "blue", "red", "0.25", *["said"] * 8, ""]
+    answers = ["wide", "0.5", "sigmoid", "red", "blue", "red", "0.25", *["said"] * 8, ""]
     done = init(weights, "--out", tmp_path / "m", answers="\n".join(answers) + "\n")
     assert done.exit_code == 0
     assert "input.mpp: micrometres per pixel" in done.stdout

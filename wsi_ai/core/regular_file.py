@@ -6,11 +6,11 @@ A pipe would be waited for, and a device read, without an end.
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """To be read.  Raises OSError, also where it is a pipe, a device or a folder, or where its name
     is none that a file can have."""
     try:

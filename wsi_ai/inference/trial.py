@@ -106,7 +106,8 @@ def _comparable(output: Raw, card: ModelCard) -> Raw:
         return output
     placed = output.copy()
     placed[..., : place_columns(card)] /= card.tile.size_px
-    return np.sort(placed, axis=1)
+    placed.sort(axis=1)
+    return placed
 
 
 def _size(answer: Raw) -> float:

@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -52,22 +53,10 @@ class Differences:
 
 def load_golden(card: ModelCard) -> Golden | None:
     """``None`` where the model has none.  Raises ModelError where they are not what they were."""
-    path = card.weights.parent / GOLDEN
-    try:
-        content = read_regular(path, _MOST)
-        table = json.loads(content)
-    except FileNotFoundError:
-        if card.golden_sha256:
-            raise ModelError(f"{GOLDEN} was taken away since the card was read") from None
+    folder = card.weights.parent
+    table = _read_table(folder / GOLDEN, card.golden_sha256)
+    if table is None:
         return None
-    except OSError as error:
-        raise ModelError(f"{GOLDEN} cannot be read: {error.strerror}") from None
-    except (RecursionError, ValueError):
-        raise ModelError(f"{GOLDEN} is not valid JSON") from None
-    if card.golden_sha256 not in ("", hashlib.sha256(content).hexdigest()):
-        raise ModelError(f"{GOLDEN} was changed since the card was read")
-    if wrong := schemas.complaint("golden-1", table):
-        raise ModelError(f"{GOLDEN}: {wrong}")
     if table["weights_sha256"] != (card.original_sha256 or card.ref.sha256):
         raise ModelError(
             f"{GOLDEN} is about other weights than the card's; make it anew: wsi-ai models golden"
@@ -77,23 +66,48 @@ def load_golden(card: ModelCard) -> Golden | None:
     if {len(row) for row in rows} != {wanted}:
         raise ModelError(f"{GOLDEN}: not {wanted} numbers for each tile, as the card has them")
     scores = np.array(rows, np.float32)
-    if Path(table["sheet"]).name != table["sheet"]:
-        raise ModelError(f"{GOLDEN}: sheet: leads out of the model's folder")
-    tiles = _cut(path.parent / table["sheet"], card.tile.size_px, len(scores))
+    tiles = _cut(folder / table["sheet"], card.tile.size_px, len(scores))
     for number, (tile, entry) in enumerate(zip(tiles, table["tiles"], strict=True)):
         if _digest(tile) != entry["sha256"]:
             raise ModelError(f"golden tile {number} does not have the pixels it had; get it again")
     return Golden(tiles, scores, table["made_by"])
 
 
-def golden_digest(folder: Path) -> str:
-    """SHA-256 of a model's golden scores; empty where it has none.  Raises ModelError."""
+def _read_table(path: Path, digest: str) -> dict[str, Any] | None:
+    """Of ``digest``, where that is known.  Raises ModelError."""
+    content = _content(path)
+    if content is None and digest:
+        raise ModelError(f"{GOLDEN} was taken away since the card was read")
+    if content is None:
+        return None
+    if digest not in ("", hashlib.sha256(content).hexdigest()):
+        raise ModelError(f"{GOLDEN} was changed since the card was read")
     try:
-        return hashlib.sha256(read_regular(folder / GOLDEN, _MOST)).hexdigest()
+        table: dict[str, Any] = json.loads(content)
+    except (RecursionError, ValueError):
+        raise ModelError(f"{GOLDEN} cannot be read: it is no JSON") from None
+    wrong = schemas.complaint("golden-1", table)
+    if wrong is None and Path(table["sheet"]).name != table["sheet"]:
+        wrong = "sheet: leads out of the model's folder"
+    if wrong:
+        raise ModelError(f"{GOLDEN}: {wrong}")
+    return table
+
+
+def _content(path: Path) -> bytes | None:
+    """``None`` where there is no such file.  Raises ModelError."""
+    try:
+        return read_regular(path, _MOST)
     except FileNotFoundError:
-        return ""
+        return None
     except OSError as error:
         raise ModelError(f"{GOLDEN} cannot be read: {error.strerror}") from None
+
+
+def golden_digest(folder: Path) -> str:
+    """SHA-256 of a model's golden scores; empty where it has none.  Raises ModelError."""
+    content = _content(folder / GOLDEN)
+    return "" if content is None else hashlib.sha256(content).hexdigest()
 
 
 def write_sheet(card: ModelCard, tiles: Tiles) -> Tiles:

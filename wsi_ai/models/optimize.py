@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import tomlkit
 from numpy.typing import NDArray
+from tomlkit.items import AoT
 
 from wsi_ai import schemas
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
@@ -146,9 +147,10 @@ def _add_variant(model: Path, card: ModelCard) -> None:
         "precision": card.precision.value,
         "sha256": card.ref.sha256,
     }
-    if "variants" not in document:
-        document.append("variants", tomlkit.aot())
-    document["variants"].append(tomlkit.item(variant))
+    given = document.setdefault("variants", tomlkit.aot())
+    table = tomlkit.table() if isinstance(given, AoT) else tomlkit.inline_table()
+    table.update(variant)
+    given.append(table)
     text = tomlkit.dumps(document)
     if wrong := schemas.complaint("model-card-1", tomllib.loads(text)):
         raise ModelError(f"{manifest.name}: [[variants]] cannot be added: {wrong}")

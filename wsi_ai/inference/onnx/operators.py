@@ -125,13 +125,11 @@ def _node(data: Content, part: _Part) -> Node:
             texts[field].append(data[inside[0] : inside[1]].decode())
         elif field == _ATTRIBUTE:
             name = _text(data, inside, _ATTRIBUTE_NAME)
-            numbers.update({name: value for value in _numbers(data, inside, _INT)})
+            numbers[name] = next(_numbers(data, inside, _INT), 0)
             for tensor in _parts(data, inside, _TENSOR):
                 constant = _floats(data, tensor)
     op, name, domain = ("".join(texts[field]) for field in (_OP_TYPE, _NODE_NAME, _DOMAIN))
-    return Node(
-        op, domain, name, tuple(texts[_INPUTS]), tuple(texts[_OUTPUTS]), numbers, constant
-    )
+    return Node(op, domain, name, tuple(texts[_INPUTS]), tuple(texts[_OUTPUTS]), numbers, constant)
 
 
 def _floats(data: Content, tensor: _Part) -> tuple[float, ...] | None:
@@ -196,5 +194,3 @@ def _varint(data: Content, at: int) -> tuple[int, int]:
         at, shift = at + 1, shift + 7
         if byte < 0x80:
             return value, at
-
-

@@ -18,7 +18,8 @@ is packed is a program's text."""
 _MEMBERS = 200_000
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (
-    EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error,
+    EOFError, NotImplementedError, OSError, RuntimeError, ValueError, zipfile.BadZipFile,
+    zlib.error,
 )  # fmt: skip
 
 Members = dict[PurePosixPath, bytes]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from wsi_ai.errors import first_line
-from wsi_ai.inference.torch.pickles import BROKEN
+from wsi_ai.inference.torch.errors import BROKEN
 
 _LINE = 400
 _TRIED = list[str]()

@@ -15,24 +15,11 @@ import torch
 
 from wsi_ai.errors import ModelError, first_line
 from wsi_ai.inference.torch.archives import check_archive
-from wsi_ai.inference.torch.meaning import MEANS
+from wsi_ai.inference.torch.errors import BROKEN, MEANS
 from wsi_ai.inference.torch.rehearsal import rehearse
 
 _NESTED = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "model.")
-BROKEN = (
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-)
-"""What PyTorch raises about a file that is damaged, or none of its own."""
 
 
 @dataclass(frozen=True, slots=True)

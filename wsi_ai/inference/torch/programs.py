@@ -20,7 +20,7 @@ import torch
 
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.torch.archives import Members, members_of, packed
-from wsi_ai.inference.torch.meaning import MEANS
+from wsi_ai.inference.torch.errors import MEANS
 from wsi_ai.inference.torch.operators import is_program_target
 
 _PLAIN = ("archive_format", "archive_version", "byteorder")
@@ -32,12 +32,13 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _WORD = re.compile(r"[A-Za-z0-9_.+]{0,512}", re.ASCII)
 _ARGUMENT = re.compile(r"[A-Za-z0-9_ ,.>()+-]{0,512}", re.ASCII)
 _SYMBOL = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}", re.ASCII)
-_FUNCTIONS = frozenset(
-    "Add And CeilDiv CeilToInt CleanDiv Eq Equality Float FloatTrueDiv FloorDiv FloorToInt Ge Gt"
-    " GreaterThan Integer IntTrueDiv LShift Le LessThan Lt Max Min Mod ModularIndexing Mul Ne Not Or"
-    " PythonMod RShift Rational Relational RoundToInt StrictGreaterThan StrictLessThan Symbol"
-    " ToFloat TruncToFloat TruncToInt Unequality Where".split()
-)
+_FUNCTION_WORDS = """
+    Add And CeilDiv CeilToInt CleanDiv Eq Equality Float FloatTrueDiv FloorDiv FloorToInt Ge Gt
+    GreaterThan Integer IntTrueDiv Le LessThan Lt Max Min Mod ModularIndexing Mul Ne Not Or
+    PythonMod RShift Rational Relational RoundToInt StrictGreaterThan StrictLessThan Symbol ToFloat
+    TruncToFloat TruncToInt Unequality Where
+"""
+_FUNCTIONS = frozenset(_FUNCTION_WORDS.split())
 _MATHS = (
     ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.USub, ast.UAdd, ast.Not,
     ast.And, ast.Or, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Load,
@@ -191,8 +192,7 @@ def _is_counting(node: ast.AST) -> bool:
     if isinstance(node, ast.Name):
         return _SYMBOL.fullmatch(node.id) is not None and node.id not in _FUNCTIONS
     if isinstance(node, ast.Constant):
-        kind = isinstance(node.value, bool | int | float)
-        return kind and abs(node.value) < 1 << 64
+        return isinstance(node.value, bool | int | float) and abs(node.value) < 1 << 64
     return isinstance(node, _MATHS)
 
 

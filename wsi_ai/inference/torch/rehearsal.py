@@ -1,8 +1,8 @@
 """Weights that nobody vouched for are loaded in another process first.
 
-What takes the memory of the machine, never ends or breaks PyTorch does so there.  A process that has
-PyTorch ready waits half a minute for the next file, so that only the first one waits for it; each
-file gets a process of its own.
+What takes the memory of the machine, never ends or breaks PyTorch does so there.  A process that
+has PyTorch ready waits half a minute for the next file, so that only the first one waits for it;
+each file gets a process of its own.
 """
 
 import atexit
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wsi_ai.errors import ModelError
-from wsi_ai.inference.torch.meaning import MEANS
+from wsi_ai.inference.torch.errors import MEANS
 
 _IDLE_S, _STARTS_S, _LOADS_S = 30, 120, 180
 _LONGEST = 1 << 20
@@ -155,9 +155,9 @@ def _answer(kind: str, given: int) -> bytes:
         os._exit(0)
     os.close(there)
     with os.fdopen(here, "rb") as pipe:
-        answer = pipe.read(_LONGEST)
+        line = pipe.read(_LONGEST)
     os.waitpid(child, 0)
-    return answer or b"null"
+    return line or b"null"
 
 
 if __name__ == "__main__":

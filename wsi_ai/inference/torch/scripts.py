@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.torch.archives import Members, members_of, packed
-from wsi_ai.inference.torch.meaning import MEANS
+from wsi_ai.inference.torch.errors import MEANS
 from wsi_ai.inference.torch.operators import is_known_class, is_script_operator
 
 _PARTS = {"code", "constants", "data", "traced_inputs", ".data", "tensors"}
@@ -144,8 +144,9 @@ def foreign_operators(kinds: Iterable[str]) -> list[str]:
 _CONTROL = {
     "CallFunction", "CallMethod", "Constant", "CreateObject", "DictConstruct", "DictIndex",
     "EnumName", "EnumValue", "GetAttr", "If", "ListConstruct", "ListUnpack", "Loop", "Param",
-    "Return", "SetAttr", "TupleConstruct", "TupleIndex", "TupleSlice", "TupleUnpack", "Uninitialized",
-    "abs", "device", "dtype", "is_cuda", "isinstance", "layout", "max", "min", "shape",
+    "Return", "SetAttr", "TupleConstruct", "TupleIndex", "TupleSlice", "TupleUnpack",
+    "Uninitialized", "abs", "device", "dtype", "is_cuda", "isinstance", "layout", "max", "min",
+    "shape",
 }  # fmt: skip
 
 

@@ -15,9 +15,8 @@ from wsi_ai.inference.ends import already_done
 from wsi_ai.inference.sealed import sealed_weights
 from wsi_ai.inference.torch.encoders import Pooled, arguments_for
 from wsi_ai.inference.torch.ends import ends_in_scores
-from wsi_ai.inference.torch.meaning import MEANS
+from wsi_ai.inference.torch.errors import BROKEN, MEANS
 from wsi_ai.inference.torch.pickles import (
-    BROKEN,
     WeightsFile,
     load_pickled,
     load_state,
@@ -35,9 +34,9 @@ def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
 
     The formats are ``pt2`` (torch.export), ``torchscript``, ``state-dict`` of an architecture that
     torchvision or timm names, and ``pickle``.  What could run its author's code is refused unless
-    it is ``trusted``.  Raises ModelError where the file is not the card's or does not load, or where
-    the card asks for an activation that the network has done; DeviceError where the library that
-    knows the architecture is not installed.
+    it is ``trusted``.  Raises ModelError where the file is not the card's or does not load, or
+    where the card asks for an activation that the network has done; DeviceError where the library
+    that knows the architecture is not installed.
     """
     file = WeightsFile(card.weights.name, sealed_weights(card))
     if card.format == "state-dict":

@@ -72,7 +72,9 @@ def _hold_to_itself(path: Path, seen: Inspected, content: bytes) -> None:
     except DeviceError:  # it is tried when it is opened
         return
     side = seen.size_px or _TRIED_PX
-    network = runtime.raw_network(path.name, content, InputSpec(seen.layout, seen.dtype), seen.output)
+    network = runtime.raw_network(
+        path.name, content, InputSpec(seen.layout, seen.dtype), seen.output
+    )
     try:
         check_agreement(path.name, network, trial_tiles(side), seen.batch or 2)
     except ModelError as error:

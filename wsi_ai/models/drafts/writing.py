@@ -76,9 +76,14 @@ def as_toml(table: Mapping[str, Any], notes: Sequence[str], before: str = "") ->
     document = tomlkit.parse(before)
     if not before:
         for note in notes:
-            document.add(tomlkit.comment(" ".join(note.split())))
+            document.add(tomlkit.comment(_in_one_line(note)))
     _fill(document, table)
     return tomlkit.dumps(document)
+
+
+def _in_one_line(note: str) -> str:
+    """Of what a file says of itself, names for example."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(note.split()))
 
 
 def _fill(into: MutableMapping[str, Any], table: Mapping[str, Any]) -> None:
@@ -88,8 +93,7 @@ def _fill(into: MutableMapping[str, Any], table: Mapping[str, Any]) -> None:
     for name, value in plain.items():
         if name not in into or into[name] != value:
             into[name] = value
-    for name in table.keys() - plain.keys():
+    for name in (name for name in table if name not in plain):
         if not isinstance(into.get(name), MutableMapping):
             into[name] = tomlkit.table()
-    for name in (name for name in table if name not in plain):
         _fill(into[name], table[name])
