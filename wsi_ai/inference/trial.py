@@ -16,6 +16,8 @@ from wsi_ai.errors import ModelError
 from wsi_ai.inference.detections import place_columns
 
 Raw = NDArray[np.float32]
+_MANY = 8
+"""Answers to a tile in one batch that are enough to notice chance."""
 Tiles = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Network = Callable[[NDArray[np.uint8]], Raw]
 """(n, side, side, 3) to what the network gives for each: (n, ...)."""
@@ -80,11 +82,11 @@ def _disagreement(
     batch[::2], batch[1::2] = second, first
     among = network(batch)
     pairs = [(two, among[n]) if n % 2 == 0 else (one, among[n]) for n in range(count)]
-    if count == 1:
+    if count < _MANY:
         pairs.append((one, alone(first)))
     largest = max(_size(answer) for pair in pairs for answer in pair)
     scale = max(largest, float(np.finfo(np.float32).tiny) if vectors else 1.0)
-    return max(_apart(a, b) for a, b in pairs) / scale
+    return float(np.max([_apart(a, b) for a, b in pairs])) / scale  # NaN, where one is
 
 
 @cache
@@ -104,7 +106,7 @@ def _comparable(output: Raw, card: ModelCard) -> Raw:
     """Rows of objects stand in any order: each column by size; places as shares of the tile."""
     if card.task is not Task.DETECTION or output.ndim != 3:
         return output
-    placed = output.copy()
+    placed: Raw = output.copy()
     placed[..., : place_columns(card)] /= card.tile.size_px
     placed.sort(axis=1)
     return placed
