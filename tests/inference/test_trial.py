@@ -102,9 +102,7 @@ def test_a_network_that_is_a_function_is_opened(network: onnx.ModelProto, tmp_pa
     which=st.integers(0, 8),
     apart=st.sampled_from([0.0, 1e-6, 1e-2, float("nan")]),
 )
-def test_one_answer_of_all_that_is_another_is_noticed(
-    count: int, which: int, apart: float
-) -> None:
+def test_one_answer_of_all_that_is_another_is_noticed(count: int, which: int, apart: float) -> None:
     """Whichever call it is; rounding is none."""
     calls = list[int]()
 

@@ -29,7 +29,8 @@ _BUILT_IN = {
     "NoneType", "Optional", "Tensor", "Tuple", "Union", "annotate", "bool", "complex", "float",
     "inf", "infj", "int", "isinstance", "len", "nan", "nanj", "number", "range", "str",
     "unchecked_cast", "uninitialized", "Device", "Generator", "Enum", "Interface", "layout",
-    "Layout", "ScalarType", "Exception", "builtins", "ValueError",
+    "Layout", "ScalarType", "Exception", "ValueError",
+    "__annotations__", "builtins", "getattr",
 }  # fmt: skip
 
 
@@ -88,6 +89,15 @@ def _fields(tree: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.ClassDef):
             inside = [part for part in node.body if isinstance(part, ast.AnnAssign)]
             yield from (part.target.id for part in inside if isinstance(part.target, ast.Name))
+            yield from _numbered(node)
+
+
+def _numbered(kind: ast.ClassDef) -> Iterator[str]:
+    """Fields whose names are none of Python's, as ``__annotations__["0"] = ...`` gives them."""
+    for part in (part for part in kind.body if isinstance(part, ast.Assign)):
+        for target in part.targets:
+            if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+                yield str(target.slice.value)
 
 
 def _variables(tree: ast.AST) -> Iterator[str]:
@@ -106,12 +116,20 @@ def _names(tree: ast.AST, fields: set[str]) -> Iterator[str]:
         if isinstance(node, ast.Import | ast.ImportFrom | ast.Lambda | ast.Global):
             yield "a statement that is none of TorchScript"
         elif isinstance(node, ast.Name):
-            if node.id in _ROOTS and (id(node) not in inner or not isinstance(node.ctx, ast.Load)):
-                yield f"the name {node.id}"
-            elif node.id not in own | _ROOTS | _BUILT_IN:
-                yield f"the name {node.id[:60]}"
+            yield from _foreign_word(node, own, is_inner=id(node) in inner)
         elif isinstance(node, ast.Attribute) and id(node) not in inner:
             yield from _foreign_path(_path(node), fields)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
+            name = getattr(node.args[1], "value", None) if len(node.args) == 2 else None
+            if name not in fields:
+                yield f"the name {str(name)[:60]}"
+
+
+def _foreign_word(node: ast.Name, own: set[str], *, is_inner: bool) -> Iterator[str]:
+    """A root of operators must not get another name."""
+    whole = not is_inner or not isinstance(node.ctx, ast.Load)
+    if (node.id in _ROOTS and whole) or node.id not in own | _ROOTS | _BUILT_IN:
+        yield f"the name {node.id[:60]}"
 
 
 def _path(node: ast.expr) -> list[str]:
