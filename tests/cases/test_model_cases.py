@@ -28,18 +28,11 @@ pytestmark = [
 ]
 SAID = ["--mpp", "0.5", "--positive", "b", "--threshold", "0.5", "--set", "input.mean=0,0,0"]
 SAID += ["--set", "input.std=1,1,1"]
-for _field in [
-    "operating_point.chosen_for",
-    "operating_point.calibrated_on",
-    "scope.stain",
-    "scope.organ",
-    "card.intended_use",
-    "card.licence",
-    "card.training_data",
-    "card.evidence",
-    "card.limitations",
-]:
-    SAID += ["--set", f"{_field}=tests"]
+TEXTS = """
+    operating_point.chosen_for operating_point.calibrated_on scope.stain scope.organ
+    card.intended_use card.licence card.training_data card.evidence card.limitations
+"""
+SAID += [word for field in TEXTS.split() for word in ("--set", f"{field}=tests")]
 BOTH, ONE = ["--classes", "a,b"], ["--classes", "b"]
 
 

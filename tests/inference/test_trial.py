@@ -76,7 +76,7 @@ def test_a_network_that_disagrees_with_itself_is_not_opened(
         network.graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch
     fields = {"input": f"batch = {batch}"} if batch else {}
     card = load_card(write_model(tmp_path / "m", network, **fields))
-    with pytest.raises(ModelError, match="does not say the same .* exported in training mode"):
+    with pytest.raises(ModelError, match=r"does not say the same .* exported in training mode"):
         open_runtime(card, CPU)
 
 

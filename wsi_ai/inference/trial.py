@@ -75,7 +75,8 @@ def _disagreement(
     def alone(tile: NDArray[np.uint8]) -> Raw:
         batch = blank.copy()
         batch[0] = tile
-        return network(batch)[0]
+        answer: Raw = network(batch)[0]
+        return answer
 
     one, two = alone(first), alone(second)
     batch = blank.copy()

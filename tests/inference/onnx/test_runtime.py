@@ -191,6 +191,6 @@ def test_tensors_in_other_files_are_not_found_even_where_nobody_looked(tmp_path:
         product_network(), path, save_as_external_data=True, location="b", size_threshold=99
     )
     card = load_card(write_model(tmp_path / "m", product_network()))
+    ref = dataclasses.replace(card.ref, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
     with pytest.raises(ModelError, match=r"apart\.onnx does not load"):
-        ref = dataclasses.replace(card.ref, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
         open_runtime(dataclasses.replace(card, weights=path, ref=ref), RuntimeRequest("cpu"))
