@@ -15,7 +15,7 @@ from wsi_ai.cli import app
 from wsi_ai.core.cards import RuntimeRequest
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.registry import open_runtime
-from wsi_ai.inference.trial import check_agreement, trial_tiles
+from wsi_ai.inference.trial import Batches, check_agreement, trial_tiles
 from wsi_ai.models.manifest import load_card
 
 CPU = RuntimeRequest("cpu")
@@ -114,7 +114,7 @@ def test_one_answer_of_all_that_is_another_is_noticed(count: int, which: int, ap
         return answer
 
     def tried() -> None:
-        check_agreement("a.onnx", network, TILES, count)
+        check_agreement("a.onnx", network, TILES, Batches(count, count))
 
     if apart in (0.0, 1e-6):
         tried()
@@ -124,5 +124,9 @@ def test_one_answer_of_all_that_is_another_is_noticed(count: int, which: int, ap
 
 
 def test_tiles_without_a_number_are_no_disagreement() -> None:
-    check_agreement("a", lambda tiles: np.full((len(tiles), 2), np.nan, np.float32), TILES, 3)
-    check_agreement("a", lambda tiles: np.full((len(tiles), 2), np.inf, np.float32), TILES, 3)
+    check_agreement(
+        "a", lambda tiles: np.full((len(tiles), 2), np.nan, np.float32), TILES, Batches(1, 3)
+    )
+    check_agreement(
+        "a", lambda tiles: np.full((len(tiles), 2), np.inf, np.float32), TILES, Batches(1, 3)
+    )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from wsi_ai.core.cards import ModelCard, Precision
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.inference.scoring import batch_for, output_shape, scores_over_views
-from wsi_ai.inference.trial import hold_to_itself
+from wsi_ai.inference.trial import Batches, hold_to_itself
 from wsi_ai.inference.views import views_of
 
 BATCH, _PIXELS = 32, 1 << 20
@@ -28,8 +28,8 @@ class Trial:
     """How a runtime is tried."""
 
     precision: Precision = Precision.FP32
-    count: int | None = None
-    """Tiles at once; a whole batch where that is ``None``, as a network of one shape needs it."""
+    batches: Batches | None = None
+    """Of one shape, a whole batch, where that is ``None``, as a network of one shape needs it."""
 
 
 class HostRuntime:
@@ -52,9 +52,10 @@ class HostRuntime:
         self._network = network
         self._at_once = card.input.batch or self.batch_size
         self._views = views_of(card.input.tta)
-        side, count = card.tile.size_px, trial.count or self._at_once
+        batches = trial.batches or Batches(self._at_once, self._at_once)
+        side, count = card.tile.size_px, batches.alone
         self._scored(np.full((count, side, side, 3), 255, np.uint8), count)
-        hold_to_itself(card, trial.precision, network, count)
+        hold_to_itself(card, trial.precision, network, batches)
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
         """See ``contracts.Runtime.predict``."""

@@ -16,22 +16,30 @@ from wsi_ai.errors import ModelError
 from wsi_ai.inference.detections import place_columns
 
 Raw = NDArray[np.float32]
-_MANY = 8
-"""Answers to a tile in one batch that are enough to notice chance."""
 Tiles = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Network = Callable[[NDArray[np.uint8]], Raw]
 """(n, side, side, 3) to what the network gives for each: (n, ...)."""
 
 
-def hold_to_itself(card: ModelCard, precision: Precision, network: Network, count: int) -> None:
-    """Try two tiles, each twice: alone, that is with blank ones up to ``count``, and within a batch
-    of ``count``.  Raises ModelError where the network does not agree with itself, or with what
-    raises it."""
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """Tiles at once that a network is tried on."""
+
+    alone: int
+    """One, and blank ones up to this number where the network takes no fewer."""
+    within: int
+
+
+def hold_to_itself(
+    card: ModelCard, precision: Precision, network: Network, batches: Batches
+) -> None:
+    """Try two tiles, each twice: alone and within a batch.  Raises ModelError where the network
+    does not agree with itself, and what the network raises."""
     check_agreement(
         card.weights.name,
         lambda tiles: _comparable(network(tiles), card),
         trial_tiles(card.tile.size_px),
-        count,
+        batches,
         Allowed(card.tolerance.of(precision), vectors=card.gives_vectors),
     )
 
@@ -48,11 +56,18 @@ class Allowed:
 
 
 def check_agreement(
-    name: str, network: Network, tiles: Tiles, count: int, allowed: Allowed | None = None
+    name: str, network: Network, tiles: Tiles, batches: Batches, allowed: Allowed | None = None
 ) -> None:
     """The same for any network; ``name`` is that of its file.  Raises ModelError."""
     allowed = allowed or Allowed()
-    apart = _disagreement(network, *tiles, count, vectors=allowed.vectors)
+
+    def each(batch: NDArray[np.uint8]) -> Raw:
+        answers: Raw = network(batch)
+        if answers.shape[:1] != (len(batch),):
+            raise ModelError(f"{name} gives {answers.shape} for {len(batch)} tiles")
+        return answers
+
+    apart = _disagreement(each, tiles, batches, vectors=allowed.vectors)
     if not apart <= allowed.share:
         raise ModelError(
             f"{name} does not say the same of a tile each time: alone and within a batch its output"
@@ -60,30 +75,23 @@ def check_agreement(
         )
 
 
-def _disagreement(
-    network: Network,
-    first: NDArray[np.uint8],
-    second: NDArray[np.uint8],
-    count: int,
-    *,
-    vectors: bool = False,
-) -> float:
+def _disagreement(network: Network, tiles: Tiles, batches: Batches, *, vectors: bool) -> float:
     """The largest difference between two answers to one tile, as a share of the largest number of
     any answer; of scores and logits, of 1 at least.  NaN where only one of the answers is one."""
-    blank = np.zeros((count, *first.shape), np.uint8)
+    first, second = tiles
 
     def alone(tile: NDArray[np.uint8]) -> Raw:
-        batch = blank.copy()
+        batch = np.zeros((batches.alone, *tile.shape), np.uint8)
         batch[0] = tile
         answer: Raw = network(batch)[0]
         return answer
 
     one, two = alone(first), alone(second)
-    batch = blank.copy()
+    batch = np.empty((batches.within, *first.shape), np.uint8)
     batch[::2], batch[1::2] = second, first
     among = network(batch)
-    pairs = [(two, among[n]) if n % 2 == 0 else (one, among[n]) for n in range(count)]
-    if count < _MANY:
+    pairs = [((two, one)[n % 2], among[n]) for n in range(batches.within)]
+    if batches.within == 1:
         pairs.append((one, alone(first)))
     largest = max(_size(answer) for pair in pairs for answer in pair)
     scale = max(largest, float(np.finfo(np.float32).tiny) if vectors else 1.0)

@@ -98,7 +98,7 @@ def test_no_batches_no_predictions(tmp_path: Path) -> None:
     [
         (
             {"classes": '["red", "blue"]'},
-            "output.classes: weights.onnx gives (2, 1) for 2 tiles; its card asks for (2, 2)",
+            "output.classes: weights.onnx gives (1, 1) for 1 tiles; its card asks for (1, 2)",
         ),
         ({"side": 65}, "input: weights.onnx does not take what its card says"),
         ({"dtype": "float32"}, "does not take what its card says"),

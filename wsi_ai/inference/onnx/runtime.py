@@ -18,6 +18,7 @@ from wsi_ai.inference.onnx.ends import check_graph
 from wsi_ai.inference.onnx.operators import read_graph
 from wsi_ai.inference.scoring import prepare, room_for
 from wsi_ai.inference.sealed import sealed_weights
+from wsi_ai.inference.trial import Batches
 
 REFUSED = (
     ort_errors.Fail,
@@ -30,8 +31,8 @@ REFUSED = (
 )
 """What ONNX Runtime raises about a file."""
 _AS_ASKED = 1
-_FEW = 2
-"""Tiles that a network is tried on where it takes any number."""
+_FEW = Batches(alone=1, within=2)
+"""That a network is tried on where it takes any number."""
 _NOWHERE = "/proc/self/nowhere"
 _WHERE = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (Load model from \S+ failed:)?"

@@ -11,9 +11,10 @@ from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.inference.host import HostRuntime, Trial
 from wsi_ai.inference.torch.forward import TORCH_ERRORS, Forward, error_line, open_forward
 from wsi_ai.inference.torch.weights import load_module
+from wsi_ai.inference.trial import Batches
 
-_FEW = 2
-"""Tiles that a network is tried on: programs of torch.export often take no fewer."""
+_FEW = Batches(alone=2, within=2)
+"""That a network is tried on: programs of torch.export often take no fewer."""
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:

@@ -16,7 +16,7 @@ from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.onnx.ends import ends_in_scores, foreign_operator, in_training_mode
 from wsi_ai.inference.onnx.operators import read_graph
 from wsi_ai.inference.sealed import most_for
-from wsi_ai.inference.trial import check_agreement, trial_tiles
+from wsi_ai.inference.trial import Batches, check_agreement, trial_tiles
 from wsi_ai.models.drafts.inspected import Inspected, Shape, as_numbers
 from wsi_ai.models.hub_cache import within
 
@@ -76,7 +76,9 @@ def _hold_to_itself(path: Path, seen: Inspected, content: bytes) -> None:
         path.name, content, InputSpec(seen.layout, seen.dtype), seen.output
     )
     try:
-        check_agreement(path.name, network, trial_tiles(side), seen.batch or 2)
+        check_agreement(
+            path.name, network, trial_tiles(side), Batches(seen.batch or 1, seen.batch or 2)
+        )
     except ModelError as error:
         nodes = in_training_mode(read_graph(content))
         named = f"; training_mode is set in {', '.join(nodes[:3])}" if nodes else ""
