@@ -34,9 +34,8 @@ def init(
     weights: Path, out: Path | None, named: Fields, fields: Sequence[str], trust_pickle: bool
 ) -> int:
     """Inspect, ask, write, tell; or go on with a draft that was left unfinished."""
-    name = weights.stem
-    if name in _NAMELESS:
-        name = repository_name(weights) or weights.absolute().parent.name
+    plain = weights.absolute().parent.name if weights.stem in _NAMELESS else weights.stem
+    name = repository_name(weights) or plain
     folder, told = out or Path(name), _fields(named, fields)
     begun = drafts.read_draft(folder, weights)
     output = told.get("output.name") or (begun or {}).get("output", {}).get("name", "")

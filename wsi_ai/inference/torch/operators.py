@@ -15,7 +15,7 @@ _TENSORS = """
     adaptive_max_pool1d adaptive_max_pool2d add addbmm addcdiv addcmul addmm addmv
     affine_grid_generator alias all alpha_dropout amax amin aminmax any arange argmax argmin
     argsort as_strided asin atan atan2 avg_pool1d avg_pool2d avg_pool3d baddbmm batch_norm
-    bilinear bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_tensors broadcast_to
+    bernoulli bilinear bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_tensors broadcast_to
     bucketize cat cdist ceil celu channel_shuffle chunk clamp clamp_max clamp_min clip clone
     col2im concat concatenate constant_pad_nd contiguous conv1d conv2d conv3d conv_transpose1d
     conv_transpose2d conv_transpose3d convolution copy copysign cos cosh cosine_similarity
@@ -38,7 +38,7 @@ _TENSORS = """
     movedim mul multi_head_attention_forward multinomial multiply mv nan_to_num nanmean nansum
     narrow native_batch_norm native_dropout native_group_norm native_layer_norm ne neg negative
     new_empty new_full new_ones new_tensor new_zeros nonzero nonzero_numpy nonzero_static norm
-    normalize nuclear_norm one_hot ones ones_like pad pairwise_distance permute pixel_shuffle
+    normal normalize nuclear_norm one_hot ones ones_like pad pairwise_distance permute pixel_shuffle
     pixel_unshuffle polar pow prelu prod quantile quantize_per_channel quantize_per_tensor
     quantize_per_tensor_dynamic rad2deg rand rand_like randint randn randn_like randperm range
     ravel real reciprocal reflection_pad1d reflection_pad2d reflection_pad3d relu relu6
@@ -52,7 +52,7 @@ _TENSORS = """
     take take_along_dim tan tanh tensor_split tensordot threshold tile to topk trace transpose
     tril triu true_divide trunc type_as unbind unflatten unfold unsafe_chunk unsafe_split
     unsafe_split_with_sizes unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d var var_mean
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d uniform upsample_trilinear3d var var_mean
     vdot view view_as view_as_complex view_as_real view_copy vstack where xlogy zero zeros
     zeros_like
 """

@@ -96,6 +96,8 @@ def _numbered(kind: ast.ClassDef) -> Iterator[str]:
     """Fields whose names are none of Python's, as ``__annotations__["0"] = ...`` gives them."""
     for part in (part for part in kind.body if isinstance(part, ast.Assign)):
         for target in part.targets:
+            if isinstance(target, ast.Name):  # of an Enum
+                yield target.id
             if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
                 yield str(target.slice.value)
 
