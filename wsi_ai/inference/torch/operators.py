@@ -15,46 +15,46 @@ _TENSORS = """
     adaptive_max_pool1d adaptive_max_pool2d add addbmm addcdiv addcmul addmm addmv
     affine_grid_generator alias all alpha_dropout amax amin aminmax any arange argmax argmin
     argsort as_strided asin atan atan2 avg_pool1d avg_pool2d avg_pool3d baddbmm batch_norm
-    bernoulli bilinear bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_tensors broadcast_to
-    bucketize cat cdist ceil celu channel_shuffle chunk clamp clamp_max clamp_min clip clone
-    col2im concat concatenate constant_pad_nd contiguous conv1d conv2d conv3d conv_transpose1d
-    conv_transpose2d conv_transpose3d convolution copy copysign cos cosh cosine_similarity
-    count_nonzero cross cummax cummin cumprod cumsum deg2rad dequantize detach diag diag_embed
-    diagonal diff dist div divide dot dropout dropout2d dropout3d einsum elu embedding empty
-    empty_like empty_permuted empty_strided eq erf erfc erfinv exp exp2 expand expand_as expm1
-    eye fake_quantize_per_channel_affine fake_quantize_per_tensor_affine feature_alpha_dropout
-    feature_dropout fft_fft fft_fft2 fft_ifft fft_ifft2 fft_irfft fft_irfft2 fft_rfft fft_rfft2
-    fill flatten flip fliplr flipud float_power floor floor_divide fmax fmin fmod frac
-    frobenius_norm full full_like gather ge gelu getitem glu grid_sampler grid_sampler_2d
-    grid_sampler_3d group_norm gru gt hann_window hardshrink hardsigmoid hardswish hardtanh
-    histc hstack hypot im2col imag index index_add index_copy index_fill index_put index_select
-    instance_norm int_repr interpolate inverse is_complex is_floating_point is_nonzero
-    is_same_size isclose isfinite isinf isnan item kthvalue layer_norm le leaky_relu lerp
-    lift_fresh lift_fresh_copy linalg_norm linalg_vector_norm linear linspace log log10 log1p
-    log2 log_sigmoid log_softmax logaddexp logical_and logical_not logical_or logical_xor logit
-    logsumexp lstm lt masked_fill masked_scatter masked_select matmul max max_pool1d
-    max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d
-    max_pool3d_with_indices maximum mean median meshgrid min minimum mish mm mode moveaxis
-    movedim mul multi_head_attention_forward multinomial multiply mv nan_to_num nanmean nansum
-    narrow native_batch_norm native_dropout native_group_norm native_layer_norm ne neg negative
-    new_empty new_full new_ones new_tensor new_zeros nonzero nonzero_numpy nonzero_static norm
-    normal normalize nuclear_norm one_hot ones ones_like pad pairwise_distance permute pixel_shuffle
-    pixel_unshuffle polar pow prelu prod quantile quantize_per_channel quantize_per_tensor
-    quantize_per_tensor_dynamic rad2deg rand rand_like randint randn randn_like randperm range
-    ravel real reciprocal reflection_pad1d reflection_pad2d reflection_pad3d relu relu6
-    remainder renorm repeat repeat_interleave replication_pad1d replication_pad2d
-    replication_pad3d reshape reshape_as resolve_conj resolve_neg rms_norm roll rot90 round
-    rrelu rsqrt rsub scalar_tensor scaled_dot_product_attention scatter scatter_add
-    scatter_reduce searchsorted select select_scatter selu sgn sigmoid sign signbit silu sin
-    sinc sinh size slice slice_scatter softmax softmin softplus softshrink softsign sort split
-    split_with_sizes sqrt square squeeze stack std std_mean stride sub subtract sum swapaxes
-    swapdims sym_constrain_range_for_size sym_numel sym_size sym_storage_offset sym_stride t
-    take take_along_dim tan tanh tensor_split tensordot threshold tile to topk trace transpose
-    tril triu true_divide trunc type_as unbind unflatten unfold unsafe_chunk unsafe_split
-    unsafe_split_with_sizes unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d uniform upsample_trilinear3d var var_mean
-    vdot view view_as view_as_complex view_as_real view_copy vstack where xlogy zero zeros
-    zeros_like
+    bernoulli bilinear bitwise_and bitwise_not bitwise_or bitwise_xor bmm broadcast_tensors
+    broadcast_to bucketize cat cdist ceil celu channel_shuffle chunk clamp clamp_max clamp_min
+    clip clone col2im concat concatenate constant_pad_nd contiguous conv1d conv2d conv3d
+    conv_transpose1d conv_transpose2d conv_transpose3d convolution copy copysign cos cosh
+    cosine_similarity count_nonzero cross cummax cummin cumprod cumsum deg2rad dequantize detach
+    diag diag_embed diagonal diff dist div divide dot dropout dropout2d dropout3d einsum elu
+    embedding empty empty_like empty_permuted empty_strided eq erf erfc erfinv exp exp2 expand
+    expand_as expm1 eye fake_quantize_per_channel_affine fake_quantize_per_tensor_affine
+    feature_alpha_dropout feature_dropout fft_fft fft_fft2 fft_ifft fft_ifft2 fft_irfft
+    fft_irfft2 fft_rfft fft_rfft2 fill flatten flip fliplr flipud float_power floor floor_divide
+    fmax fmin fmod frac frobenius_norm full full_like gather ge gelu getitem glu grid_sampler
+    grid_sampler_2d grid_sampler_3d group_norm gru gt hann_window hardshrink hardsigmoid
+    hardswish hardtanh histc hstack hypot im2col imag index index_add index_copy index_fill
+    index_put index_select instance_norm int_repr interpolate inverse is_complex
+    is_floating_point is_nonzero is_same_size isclose isfinite isinf isnan item kthvalue
+    layer_norm le leaky_relu lerp lift_fresh lift_fresh_copy linalg_norm linalg_vector_norm
+    linear linspace log log10 log1p log2 log_sigmoid log_softmax logaddexp logical_and
+    logical_not logical_or logical_xor logit logsumexp lstm lt masked_fill masked_scatter
+    masked_select matmul max max_pool1d max_pool1d_with_indices max_pool2d
+    max_pool2d_with_indices max_pool3d max_pool3d_with_indices maximum mean median meshgrid min
+    minimum mish mm mode moveaxis movedim mul multi_head_attention_forward multinomial multiply
+    mv nan_to_num nanmean nansum narrow native_batch_norm native_dropout native_group_norm
+    native_layer_norm ne neg negative new_empty new_full new_ones new_tensor new_zeros nonzero
+    nonzero_numpy nonzero_static norm normal normalize nuclear_norm one_hot ones ones_like pad
+    pairwise_distance permute pixel_shuffle pixel_unshuffle polar pow prelu prod quantile
+    quantize_per_channel quantize_per_tensor quantize_per_tensor_dynamic rad2deg rand rand_like
+    randint randn randn_like randperm range ravel real reciprocal reflection_pad1d
+    reflection_pad2d reflection_pad3d relu relu6 remainder renorm repeat repeat_interleave
+    replication_pad1d replication_pad2d replication_pad3d reshape reshape_as resolve_conj
+    resolve_neg rms_norm roll rot90 round rrelu rsqrt rsub scalar_tensor
+    scaled_dot_product_attention scatter scatter_add scatter_reduce searchsorted select
+    select_scatter selu sgn sigmoid sign signbit silu sin sinc sinh size slice slice_scatter
+    softmax softmin softplus softshrink softsign sort split split_with_sizes sqrt square squeeze
+    stack std std_mean stride sub subtract sum swapaxes swapdims sym_constrain_range_for_size
+    sym_numel sym_size sym_storage_offset sym_stride t take take_along_dim tan tanh tensor_split
+    tensordot threshold tile to topk trace transpose tril triu true_divide trunc type_as unbind
+    unflatten unfold uniform unsafe_chunk unsafe_split unsafe_split_with_sizes unsqueeze
+    upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
+    upsample_nearest2d upsample_nearest3d upsample_trilinear3d var var_mean vdot view view_as
+    view_as_complex view_as_real view_copy vstack where xlogy zero zeros zeros_like
 """
 _SCRIPT = """
     BFloat16 Bool Char Delete Double Float FloatImplicit Half Int IntImplicit Long NumToTensor
