@@ -10,9 +10,8 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import TensorProto, helper
 
 from wsi_ai.core.cards import Activation, InputSpec, Layout
-from wsi_ai.core.plugins import from_extra
 from wsi_ai.core.regular_file import read_regular
-from wsi_ai.errors import DeviceError, ModelError, first_line
+from wsi_ai.errors import ModelError, first_line
 from wsi_ai.inference.onnx.ends import ends_in_scores, foreign_operator, in_training_mode
 from wsi_ai.inference.onnx.operators import read_graph
 from wsi_ai.inference.sealed import most_for
@@ -68,13 +67,11 @@ def _hold_to_itself(path: Path, seen: Inspected, content: bytes) -> None:
     """Try the network on two tiles.  Raises ModelError where it does not say the same of a tile
     each time, and names what is in training mode."""
     try:
-        runtime = from_extra("wsi_ai.inference.onnx.runtime", "cpu", DeviceError)
-    except DeviceError:  # it is tried when it is opened
+        from wsi_ai.inference.onnx.runtime import raw_network
+    except ModuleNotFoundError:  # it is tried when it is opened
         return
     side = seen.size_px or _TRIED_PX
-    network = runtime.raw_network(
-        path.name, content, InputSpec(seen.layout, seen.dtype), seen.output
-    )
+    network = raw_network(path.name, content, InputSpec(seen.layout, seen.dtype), seen.output)
     try:
         check_agreement(
             path.name, network, trial_tiles(side), Batches(seen.batch or 1, seen.batch or 2)
