@@ -1,5 +1,6 @@
 """The process in which weights of nobody known are loaded first can compute, and nothing else."""
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -33,9 +34,6 @@ for name, attempt in tries.items():
 def test_it_reaches_no_network_writes_and_executes_no_file_and_has_bounded_memory(
     tmp_path: Path,
 ) -> None:
-    import socket
-
-    pytest.importorskip("torch", reason="torch is not installed")
     (tmp_path / "kept").write_text("as it was")
     with socket.create_server(("127.0.0.1", 0)) as server:
         words = [sys.executable, "-c", SCRIPT, str(tmp_path), str(server.getsockname()[1])]
