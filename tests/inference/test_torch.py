@@ -16,7 +16,7 @@ from tests.inference.torch_models import Nets, Red, write_torch_model  # noqa: E
 from wsi_ai.core.cards import Precision, RuntimeRequest  # noqa: E402
 from wsi_ai.errors import DeviceError, ModelError  # noqa: E402
 from wsi_ai.inference.registry import open_runtime  # noqa: E402
-from wsi_ai.inference.torch.weights import pickled_part  # noqa: E402
+from wsi_ai.inference.torch.programs import checked_program  # noqa: E402
 from wsi_ai.models.manifest import load_card  # noqa: E402
 from wsi_ai.testing.runtime_contract import Arena  # noqa: E402
 
@@ -35,8 +35,8 @@ class Boom:
         return Path.touch, (Path("boom"),)
 
 
-def test_a_pt2_file_of_plain_tensors_holds_no_pickles(pt2: bytes) -> None:
-    assert pickled_part(pt2) is None
+def test_a_pt2_file_of_plain_tensors_is_taken_as_it_is(pt2: bytes) -> None:
+    assert checked_program("a.pt2", pt2)
 
 
 def with_member(pt2: bytes, name: str, data: bytes) -> bytes:
@@ -184,7 +184,7 @@ def test_a_training_checkpoint_scores_as_its_state_dict_does(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"classes": '["red", "blue"]'}, r"its card asks for \(32, 2\)"),
+        ({"classes": '["red", "blue"]'}, r"its card asks for \(2, 2\)"),
         ({"dtype": "uint8", "layout": "nhwc"}, "does not take what its card says"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import hashlib
 import tomllib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto as T
 from onnx import helper
-from onnx.numpy_helper import to_array
+from onnx.numpy_helper import from_array, to_array
 from typer.testing import CliRunner, Result
 
 from tests.models_for_tests import constant_network, product_network, red_network
@@ -28,6 +29,7 @@ TEXTS = [
     "card.intended_use", "card.licence", "card.training_data", "card.evidence", "card.limitations",
 ]  # fmt: skip
 SAID = ["--mpp", "0.5", "--classes", "red", "--positive", "red", "--threshold", "0.5"]
+SAID += ["--set", "output.activation=sigmoid"]
 SAID += [word for field in TEXTS for word in ("--set", f"{field}=said")]
 
 
@@ -52,8 +54,8 @@ def with_last(network: onnx.ModelProto, *kinds: str) -> onnx.ModelProto:
 @pytest.mark.parametrize(
     ("network", "layout", "dtype", "size", "classes", "activation"),
     [
-        (red_network(64), "nhwc", "uint8", 64, 1, Activation.SIGMOID),
-        (red_network(96, "nchw", "float32"), "nchw", "float32", 96, 1, Activation.SIGMOID),
+        (red_network(64), "nhwc", "uint8", 64, 1, None),
+        (red_network(96, "nchw", "float32"), "nchw", "float32", 96, 1, None),
         (constant_network([0.1, 0.2, 0.7]), "nhwc", "uint8", 64, 3, None),
         (with_last(constant_network([1, 2]), "Softmax"), "nhwc", "uint8", 64, 2, Activation.NONE),
         (
@@ -107,7 +109,10 @@ def shaped(shape: list[Any], kind: int = T.FLOAT, output: list[Any] | None = Non
         (shaped(["n", 1, 64, 64]), "takes ['n', 1, 64, 64], not RGB tiles"),
         (shaped(["n", 3, 64, 32]), "takes tiles of 64 x 32; square ones are needed"),
         (shaped(["n", 3, 64, 64], T.FLOAT16), "takes float16 tiles; uint8 or float32"),
-        (shaped(["n", 3, 9, 9], output=["n", 2, 9, 9, 9]), "gives ['n', 2, 9, 9, 9]; [n, classes]"),
+        (
+            shaped(["n", 3, 9, 9], output=["n", 2, 9, 9, 9]),
+            "gives score ['n', 2, 9, 9, 9]; [n, classes]",
+        ),
     ],
 )
 def test_a_network_that_cannot_run_here_is_told_at_once(
@@ -147,7 +152,7 @@ def test_tensors_in_a_file_that_is_not_beside_it_are_told(tmp_path: Path) -> Non
     with pytest.raises(ModelError, match=r"a\.onnx keeps tensors in b: put that file beside it"):
         inspect_weights(weights)
     weights = in_parts(tmp_path, "/")
-    with pytest.raises(ModelError, match=r"a\.onnx keeps tensors in /, which is not beside it"):
+    with pytest.raises(ModelError, match=r"a\.onnx keeps tensors in '/', which is not beside it"):
         inspect_weights(weights)
 
 
@@ -332,7 +337,7 @@ def test_at_a_terminal_what_is_missing_is_asked_for(
 ) -> None:
     monkeypatch.setattr("wsi_ai.cli.model_folders.at_terminal", lambda: True)
     weights = written(tmp_path / "a.onnx", red_network())
-    answers = ["wide", "0.5", "red", "blue", "red", "0.25", *["said"] * 8, ""]
+    answers = ["wide", "0.5", "sigmoid", "red", "blue", "red", "0.25", *["said"] * 8, ""]
     done = init(weights, "--out", tmp_path / "m", answers="\n".join(answers) + "\n")
     assert done.exit_code == 0
     assert "input.mpp: micrometres per pixel" in done.stdout
@@ -360,3 +365,97 @@ def test_fields_are_typed_by_the_cards_schema() -> None:
     assert typed("output.roles.tumour", "positive") == "positive"
     assert typed("card.anything", "x, y") == "x, y"
     assert np.isclose(typed("operating_point.threshold", "0.5"), 0.5)
+
+
+def test_a_persons_remarks_stay_when_the_draft_is_gone_on_with(tmp_path: Path) -> None:
+    weights = written(tmp_path / "a.onnx", red_network())
+    assert init(weights, "--out", tmp_path / "m").exit_code == 0
+    card = tmp_path / "m" / "model.toml"
+    text = card.read_text("utf-8")
+    lines = text.replace("\n[input]\n", "\n# of the paper\n[input]  # as trained\n").splitlines()
+    lines = [f"{line}  # asked by mail" if line.startswith("mpp") else line for line in lines]
+    card.write_text("\n".join(lines) + "\n# the end\n", "utf-8")
+    assert init(weights, "--out", tmp_path / "m", "--mpp", "0.5").exit_code == 0
+    now = card.read_text("utf-8")
+    for remark in ("# of the paper", "[input]  # as trained", "# asked by mail", "# the end"):
+        assert remark in now
+    assert "mpp = 0.5  # asked by mail" in now
+    assert now.count("# Drafted by wsi-ai") == 1
+
+
+def test_a_single_number_says_nothing_of_what_is_left_to_do(tmp_path: Path) -> None:
+    written(tmp_path / "a.onnx", red_network())
+    init(tmp_path / "a.onnx", "--out", tmp_path / "m")
+    table = tomllib.loads((tmp_path / "m" / "model.toml").read_text("utf-8"))
+    assert table["output"]["activation"].startswith("TODO")
+
+
+def test_of_several_outputs_the_one_asked_for_is_taken_and_others_are_told(tmp_path: Path) -> None:
+    network = red_network()
+    network.graph.output.append(helper.make_tensor_value_info("share", T.FLOAT, ["n"]))
+    weights = written(tmp_path / "a.onnx", network)
+    done = init(weights, "--out", tmp_path / "m", *SAID, "--set", "output.name=share")
+    assert done.exit_code == 0
+    assert load_card(tmp_path / "m").output.name == "share"
+    assert "# another output: score ['n', 1]" in (tmp_path / "m" / "model.toml").read_text("utf-8")
+    wrong = init(weights, "--out", tmp_path / "n", *SAID, "--set", "output.name=other")
+    assert "no output 'other' but score ['n', 1], share ['n']" in wrong.stderr
+
+
+def test_numbers_that_come_as_a_picture_of_one_pixel_are_a_tile_classification(
+    tmp_path: Path,
+) -> None:
+    network = red_network()
+    network.graph.node[-1].input[1] = "square"
+    network.graph.initializer.append(from_array(np.array([-1, 1, 1, 1]), "square"))
+    network.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("score", T.FLOAT, ["n", 1, 1, 1])
+    )
+    weights = written(tmp_path / "a.onnx", network)
+    assert init(weights, "--out", tmp_path / "m", *SAID).exit_code == 0
+    card = load_card(tmp_path / "m")
+    tiles = np.full((3, 64, 64, 3), 51, np.uint8)
+    (got,) = open_runtime(card, RuntimeRequest("cpu")).predict(
+        [TileBatch("s", np.arange(3), tiles)]
+    )
+    assert (card.task, got.scores.shape) == ("tile-classification", (3, 1))
+
+
+def test_links_of_a_hubs_cache_are_followed_and_the_model_has_its_repositorys_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "hub" / "models--some-lab--deep-one"
+    snapshot = repository / "snapshots" / "0123abcd"
+    (repository / "blobs").mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    in_parts(tmp_path)
+    for name, blob in (("model.onnx", "aa"), ("b", "bb")):
+        source = tmp_path / ("a.onnx" if name == "model.onnx" else name)
+        source.rename(repository / "blobs" / blob)
+        (snapshot / name).symlink_to(Path("..", "..", "blobs", blob))
+    monkeypatch.chdir(tmp_path)
+    done = init(snapshot / "model.onnx", *SAID)
+    assert done.exit_code == 0, done.stderr
+    assert load_card(tmp_path / "deep-one").ref.name == "deep-one"
+    open_runtime(load_card(tmp_path / "deep-one"), RuntimeRequest("cpu"))
+
+
+def test_a_link_out_of_a_models_folder_is_followed_by_nobody(tmp_path: Path) -> None:
+    in_parts(tmp_path)
+    (tmp_path / "m").mkdir()
+    (tmp_path / "a.onnx").rename(tmp_path / "m" / "a.onnx")
+    (tmp_path / "m" / "b").symlink_to(tmp_path / "b")
+    done = init(tmp_path / "m" / "a.onnx", "--out", tmp_path / "n", *SAID)
+    assert "put that file beside it" in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["keras", "h5"])
+def test_a_model_of_keras_is_named_as_such(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    if kind == "h5":
+        path.write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 90)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in ("metadata.json", "config.json", "model.weights.h5"):
+                archive.writestr(name, "{}")
+    assert "is a model of Keras, which is not run here; export it" in init(path).stderr

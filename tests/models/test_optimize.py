@@ -113,16 +113,18 @@ def test_other_formats_than_onnx_are_refused(tmp_path: Path, slide: Path) -> Non
         quantize_model(model, [slide])
 
 
-def test_a_card_that_takes_no_further_table_is_left_alone(
+def test_a_card_that_has_its_variants_in_one_line_keeps_its_text_and_its_remarks(
     make: Callable[[ModelProto], Path], slide: Path
 ) -> None:
     model = make(product_network())
     card = model / "model.toml"
-    card.write_text(f"variants = []\n{card.read_text('utf-8')}", "utf-8")
-    before = content(model)
-    with pytest.raises(ModelError, match=r"write them as \[\[variants\]\]"):
-        quantize_model(model, [slide])
-    assert content(model) == before
+    text = f"variants = [] # none yet\n{card.read_text('utf-8')}"
+    card.write_text(text, "utf-8")
+    assert quantize_model(model, [slide]).kept
+    now = card.read_text("utf-8")
+    assert now.partition("\n")[0].endswith("# none yet")
+    assert now.partition("\n")[2] == text.partition("\n")[2]
+    assert load_card(model, Precision.INT8)
 
 
 def test_without_int8_weights_a_run_in_int8_says_how_to_make_them(tmp_path: Path) -> None:

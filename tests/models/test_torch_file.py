@@ -53,7 +53,7 @@ def test_a_program_says_its_classes_its_size_and_its_activation(
 
 def test_a_program_for_any_size_has_its_size_asked_for(tmp_path: Path) -> None:
     seen = inspect_weights(file_of(tmp_path, Red(), "torchscript"))
-    assert (seen.size_px, seen.shape, seen.activation) == (None, (1,), Activation.SIGMOID)
+    assert (seen.size_px, seen.shape, seen.activation) == (None, (1,), None)
 
 
 def test_a_program_exported_for_one_number_of_tiles_says_it(tmp_path: Path) -> None:
@@ -176,3 +176,18 @@ def test_a_file_without_tensors_is_told(tmp_path: Path, what: object, told: str)
     (tmp_path / "broken.safetensors").write_bytes(b"broken")
     with pytest.raises(ModelError, match="does not load"):
         inspect_weights(tmp_path / "broken.safetensors")
+
+
+def test_of_a_network_that_takes_no_tile_the_first_real_error_is_told(tmp_path: Path) -> None:
+    """As of one that was traced on a GPU: its constants are there."""
+
+    class Elsewhere(torch.nn.Module):
+        def forward(self, tiles: torch.Tensor) -> torch.Tensor:
+            assert tiles.shape[1] == 3, "made for cuda:0"
+            return tiles.to("meta") + tiles
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(Elsewhere()).save(str(tmp_path / "a.pt"))
+    with pytest.raises(ModelError, match=r"takes no RGB tiles of .* px: .*(device|meta)"):
+        inspect_weights(tmp_path / "a.pt")

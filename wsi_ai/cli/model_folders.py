@@ -16,6 +16,7 @@ from wsi_ai.models.card_checks import unfinished
 from wsi_ai.models.drafts.encoders import load_encoder
 from wsi_ai.models.drafts.inspected import Inspected, SharedModel
 from wsi_ai.models.drafts.wsinfer import load_zoo_model
+from wsi_ai.models.hub_cache import repository_name
 from wsi_ai.models.manifest import load_card
 from wsi_ai.models.signing import SIGNATURE
 from wsi_ai.models.signing import sign as sign_folder
@@ -33,10 +34,12 @@ def init(
     weights: Path, out: Path | None, named: Fields, fields: Sequence[str], trust_pickle: bool
 ) -> int:
     """Inspect, ask, write, print; or go on with a draft that was left unfinished."""
-    name = weights.resolve().parent.name if weights.stem in _NAMELESS else weights.stem
+    plain = weights.absolute().parent.name if weights.stem in _NAMELESS else weights.stem
+    name = repository_name(weights) or plain
     folder, known = out or Path(name), _fields(named, fields)
     begun = drafts.read_draft(folder, weights)
-    seen = drafts.inspect_weights(weights, trusted=trust_pickle)
+    output = known.get("output.name") or (begun or {}).get("output", {}).get("name", "")
+    seen = drafts.inspect_weights(weights, output, trusted=trust_pickle)
     task = Task(known["task"]) if "task" in known else None
     table = begun or drafts.draft_table(name, seen, task)
     _write(folder, weights, seen, _answered(table, known, seen))

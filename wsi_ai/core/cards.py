@@ -348,6 +348,9 @@ class ModelCard:
     golden ones."""
     tolerance: Tolerance = Tolerance()
     manifest_sha256: str = ""
+    golden_sha256: str = ""
+    """Of the golden scores that stood beside the card when it was read; empty where there were
+    none."""
     intended_use: str = ""
     scope: Scope = Scope()
     roles: tuple[tuple[str, Role], ...] = ()

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.cards import ModelCard, OutputSpec
 from wsi_ai.core.values import SlideScores
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.inference.scoring import activate
+from wsi_ai.inference.scoring import activate, within_one
 
 Numbers = NDArray[np.float32]
 Network = Callable[[Numbers], Sequence[Numbers]]
@@ -51,13 +51,17 @@ class HostAggregator:
 
     def _scores(self, logits: Numbers) -> Numbers:
         scores: Numbers = activate(logits, self._card.activation)[0]
-        if np.any((scores < 0) | (scores > 1)):
+        clipped = within_one(scores)
+        if clipped is None:
             raise ModelError(f"{self._name} gives scores outside 0..1; is output.activation right?")
-        return scores
+        return clipped
 
 
 def as_network(card: ModelCard) -> tuple[ModelCard, str]:
     """The card as if the aggregator were its network, and the file's name."""
     if card.aggregator is None:
         raise DeviceError("this model has no aggregator")
-    return replace(card, weights=card.aggregator.weights), card.aggregator.weights.name
+    second = card.aggregator
+    ref = replace(card.ref, sha256=second.sha256)
+    network = replace(card, ref=ref, weights=second.weights, format=second.format)
+    return replace(network, output=OutputSpec()), second.weights.name

@@ -21,7 +21,7 @@ def columns(card: ModelCard) -> int:
         Scored.CLASS_SCORES: classes,
         Scored.OBJECTNESS_CLASS_SCORES: 1 + classes,
     }
-    return _place_columns(card) + behind[card.output.scored]
+    return place_columns(card) + behind[card.output.scored]
 
 
 def objects_of(rows: Rows, card: ModelCard, activate: Callable[[Rows], Rows]) -> Rows:
@@ -32,7 +32,7 @@ def objects_of(rows: Rows, card: ModelCard, activate: Callable[[Rows], Rows]) ->
     ``activate`` turns (tiles, rows, scores) of the network's numbers into scores in 0..1.  Raises
     ModelError where a class is none of the card's.
     """
-    place = _place_columns(card)
+    place = place_columns(card)
     score, kind = _scored(rows[..., place:], card, activate)
     score = np.where(score >= card.output.min_score, score, np.float32(0))
     order = np.argsort(-score, axis=1, kind="stable")
@@ -59,7 +59,7 @@ def surest(objects: Rows, classes: int) -> Rows:
     return np.where(np.isnan(objects[:, :1, 4]), np.float32(np.nan), found)
 
 
-def _place_columns(card: ModelCard) -> int:
+def place_columns(card: ModelCard) -> int:
     return 2 if card.output.form is Form.POINTS_XY else 4
 
 

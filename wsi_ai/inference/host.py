@@ -1,13 +1,15 @@
 """What all runtimes on the host's processor do around their network."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.cards import ModelCard, Precision
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.inference.scoring import batch_for, output_shape, scores_over_views
+from wsi_ai.inference.trial import Batches, hold_to_itself
 from wsi_ai.inference.views import views_of
 
 BATCH, _PIXELS = 32, 1 << 20
@@ -21,6 +23,15 @@ def usual_batch(card: ModelCard) -> int:
     return batch_for(card, BATCH, _PIXELS)
 
 
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a runtime is tried."""
+
+    precision: Precision = Precision.FP32
+    batches: Batches | None = None
+    """Of one shape, a whole batch, where that is ``None``, as a network of one shape needs it."""
+
+
 class HostRuntime:
     """Runs batches of one fixed shape: a short batch is padded, so that a tile's score does not
     depend on how many others there were."""
@@ -31,18 +42,20 @@ class HostRuntime:
         description: str,
         network: Network,
         batch_size: int | None,
-        trial: int | None = None,
+        trial: Trial = Trial(),
     ) -> None:
-        """Checks the network against the card on ``trial`` white tiles; on a whole batch where that
-        is ``None``, as a network of one fixed shape needs it.  Raises ModelError or DeviceError."""
+        """Tries a few tiles against the card, and the network against itself.  Raises ModelError
+        or DeviceError."""
         self.card = card
         self.description = description
         self.batch_size = batch_size or usual_batch(card)
         self._network = network
         self._at_once = card.input.batch or self.batch_size
         self._views = views_of(card.input.tta)
-        side, count = card.tile.size_px, trial or self._at_once
+        batches = trial.batches or Batches(self._at_once, self._at_once)
+        side, count = card.tile.size_px, batches.alone
         self._scored(np.full((count, side, side, 3), 255, np.uint8), count)
+        hold_to_itself(card, trial.precision, network, batches)
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
         """See ``contracts.Runtime.predict``."""

@@ -12,6 +12,7 @@ from wsi_ai.inference.views import mean_over, views_of
 from wsi_ai.tiles.reading.resize import resized
 
 Tiles = NDArray[np.uint8] | NDArray[np.float32]
+_ROUNDING = 1e-5
 FIELDS = {
     Task.TILE_CLASSIFICATION: "output.classes",
     Task.SEGMENTATION: "output.classes or output.scale",
@@ -82,10 +83,11 @@ def output_shape(card: ModelCard) -> tuple[int, ...]:
 
 
 def fits(shape: tuple[int, ...], card: ModelCard) -> bool:
-    """Whether a batch's output is what the card says; where it is one number a tile, its axis may
-    be missing."""
+    """Whether a batch's output is what the card says.  Where it is one number a tile, its axis may
+    be missing; numbers may come as a picture of one pixel: (tiles, numbers, 1, 1)."""
     wanted = output_shape(card)
-    return shape[1:] == wanted or (wanted == (1,) and len(shape) == 1)
+    flat = len(wanted) == 1 and shape[1:] == (*wanted, 1, 1)
+    return shape[1:] == wanted or flat or (wanted == (1,) and len(shape) == 1)
 
 
 def scores_of(output: NDArray[np.float32], count: int, card: ModelCard) -> NDArray[np.float32]:
@@ -128,11 +130,20 @@ def _by_task(given: NDArray[np.float32], card: ModelCard) -> NDArray[np.float32]
 
 def _activated(raw: NDArray[np.float32], card: ModelCard, axis: int) -> NDArray[np.float32]:
     scores = activate(raw, card.activation, axis)
-    if np.any((scores < 0) | (scores > 1)):
+    clipped = within_one(scores)
+    if clipped is None:
         raise ModelError(
             f"{card.weights.name} gives scores outside 0..1; is output.activation right?"
         )
-    return scores
+    return clipped
+
+
+def within_one(scores: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The same in 0..1, where what lies beyond is rounding: a mean of probabilities may be
+    1.0000001.  ``None`` where it is more than that.  What is no number stays none."""
+    if np.any((scores < -_ROUNDING) | (scores > 1 + _ROUNDING)):
+        return None
+    return np.clip(scores, np.float32(0), np.float32(1))
 
 
 def activate(

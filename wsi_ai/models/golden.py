@@ -5,6 +5,7 @@ in one JPEG sheet, square by square.
 """
 
 import hashlib
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from wsi_ai import schemas
 from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.regular_file import read_regular
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json
+from wsi_ai.schemas.reading import Unreadable, from_json
 
-_FILE, _SHEET = "golden.json", "golden.jpg"
+GOLDEN, _SHEET = "golden.json", "golden.jpg"
+_MOST, _SHEET_MOST, _PIXELS_MOST = 1 << 26, 1 << 28, 1 << 28
 _QUALITY = 85
 Tiles = NDArray[np.uint8]
 
@@ -50,38 +54,61 @@ class Differences:
 
 def load_golden(card: ModelCard) -> Golden | None:
     """``None`` where the model has none.  Raises ModelError where they are not what they were."""
-    path = card.weights.parent / _FILE
-    if (table := _table(path)) is None:
+    folder = card.weights.parent
+    table = _read_table(folder / GOLDEN, card.golden_sha256)
+    if table is None:
         return None
     if table["weights_sha256"] != (card.original_sha256 or card.ref.sha256):
         raise ModelError(
-            f"{_FILE} is about other weights than the card's; make it anew: wsi-ai models golden"
+            f"{GOLDEN} is about other weights than the card's; make it anew: wsi-ai models golden"
         )
     rows = [entry["scores"] for entry in table["tiles"]]
     wanted = card.output.features if card.gives_vectors else len(card.classes)
     if {len(row) for row in rows} != {wanted}:
-        raise ModelError(f"{_FILE}: not {wanted} numbers for each tile, as the card has them")
+        raise ModelError(f"{GOLDEN}: not {wanted} numbers for each tile, as the card has them")
     scores = np.array(rows, np.float32)
-    tiles = _cut(path.parent / table["sheet"], card.tile.size_px, len(scores))
+    tiles = _cut(folder / table["sheet"], card.tile.size_px, len(scores))
     for number, (tile, entry) in enumerate(zip(tiles, table["tiles"], strict=True)):
         if _digest(tile) != entry["sha256"]:
             raise ModelError(f"golden tile {number} does not have the pixels it had; get it again")
     return Golden(tiles, scores, table["made_by"])
 
 
-def _table(path: Path) -> Any:
-    """``None`` where there is none.  Raises ModelError."""
+def _read_table(path: Path, digest: str) -> dict[str, Any] | None:
+    """Of ``digest``, where that is known.  Raises ModelError."""
+    content = _content(path)
+    if content is None and digest:
+        raise ModelError(f"{GOLDEN} was taken away since the card was read")
+    if content is None:
+        return None
+    if digest not in ("", hashlib.sha256(content).hexdigest()):
+        raise ModelError(f"{GOLDEN} was changed since the card was read")
     try:
-        table = from_json(content_of(path, TABLE_BYTES))
+        table: dict[str, Any] = from_json(content)
+    except Unreadable as error:
+        raise ModelError(f"{GOLDEN} {error}") from None
+    wrong = schemas.complaint("golden-1", table)
+    if wrong is None and Path(table["sheet"]).name != table["sheet"]:
+        wrong = "sheet: leads out of the model's folder"
+    if wrong:
+        raise ModelError(f"{GOLDEN}: {wrong}")
+    return table
+
+
+def _content(path: Path) -> bytes | None:
+    """``None`` where there is no such file.  Raises ModelError."""
+    try:
+        return read_regular(path, _MOST)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ModelError(f"{_FILE} cannot be read: {error.strerror}") from None
-    except Unreadable as error:
-        raise ModelError(f"{_FILE} {error}") from None
-    if wrong := schemas.complaint("golden-1", table):
-        raise ModelError(f"{_FILE}: {wrong}")
-    return table
+        raise ModelError(f"{GOLDEN} cannot be read: {error.strerror}") from None
+
+
+def golden_digest(folder: Path) -> str:
+    """SHA-256 of a model's golden scores; empty where it has none.  Raises ModelError."""
+    content = _content(folder / GOLDEN)
+    return "" if content is None else hashlib.sha256(content).hexdigest()
 
 
 def write_sheet(card: ModelCard, tiles: Tiles) -> Tiles:
@@ -110,7 +137,7 @@ def write_scores(card: ModelCard, golden: Golden) -> Path:
         "sheet": _SHEET,
         "tiles": entries,
     }
-    return _write(card, _FILE, f"{json.dumps(table, indent=1)}\n".encode())
+    return _write(card, GOLDEN, f"{json.dumps(table, indent=1)}\n".encode())
 
 
 def compare(golden: Golden, scores: NDArray[np.float32], card: ModelCard) -> Differences:
@@ -141,13 +168,26 @@ def _swapped(before: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[n
 
 def _cut(sheet: Path, size: int, count: int) -> Tiles:
     try:
-        image = cv2.imdecode(np.frombuffer(sheet.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        data = read_regular(sheet, _SHEET_MOST)
+        _check_size(data, sheet.name)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except OSError as error:
         raise ModelError(f"golden tiles: {sheet.name}: {error.strerror}") from None
     squares = [] if image is None else _squares(np.asarray(image, np.uint8), size)[:count]
     if len(squares) < count:
         raise ModelError(f"golden tiles: {sheet.name} does not hold {count} tiles of {size} px")
     return np.stack([square[..., ::-1] for square in squares])
+
+
+def _check_size(data: bytes, name: str) -> None:
+    """What the sheet promises is held against its header before it is unpacked."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            pixels = image.width * image.height
+    except (OSError, ValueError, Image.DecompressionBombError):
+        pixels = 0
+    if not 0 < pixels <= _PIXELS_MOST:
+        raise ModelError(f"golden tiles: {name} is no picture of a size that can be")
 
 
 def _squares(sheet: Tiles, size: int) -> list[Tiles]:

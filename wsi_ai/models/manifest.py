@@ -1,6 +1,7 @@
 """model.toml → ModelCard.  The weights are checked against the card before anything runs."""
 
 import hashlib
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,9 @@ from wsi_ai.core.cards import (
     TileSpec,
     Tolerance,
 )
+from wsi_ai.core.regular_file import open_regular, read_regular
 from wsi_ai.errors import ModelError
+from wsi_ai.inference.sealed import most_for
 from wsi_ai.models.card_checks import (
     MPP_TOLERANCE,
     contradiction,
@@ -30,7 +33,9 @@ from wsi_ai.models.card_checks import (
 )
 from wsi_ai.models.card_input import input_spec
 from wsi_ai.models.card_output import output_spec, tile_spec
-from wsi_ai.schemas.reading import SETTINGS_BYTES, Unreadable, content_of, from_toml
+from wsi_ai.models.golden import golden_digest
+from wsi_ai.models.hub_cache import within
+from wsi_ai.schemas.reading import SETTINGS_BYTES, Unreadable, from_toml
 
 
 def load_card(model: Path, precision: Precision = Precision.FP32) -> ModelCard:
@@ -70,6 +75,7 @@ def _variant(card: ModelCard, table: dict[str, Any], weights: Path) -> ModelCard
         architecture=table.get("architecture", ""),
         precision=Precision(table.get("precision", Precision.FP32)),
         original_sha256=card.ref.sha256,
+        golden_sha256=golden_digest(weights.parent),
     )
 
 
@@ -78,7 +84,7 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
     manifest = manifest_path(model)
     named = f"{manifest.parent.resolve().name}/{manifest.name}"  # a site's paths stay at the site
     try:
-        content = content_of(manifest, SETTINGS_BYTES)
+        content = read_regular(manifest, SETTINGS_BYTES)
         table = from_toml(content)
     except OSError as error:
         raise ModelError(f"no model card: {named}: {error.strerror}") from None
@@ -91,6 +97,7 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
         raise ModelError(f"{named}: {wrong}")
     weights = _weights(manifest.parent, table["weights"], named)
     card = _card(table, weights, hashlib.sha256(content).hexdigest())
+    card = replace(card, golden_sha256=golden_digest(weights.parent))
     if second := table.get("aggregator"):
         path = _weights(manifest.parent, second, named, "aggregator")
         card = replace(card, aggregator=AggregatorRef(path, second["format"], second["sha256"]))
@@ -118,10 +125,12 @@ def placeholder_card(model: Path) -> ModelCard:
 
 def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weights") -> Path:
     path: Path = folder / table["path"]
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise ModelError(f"{named}: {field}.path: leads out of the model's folder")
     try:
-        with path.open("rb") as file:
+        if not within(path, folder):
+            raise ModelError(f"{named}: {field}.path: leads out of the model's folder")
+        with open_regular(path) as file:
+            if os.fstat(file.fileno()).st_size > most_for(table["format"]):
+                raise ModelError(f"{named}: {field}.path: {path.name} is too large to be loaded")
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise ModelError(f"{named}: {field}.path: {path.name}: {error.strerror}") from None

@@ -8,7 +8,9 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import tomlkit
 from numpy.typing import NDArray
+from tomlkit.items import AoT
 
 from wsi_ai import schemas
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
@@ -26,7 +28,7 @@ from wsi_ai.models.parity import (
     scores,
     tissue_tiles,
 )
-from wsi_ai.schemas.reading import Unreadable, from_toml
+from wsi_ai.schemas.reading import from_toml
 
 _HELD_OUT = 4
 """Every so many tiles, one is not calibrated on but compared afterwards."""
@@ -133,28 +135,22 @@ def _keep(model: Path, made: ModelCard, place: Path) -> None:
 def _add_variant(model: Path, card: ModelCard) -> None:
     """Name the card's weights, which stand in the model's folder, as a variant of the model.
 
-    The author's text stays as it is; the table follows it.  The file changes whole or not at all.
-    Raises ModelError where the text does not take another table, OSError where the disk refuses.
+    The author's text stays as it is.  The file changes whole or not at all.  Raises ModelError
+    where it would be no card any more, OSError where the disk refuses.
     """
     manifest = manifest_path(model).resolve()
-    lines = (
-        "",
-        "[[variants]]",
-        f'path = "{card.weights.name}"',
-        f'format = "{card.format}"',
-        f'precision = "{card.precision}"',
-        f'sha256 = "{card.ref.sha256}"',
-        "",
-    )
-    before = manifest.read_bytes()
-    content = before + b"\n" * (not before.endswith(b"\n")) + "\n".join(lines).encode()
-    try:
-        wrong = schemas.complaint("model-card-1", from_toml(content))
-    except Unreadable as error:
-        wrong = str(error)
-    if wrong:
-        raise ModelError(
-            f"{manifest.name}: [[variants]] cannot be added at its end: {wrong}; if it has"
-            " variants = [...], write them as [[variants]]"
-        )
-    write_whole(manifest, content)
+    document = tomlkit.parse(manifest.read_text("utf-8"))
+    variant = {
+        "path": card.weights.name,
+        "format": card.format,
+        "precision": card.precision.value,
+        "sha256": card.ref.sha256,
+    }
+    given = document.setdefault("variants", tomlkit.aot())
+    table = tomlkit.table() if isinstance(given, AoT) else tomlkit.inline_table()
+    table.update(variant)
+    given.append(table)
+    text = tomlkit.dumps(document)
+    if wrong := schemas.complaint("model-card-1", from_toml(text.encode())):
+        raise ModelError(f"{manifest.name}: [[variants]] cannot be added: {wrong}")
+    write_whole(manifest, text.encode())

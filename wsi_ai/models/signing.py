@@ -1,17 +1,22 @@
 """Who approved a model: signatures over all of its files, by OpenSSF model-signing with keys of
 one's own; no network, no authority."""
 
+import base64
+import json
 import re
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.regular_file import read_regular
 from wsi_ai.errors import ModelError, OutputError
 
 SIGNATURE = "model.sig"
 """Beside the card: a Sigstore bundle around an in-toto statement with each file's SHA-256."""
+_MOST = 1 << 24
 
 
 def sign(model: Path, key: Path) -> Path:
@@ -35,15 +40,39 @@ def check_signature(model: Path, keys: Sequence[Path]) -> Path:
 
     Raises ModelError: not signed, signed by another key, or changed since.
     """
+    return _checked(model, keys)[0]
+
+
+def signed_files(model: Path, keys: Sequence[Path]) -> dict[str, str]:
+    """What was signed, once that holds: SHA-256 in hex by name.  Whoever reads one of the files
+    later can tell by it that it still is what was signed.  Raises ModelError as above."""
+    _, bundle = _checked(model, keys)
+    try:
+        statement = json.loads(base64.b64decode(json.loads(bundle)["dsseEnvelope"]["payload"]))
+        resources = statement["predicate"]["resources"]
+        return {str(part["name"]): str(part["digest"]) for part in resources}
+    except (KeyError, TypeError, ValueError):
+        raise ModelError(f"{SIGNATURE} cannot be read; sign the model again") from None
+
+
+def _checked(model: Path, keys: Sequence[Path]) -> tuple[Path, bytes]:
+    """The key, and the signature that it fits: read once."""
     if not keys:
         raise ModelError("no trusted key is there: put public keys (.pem) into the folder")
-    if not (model / SIGNATURE).is_file():
+    try:
+        bundle = read_regular(model / SIGNATURE, _MOST)
+    except FileNotFoundError:
         raise ModelError(
             f"the model is not signed: it has no {SIGNATURE}; only signed models are run here"
-        )
-    for key in keys:
-        if _accepts(model, key):
-            return key
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{SIGNATURE} cannot be read: {error.strerror}") from None
+    with tempfile.TemporaryDirectory(prefix="wsi-ai-") as private:
+        copy = Path(private, SIGNATURE)
+        copy.write_bytes(bundle)
+        for key in keys:
+            if _accepts(model, copy, key):
+                return key, bundle
     raise ModelError(
         f"the model is signed by another key, not by {' or '.join(key.name for key in keys)}"
     )
@@ -58,7 +87,7 @@ def keys_in(place: Path) -> list[Path]:
     return sorted(place.glob("*.pem"))
 
 
-def _accepts(model: Path, key: Path) -> bool:
+def _accepts(model: Path, signature: Path, key: Path) -> bool:
     """False where another key signed it.  Raises ModelError where what was signed is not there."""
     try:
         verifier = _library("verifying").Config().use_elliptic_key_verifier(public_key=key)
@@ -66,7 +95,7 @@ def _accepts(model: Path, key: Path) -> bool:
         raise ModelError(f"{key.name} is no public key: {_error_line(error)}") from None
     refused = import_module("cryptography.exceptions").InvalidSignature
     try:
-        verifier.set_hashing_config(_hashing()).verify(model, model / SIGNATURE)
+        verifier.set_hashing_config(_hashing()).verify(model, signature)
     except refused:
         raise ModelError(f"{SIGNATURE} was changed: it fits no key") from None
     except (OSError, KeyError, TypeError, ValueError) as error:

@@ -15,13 +15,16 @@ from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.files import locked, sync, write_whole
+from wsi_ai.core.regular_file import open_regular, read_regular
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.models.manifest import load_variants
 from wsi_ai.models.signing import SIGNATURE
-from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
+from wsi_ai.schemas.reading import from_json
 
 Files = dict[str, str]
 """SHA-256 in hex by name."""
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_RECORD_MOST = 1 << 24
 _ASKED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})(?:@([A-Za-z0-9][A-Za-z0-9.+_-]{0,31}))?")
 
 
@@ -99,7 +102,8 @@ class ModelStore:
         """Raises OutputError."""
         with self._changing():
             self._name_file(entry).unlink(missing_ok=True)
-            if all(other.digest != entry.digest for other in self.entries()):
+            held = any(other.digest == entry.digest for other in self.entries())
+            if not held and not entry.folder.is_symlink():
                 shutil.rmtree(entry.folder, ignore_errors=True)
 
     @contextmanager
@@ -138,12 +142,26 @@ class ModelStore:
     def _read(self, path: Path) -> Entry:
         name, _, version = path.stem.rpartition("@")
         try:
-            told = from_json(content_of(path, TABLE_BYTES))
-            return Entry(name, version, told["digest"], self._folder(told["digest"]), told["files"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ModelError(
-                f"{path.name} in the model store is damaged; remove that file"
-            ) from None
+            record = from_json(read_regular(path, _RECORD_MOST))
+            entry = Entry(
+                name, version, record["digest"], self._folder(record["digest"]), record["files"]
+            )
+            sound = _is_sound(entry)
+        except (AttributeError, OSError, ValueError, KeyError, TypeError):
+            sound = False
+        if not sound:
+            raise ModelError(f"{path.name} in the model store is damaged; remove that file")
+        return entry
+
+
+def _is_sound(entry: Entry) -> bool:
+    """A record is only a file that somebody may have changed: what it names lies in the store."""
+    return (
+        _ASKED.fullmatch(str(entry)) is not None
+        and _DIGEST.fullmatch(entry.digest) is not None
+        and all(_DIGEST.fullmatch(digest) for digest in entry.files.values())
+        and content_digest(entry.files) == entry.digest
+    )
 
 
 def digests(folder: Path) -> Files:
@@ -157,7 +175,7 @@ def digests(folder: Path) -> Files:
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise ModelError(f"{name} in the model's folder is a link; put the file itself there")
         if path.is_file() and name != SIGNATURE:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 found[name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
 

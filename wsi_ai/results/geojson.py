@@ -36,7 +36,7 @@ def _feature(flag: Flag, finding: Finding) -> dict[str, Any]:
         "properties": {
             "objectType": "annotation",
             "name": f"AI: {finding.label} (unverified)",
-            "classification": {"name": finding.label.capitalize(), "color": _COLOUR},
+            "classification": {"name": finding.label, "color": _COLOUR},
             "isLocked": True,
             "measurements": {
                 "Peak score": finding.peak,

@@ -51,7 +51,7 @@ def _feature(row: tuple[list[float], float, int], card: ModelCard) -> dict[str, 
             "objectType": "detection",
             "name": f"AI: {name} (unverified)",
             "classification": {
-                "name": name.capitalize(),
+                "name": name,
                 "color": _COLOURS[kind % len(_COLOURS)],
             },
             "measurements": {"Score": score},

@@ -8,8 +8,7 @@ from wsi_ai.core.contracts import Watcher
 from wsi_ai.errors import ModelError
 from wsi_ai.heatmaps import check_hdf5
 from wsi_ai.inference.registry import devices_asked
-from wsi_ai.models.approval import approved_model
-from wsi_ai.models.manifest import load_card
+from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import load_site
 from wsi_ai.results.folder import make_folder
 from wsi_ai.run.answers import vectors_for
@@ -57,7 +56,7 @@ def embed_slides(
 def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
     cards, site = list[ModelCard](), load_site(options.trusted_keys)
     for model in models:
-        card = load_card(approved_model(model, site))
+        card = approved_card(model, site)
         if not card.gives_vectors:
             raise ModelError(
                 f"{card.ref.name} is a {card.task.value} model and gives no embeddings;"

@@ -7,8 +7,8 @@ from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.core.contracts import Post, Watcher
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.inference.registry import devices_asked
-from wsi_ai.models.approval import approved_model
-from wsi_ai.models.manifest import load_card, placeholder_card
+from wsi_ai.models.approval import approved_card
+from wsi_ai.models.manifest import placeholder_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.folder import make_folder
 from wsi_ai.results.slide import FORMATS
@@ -35,7 +35,7 @@ def run_slides(
     """Run one model or several over slides, in order; an outcome for each slide and model, whatever
     happens to it.  Tiles that several models want are decoded once.
 
-    ``model`` is a folder, or the name of one in the store (``approval.approved_model``).
+    ``model`` is a folder, or the name of one in the store (``approval.approved_card``).
 
     Results are folders below ``out``; ``out/runs`` gets a record of the run, see ``runs``.  While a
     slide infers, the next one is opened and read ahead and the last one written, in threads;
@@ -78,7 +78,7 @@ def _cards(
     for model in models:
         card = placeholder_card(model)
         try:
-            card = load_card(approved_model(model, site), options.precision)
+            card = approved_card(model, site, options.precision)
             _refuse_vectors(card)
             check_policy(policy, card)
             refuse_same_model(card, cards)

@@ -1,56 +1,191 @@
-"""Which operators an ONNX file uses, read without a library: weights are skipped.
+"""What an ONNX file says of its graph, without a library: its weights are stepped over.
 
 The fields are those of onnx.proto, in protobuf's encoding
 (https://protobuf.dev/programming-guides/encoding/).
 """
 
 import mmap
+import struct
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-_GRAPH, _NODE, _OP_TYPE = 7, 1, 4
+_GRAPH, _FUNCTION = 7, 25  # of a ModelProto
+_FUNCTION_NAME, _FUNCTION_DOMAIN, _FUNCTION_NODE = 1, 10, 7
+_NODE, _INITIALIZER, _OUTPUT = 1, 5, 12  # of a GraphProto
+_INPUTS, _OUTPUTS, _NODE_NAME, _OP_TYPE, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
+_ATTRIBUTE_NAME, _INT, _TENSOR, _SUBGRAPH, _SUBGRAPHS = 1, 3, 5, 6, 11
+_DATA_TYPE, _FLOATS, _TENSOR_NAME, _RAW = 2, 4, 8, 9  # of a TensorProto
+_FLOAT = 1  # of TensorProto.DataType
+_VALUE_NAME = 1
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
+_SMALL, _DEEP = 64, 32
+Content = bytes | mmap.mmap
 _Part = tuple[int, int]
 """The first byte, and the one past the last."""
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One step of the graph; of its attributes the whole numbers, and one small tensor."""
+
+    op: str
+    domain: str
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    numbers: Mapping[str, int]
+    constant: tuple[float, ...] | None
+    """Of a float tensor that it holds, where that is small."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes of the main graph, and what else there is to know."""
+
+    nodes: tuple[Node, ...]
+    inner: tuple[Node, ...]
+    """Those of loops, branches and local functions."""
+    outputs: tuple[str, ...]
+    constants: Mapping[str, tuple[float, ...]]
+    """Stored float tensors, where they are small."""
+    functions: frozenset[tuple[str, str]]
+    """Domain and name of what the file itself defines."""
+
+    @property
+    def operators(self) -> Counter[str]:
+        """How often each is in the main graph."""
+        return Counter(node.op for node in self.nodes)
+
+
+NOTHING = Graph((), (), (), {}, frozenset())
+
+
 def operators(path: Path) -> Counter[str]:
     """How often each operator is in the graph; none where the file is damaged or not ONNX."""
-    found = Counter[str]()
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as data:
-            for graph in _fields(data, (0, len(data)), _GRAPH):
-                for node in _fields(data, graph, _NODE):
-                    found.update(
-                        data[start:end].decode() for start, end in _fields(data, node, _OP_TYPE)
-                    )
-    except (IndexError, OSError, ValueError):
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) as content:
+            return read_graph(content).operators
+    except (OSError, ValueError):
         return Counter()
+
+
+def read_graph(content: Content) -> Graph:
+    """``NOTHING`` where it is damaged or no ONNX."""
+    try:
+        return _graph(content)
+    except (IndexError, ValueError, struct.error):
+        return NOTHING
+
+
+def _graph(data: Content) -> Graph:
+    nodes, inner, outputs = list[Node](), list[Node](), list[str]()
+    constants, functions = dict[str, tuple[float, ...]](), set[tuple[str, str]]()
+    for model_field, part in _fields(data, (0, len(data))):
+        if model_field == _FUNCTION:
+            functions.add((_text(data, part, _FUNCTION_DOMAIN), _text(data, part, _FUNCTION_NAME)))
+            inner += _nodes(data, part, _FUNCTION_NODE, 0)
+        if model_field != _GRAPH:
+            continue
+        nodes += _nodes(data, part, _NODE, 0, inner)
+        for field, inside in _fields(data, part):
+            if field == _OUTPUT:
+                outputs.append(_text(data, inside, _VALUE_NAME))
+            elif field == _INITIALIZER and (small := _floats(data, inside)) is not None:
+                constants[_text(data, inside, _TENSOR_NAME)] = small
+    return Graph(tuple(nodes), tuple(inner), tuple(outputs), constants, frozenset(functions))
+
+
+def _nodes(
+    data: Content, graph: _Part, wanted: int, depth: int, inner: list[Node] | None = None
+) -> list[Node]:
+    """Those right inside; what is in their own graphs is put into ``inner``, or among them."""
+    if depth > _DEEP:
+        raise ValueError("graphs within graphs")
+    found = list[Node]()
+    deeper = found if inner is None else inner
+    for field, part in _fields(data, graph):
+        if field != wanted:
+            continue
+        found.append(_node(data, part))
+        for attribute in _parts(data, part, _ATTRIBUTE):
+            for number, subgraph in _fields(data, attribute):
+                if number in (_SUBGRAPH, _SUBGRAPHS):
+                    deeper += _nodes(data, subgraph, _NODE, depth + 1)
     return found
 
 
-def _fields(data: mmap.mmap, part: _Part, wanted: int) -> Iterator[_Part]:
-    """Where the contents of a message's fields with that number are.  Raises IndexError or
-    ValueError where it is damaged."""
+def _node(data: Content, part: _Part) -> Node:
+    texts: dict[int, list[str]] = {_INPUTS: [], _OUTPUTS: [], _NODE_NAME: [], _OP_TYPE: []}
+    texts[_DOMAIN] = []
+    numbers, constant = dict[str, int](), None
+    for field, inside in _fields(data, part):
+        if field in texts:
+            texts[field].append(data[inside[0] : inside[1]].decode())
+        elif field == _ATTRIBUTE:
+            name = _text(data, inside, _ATTRIBUTE_NAME)
+            numbers[name] = next(_numbers(data, inside, _INT), 0)
+            for tensor in _parts(data, inside, _TENSOR):
+                constant = _floats(data, tensor)
+    op, name, domain = ("".join(texts[field]) for field in (_OP_TYPE, _NODE_NAME, _DOMAIN))
+    return Node(op, domain, name, tuple(texts[_INPUTS]), tuple(texts[_OUTPUTS]), numbers, constant)
+
+
+def _floats(data: Content, tensor: _Part) -> tuple[float, ...] | None:
+    """``None`` where there are many, or none that are floats of 32 bits."""
+    if next(_numbers(data, tensor, _DATA_TYPE), 0) != _FLOAT:
+        return None
+    for field, (start, end) in _fields(data, tensor):
+        whole = 0 < end - start <= _SMALL and not (end - start) % 4
+        if field in (_FLOATS, _RAW) and whole:
+            return struct.unpack(f"<{(end - start) // 4}f", data[start:end])
+    return None
+
+
+def _text(data: Content, part: _Part, wanted: int) -> str:
+    return "".join(data[start:end].decode() for start, end in _parts(data, part, wanted))
+
+
+def _parts(data: Content, part: _Part, wanted: int) -> Iterator[_Part]:
+    return (inside for number, inside in _fields(data, part) if number == wanted)
+
+
+def _fields(data: Content, part: _Part) -> Iterator[tuple[int, _Part]]:
+    """Numbers of a message's fields that have contents, and where these are."""
+    for number, kind, start, end in _all(data, part):
+        if kind in (_BYTES, _FOUR_BYTES):
+            yield number, (start, end)
+
+
+def _numbers(data: Content, part: _Part, wanted: int) -> Iterator[int]:
+    for number, kind, start, _ in _all(data, part):
+        if number == wanted and kind == _VARINT:
+            yield _varint(data, start)[0]
+
+
+def _all(data: Content, part: _Part) -> Iterator[tuple[int, int, int, int]]:
+    """Number, kind, start and end of each field.  Raises IndexError or ValueError where the
+    message is damaged."""
     at, end = part
     while at < end:
         key, at = _varint(data, at)
-        number, kind = key >> 3, key & 7
+        number, kind, start = key >> 3, key & 7, at
         if kind == _VARINT:
             _, at = _varint(data, at)
         elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
             at += 8 if kind == _EIGHT_BYTES else 4
         elif kind == _BYTES:
-            length, at = _varint(data, at)
-            if number == wanted:
-                yield at, at + length
-            at += length
+            length, start = _varint(data, at)
+            at = start + length
         else:
             raise ValueError(f"no such kind of field: {kind}")
+        if at > end:
+            raise IndexError("a field leads out of its message")
+        yield number, kind, start, at
 
 
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+def _varint(data: Content, at: int) -> tuple[int, int]:
     """The number there, and where the next thing begins."""
     value = shift = 0
     while True:

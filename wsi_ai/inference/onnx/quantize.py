@@ -23,6 +23,7 @@ from wsi_ai.errors import ModelError, first_line
 from wsi_ai.inference.host import BATCH
 from wsi_ai.inference.onnx.runtime import REFUSED, open_session, session_options
 from wsi_ai.inference.scoring import prepare
+from wsi_ai.inference.sealed import sealed_weights
 
 _FAILED = (*REFUSED, AttributeError, KeyError, RuntimeError, TypeError, ValueError)
 """What the quantiser raises about networks that it was not made for."""
@@ -47,10 +48,11 @@ def quantize(card: ModelCard, tiles: NDArray[np.uint8], out: Path) -> None:
     opened = open_session(card, session_options(), ["CPUExecutionProvider"])
     reader = _Reader(_inputs(card, tiles, opened.get_inputs()[0].name))
     with tempfile.TemporaryDirectory() as folder:
-        folded = Path(folder, "folded.onnx")
+        whole, folded = Path(folder, "whole.onnx"), Path(folder, "folded.onnx")
+        whole.write_bytes(sealed_weights(card))
         try:
             with _quiet():
-                quant_pre_process(str(card.weights), str(folded), skip_symbolic_shape=True)
+                quant_pre_process(str(whole), str(folded), skip_symbolic_shape=True)
                 quantize_static(folded, out, reader, **_SCHEME)
         except _FAILED as error:
             told = f"{card.weights.name} cannot be quantised: {first_line(error)}"

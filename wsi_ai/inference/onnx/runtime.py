@@ -1,6 +1,7 @@
 """Models in ONNX, by ONNX Runtime on the host's processor."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,16 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.cards import InputSpec, Layout, ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.environment import threads
 from wsi_ai.core.memory import give_back
 from wsi_ai.errors import DeviceError, ModelError, first_line
-from wsi_ai.inference.host import HostRuntime, usual_batch
+from wsi_ai.inference.host import HostRuntime, Trial, usual_batch
+from wsi_ai.inference.onnx.ends import check_graph
+from wsi_ai.inference.onnx.operators import read_graph
 from wsi_ai.inference.scoring import prepare, room_for
+from wsi_ai.inference.sealed import sealed_weights
+from wsi_ai.inference.trial import Batches
 
 REFUSED = (
     ort_errors.Fail,
@@ -26,6 +31,8 @@ REFUSED = (
 )
 """The errors that ONNX Runtime raises about a file."""
 _AS_ASKED = 1
+_FEW = Batches(alone=1, within=2)
+"""That a network is tried on where it takes any number."""
 _NOWHERE = "/proc/self/nowhere"
 _WHERE = re.compile(
     r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (Load model from \S+ failed:)?"
@@ -64,7 +71,8 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         return np.asarray(output, np.float32)
 
     ours = f"onnxruntime {ort.__version__}/cpu/{request.precision}"
-    return HostRuntime(card, ours, network, request.batch_size, trial=1 if any_count else None)
+    trial = Trial(request.precision, _FEW if any_count else None)
+    return HostRuntime(card, ours, network, request.batch_size, trial)
 
 
 def _frugal(options: ort.SessionOptions) -> ort.SessionOptions:
@@ -93,10 +101,12 @@ def session_options() -> ort.SessionOptions:
 
 def output_of(card: ModelCard, session: ort.InferenceSession) -> str:
     """The name of the output that holds the scores.  Raises ModelError."""
-    names = [output.name for output in session.get_outputs()]
+    given = session.get_outputs()
+    names = [output.name for output in given]
     if card.output.name and card.output.name not in names:
+        shapes = ", ".join(f"{output.name} {output.shape}" for output in given)
         raise ModelError(
-            f"output.name: {card.weights.name} has no output {card.output.name!r} but {names}"
+            f"output.name: {card.weights.name} has no output {card.output.name!r} but {shapes}"
         )
     return card.output.name or str(names[0])
 
@@ -104,11 +114,41 @@ def output_of(card: ModelCard, session: ort.InferenceSession) -> str:
 def open_session(
     card: ModelCard, options: ort.SessionOptions, providers: list[Any]
 ) -> ort.InferenceSession:
-    """Raises ModelError where the file does not load."""
+    """Raises ModelError where the file is not the card's, where it does not load or where it needs
+    what is not in it, and where the card asks for an activation that is done already."""
+    content = sealed_weights(card)
+    graph = read_graph(content)
+    check_graph(card, graph, card.output.name or "".join(graph.outputs[:1]))
+    return _session(card.weights.name, content, options, providers)
+
+
+def raw_network(
+    name: str, content: bytes, taken: InputSpec, output: str
+) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """A network by itself: uint8 RGB (n, side, side, 3), as shares of 255 where it takes floats, to
+    what it gives.  Raises ModelError, also when it is called."""
+    session = _session(name, content, session_options(), ["CPUExecutionProvider"])
+    given, wanted = session.get_inputs()[0].name, [output or session.get_outputs()[0].name]
+
+    def network(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+        shades = tiles if taken.dtype == "uint8" else tiles.astype(np.float32) / np.float32(255)
+        planes = shades.transpose(0, 3, 1, 2) if taken.layout is Layout.NCHW else shades
+        try:
+            found = session.run(wanted, {given: np.ascontiguousarray(planes)})[0]
+        except REFUSED as error:
+            raise ModelError(f"{name} does not run: {error_line(error)}") from None
+        return np.asarray(found, np.float32)
+
+    return network
+
+
+def _session(
+    name: str, content: bytes, options: ort.SessionOptions, providers: list[Any]
+) -> ort.InferenceSession:
     try:
-        return ort.InferenceSession(card.weights, sess_options=options, providers=providers)
+        return ort.InferenceSession(content, sess_options=options, providers=providers)
     except REFUSED as error:
-        raise ModelError(f"{card.weights.name} does not load: {error_line(error)}") from None
+        raise ModelError(f"{name} does not load: {error_line(error)}") from None
 
 
 def misfit(card: ModelCard, error: Exception) -> str:

@@ -7,8 +7,11 @@ from numpy.typing import NDArray
 from wsi_ai.core.cards import Layout, ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.environment import threads
 from wsi_ai.errors import DeviceError, ModelError, NoDevice, first_line
-from wsi_ai.inference.host import HostRuntime, usual_batch
+from wsi_ai.inference.host import HostRuntime, Trial, usual_batch
+from wsi_ai.inference.onnx.ends import check_graph
+from wsi_ai.inference.onnx.operators import read_graph
 from wsi_ai.inference.scoring import prepare, room_for
+from wsi_ai.inference.sealed import sealed_weights
 
 _TYPES = {
     Precision.FP32: "f32",
@@ -34,8 +37,11 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
     }
+    content = sealed_weights(card)
+    graph = read_graph(content)
+    check_graph(card, graph, card.output.name or "".join(graph.outputs[:1]))
     try:
-        model = core.read_model(card.weights)
+        model = core.read_model(content)
         _check_input(card, model)
         model.reshape(_shape(card, card.input.batch or request.batch_size or usual_batch(card)))
         compiled = core.compile_model(model, "CPU", settings)
@@ -55,7 +61,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
 
     version = ov.__version__.partition("-")[0]
     told = f"openvino {version}/cpu/{request.precision}"
-    return HostRuntime(card, told, network, request.batch_size)
+    return HostRuntime(card, told, network, request.batch_size, Trial(request.precision))
 
 
 def _shape(card: ModelCard, batch: int) -> list[int]:

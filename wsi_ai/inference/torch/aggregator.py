@@ -9,7 +9,9 @@ from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Aggregator
 from wsi_ai.errors import ModelError, first_line
 from wsi_ai.inference.aggregator import HostAggregator, Numbers, as_network
+from wsi_ai.inference.sealed import sealed_weights
 from wsi_ai.inference.torch.forward import TORCH_ERRORS
+from wsi_ai.inference.torch.pickles import WeightsFile
 from wsi_ai.inference.torch.weights import load_whole
 
 
@@ -17,7 +19,7 @@ def open_aggregator(card: ModelCard) -> Aggregator:
     """Takes (1, tiles, features), or (tiles, features) where it refuses that.  Raises ModelError,
     or DeviceError where torch is not installed."""
     second, path = as_network(card)
-    module = load_whole(second.weights, "torchscript")
+    module = load_whole(WeightsFile(path, sealed_weights(second)), "torchscript")
 
     def run(features: torch.Tensor) -> Sequence[Numbers]:
         with torch.inference_mode():

@@ -3,6 +3,7 @@
 uint8 RGB in, float32 out, normalised where the pixels are.
 """
 
+import re
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,22 @@ from typing import Any
 import torch
 
 from wsi_ai.core.cards import Layout, ModelCard, Precision
+from wsi_ai.errors import first_line
 from wsi_ai.inference.scoring import scale_and_shift
 
 TORCH_ERRORS = (AssertionError, RuntimeError, TypeError, ValueError, torch.jit.Error)
 """The errors that a module raises on tiles that it was not made for; errors of a device are
 RuntimeErrors."""
 _AUTOCAST = {Precision.FP16: torch.float16, Precision.BF16: torch.bfloat16}
+
+
+def error_line(error: Exception) -> str:
+    """In one line.  TorchScript tells where in its program it failed first, and why in the end."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and "TorchScript interpreter" in lines[0]:
+        causes = [line for line in lines if re.match(r"[A-Za-z.]*Error: ", line)]
+        return causes[-1].partition(": ")[2] if causes else lines[-1]
+    return first_line(error)
 
 
 @dataclass(frozen=True, slots=True)

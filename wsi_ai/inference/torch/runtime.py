@@ -6,10 +6,14 @@ from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.environment import threads
-from wsi_ai.errors import DeviceError, ModelError, first_line
-from wsi_ai.inference.host import HostRuntime
-from wsi_ai.inference.torch.forward import TORCH_ERRORS, Forward, open_forward
+from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.inference.host import HostRuntime, Trial
+from wsi_ai.inference.torch.forward import TORCH_ERRORS, Forward, error_line, open_forward
 from wsi_ai.inference.torch.weights import load_module
+from wsi_ai.inference.trial import Batches
+
+_FEW = Batches(alone=2, within=2)
+"""That a network is tried on: programs of torch.export often take no fewer."""
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
@@ -30,7 +34,8 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     )
     version = torch.__version__.partition("+")[0]
     told = f"torch {version}/cpu/{request.precision}"
-    runtime = HostRuntime(card, told, network, request.batch_size)
+    trial = Trial(request.precision, _FEW if card.input.batch is None else None)
+    runtime = HostRuntime(card, told, network, request.batch_size, trial)
     network.tried = True
     return runtime
 
@@ -47,10 +52,10 @@ class _Network:
             scores: NDArray[np.float32] = self._forward(torch.from_numpy(pixels)).numpy()
         except TORCH_ERRORS as error:
             if self.tried:
-                raise DeviceError(f"inference failed: {first_line(error)}") from None
+                raise DeviceError(f"inference failed: {error_line(error)}") from None
             raise ModelError(
                 f"input: {self._forward.card.weights.name} does not take what its card says:"
-                f" {first_line(error)}"
+                f" {error_line(error)}"
             ) from None
         return scores
 

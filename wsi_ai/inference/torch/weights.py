@@ -1,25 +1,33 @@
 """PyTorch files to modules, without unpickling what could run code."""
 
 import io
-import json
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
 import torch
 
-from wsi_ai.core.cards import ModelCard, Pool
+from wsi_ai.core.cards import Activation, ModelCard, Pool
 from wsi_ai.core.plugins import from_extra, needs_extra
 from wsi_ai.errors import DeviceError, ModelError, first_line
+from wsi_ai.inference.ends import already_done
+from wsi_ai.inference.sealed import sealed_weights
 from wsi_ai.inference.torch.encoders import Pooled, arguments_for
-from wsi_ai.inference.torch.pickles import BROKEN, load_pickled, load_state, plain_state
+from wsi_ai.inference.torch.ends import ends_in_scores
+from wsi_ai.inference.torch.errors import BROKEN, MEANS
+from wsi_ai.inference.torch.pickles import (
+    WeightsFile,
+    load_pickled,
+    load_state,
+    plain_state,
+)
+from wsi_ai.inference.torch.programs import checked_program
+from wsi_ai.inference.torch.rehearsal import rehearse
+from wsi_ai.inference.torch.scripts import checked_script, foreign_operators
 
 _MISFIT, _LINE = "Error(s) in loading state_dict", 150
-_PLAIN = ("archive_format", "archive_version", "byteorder")
 
 
 def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
@@ -27,24 +35,29 @@ def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
 
     The formats are ``pt2`` (torch.export), ``torchscript``, ``state-dict`` of an architecture that
     torchvision or timm names, and ``pickle``.  What could run its author's code is refused unless
-    it is ``trusted``.  Raises ModelError where the file does not load, DeviceError where the
-    library that knows the architecture is not installed.
+    it is ``trusted``.  Raises ModelError where the file is not the card's or does not load, or
+    where the card asks for an activation that the network has done; DeviceError where the library
+    that knows the architecture is not installed.
     """
-    if card.format != "state-dict":
-        return load_whole(card.weights, card.format, trusted=trusted)
-    return _loaded(card.weights, partial(_named, card, trusted=trusted))
+    file = WeightsFile(card.weights.name, sealed_weights(card))
+    if card.format == "state-dict":
+        return _loaded(file, partial(_named, card, file, trusted=trusted))
+    module = load_whole(file, card.format, trusted=trusted)
+    if card.activation is not Activation.NONE and ends_in_scores(module):
+        raise ModelError(already_done(file.name, card.activation))
+    return module
 
 
-def load_whole(path: Path, kind: str, *, trusted: bool = False) -> torch.nn.Module:
-    """The same for a file that holds the whole network: ``pt2``, ``torchscript`` or ``pickle``."""
-    return _loaded(path, partial(_FORMATS[kind], path, trusted=trusted))
+def load_whole(file: WeightsFile, kind: str, *, trusted: bool = False) -> torch.nn.Module:
+    """The same of a file that holds the whole network: ``pt2``, ``torchscript`` or ``pickle``."""
+    return _loaded(file, partial(_FORMATS[kind], file, trusted=trusted))
 
 
-def _loaded(path: Path, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+def _loaded(file: WeightsFile, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
     try:
         return load()
     except BROKEN as error:
-        raise ModelError(f"{path.name} does not load: {_error_line(error)}") from None
+        raise ModelError(f"{file.name} does not load: {_error_line(error)}") from None
 
 
 def _error_line(error: Exception) -> str:
@@ -57,84 +70,59 @@ def _error_line(error: Exception) -> str:
     return first_line(error)
 
 
-def _exported(path: Path, *, trusted: bool) -> torch.nn.Module:
-    content = path.read_bytes()
-    wrong = None if trusted else pickled_part(content)
-    if wrong:
-        raise ModelError(
-            f"{path.name} holds {wrong}, which could run code when it is loaded;"
-            " export the network again from plain tensors, or give --trust-pickle if you trust"
-            " whoever made it"
-        )
+def _exported(file: WeightsFile, *, trusted: bool) -> torch.nn.Module:
+    content = file.content
+    if not trusted:
+        content = checked_program(file.name, content)
+        rehearse(file.name, "pt2", content)
     module: torch.nn.Module = torch.export.load(io.BytesIO(content)).module()
     return module
 
 
-def pickled_part(content: bytes) -> str | None:
-    """What an archive of ``torch.export`` holds besides tensors and a graph: pickles, compiled
-    code, anything unknown.  ``torch.export.load`` would load all of it.
-
-    The graph itself is still a program: run models of people you trust, by their digest.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for name in archive.namelist():
-            inside = PurePosixPath(*PurePosixPath(name).parts[1:])
-            if not _plain(inside, partial(archive.read, name)):
-                return str(inside)
-    return None
-
-
-def _plain(inside: PurePosixPath, read: Callable[[], bytes]) -> bool:
-    """Whether a member is plain data; layout of ``torch.export.pt2_archive``, torch 2.14."""
-    match inside.parts:
-        case ["data", "weights" | "constants", name] if name.endswith("_config.json"):
-            return all(_plain_tensor(entry) for entry in json.loads(read())["config"].values())
-        case ["data", "weights", name]:
-            return name.startswith("weight_")
-        case ["data", "constants", name]:
-            return name.startswith("tensor_")
-        case ["data", "sample_inputs", _]:
-            torch.load(io.BytesIO(read()), weights_only=True)
-            return True
-        case [".data", _] | ["models", "model.json"]:
-            return True
-        case _:
-            return str(inside) in _PLAIN
-
-
-def _plain_tensor(entry: dict[str, Any]) -> bool:
-    path = str(entry["path_name"])
-    return entry["use_pickle"] is False and path.startswith(("weight_", "tensor_"))
-
-
-def _scripted(path: Path, *, trusted: bool) -> torch.nn.Module:
-    """Trusted or not: TorchScript is read without running Python."""
-    del trusted
+def _scripted(file: WeightsFile, *, trusted: bool) -> torch.nn.Module:
+    content = file.content
+    if not trusted:
+        content = checked_script(file.name, content)
+        if foreign := foreign_operators(rehearse(file.name, "torchscript", content)):
+            raise ModelError(
+                f"{file.name} holds the operator {foreign[0]}, which is not known to compute and do"
+                f" nothing else: {MEANS}"
+            )
     with warnings.catch_warnings():
         warnings.simplefilter(
             "ignore", FutureWarning
         )  # of torch, that this format is on its way out
-        module: torch.nn.Module = torch.jit.load(str(path), map_location="cpu")
+        module: torch.nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
     return module.eval()
 
 
-def _pickled(path: Path, *, trusted: bool) -> torch.nn.Module:
-    return load_pickled(path, trusted=trusted).eval()
+def _pickled(file: WeightsFile, *, trusted: bool) -> torch.nn.Module:
+    return load_pickled(file, trusted=trusted).eval()
 
 
-def _named(card: ModelCard, *, trusted: bool) -> torch.nn.Module:
+def _named(card: ModelCard, file: WeightsFile, *, trusted: bool) -> torch.nn.Module:
     classes = 0 if card.gives_vectors else len(card.classes)
     module = build(card.architecture, classes, dict(card.arguments))
     if card.weights.suffix == ".safetensors":
-        weights = plain_state(card.weights, _module("safetensors.torch").load_file(card.weights))
+        weights = plain_state(file, safe_tensors(file))
     else:
-        weights = load_state(card.weights, trusted=trusted)
+        weights = load_state(file, trusted=trusted)
     if card.architecture.startswith("transformers/"):
         module = _transformers().filled(module, weights)
     else:
         module.load_state_dict(weights)
     whole = module if card.pool is Pool.NONE else Pooled(module, card.pool)
     return whole.eval()
+
+
+def safe_tensors(file: WeightsFile) -> dict[str, torch.Tensor]:
+    """Raises ModelError."""
+    refused = _module("safetensors").SafetensorError
+    try:
+        tensors: dict[str, torch.Tensor] = _module("safetensors.torch").load(file.content)
+    except (refused, KeyError, ValueError, OverflowError) as error:
+        raise ModelError(f"{file.name} does not load: {first_line(error)}") from None
+    return tensors
 
 
 def build(

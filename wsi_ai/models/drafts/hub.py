@@ -13,6 +13,7 @@ from typing import Any
 
 from wsi_ai.core.plugins import missing
 from wsi_ai.errors import ModelError
+from wsi_ai.models.hub_cache import repository_name
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json
 
 CONFIG = "config.json"
@@ -35,7 +36,7 @@ def find_place(source: str) -> Place:
     downloaded yet.  Raises ModelError."""
     folder = Path(source)
     if folder.is_dir():
-        return Place(folder.resolve().name, lambda name: folder / name)
+        return Place(repository_name(folder) or folder.resolve().name, lambda name: folder / name)
     match = _REPO.fullmatch(source)
     if match is None:
         raise ModelError(f"{source}: no such folder, and no repository OWNER/NAME")

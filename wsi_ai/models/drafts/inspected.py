@@ -11,6 +11,11 @@ Shape = tuple[int | None, ...]
 """``None`` where an axis is free."""
 
 
+def as_numbers(shape: Shape) -> Shape:
+    """Of one tile: numbers that come as a picture of one pixel, (numbers, 1, 1), are numbers."""
+    return shape[:1] if len(shape) == 3 and shape[1:] == (1, 1) else shape
+
+
 @dataclass(frozen=True, slots=True)
 class Inspected:
     """``None`` where the file does not say."""

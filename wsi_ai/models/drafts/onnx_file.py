@@ -8,19 +8,26 @@ import onnx
 from google.protobuf.message import DecodeError, EncodeError
 from onnx import TensorProto, helper
 
-from wsi_ai.core.cards import Activation, Layout
+from wsi_ai.core.cards import Activation, InputSpec, Layout
+from wsi_ai.core.regular_file import read_regular
 from wsi_ai.errors import ModelError, first_line
-from wsi_ai.models.drafts.inspected import Inspected, Shape
+from wsi_ai.inference.onnx.ends import ends_in_scores, foreign_operator, in_training_mode
+from wsi_ai.inference.onnx.operators import read_graph
+from wsi_ai.inference.sealed import most_for
+from wsi_ai.inference.trial import Batches, check_agreement, trial_tiles
+from wsi_ai.models.drafts.inspected import Inspected, Shape, as_numbers
+from wsi_ai.models.hub_cache import within
 from wsi_ai.schemas.reading import Unreadable, from_json
 
 Dims = list[int | str]
 _TYPES = {int(TensorProto.UINT8): "uint8", int(TensorProto.FLOAT): "float32"}
-_LEAVES_SCORES = {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Clip"}
-_ACTIVE = {"Softmax", "Sigmoid", "HardSigmoid"}
+_TRIED_PX = 256
+"""Side of the tiles that a network is tried on where it takes any."""
 
 
-def inspect(path: Path) -> Inspected:
-    """Raises ModelError where it takes no RGB tiles, or gives nothing that a task knows."""
+def inspect(path: Path, output: str = "") -> Inspected:
+    """``output`` is the one that holds the scores, where there are several.  Raises ModelError
+    where it takes no RGB tiles, gives nothing that a task knows, or is no function of its tile."""
     model = _read(path)
     graph = model.graph
     stored = {tensor.name for tensor in graph.initializer}
@@ -28,29 +35,66 @@ def inspect(path: Path) -> Inspected:
     if len(inputs) != 1:
         raise ModelError(f"{path.name} has {len(inputs)} inputs; one for the tiles is needed")
     layout, size = _tiles(path, _dims(inputs[0]))
-    output, shape = _scores(path, model)
+    name, shape = _scores(path, model, output)
+    known = read_graph(model.SerializeToString())
+    if foreign := foreign_operator(known):
+        raise ModelError(f"{path.name} needs {foreign}, which is not in the file")
     opsets = ", ".join(f"{o.domain or 'onnx'} {o.version}" for o in model.opset_import)
-    return Inspected(
+    others = [value for value in graph.output if value.name != name]
+    seen = Inspected(
         format="onnx",
         layout=layout,
         dtype=_dtype(path, inputs[0]),
         size_px=size,
         shape=shape,
-        activation=_left_to_do(graph, output, shape),
+        activation=Activation.NONE if ends_in_scores(known, name) else None,
         batch=_batch(_dims(inputs[0])),
         names=_names(model),
-        output=output if len(graph.output) > 1 else "",
-        notes=(f"opset: {opsets}", f"input: {inputs[0].name} {_dims(inputs[0])}", *_parts(path)),
+        output=name if others else "",
+        notes=(
+            f"opset: {opsets}",
+            f"input: {inputs[0].name} {_dims(inputs[0])}",
+            *(f"another output: {value.name} {_dims(value)}" for value in others),
+            *(f"training_mode is set: {node}" for node in in_training_mode(known)),
+            *_parts(path),
+        ),
     )
+    _hold_to_itself(path, seen, _whole(path))
+    return seen
+
+
+def _hold_to_itself(path: Path, seen: Inspected, content: bytes) -> None:
+    """Try the network on two tiles.  Raises ModelError where it does not say the same of a tile
+    each time, and names what is in training mode."""
+    try:
+        from wsi_ai.inference.onnx.runtime import raw_network
+    except ModuleNotFoundError:  # it is tried when it is opened
+        return
+    side = seen.size_px or _TRIED_PX
+    network = raw_network(path.name, content, InputSpec(seen.layout, seen.dtype), seen.output)
+    try:
+        check_agreement(
+            path.name, network, trial_tiles(side), Batches(seen.batch or 1, seen.batch or 2)
+        )
+    except ModelError as error:
+        nodes = in_training_mode(read_graph(content))
+        named = f"; training_mode is set in {', '.join(nodes[:3])}" if nodes else ""
+        raise ModelError(f"{error}{named}") from None
 
 
 def as_one_file(path: Path, target: Path) -> None:
     """The network with the tensors that it keeps in files beside it, as one file at ``target``: so
     that one digest vouches for all.  Raises ModelError."""
-    _read(path)
+    target.write_bytes(_whole(path))
+
+
+def _whole(path: Path) -> bytes:
+    """The network with all of its tensors."""
+    model = _read(path)
     try:
-        whole = onnx.load(path)
-        target.write_bytes(whole.SerializeToString())
+        if _elsewhere(model):
+            _load_parts(model, path.parent)
+        return bytes(model.SerializeToString())
     except FileNotFoundError as error:
         raise ModelError(f"{path.name} keeps tensors in another file: {error}") from None
     except (EncodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
@@ -60,20 +104,57 @@ def as_one_file(path: Path, target: Path) -> None:
 def _read(path: Path) -> onnx.ModelProto:
     """Without the tensors of other files, which must lie beside it."""
     try:
-        model = onnx.load(path, load_external_data=False)
-    except (DecodeError, OSError, ValueError):
+        model = onnx.load_model_from_string(read_regular(path, most_for("onnx")))
+    except OSError as error:
+        raise ModelError(f"{path.name}: {error.strerror}") from None
+    except (DecodeError, ValueError):
         raise ModelError(f"{path.name} is not an ONNX file") from None
     for name in _elsewhere(model):
-        if Path(name).name != name:
-            raise ModelError(f"{path.name} keeps tensors in {name}, which is not beside it")
-        if not (path.parent / name).is_file():
+        if Path(name).name != name or not name.isprintable():
+            raise ModelError(f"{path.name} keeps tensors in {name!r}, which is not beside it")
+        if not (path.parent / name).is_file() or not within(path.parent / name, path.parent):
             raise ModelError(f"{path.name} keeps tensors in {name}: put that file beside it")
     return model
 
 
+def _load_parts(model: onnx.ModelProto, folder: Path) -> None:
+    """Links of a hub's cache are followed here, which the library does not."""
+    parts = {name: _part(folder / name) for name in _elsewhere(model)}
+    for tensor in _tensors(model):
+        if not tensor.external_data:
+            continue
+        said = {entry.key: entry.value for entry in tensor.external_data}
+        content, start = parts[said["location"]], int(said.get("offset") or 0)
+        end = start + int(said["length"]) if said.get("length") else len(content)
+        if not 0 <= start <= end <= len(content):
+            raise ModelError(f"{said['location']} is shorter than its tensors: get it again")
+        tensor.raw_data = content[start:end]
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def _part(path: Path) -> bytes:
+    try:
+        return read_regular(path, most_for("onnx"))
+    except OSError as error:
+        raise ModelError(f"{path.name}: {error.strerror}") from None
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Those of the main graph, and of the attributes of its nodes and of what is in these."""
+    waiting = [model.graph]
+    while waiting:
+        graph = waiting.pop()
+        yield from graph.initializer
+        for node in graph.node:
+            for attribute in node.attribute:
+                yield from (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors)
+                waiting += [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]
+
+
 def _elsewhere(model: onnx.ModelProto) -> list[str]:
     """Files that tensors of the graph are in."""
-    entries = [entry for tensor in model.graph.initializer for entry in tensor.external_data]
+    entries = [entry for tensor in _tensors(model) for entry in tensor.external_data]
     return sorted({entry.value for entry in entries if entry.key == "location"})
 
 
@@ -115,34 +196,27 @@ def _tiles(path: Path, dims: Dims) -> tuple[Layout, int | None]:
     return Layout.NCHW if planes else Layout.NHWC, size if isinstance(size, int) else None
 
 
-def _scores(path: Path, model: onnx.ModelProto) -> tuple[str, Shape]:
-    """The first output of shape [n, numbers], or [n]; else the first one of [n, objects, columns]
-    or [n, classes, height, width]; and its shape for one tile."""
+def _scores(path: Path, model: onnx.ModelProto, wanted: str) -> tuple[str, Shape]:
+    """The output of that name; where none is wanted the first one of shape [n, numbers] or [n],
+    else the first one of [n, objects, columns] or [n, classes, height, width]; and its shape for
+    one tile."""
     outputs = list(model.graph.output)
     if not all(_dims(value) for value in outputs):
         outputs = list(onnx.shape_inference.infer_shapes(model).graph.output)
+    shapes = ", ".join(f"{value.name} {_dims(value)}" for value in outputs)
+    named = [value for value in outputs if value.name == wanted] if wanted else outputs
+    if not named:
+        raise ModelError(f"output.name: {path.name} has no output {wanted!r} but {shapes}")
     for axes in ((1, 2), (3, 4)):
-        for value in outputs:
+        for value in named:
             dims = _dims(value)
-            if len(dims) in axes:
-                inner = dims[1:] or [1]
-                return value.name, tuple(d if isinstance(d, int) else None for d in inner)
-    shapes = ", ".join(str(_dims(value)) for value in outputs)
+            inner = as_numbers(tuple(d if isinstance(d, int) else None for d in dims[1:] or [1]))
+            if dims and len(inner) + 1 in axes:
+                return value.name, inner
     raise ModelError(
         f"{path.name} gives {shapes}; [n, classes], [n, features], [n, objects, columns] or"
         " [n, classes, height, width] is needed"
     )
-
-
-def _left_to_do(graph: onnx.GraphProto, output: str, shape: Shape) -> Activation | None:
-    """Nothing where the graph ends in softmax or sigmoid; a single logit wants a sigmoid."""
-    makers = {name: node for node in graph.node for name in node.output}
-    node = makers.get(output)
-    while node is not None and node.op_type in _LEAVES_SCORES:
-        node = makers.get(node.input[0])
-    if node is not None and node.op_type in _ACTIVE:
-        return Activation.NONE
-    return Activation.SIGMOID if shape[0] == 1 else None
 
 
 def _names(model: onnx.ModelProto) -> tuple[str, ...]:

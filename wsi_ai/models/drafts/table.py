@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from wsi_ai import schemas
-from wsi_ai.core.cards import Task
+from wsi_ai.core.cards import Activation, Task
 from wsi_ai.errors import ModelError
+from wsi_ai.inference.ends import already_done
 from wsi_ai.models.card_checks import contradiction, unfinished
 from wsi_ai.models.drafts.fields import with_fields
 from wsi_ai.models.drafts.inspected import Inspected
@@ -51,6 +52,7 @@ def draft_table(name: str, seen: Inspected, task: Task | None = None) -> dict[st
 def check_table(table: Mapping[str, Any], seen: Inspected) -> None:
     """Raises ModelError where the card would be refused, as far as it is finished."""
     _check_classes(table, seen)
+    _check_activation(table["output"].get("activation", Activation.NONE), seen)
     whole = with_fields(table, {"weights.path": "weights", "weights.sha256": "0" * 64})
     if unfinished(whole):
         return
@@ -70,6 +72,13 @@ def _check_classes(table: Mapping[str, Any], seen: Inspected) -> None:
         )
     if label not in names and not unfinished(label):
         raise ModelError(f"operating_point.class: {label!r} is none of output.classes {names}")
+
+
+def _check_activation(asked: str, seen: Inspected) -> None:
+    """The network has done its own."""
+    again = asked in set(Activation) - {Activation.NONE}
+    if again and seen.activation is Activation.NONE:
+        raise ModelError(already_done("the network", asked))
 
 
 def _weights(seen: Inspected) -> dict[str, Any]:

@@ -1,21 +1,27 @@
 """What a file of PyTorch says of its network, by running a tile through it where it can."""
 
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from wsi_ai.core.cards import Activation, Layout
+from wsi_ai.core.regular_file import read_regular
 from wsi_ai.errors import ModelError
-from wsi_ai.inference.torch.forward import TORCH_ERRORS
-from wsi_ai.inference.torch.pickles import load_pickled, load_state
-from wsi_ai.inference.torch.weights import load_whole
+from wsi_ai.inference.sealed import most_for
+from wsi_ai.inference.torch.ends import ends_in_scores
+from wsi_ai.inference.torch.forward import TORCH_ERRORS, error_line
+from wsi_ai.inference.torch.pickles import WeightsFile, load_pickled, load_state
+from wsi_ai.inference.torch.weights import load_whole, safe_tensors
+from wsi_ai.inference.trial import Batches, check_agreement, trial_tiles
 from wsi_ai.models.drafts.architectures import Shapes, class_count, recognise
 from wsi_ai.models.drafts.hub import find_place
 from wsi_ai.models.drafts.hub_config import HubConfig, read_config
-from wsi_ai.models.drafts.inspected import Inspected, Shape
+from wsi_ai.models.drafts.inspected import Inspected, Shape, as_numbers
 
 _SIDES = (224, 256, 512, 64, 96, 128, 299, 384, 448)
 _WAYS = (
@@ -24,43 +30,58 @@ _WAYS = (
     (Layout.NCHW, torch.uint8),
     (Layout.NHWC, torch.float32),
 )
-_ACTIVE = ("softmax", "sigmoid")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """In which a network may take its tiles."""
+
+    layout: Layout
+    dtype: torch.dtype
+    count: int
+
+    def input_of(self, tiles: torch.Tensor) -> torch.Tensor:
+        """Of uint8 RGB (n, side, side, 3)."""
+        shades = tiles if self.dtype is torch.uint8 else tiles.to(self.dtype) / 255
+        return shades.permute(0, 3, 1, 2).contiguous() if self.layout is Layout.NCHW else shades
 
 
 def inspect(path: Path, kind: str, *, trusted: bool) -> Inspected:
     """``kind`` is a format of the card.  Raises ModelError."""
+    file = _read(path)
     if kind == "state-dict":
-        return _of_tensors(_shapes(path, trusted=trusted), _beside(path))
-    return _of_network(path, kind, load_whole(path, kind, trusted=trusted))
+        return _of_tensors(_shapes(file, trusted=trusted), _beside(path))
+    return _of_network(file.name, kind, load_whole(file, kind, trusted=trusted))
+
+
+def _read(path: Path) -> WeightsFile:
+    try:
+        return WeightsFile(path.name, read_regular(path, most_for("torch")))
+    except OSError as error:
+        raise ModelError(f"{path.name}: {error.strerror}") from None
 
 
 def kind_of_pickle(path: Path, *, trusted: bool) -> str:
     """``state-dict``, or ``pickle`` for a whole network.  Raises ModelError where that cannot be
     told without running its author's code."""
+    file = _read(path)
     try:
-        load_state(path)
+        load_state(file)
     except ModelError:
         if not trusted:
             raise
         try:
-            load_pickled(path, trusted=True)
+            load_pickled(file, trusted=True)
         except ModelError:
             return "state-dict"
         return "pickle"
     return "state-dict"
 
 
-def _shapes(path: Path, *, trusted: bool) -> Shapes:
-    if path.suffix != ".safetensors":
-        state = load_state(path, trusted=trusted)
-        return {name: tuple(tensor.shape) for name, tensor in state.items()}
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ModelError(f"{path.name} does not load: {error}") from None
+def _shapes(file: WeightsFile, *, trusted: bool) -> Shapes:
+    safe = file.name.endswith(".safetensors")
+    state = safe_tensors(file) if safe else load_state(file, trusted=trusted)
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
 
 
 def _beside(path: Path) -> HubConfig:
@@ -81,39 +102,52 @@ def _of_tensors(shapes: Shapes, told: HubConfig) -> Inspected:
         dtype="float32",
         size_px=told.size_px,
         shape=(classes or told.features,),
-        activation=Activation.SIGMOID if classes == 1 else None,
+        activation=None,
         architecture=told.architecture or recognise(shapes),
         fields=told.fields,
         notes=(f"{len(shapes)} tensors", *told.notes),
     )
 
 
-def _of_network(path: Path, kind: str, module: torch.nn.Module) -> Inspected:
+def _of_network(name: str, kind: str, module: torch.nn.Module) -> Inspected:
     made = _made_with(module)
-    batch = made[0] if made else None
+    batch, refused = made[0] if made else None, list[str]()
     for layout, dtype in _WAYS:
-        shape_of = partial(_shape, module, layout, dtype, batch or 2)
+        shape_of = partial(_shape, module, Way(layout, dtype, batch or 2), refused)
         taken = list(islice((side for side in _sides(made) if shape_of(side)), 2))
         if not taken:
             continue
-        shape = shape_of(taken[0]) or ()
+        given = shape_of(taken[0]) or ()
+        shape = (*given[:1], *as_numbers(given[1:]))
         if not 2 <= len(shape) <= 4:
             raise ModelError(
-                f"{path.name} gives {list(shape)}; [n, classes], [n, features], [n, objects,"
+                f"{name} gives {list(shape)}; [n, classes], [n, features], [n, objects,"
                 " columns] or [n, classes, height, width] is needed"
             )
+        _hold_to_itself(name, module, Way(layout, dtype, batch or 2), taken[0])
         return Inspected(
             format=kind,
             layout=layout,
             dtype=str(dtype).removeprefix("torch."),
             size_px=taken[0] if len(taken) == 1 else None,
             shape=shape[1:],
-            activation=_left_to_do(module, shape[1]),
+            activation=Activation.NONE if ends_in_scores(module) else None,
             batch=batch,
             notes=(f"tried with black tiles of {' and '.join(map(str, taken))} px",),
         )
     tried = ", ".join(map(str, _sides(made)))
-    raise ModelError(f"{path.name} takes no RGB tiles of {tried} px")
+    raise ModelError(f"{name} takes no RGB tiles of {tried} px: {refused[0]}")
+
+
+def _hold_to_itself(name: str, module: torch.nn.Module, way: Way, side: int) -> None:
+    """Raises ModelError where it does not say the same of a tile each time."""
+
+    def network(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            output: torch.Tensor = module(way.input_of(torch.from_numpy(tiles)))
+        return output.float().numpy()
+
+    check_agreement(name, network, trial_tiles(side), Batches(way.count, way.count))
 
 
 def _made_with(module: torch.nn.Module) -> Shape:
@@ -133,34 +167,17 @@ def _sides(made: Shape) -> list[int]:
 
 
 def _shape(
-    module: torch.nn.Module, layout: Layout, dtype: torch.dtype, count: int, side: int
+    module: torch.nn.Module, way: Way, refused: list[str], side: int
 ) -> tuple[int, ...] | None:
-    """Of what it gives for black tiles; ``None`` where it does not take them."""
-    tile = (3, side, side) if layout is Layout.NCHW else (side, side, 3)
+    """Of what it gives for black tiles; ``None`` where it does not take them, and why is added to
+    ``refused``."""
     try:
         with torch.inference_mode():
-            output = module(torch.zeros(count, *tile, dtype=dtype))
-    except (*TORCH_ERRORS, NotImplementedError):
+            output = module(way.input_of(torch.zeros(way.count, side, side, 3, dtype=torch.uint8)))
+    except (*TORCH_ERRORS, NotImplementedError) as error:
+        refused.append(error_line(error))
         return None
     if not isinstance(output, torch.Tensor):
         raise ModelError(f"the network gives a {type(output).__name__}, not one tensor of scores")
     shape = tuple(output.shape)
     return (*shape, 1) if len(shape) == 1 else shape
-
-
-def _left_to_do(module: torch.nn.Module, classes: int) -> Activation | None:
-    """Nothing where the last step is a softmax or a sigmoid; a single logit wants a sigmoid."""
-    if any(word in _last_step(module) for word in _ACTIVE):
-        return Activation.NONE
-    return Activation.SIGMOID if classes == 1 else None
-
-
-def _last_step(module: Any) -> str:
-    """What the program's graph calls it; empty where there is none to look into."""
-    if isinstance(module, torch.jit.ScriptModule):
-        graph = module.inlined_graph  # to be held while its nodes are looked at
-        return str(next(graph.outputs()).node().kind())
-    if isinstance(module, torch.fx.GraphModule):
-        (output,) = module.graph.find_nodes(op="output")
-        return str(output.all_input_nodes[0].target) if output.all_input_nodes else ""
-    return ""

@@ -1,12 +1,12 @@
 """A model's folder: the weights and their card."""
 
 import hashlib
-import json
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import tomlkit
 
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.models.card_checks import keeps_tensors_elsewhere, unfinished
@@ -51,7 +51,8 @@ def write_model(
         with copied.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         whole = with_fields(table, {"weights.path": weights.name, "weights.sha256": digest})
-        card.write_text(as_toml(whole, notes), "utf-8")
+        before = card.read_text("utf-8") if card.exists() else ""
+        card.write_text(as_toml(whole, notes, before), "utf-8")
     except OSError as error:
         raise OutputError(f"the model's folder cannot be written: {error.strerror}") from None
     return card
@@ -71,27 +72,30 @@ def _copy(weights: Path, target: Path) -> None:
         shutil.copyfile(weights, target)
 
 
-def as_toml(table: Mapping[str, Any], notes: Sequence[str]) -> str:
-    """Plain values first, then a section for each table."""
-    lines = ["# " + " ".join(note.split()) for note in notes]
-    return "\n".join([*lines, *_part(table, ())]) + "\n"
+def as_toml(table: Mapping[str, Any], notes: Sequence[str], before: str = "") -> str:
+    """Plain values first, then a section for each table.  ``before``: the draft that it follows,
+    whose remarks and order stay."""
+    document = tomlkit.parse(before)
+    if not before:
+        for note in notes:
+            document.add(tomlkit.comment(_in_one_line(note)))
+    _fill(document, table)
+    return tomlkit.dumps(document)
 
 
-def _part(table: Mapping[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-    for name, value in table.items():
-        if not isinstance(value, Mapping):
-            yield f"{_key(name)} = {_json(value)}"
-    for name, value in table.items():
-        if isinstance(value, Mapping):
-            yield ""
-            yield f"[{'.'.join(map(_key, (*path, name)))}]"
-            yield from _part(value, (*path, name))
+def _in_one_line(note: str) -> str:
+    """Of what a file says of itself, names for example."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(note.split()))
 
 
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _json(name)
-
-
-def _json(value: Any) -> str:
-    """JSON's strings, numbers and lists are TOML's, but for the DEL character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _fill(into: MutableMapping[str, Any], table: Mapping[str, Any]) -> None:
+    for name in [name for name in into if name not in table]:
+        del into[name]
+    plain = {name: value for name, value in table.items() if not isinstance(value, Mapping)}
+    for name, value in plain.items():
+        if name not in into or into[name] != value:
+            into[name] = value
+    for name in (name for name in table if name not in plain):
+        if not isinstance(into.get(name), MutableMapping):
+            into[name] = tomlkit.table()
+        _fill(into[name], table[name])
