@@ -109,7 +109,7 @@ def test_other_pixels_than_were_stored_are_refused(model: Path) -> None:
         ('"weights_sha256": "', '"weights_sha256": "0', "weights_sha256"),
         ('"sheet": "golden.jpg"', '"sheet": "../golden.jpg"', "sheet"),
         ('"sheet": "golden.jpg"', '"sheet": "other.jpg"', "No such file"),
-        ("{", "", "cannot be read"),
+        ("{", "", "is not valid JSON"),
     ],
 )
 def test_a_damaged_golden_file_is_refused_with_its_reason(

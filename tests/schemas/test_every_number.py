@@ -174,9 +174,9 @@ def test_golden_scores_that_are_none_are_refused(tmp_path: Path) -> None:
         if file.is_file():
             (tmp_path / file.name).write_bytes(file.read_bytes())
     text = (tmp_path / "golden.json").read_text()
-    table, card = json.loads(text), load_card(tmp_path)
+    table = json.loads(text)
     for value in (math.nan, math.inf, -math.inf, 1e308):
         table["tiles"][1]["scores"][0] = value
         (tmp_path / "golden.json").write_text(json.dumps(table))
         with pytest.raises(ModelError, match=r"golden\.json.* tiles\.1\.scores\.0: "):
-            load_golden(card)
+            load_golden(load_card(tmp_path))
