@@ -65,20 +65,22 @@ def test_the_scale_is_said_between_rows_first(tmp_path: Path, wsi2dcm: Path) -> 
     def edit(data: Dataset) -> None:
         (groups,) = data.SharedFunctionalGroupsSequence
         groups.PixelMeasuresSequence[0].PixelSpacing = [0.0005, 0.00025]
+        del data.ImagedVolumeWidth
 
     with open_slide(edited(tmp_path, wsi2dcm / "raw.dcm", edit)) as slide:
         assert slide.info.spacing == Spacing(0.25, 0.5)
 
 
-def test_the_headers_word_on_colours_goes_over_the_jpegs(tmp_path: Path, wsi2dcm: Path) -> None:
+def test_a_stream_that_cannot_be_rgb_is_ycbcr_whatever_the_header_says(
+    tmp_path: Path, wsi2dcm: Path
+) -> None:
+    """Its colours are stored at half the width."""
+
     def edit(data: Dataset) -> None:
         data.PhotometricInterpretation = "RGB"
 
     path = edited(tmp_path, wsi2dcm / "jpeg.dcm", edit)
-    with library.OpenSlide(path) as reference:
-        theirs = reference.read_region((0, 0), 0, reference.dimensions).convert("RGB")
-    np.testing.assert_array_equal(whole(path), np.asarray(theirs))
-    assert (whole(path) != whole(wsi2dcm / "jpeg.dcm")).any()
+    np.testing.assert_array_equal(whole(path), whole(wsi2dcm / "jpeg.dcm"))
 
 
 def test_the_colour_profile_is_that_of_the_optical_path(tmp_path: Path, wsi2dcm: Path) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.plugins import load, points
-from wsi_ai.errors import UnknownFormat
+from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.slides.scale import check_size
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 _FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
@@ -20,7 +21,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
 
     The readers that hand out stored tiles are asked first, OpenSlide last; with ``reader``, only
     that one; for an address such as ``https://``, tiffslide.  Raises UnknownFormat where none
-    takes it, SlideError where the one that does fails.
+    takes it, SlideError where the one whose format it is refuses it: then no other is asked.
     """
     declined = "no reader is installed"
     if reader is None and _ADDRESS.match(str(path)):
@@ -31,8 +32,18 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
         except UnknownFormat as error:
             declined = str(error)
         else:
-            return slide
+            return _checked(slide)
     raise UnknownFormat(declined)
+
+
+def _checked(slide: Slide) -> Slide:
+    """Closed again, with a SlideError, where it is larger than any glass."""
+    try:
+        check_size(slide.info.size, slide.info.spacing)
+    except SlideError:
+        with slide:
+            raise
+    return slide
 
 
 def _readers(wanted: str | None) -> list[EntryPoint]:

@@ -33,7 +33,7 @@ def _plain(word: str) -> str:
 def scope_gate(slide: SlideInfo, card: ModelCard) -> str | None:
     """Why this model cannot judge this slide, or ``None``.  Needs no pixel."""
     if slide.spacing is None:
-        return "no spacing in the file; give --mpp"
+        return f"{slide.scale_doubt or 'no spacing in the file'}; give --mpp"
     x, y = slide.spacing.x_um, slide.spacing.y_um
     if max(x, y) > 1.05 * min(x, y):
         return f"pixels are not square ({x:.4g} x {y:.4g} µm); give --mpp if that is wrong"

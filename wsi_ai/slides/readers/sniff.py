@@ -64,8 +64,11 @@ def dicom_slides(files: Iterable[Path]) -> list[Path]:
         try:
             wanted = ["SOPClassUID", "SeriesInstanceUID", "ImageType"]
             head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
-            if head.SOPClassUID == WHOLE_SLIDE and "VOLUME" in head.ImageType:
+            kind = head.get("SOPClassUID") or head.file_meta.get("MediaStorageSOPClassUID")
+            if kind == WHOLE_SLIDE and "VOLUME" in head.get("ImageType", ("VOLUME",)):
                 found.setdefault(str(head.SeriesInstanceUID), path)
+            elif kind is None:
+                found[str(path)] = path
         except DAMAGE:
             found[str(path)] = path
     return list(found.values())
