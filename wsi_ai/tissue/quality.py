@@ -11,6 +11,7 @@ from wsi_ai.core.contracts import Slide
 from wsi_ai.core.flags import Check, Quality, Status
 from wsi_ai.core.values import Mask
 from wsi_ai.errors import TileUnreadable
+from wsi_ai.tissue.glass import is_grey, look_at_glass
 from wsi_ai.tissue.thumbnail import Thumbnail, pixel_spacing
 
 _SPOTS = 64
@@ -42,18 +43,32 @@ class QualityLimits:
 def check_quality(
     slide: Slide, thumbnail: Thumbnail, tissue: Mask, limits: QualityLimits
 ) -> Quality:
-    """Measure tissue, focus and pen.  Reads at most 64 spots of level 0."""
+    """Measure colours, tissue, focus and pen.  Reads at most 64 spots of level 0."""
     fraction = float(tissue.mean())
     focus = focused_fraction(slide, tissue & ~thumbnail.unread)
     pen = hidden_fraction(slide, thumbnail, tissue)
     return Quality(
         (
+            _colours(thumbnail, tissue),
             _at_least("tissue", fraction, limits.tissue_min, "share of the slide that is tissue"),
             _at_least("focus", focus, limits.focus_min, "share of looked-at spots in focus"),
             _at_most("pen", pen, limits.pen_max, "share of the tissue hidden by ink or darkness"),
         ),
         tissue_fraction=fraction,
     )
+
+
+def _colours(thumbnail: Thumbnail, tissue: Mask) -> Check:
+    """Before all others: a slide in wrong colours is not measured rightly by any of them."""
+    glass = look_at_glass(thumbnail)
+    if is_grey(thumbnail, tissue):
+        return Check("colours", 1.0, glass.limit, Status.FAIL, "the slide has no colours")
+    if not glass.seen:
+        meaning = "too little glass is seen to judge the colours by it"
+        return Check("colours", 0.0, glass.limit, Status.PASS, meaning)
+    status = Status.FAIL if glass.colour else Status.PASS
+    meaning = f"the glass is {glass.colour or 'near neutral'}"
+    return Check("colours", glass.cast, glass.limit, status, meaning)
 
 
 def focused_fraction(slide: Slide, tissue: Mask) -> float:

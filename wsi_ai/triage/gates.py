@@ -70,9 +70,12 @@ def _words(told: str) -> set[str]:
 
 def quality_gate(quality: Quality) -> str | None:
     """Why the slide is not fit to be assessed, or ``None``."""
+    failed = [check for check in quality.checks if check.status is Status.FAIL]
+    for check in failed:
+        if check.name == "colours":
+            return f"the colours are wrong ({check.meaning})"
     if quality.tissue_fraction == 0:
         return "no tissue was found on the slide"
-    failed = [check for check in quality.checks if check.status is Status.FAIL]
     told = (
         f"{check.meaning} is {check.value:.2g}, the limit {check.limit:.2g}" for check in failed
     )

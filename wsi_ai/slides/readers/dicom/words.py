@@ -93,6 +93,6 @@ def _depth(header: Any) -> object:
     return origins[0] and origins[0].get("ZOffsetInSlideCoordinateSystem")
 
 
-def scanner_of(header: pydicom.Dataset) -> str:
+def scanner_of(header: Any) -> str:
     told = (header.get(name) for name in ("Manufacturer", "ManufacturerModelName"))
     return " ".join(str(word) for word in told if word)
