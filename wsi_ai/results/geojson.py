@@ -17,7 +17,7 @@ _COLOUR = [213, 94, 0]  # vermillion of Okabe and Ito, as in the overlay
 def write_geojson(path: Path, flag: Flag) -> None:
     """One annotation per finding, whole and unsimplified; there may be tens of thousands, none of
     which is held as text.  Raises OSError where the disk refuses."""
-    head = {"type": "FeatureCollection", "statement": STATEMENT}
+    head: dict[str, Any] = {"type": "FeatureCollection", "statement": STATEMENT}
     head |= {"origin_px": list(flag.slide.bounds_origin), "features": []}
     before, after = json.dumps(head, indent=2, ensure_ascii=False).rsplit("]", 1)
     encoder = json.JSONEncoder(indent=2, ensure_ascii=False)

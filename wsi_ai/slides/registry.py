@@ -11,7 +11,7 @@ from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.scale import check_size
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
-_FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
+_FIRST, _LAST = ("tiff", "dicom", "zarr", "flat"), "openslide"
 _ON_REQUEST = "tiffslide"
 
 

@@ -23,6 +23,8 @@ _LIMIT = 0.25
 either way has 0.15; colours decoded as others, RGB for YCbCr or the reverse, have 0.4 and more."""
 _WHITE_SEEN, _LIMIT_BESIDE_WHITE = 0.05, 0.4
 """Where so much is white, what is flat and coloured may be pale tissue instead."""
+_SPREAD = 30
+"""Grey levels between the 10th and the 90th percentile of each colour: glass is of one colour."""
 _HUES = ("red", "orange", "yellow", "green", "cyan", "blue", "magenta", "pink")
 _HUE_ENDS = (0.04, 0.11, 0.2, 0.45, 0.54, 0.72, 0.87, 0.97)
 
@@ -44,21 +46,23 @@ class Glass:
         return self.share >= _SEEN
 
 
-def look_at_glass(thumbnail: Thumbnail) -> Glass:
+def look_at_glass(thumbnail: Thumbnail, most: float = _LIMIT) -> Glass:
     """The bright and flat parts of a slide, whatever their colour; not what is pure white."""
     pixels = thumbnail.pixels
     bright = pixels.max(axis=2)
     open_to = ~thumbnail.unread & (pixels.min(axis=2) < _NEARLY_WHITE)
     if not open_to.any():
-        return Glass(0.0, 0.0, "")
+        return Glass(0.0, 0.0, "", most)
     top = float(np.percentile(bright[open_to], 99))
     white = float((pixels.min(axis=2) >= _NEARLY_WHITE).mean())
-    limit = _LIMIT_BESIDE_WHITE if white >= _WHITE_SEEN else _LIMIT
+    limit = max(most, _LIMIT_BESIDE_WHITE) if white >= _WHITE_SEEN else most
     glass = open_to & (bright >= _BRIGHT * top) & _flat(pixels)
     share = float(glass.mean())
     if share < _SEEN:
         return Glass(share, 0.0, "", limit)
-    red, green, blue = (float(v) for v in np.median(pixels[glass], axis=0))
+    low, (red, green, blue), high = np.percentile(pixels[glass], (10, 50, 90), axis=0).tolist()
+    if max(h - a for h, a in zip(high, low, strict=True)) > _SPREAD:
+        return Glass(0.0, 0.0, "", limit)
     cast = (max(red, green, blue) - min(red, green, blue)) / max(red, green, blue, 1.0)
     return Glass(share, cast, _name(red, green, blue) if cast >= limit else "", limit)
 

@@ -57,7 +57,7 @@ class StoredSlide:
         """Whether the next coarser level than ``beneath`` has anything but glass in this place, in
         pixels of level 0.  No tile missing there counts: it says nothing."""
         level = beneath + 1
-        if level >= len(self._levels):
+        if level >= len(self._levels) or not self.has_tile(level, x + width // 2, y + height // 2):
             return False
         down = self.info.downsamples[level]
         sides = (min(_LOOKED_AT_PX, max(1, round(side / down))) for side in (width, height))

@@ -123,6 +123,8 @@ def resolution(page: Any, units: tuple[int, ...] = (2, CENTIMETRE), power: float
 
 def fraction(value: object) -> float:
     """Of a tag: numerator and denominator, or a number; 0 for anything else."""
+    if isinstance(value, tuple) and len(value) == 1:
+        return number(value[0])
     if isinstance(value, tuple):
         above, below = (number(part) for part in value) if len(value) == 2 else (0.0, 0.0)
         return above / below if below else 0.0
