@@ -18,6 +18,7 @@ def generate(folder: Path) -> None:
     for script in sorted(folder.glob("*/gen.py")):
         script.write_text(script.read_text("utf-8").replace(_LARGE, "n=5000"), "utf-8")
         here = Path.cwd()
+        sys.modules.pop("lib", None)  # what one script changes in it is not for the next
         runpy.run_path(str(script))
         os.chdir(here)
 

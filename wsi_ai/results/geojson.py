@@ -2,7 +2,9 @@
 
 A FeatureCollection (RFC 7946) whose coordinates are level-0 pixels, counted from where QuPath
 begins: of a slide whose file says which part of the glass was scanned (Leica SCN, MIRAX), from that
-part's corner.  ``origin_px`` says where on the whole glass that is.  The properties are QuPath's own (https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html).
+part's corner.  ``origin_px`` says where on the whole glass that is.
+The properties are QuPath's own
+(https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html).
 """
 
 import json
