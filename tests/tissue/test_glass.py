@@ -19,7 +19,11 @@ from wsi_ai.tissue.quality import QualityLimits, check_quality
 from wsi_ai.tissue.thumbnail import Thumbnail, take_thumbnail
 from wsi_ai.triage.gates import quality_gate
 
-REAL = ["slides/cmu-1-small-region.svs", "slides/tcga-cr-7395-01a-01-ts1.svs", "dicom/wsi2dcm/jpeg.dcm"]  # fmt: skip
+REAL = [
+    "slides/cmu-1-small-region.svs",
+    "slides/tcga-cr-7395-01a-01-ts1.svs",
+    "dicom/wsi2dcm/jpeg.dcm",
+]
 WRONG = "slides/cmu1_generic_pyramid.tif"
 
 

@@ -16,6 +16,7 @@ import tifffile
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.slides.readers.dicom.reader import is_dicom
 from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.slides.readers.stored import StoredSlide
 from wsi_ai.slides.readers.tiff.makers import describe
@@ -47,6 +48,8 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
     """
     if path.is_dir():
         raise UnknownFormat("a folder, not a TIFF file")
+    if is_dicom(path):  # whose preamble may be a TIFF header: files that are both
+        raise UnknownFormat("a DICOM file")
     digest = fingerprint(path)
     try:
         with tifffile.TiffFile(path, is_ndpi=is_ndpi(path)) as tiff:
