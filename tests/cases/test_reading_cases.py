@@ -144,11 +144,15 @@ def test_jpeg_xl_is_read(inputs: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["dicom-dicomdir/flat", "dicom-dicomdir/export", "dicom-no-imagetype/slide"]
+    "name",
+    [
+        "dicom-dicomdir/flat",
+        "dicom-dicomdir/export",
+        "dicom-no-imagetype/slide",
+        "zarr-bioformats2raw",
+    ],
 )
-def test_an_export_medium_and_a_series_without_image_type_are_one_slide(
-    inputs: Path, name: str
-) -> None:
+def test_a_folder_with_one_slide_in_it_has_one_slide(inputs: Path, name: str) -> None:
     assert len(find_slides([inputs / name]).slides) == 1
 
 
