@@ -1,9 +1,14 @@
 """Two tiles cannot share bytes of the file, unless both are the same plain glass."""
 
+import os
+from pathlib import Path
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wsi_ai.slides.readers.spans import doubtful_tiles
+from wsi_ai.errors import TileUnreadable
+from wsi_ai.slides.readers.spans import bytes_at, doubtful_tiles
 
 _PIXELS = 256 * 256
 _LARGE, _PLAIN = 20_000, 900
@@ -43,3 +48,15 @@ def test_a_tile_of_one_level_inside_one_of_another_is_in_doubt() -> None:
 
 def test_tiles_of_no_bytes_are_left_aside() -> None:
     assert doubtful_tiles([([0, 0, 50], [0, 0, 10], _PIXELS)]) == [frozenset()]
+
+
+@pytest.mark.parametrize("offset", [-1, 2**63, 2**64 - 1])
+def test_a_place_that_no_file_has_cannot_be_read(tmp_path: Path, offset: int) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    fd = os.open(tmp_path / "a", os.O_RDONLY)
+    try:
+        assert bytes_at(fd, 1, 5) == b"bc"
+        with pytest.raises(TileUnreadable):
+            bytes_at(fd, offset, 5)
+    finally:
+        os.close(fd)

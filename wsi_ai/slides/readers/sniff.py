@@ -55,11 +55,11 @@ def is_slide_zarr(folder: Path) -> bool:
             return True
         array = folder / said["multiscales"][0]["datasets"][0]["path"]
         kind, shape = _array(array)
-        return kind in _BYTES or (kind in _WORDS and "image-label" not in said and 3 in shape)
     except KeyError:
         return False
     except (IndexError, OSError, TypeError, ValueError):
         return True
+    return kind in _BYTES or (kind in _WORDS and "image-label" not in said and 3 in shape)
 
 
 def dicom_slides(files: Iterable[Path]) -> list[Path]:

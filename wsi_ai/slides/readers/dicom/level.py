@@ -10,6 +10,7 @@ from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable
 from wsi_ai.slides.readers.jpeg_stream import TileStreams, prefix_for
+from wsi_ai.slides.readers.spans import bytes_at
 
 _CODECS = {
     "1.2.840.10008.1.2": Codec.RAW,
@@ -72,7 +73,7 @@ class DicomLevel:
             if self._sparse:
                 return None
             raise TileUnreadable("a frame is missing")
-        parts = [os.pread(self._files[frame.file], n, at) for at, n in frame.fragments]
+        parts = [bytes_at(self._files[frame.file], at, n) for at, n in frame.fragments]
         data = b"".join(parts)
         if len(data) != sum(n for _, n in frame.fragments) or not data:
             raise TileUnreadable("a frame is empty or lies beyond the end of the file")

@@ -1,6 +1,5 @@
 """One tiled TIFF directory as an ``EncodedLevel``."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +8,7 @@ from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.slides.readers.jpeg_stream import TileStreams, prefix_for
+from wsi_ai.slides.readers.spans import bytes_at
 
 _CODECS = {
     1: Codec.RAW,
@@ -81,7 +81,7 @@ class TiffLevel:
             raise TileUnreadable("a tile shares bytes of the file with another one")
         if not 0 < count <= self._most:
             raise TileUnreadable(f"a tile is said to take {count} bytes")
-        data = os.pread(self._fd, count, table.offsets[at])
+        data = bytes_at(self._fd, table.offsets[at], count)
         if len(data) < count:
             raise TileUnreadable("a tile lies beyond the end of the file")
         return self._streams(data) if self._streams else data

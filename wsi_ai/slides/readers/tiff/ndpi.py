@@ -5,7 +5,6 @@ interval, one row of blocks high.  A table says where each begins; tifffile read
 4 GiB included.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.slides.readers.jpeg_stream import EOI
+from wsi_ai.slides.readers.spans import bytes_at
 from wsi_ai.slides.readers.tiff.pyramid import (
     CENTIMETRE,
     Pyramid,
@@ -91,7 +91,7 @@ class NdpiLevel:
             raise TileUnreadable("a tile shares bytes of the file with another one")
         if not 2 < count <= self._most:
             raise TileUnreadable(f"a tile is said to take {count} bytes")
-        data = os.pread(self._fd, count, start)
+        data = bytes_at(self._fd, start, count)
         if len(data) < count:
             raise TileUnreadable("a tile lies beyond the end of the file")
         if not tiles.header:
@@ -102,7 +102,12 @@ class NdpiLevel:
 
     def _is_start(self, at: int) -> bool:
         """The first piece follows the header, every other one a restart marker."""
-        return at == 0 or _is_restart(os.pread(self._fd, 2, self._tiles.offsets[at] - 2))
+        if at == 0:
+            return True
+        try:
+            return _is_restart(bytes_at(self._fd, self._tiles.offsets[at] - 2, 2))
+        except TileUnreadable:
+            return False
 
     def _starts_are_true(self) -> bool:
         """A sample: files are known whose table is wrong, and OpenSlide then looks for itself."""
