@@ -5,6 +5,7 @@ file with a slide's suffix that nothing recognises is taken, so that its damage 
 """
 
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,12 @@ def is_slide_zarr(folder: Path) -> bool:
 def dicom_slides(files: Iterable[Path]) -> list[Path]:
     """One file for each series of the DICOM ``files`` that images a slide's tissue, and each file
     too damaged to tell.  Labels, overviews and annotations are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's own, of what a header says
+        return _series(files)
+
+
+def _series(files: Iterable[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in files:
         try:

@@ -1,6 +1,7 @@
 """Slides in DICOM: VL Whole Slide Microscopy images, a file for each level or part of one."""
 
 import hashlib
+import logging
 import os
 import re
 import struct
@@ -28,6 +29,9 @@ from wsi_ai.slides.readers.dicom.words import (
 )
 from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.slides.readers.stored import StoredSlide
+
+# of an odd header it logs values; what that means for the slide is said here and in the flag
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _MOST_FILES = 1000
