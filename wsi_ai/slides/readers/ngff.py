@@ -35,10 +35,10 @@ class Image:
 
 def image_of(group: Any) -> Image:
     """Raises SlideError where the group holds no image, or channels that are no colours."""
-    said, name = _said(group), ""
+    said, name = _attributes(group), ""
     if "multiscales" not in said and "bioformats2raw.layout" in said:
         group, name = _first_series(group, said)
-        said = _said(group)
+        said = _attributes(group)
     if not said.get("multiscales"):
         raise SlideError("a Zarr folder without an OME-Zarr image")
     images = said["multiscales"]
@@ -52,7 +52,7 @@ def image_of(group: Any) -> Image:
     return Image(arrays, axes, _scale(images[0], axes, units), channels == 4, name)
 
 
-def _said(group: Any) -> Mapping[str, Any]:
+def _attributes(group: Any) -> Mapping[str, Any]:
     """Since 0.5 below ``ome``."""
     attributes: Mapping[str, Any] = group.attrs.asdict()
     found: Mapping[str, Any] = attributes.get("ome", attributes)
@@ -65,7 +65,7 @@ def _first_series(group: Any, said: Mapping[str, Any]) -> tuple[Any, str]:
         raise SlideError("a layout of bioformats2raw that is not known; convert it again")
     series = ["0"]
     if "OME" in group:
-        series = [str(name) for name in _said(group["OME"]).get("series", series)]
+        series = [str(name) for name in _attributes(group["OME"]).get("series", series)]
     if not series or series[0] not in group:
         raise SlideError("the first image of the bioformats2raw folder is not there")
     return group[series[0]], f"image {series[0]}" if len(series) > 1 else ""
