@@ -11,7 +11,7 @@ from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.scale import check_size
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
-_FIRST, _LAST = ("tiff", "dicom", "zarr", "flat"), "openslide"
+_FIRST, _LAST = ("tiff", "dicom", "zarr"), ("openslide", "flat")
 _ON_REQUEST = "tiffslide"
 
 
@@ -19,7 +19,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
     """The slide by the first reader that takes it, judging by its content; ``spacing`` replaces
     what the file says.
 
-    The readers that hand out stored tiles are asked first, OpenSlide last; with ``reader``, only
+    The readers that hand out stored tiles are asked first, OpenSlide and flat images last; with ``reader``, only
     that one; for an address such as ``https://``, tiffslide.  Raises UnknownFormat where none
     takes it, SlideError where the one whose format it is refuses it: then no other is asked.
     """
@@ -49,8 +49,8 @@ def _checked(slide: Slide) -> Slide:
 def _readers(wanted: str | None) -> list[EntryPoint]:
     found = {p.name: p for p in points("readers")}
     if wanted is None:
-        others = sorted(found.keys() - {*_FIRST, _LAST, _ON_REQUEST})
-        return [found[name] for name in (*_FIRST, *others, _LAST) if name in found]
+        others = sorted(found.keys() - {*_FIRST, *_LAST, _ON_REQUEST})
+        return [found[name] for name in (*_FIRST, *others, *_LAST) if name in found]
     if wanted not in found:
         raise UnknownFormat(f"no reader is called {wanted}; found {sorted(found)}")
     return [found[wanted]]

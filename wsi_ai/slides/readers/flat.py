@@ -20,6 +20,7 @@ from wsi_ai.slides.scale import NO_SCALE, Scale, number, scale_of
 
 MOST_PX = 100_000_000
 """10,000 x 10,000: 300 MB.  What is larger has to be converted to a tiled pyramid."""
+_NEITHER = "not a slide in a format that OpenSlide knows, and no flat image"
 _FORMATS = ("PNG", "JPEG", "TIFF")
 _MODES = ("RGB", "RGBA")
 _UNIT, _X, _Y = 296, 282, 283
@@ -33,7 +34,7 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "FlatSlide":
     8-bit colour image or is damaged.
     """
     if not path.is_file():
-        raise UnknownFormat("not a flat image")
+        raise UnknownFormat(_NEITHER)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, which are refused below
@@ -41,7 +42,7 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "FlatSlide":
                 scale, icc = _scale(image), image.info.get("icc_profile")
                 pixels = _pixels(image)
     except UnidentifiedImageError:
-        raise UnknownFormat("not a flat image") from None
+        raise UnknownFormat(_NEITHER) from None
     except Image.DecompressionBombError:
         raise SlideError(_too_large()) from None
     except (OSError, SyntaxError, ValueError):
