@@ -111,7 +111,8 @@ def _mistaken(slide: EncodedSlide, level: int, seen: list[int], plan: object) ->
     for col in range(min(6, -(-stored.size.width // tile.width))):
         try:
             data = stored.encoded(col, 0)
-            slide.read(level, round(col * tile.width * down) + 2, 2, 9, 9)
+            left, top = stored.corner[0] + col * tile.width, stored.corner[1]
+            slide.read(level, round(left * down) + 2, round(top * down) + 2, 9, 9)
         except TileUnreadable:
             continue
         try:

@@ -19,9 +19,10 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
     """The slide by the first reader that takes it, judging by its content; ``spacing`` replaces
     what the file says.
 
-    The readers that hand out stored tiles are asked first, OpenSlide and flat images last; with ``reader``, only
-    that one; for an address such as ``https://``, tiffslide.  Raises UnknownFormat where none
-    takes it, SlideError where the one whose format it is refuses it: then no other is asked.
+    The readers that hand out stored tiles are asked first, OpenSlide and flat images last; with
+    ``reader``, only that one; for an address such as ``https://``, tiffslide.  Raises UnknownFormat
+    where none takes it, SlideError where the one whose format it is refuses it: then no other is
+    asked.
     """
     declined = "no reader is installed"
     if reader is None and _ADDRESS.match(str(path)):
