@@ -27,7 +27,7 @@ from wsi_ai.tissue.quality import QualityLimits
 from wsi_ai.triage.policy import Policy
 
 SLOW_S = 0.15
-POLICY = Policy(quality=QualityLimits(focus_min=0, pen_max=1))
+POLICY = Policy(quality=QualityLimits(focus_min=0, pen_max=1, cast_max=1))
 
 
 def write_slide(path: Path, side: int = 512, seed: int = 0, *, glass: bool = False) -> Path:

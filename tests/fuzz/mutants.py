@@ -1,4 +1,4 @@
-"""Damaged slides, made from real ones: always the same ones for the same number."""
+"""Damaged slides, made from whole ones: always the same ones for the same number."""
 
 import struct
 from collections.abc import Callable
@@ -9,32 +9,50 @@ import tifffile
 
 Rng = np.random.Generator
 Mutate = Callable[[bytearray, Path, Rng], None]
-SOURCES = (
-    "slides/cmu-1-small-region.svs",
-    "slides/tcga-cr-7395-01a-01-ts1.svs",
-    "slides/cmu1_generic_pyramid.tif",
-    "dicom/wsi2dcm/jpeg.dcm",
-    "dicom/wsi2dcm/jpeg2000.dcm",
-    "dicom/highdicom/sm_image_jpegls.dcm",
-)
 _LIES = (0, 1, 7, 2**16 - 1, 2**31 - 1, 2**32 - 1)
 _HEAD = 4096
 
 
-def mutant(data_folder: Path, number: int) -> tuple[str, bytes]:
-    """What was done to which file, and the result."""
+def mutate(slide: Path, number: int) -> str:
+    """Damage the slide, a file or a folder of its own; says how."""
     rng = np.random.default_rng(number)
-    source = data_folder / SOURCES[number % len(SOURCES)]
+    files = sorted(p for p in slide.rglob("*") if p.is_file()) if slide.is_dir() else [slide]
+    heads = [p for p in files if p.name.startswith(".z") or p.suffix == ".json"]
+    source = _one(heads, rng) if heads and rng.random() < 0.5 else _one(files, rng)
+    if slide.is_dir() and rng.random() < 0.1:
+        source.unlink()
+        return "remove"
+    kinds = _ANY + _TIFF if slide.is_file() and slide.suffix != ".ndpi" else _ANY
+    kind = kinds[int(rng.integers(len(kinds)))]
     data = bytearray(source.read_bytes())
-    kinds = _ANY if source.suffix == ".dcm" else _ANY + _TIFF
-    mutate = kinds[int(rng.integers(len(kinds)))]
-    mutate(data, source, rng)
-    return f"{mutate.__name__.strip('_')} {source.name}", bytes(data)
+    if data:
+        kind(data, source, rng)
+        source.write_bytes(data)
+    return kind.__name__.strip("_")
+
+
+def _one(files: list[Path], rng: Rng) -> Path:
+    return files[int(rng.integers(len(files)))]
+
+
+def _a_digit(data: bytearray, source: Path, rng: Rng) -> None:
+    """Another digit in the first text there is that has some, as one of a scale."""
+    digits = [at for at in range(min(len(data), _HEAD)) if 48 <= data[at] <= 57]
+    if digits:
+        data[digits[int(rng.integers(len(digits)))]] = 48 + int(rng.integers(10))
+
+
+def _swap_stretches(data: bytearray, source: Path, rng: Rng) -> None:
+    """Two sectors in each other's place."""
+    if len(data) > 2048:
+        first, second = (int(at) for at in rng.integers(0, len(data) - 512, 2))
+        one, other = data[first : first + 512], data[second : second + 512]
+        data[first : first + 512], data[second : second + 512] = other, one
 
 
 def _flip_anywhere(data: bytearray, source: Path, rng: Rng) -> None:
-    """A few hundred bytes all over, mostly in tiles."""
-    for at in rng.integers(0, len(data), 300):
+    """Up to a few hundred bytes all over, mostly in tiles."""
+    for at in rng.integers(0, len(data), int(rng.integers(1, 300))):
         data[at] = int(rng.integers(256))
 
 
@@ -113,7 +131,9 @@ def _set(data: bytearray, at: int, value: int) -> None:
         struct.pack_into("<I", data, at, value)
 
 
-_ANY: tuple[Mutate, ...] = (_flip_anywhere, _flip_the_head, _cut, _blank)
+_ANY: tuple[Mutate, ...] = (
+    _flip_anywhere, _flip_the_head, _cut, _blank, _a_digit, _swap_stretches,
+)  # fmt: skip
 _TIFF: tuple[Mutate, ...] = (
     _lie_in_a_tag, _lie_in_a_tags_frame, _lie_in_tile_tables, _loop, _huge, _no_tile_size,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""No damaged slide crashes, hangs, eats memory, or passes for whole."""
+"""No damaged slide crashes, hangs, eats memory, passes for whole, or comes out `standard`."""
 
 import os
 import subprocess
@@ -6,33 +6,59 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from tests.conftest import ROOT
+import pytest
+
+from tests.conftest import ROOT, find_shared
 from tests.fuzz.read_mutants import LIMIT_BYTES, LIMIT_S
+from tests.fuzz.samples import WRITERS, write_samples
 
 _MUTANTS = int(os.environ.get("WSI_AI_MUTANTS", "200"))
-_A_PROCESS = 50
+"""Of all readers' samples together, which come first, undamaged."""
+_A_PROCESS = 100
+_SILENT = ("flip_anywhere", "flip_the_head", "blank", "swap_stretches", "cut")
+"""Damage to entropy-coded bytes that a decoder may take without a word."""
+_CONSISTENT = ("a_digit", "flip_the_head", "lie_in_a_tag", "lie_in_tile_tables")
+"""Damage after which a header may still go together with all else that the file says."""
+_MOST_EXCUSED = 0.01
 
 
-def test_no_damaged_slide_crashes_hangs_or_passes_for_whole(shared_data: Path) -> None:
+def test_no_damaged_slide_crashes_hangs_or_comes_out_standard(tmp_path: Path) -> None:
+    shared = find_shared()
+    if shared is None or not (shared / "cases" / "reading").is_dir():
+        pytest.skip("no ../shared/cases beside the project: the pixels of the samples are missing")
+    write_samples(shared, tmp_path / "samples")
     outcomes: Counter[str] = Counter()
     bad: list[str] = []
+    standard: list[str] = []
     first = 0
     while first < _MUTANTS:
         stop = min(first + _A_PROCESS, _MUTANTS)
-        command = [sys.executable, "-m", "tests.fuzz.read_mutants", str(shared_data)]
-        done = subprocess.run(
-            [*command, str(first), str(stop)], cwd=ROOT, capture_output=True, text=True
-        )
-        lines = done.stdout.splitlines()
+        lines, end = _judged(tmp_path / "samples", first, stop)
         for line in lines:
-            outcomes[" ".join(line.split("->")[1].split()[:1])] += 1
-            _, seconds, mib = line.split()[:3]
+            number, seconds, mib = line.split()[:3]
+            level = line.split("->")[1].split()[0]
+            outcomes[level] += 1
             greedy = float(seconds) > LIMIT_S or int(mib) > LIMIT_BYTES >> 20
-            if greedy or "FALSE-SUCCESS" in line:
+            spoilt = int(number) < len(WRITERS) and level != "expedite"
+            if greedy or spoilt or "FALSE-SUCCESS" in line:
                 bad.append(line)
+            if level == "standard":
+                standard.append(line)
         if len(lines) < stop - first:
-            bad.append(f"mutant {first + len(lines)} ended its process:\n{done.stderr[-3000:]}")
-            lines.append("")
-        first += len(lines)
-    print(f"{_MUTANTS} mutants: {dict(outcomes)}, {len(bad)} bad")
+            bad.append(f"mutant {first + len(lines)} ended its process:\n{end}")
+        first += max(len(lines), 1) if len(lines) == stop - first else len(lines) + 1
+    excused = [line for line in standard if line.split()[3] in {*_SILENT, *_CONSISTENT}]
+    print(f"{_MUTANTS} mutants: {dict(outcomes)}, {len(bad)} bad; standard: {len(standard)}")
+    print("\n".join(standard))
     assert not bad, "\n".join(bad)
+    assert standard == excused, "\n".join(standard)
+    assert len(excused) <= max(1, _MOST_EXCUSED * _MUTANTS), "\n".join(excused)
+
+
+def _judged(samples: Path, first: int, stop: int) -> tuple[list[str], str]:
+    """A line for each mutant, and what the process had to say at its end."""
+    command = [sys.executable, "-m", "tests.fuzz.read_mutants", str(samples)]
+    done = subprocess.run(
+        [*command, str(first), str(stop)], cwd=ROOT, capture_output=True, text=True
+    )
+    return done.stdout.splitlines(), done.stderr[-3000:]

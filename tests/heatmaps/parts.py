@@ -27,7 +27,7 @@ from wsi_ai.tiles.reading import RegionTiles
 from wsi_ai.tissue.quality import QualityLimits
 from wsi_ai.triage.judge import TriagePolicy
 
-ANY_QUALITY = QualityLimits(focus_min=0, pen_max=1)
+ANY_QUALITY = QualityLimits(focus_min=0, pen_max=1, cast_max=1)
 
 
 def dense_card(size: int, stride: int, margin: int = 0) -> ModelCard:

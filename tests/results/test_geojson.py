@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -24,5 +25,18 @@ def test_each_finding_is_a_whole_polygon_in_level_0_pixels_with_its_measurements
         cell = example_heatmap().step
         assert shape.area == pytest.approx(finding.cells * cell.x * cell.y, rel=1e-3)
         assert feature["properties"]["objectType"] == "annotation"
-        assert feature["properties"]["classification"]["name"] == "Red"
+        assert feature["properties"]["classification"]["name"] == finding.label
         assert feature["properties"]["measurements"]["Tiles"] == finding.cells
+
+
+def test_on_a_slide_with_bounds_all_is_counted_from_their_corner(tmp_path: Path) -> None:
+    """As QuPath does, which shows nothing but the scanned part."""
+    flag = example_flag()
+    within = dataclasses.replace(flag.slide, bounds_origin=(2560, 1536))
+    rings = []
+    for one in (flag, dataclasses.replace(flag, slide=within)):
+        write_geojson(tmp_path / "findings.geojson", one)
+        collection = json.loads((tmp_path / "findings.geojson").read_text("utf-8"))
+        assert collection["origin_px"] == list(one.slide.bounds_origin)
+        rings.append(collection["features"][0]["geometry"]["coordinates"][0])
+    assert [[x - 2560, y - 1536] for x, y in rings[0]] == rings[1]

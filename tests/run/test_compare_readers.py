@@ -39,14 +39,17 @@ def test_the_readers_agree_on_pixels_and_flag(
     assert found.same_flag
 
 
-def test_where_openslide_interpolates_the_flag_is_still_the_same(
+def test_where_openslide_interpolates_the_flag_is_still_the_same_and_wrong_colours_stop_both(
     shared_data: Path, model: Path
 ) -> None:
-    """On a level whose downsample is no whole number it cannot be asked for whole pixels."""
+    """On a level whose downsample is no whole number OpenSlide cannot be asked for whole pixels.
+    The slide's maker took RGB samples for YCbCr, so that its glass is magenta."""
     found = compare_readers(shared_data / "slides" / "cmu1_generic_pyramid.tif", model)
     assert found.max_difference > 0
     assert found.psnr_db > 33
     assert found.same_flag
+    assert {flag.level for flag in found.flags} == {Level.NOT_ASSESSED}
+    assert "the glass is magenta" in found.flags[0].reason
 
 
 @pytest.mark.parametrize(("name", "mpp", "reader"), [FIXTURES[0], FIXTURES[3]])

@@ -23,7 +23,7 @@ from wsi_ai.tissue.quality import QualityLimits
 from wsi_ai.triage.judge import TriagePolicy
 from wsi_ai.triage.rules import Tiles
 
-LIMITS = QualityLimits(focus_min=0, pen_max=1)
+LIMITS = QualityLimits(focus_min=0, pen_max=1, cast_max=1)
 SIZE = Size(4096, 4096)
 
 

@@ -81,8 +81,8 @@ def test_a_given_spacing_replaces_the_files(shared_data: Path) -> None:
     [
         ("broken.svs", UnknownFormat, "not a slide in a format"),
         ("bad_empty.svs", SlideError, "empty"),
-        ("bad_truncated_8bytes.svs", UnknownFormat, "damaged, cut short"),
-        ("bad_truncated_half.svs", UnknownFormat, "damaged, cut short"),
+        ("bad_truncated_8bytes.svs", UnknownFormat, "not stored in tiles"),
+        ("bad_truncated_half.svs", UnknownFormat, "not stored in tiles"),
         ("no-such-file.svs", SlideError, "there is no such file"),
         ("", SlideError, "this is a folder"),
     ],

@@ -191,7 +191,13 @@ PHILIPS = f"""<DataObject ObjectType="DPUfsImport"><Attribute Name="PIM_DP_SCANN
 @pytest.fixture
 def philips(tmp_path: Path, tissue: Image) -> Path:
     """Two levels; the second tile of the first is not there, as in glass."""
-    path = tmp_path / "slide.tiff"
+    pixels = tissue.copy()
+    pixels[:128, 128:256] = 243
+    return philips_slide(tmp_path / "slide.tiff", pixels)
+
+
+def philips_slide(path: Path, tissue: Image) -> Path:
+    """Two levels; the second tile of the first is not there."""
 
     def tiles(pixels: Image, missing: int) -> Iterator[bytes]:
         for n in range(math.prod(-(-side // 128) for side in pixels.shape[:2])):
@@ -227,6 +233,16 @@ def test_what_philips_did_not_scan_is_white(philips: Path, tissue: Image) -> Non
         assert slide.info.vendor == "philips"
         assert slide.info.spacing == Spacing(0.4, 0.5)
         assert slide.info.downsamples == (1.0, 2.0)
+
+
+def test_a_tile_that_is_not_there_is_lost_where_a_coarser_level_shows_tissue(
+    tmp_path: Path, tissue: Image
+) -> None:
+    path = philips_slide(tmp_path / "slide.tiff", tissue)
+    with open_slide(path) as slide:
+        assert slide.read(0, 0, 0, 128, 128).std() > 0
+        with pytest.raises(TileUnreadable, match="another level"):
+            slide.read(0, 128, 0, 128, 128)
 
 
 @pytest.mark.parametrize(
@@ -280,11 +296,10 @@ def test_elsewhere_a_tile_of_no_bytes_cannot_be_read(tmp_path: Path, tissue: Ima
     ("kind", "options"),
     [
         ("stripes", {"rowsperstrip": 16}),
-        ("16 bits", {"tile": (64, 64), "dtype": np.uint16}),
         ("planes", {"tile": (64, 64), "planarconfig": "separate"}),
     ],
 )
-def test_what_is_no_grid_of_8_bit_tiles_is_declined(
+def test_what_is_no_grid_of_interleaved_tiles_is_declined(
     tmp_path: Path, kind: str, options: dict[str, object]
 ) -> None:
     path = tmp_path / "slide.tif"

@@ -104,5 +104,30 @@ def test_several_planes_are_refused(tmp_path: Path) -> None:
     folder = write(tmp_path / "slide.zarr", 5, "tczyx")
     group = zarr.open_group(folder, mode="r+")
     group.create_array("0", data=np.zeros((1, 3, 2, 480, 640), np.uint8), overwrite=True)
-    with pytest.raises(SlideError, match="axes"):
+    with pytest.raises(SlideError, match="2 along z"):
         open_slide(folder)
+
+
+def test_a_chunk_that_was_left_out_is_white_only_where_a_coarser_level_shows_glass(
+    tmp_path: Path,
+) -> None:
+    """Writers leave out chunks of the fill value; so do copies that stopped."""
+    fine, coarse = np.full((256, 256, 3), 255, np.uint8), np.full((64, 64, 3), 255, np.uint8)
+    fine[:, :128], coarse[:, :32] = (180, 90, 140), (180, 90, 140)
+    folder = tmp_path / "slide.zarr"
+    group = zarr.open_group(folder, mode="w", zarr_format=2)
+    for name, pixels in (("0", fine), ("1", coarse)):
+        group.create_array(name, data=pixels, chunks=(64, 64, 3), fill_value=255)
+    axes = [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
+    scales = [{"type": "scale", "scale": [um, um, 1]} for um in (0.5, 2.0)]
+    datasets = [
+        {"path": str(n), "coordinateTransformations": [scale]} for n, scale in enumerate(scales)
+    ]
+    axes.append({"name": "c", "type": "channel"})
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    assert not (folder / "0" / "0.3.0").exists()
+    with open_slide(folder) as slide:
+        assert (slide.read(0, 192, 0, 64, 64) == 255).all()
+    (folder / "0" / "0.0.0").unlink()
+    with open_slide(folder) as slide, pytest.raises(TileUnreadable, match="chunk is missing"):
+        slide.read(0, 0, 0, 64, 64)

@@ -58,7 +58,7 @@ class SlideInfo:
     size: Size
     """Of level 0."""
     spacing: Spacing | None
-    """``None`` where the file does not say."""
+    """``None`` where the file does not say, or says what cannot be."""
     downsamples: tuple[float, ...]
     """One per pyramid level, as stored; the first is 1.0."""
     fingerprint: str
@@ -70,6 +70,14 @@ class SlideInfo:
     """The entry point that opened it."""
     icc_profile: bytes | None = field(default=None, repr=False)
     """Embedded by the scanner; pixels are as stored, before it is applied."""
+    stated: Spacing | None = None
+    """What the file says, where that can be; ``spacing`` may have been given in its place."""
+    scale_doubt: str = ""
+    """What the file says of its scale where that cannot be, for people."""
+    bounds_origin: tuple[int, int] = (0, 0)
+    """x and y of the scanned part's corner, where other programs count from there."""
+    image: str = ""
+    """Which image was chosen, where the file holds several."""
 
     def known_spacing(self) -> Spacing:
         """The spacing, for code behind the gate that asks for one."""
@@ -97,6 +105,8 @@ class Codec(StrEnum):
     DEFLATE = "deflate"
     ZSTD = "zstd"
     PACKBITS = "packbits"
+    JPEG_XR = "jpeg-xr"
+    JPEG_XL = "jpeg-xl"
     DICOM_RLE = "dicom-rle"
 
 

@@ -1,11 +1,13 @@
 """Findings as GeoJSON that QuPath imports (File → Import objects from file).
 
-A FeatureCollection (RFC 7946) whose coordinates are level-0 pixels, as QuPath takes them; the
-properties are QuPath's own (https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html).
+A FeatureCollection (RFC 7946) whose coordinates are level-0 pixels, counted from where QuPath
+begins: of a slide whose file says which part of the glass was scanned (Leica SCN, MIRAX), from that
+part's corner.  ``origin_px`` says where on the whole glass that is.
+The properties are QuPath's own
+(https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html).
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ _COLOUR = [213, 94, 0]  # vermillion of Okabe and Ito, as in the overlay
 def write_geojson(path: Path, flag: Flag) -> None:
     """One annotation per finding, whole and unsimplified; there may be tens of thousands, none of
     which is held as text.  Raises OSError where the disk refuses."""
-    head = {"type": "FeatureCollection", "statement": STATEMENT, "features": []}
+    head: dict[str, Any] = {"type": "FeatureCollection", "statement": STATEMENT}
+    head |= {"origin_px": list(flag.slide.bounds_origin), "features": []}
     before, after = json.dumps(head, indent=2, ensure_ascii=False).rsplit("]", 1)
     encoder = json.JSONEncoder(indent=2, ensure_ascii=False)
     with path.open("w", encoding="utf-8") as file:
@@ -32,7 +35,7 @@ def write_geojson(path: Path, flag: Flag) -> None:
 def _feature(flag: Flag, finding: Finding) -> dict[str, Any]:
     return {
         "type": "Feature",
-        "geometry": {"type": "Polygon", "coordinates": _rings(finding.outline, finding.holes)},
+        "geometry": {"type": "Polygon", "coordinates": _rings(flag, finding)},
         "properties": {
             "objectType": "annotation",
             "name": f"AI: {finding.label} (unverified)",
@@ -49,6 +52,10 @@ def _feature(flag: Flag, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _rings(outline: Ring, holes: Sequence[Ring]) -> list[Ring]:
+def _rings(flag: Flag, finding: Finding) -> list[Ring]:
     """Closed, the outer one first."""
-    return [(*ring, ring[0]) for ring in (outline, *holes)]
+    left, top = flag.slide.bounds_origin
+    return [
+        tuple((x - left, y - top) for x, y in (*ring, ring[0]))
+        for ring in (finding.outline, *finding.holes)
+    ]

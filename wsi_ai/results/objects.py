@@ -1,6 +1,7 @@
 """Objects as QuPath detections in GeoJSON, and as a table.
 
-Both are written line by line, because there may be a million.  Coordinates are level-0 pixels.
+Both are written line by line, because there may be a million.  Coordinates are level-0 pixels; in
+GeoJSON they are counted from where QuPath begins, see ``geojson``.
 """
 
 import csv
@@ -17,15 +18,17 @@ _COLOURS = ([213, 94, 0], [0, 114, 178], [0, 158, 115], [204, 121, 167])  # Okab
 _COLUMNS = ("x_px", "y_px", "left_px", "top_px", "right_px", "bottom_px", "score", "class")
 
 
-def write_objects(folder: Path, objects: Objects, card: ModelCard) -> None:
+def write_objects(
+    folder: Path, objects: Objects, card: ModelCard, origin_px: tuple[int, int] = (0, 0)
+) -> None:
     """``objects.geojson`` and ``objects.csv``: every object once, the highest score first."""
     rows = list(_rows(objects))
     with (folder / "objects.geojson").open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "statement": ')
-        file.write(f'{json.dumps(STATEMENT)}, "features": [')
+        file.write(f'{json.dumps(STATEMENT)}, "origin_px": {json.dumps(origin_px)}, "features": [')
         for n, row in enumerate(rows):
             file.write(",\n" if n else "\n")
-            json.dump(_feature(row, card), file, ensure_ascii=False)
+            json.dump(_feature(row, card, origin_px), file, ensure_ascii=False)
         file.write("\n]}\n")
     with (folder / "objects.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
@@ -41,8 +44,11 @@ def _rows(objects: Objects) -> Iterator[tuple[list[float], float, int]]:
         yield box, round(float(objects.scores[n]), 4), int(objects.classes[n])
 
 
-def _feature(row: tuple[list[float], float, int], card: ModelCard) -> dict[str, Any]:
+def _feature(
+    row: tuple[list[float], float, int], card: ModelCard, origin_px: tuple[int, int]
+) -> dict[str, Any]:
     box, score, kind = row
+    box = [round(edge - origin_px[n % 2], 2) for n, edge in enumerate(box)]
     name = card.classes[kind]
     return {
         "type": "Feature",

@@ -71,7 +71,8 @@ def write_results(
         if assessment.heatmap is not None and "wsinfer" in run.formats:
             write_csv(aside / "wsinfer.csv", assessment.heatmap)
         if assessment.heatmap is not None and assessment.heatmap.objects is not None:
-            write_objects(aside, assessment.heatmap.objects, assessment.flag.model)
+            flag = assessment.flag
+            write_objects(aside, assessment.heatmap.objects, flag.model, flag.slide.bounds_origin)
         if (look := assessment.look) is not None:
             write_overlay(aside / "overlay.png", _view(assessment, look))
             write_geojson(aside / "findings.geojson", assessment.flag)
@@ -129,6 +130,7 @@ def slide_record(slide: SlideInfo) -> dict[str, Any]:
         "height": slide.size.height,
         "mpp_x": slide.spacing.x_um if slide.spacing else None,
         "mpp_y": slide.spacing.y_um if slide.spacing else None,
+        **({"image": slide.image} if slide.image else {}),
     }
 
 

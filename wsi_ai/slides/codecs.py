@@ -1,6 +1,7 @@
 """Encoded tile → pixels.  Exact: the same integers as the codec's reference library gives."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import imagecodecs
@@ -41,9 +42,10 @@ def decoder(encoding: Encoding) -> Decode:
     def decode(data: bytes, out: Image) -> None:
         try:
             image = samples(data, encoding)
-        except (RuntimeError, ValueError, TypeError) as error:  # imagecodecs' own are RuntimeErrors
-            raise TileUnreadable(f"the {encoding.codec} codec: {error}") from None
-        _to_rgb(image, encoding, out)
+        except (RuntimeError, ValueError, TypeError):  # imagecodecs' own are RuntimeErrors
+            raise TileUnreadable(f"a tile's {encoding.codec} data cannot be decoded") from None
+        undone = encoding.codec is Codec.JPEG2000 and _jpeg2000_is_rgb(data)
+        _to_rgb(image, replace(encoding, ycc=False) if undone else encoding, out)
 
     return decode
 
@@ -56,8 +58,8 @@ def decode_jpeg(data: bytes, out: Image) -> None:
     """
     try:
         image = simplejpeg.decode_jpeg(data, buffer=out)
-    except ValueError as error:
-        raise TileUnreadable(f"the jpeg codec: {error}") from None
+    except ValueError:
+        raise TileUnreadable("a tile's jpeg data cannot be decoded") from None
     if image.shape != out.shape:
         raise TileUnreadable(f"a tile holds {image.shape[1]} x {image.shape[0]} px")
 
@@ -72,8 +74,8 @@ def decode_jpeg_at(data: bytes, factor: int, out: Image) -> None:
             raise TileUnreadable(f"a tile holds {found[1]} x {found[0]} px")
         scaled = {"min_height": height, "min_width": width, "min_factor": factor}
         image = simplejpeg.decode_jpeg(data, buffer=out, **scaled)
-    except ValueError as error:
-        raise TileUnreadable(f"the jpeg codec: {error}") from None
+    except ValueError:
+        raise TileUnreadable("a tile's jpeg data cannot be decoded") from None
     if image.shape != out.shape:
         raise TileUnreadable(f"the codec made {image.shape[1]} x {image.shape[0]} px of a tile")
 
@@ -91,6 +93,21 @@ def _jpeg_ls(data: bytes, encoding: Encoding) -> Image:
 def _webp(data: bytes, encoding: Encoding) -> Image:
     out = np.empty((encoding.tile.height, encoding.tile.width, encoding.channels), np.uint8)
     return np.asarray(imagecodecs.webp_decode(data, hasalpha=encoding.channels == 4, out=out))
+
+
+def _jpeg_xr(data: bytes, encoding: Encoding) -> Image:
+    out = np.empty(_shape(encoding), np.uint8)
+    return np.asarray(imagecodecs.jpegxr_decode(data, out=out))
+
+
+def _jpeg_xl(data: bytes, encoding: Encoding) -> Image:
+    out = np.empty(_shape(encoding), np.uint8)
+    return np.asarray(imagecodecs.jpegxl_decode(data, numthreads=1, out=out))
+
+
+def _shape(encoding: Encoding) -> tuple[int, ...]:
+    sides = encoding.tile.height, encoding.tile.width
+    return sides if encoding.channels == 1 else (*sides, encoding.channels)
 
 
 def _plain(unpack: Callable[..., Any]) -> Callable[[bytes, Encoding], Image]:
@@ -117,6 +134,8 @@ _IMAGES: dict[Codec, Callable[[bytes, Encoding], Image]] = {
     Codec.JPEG2000: _jpeg2000,
     Codec.JPEG_LS: _jpeg_ls,
     Codec.WEBP: _webp,
+    Codec.JPEG_XR: _jpeg_xr,
+    Codec.JPEG_XL: _jpeg_xl,
 }
 _BYTES: dict[Codec, Callable[[bytes, Encoding], Image]] = {
     Codec.RAW: _raw,
@@ -162,6 +181,13 @@ def _jpeg2000_size(data: bytes) -> Size | None:
         return None
     x1, y1, x0, y0 = (int.from_bytes(fields[i : i + 4], "big") for i in (0, 4, 8, 12))
     return Size(x1 - x0, y1 - y0) if x1 > x0 and y1 > y0 else None
+
+
+def _jpeg2000_is_rgb(data: bytes) -> bool:
+    """The code stream says, in its COD segment, that a colour transform was used: OpenJPEG undoes
+    that, whatever a container says of YCbCr (ISO 15444-1 A.6.1)."""
+    at = data.find(b"\xff\x52")
+    return 0 < at < len(data) - 8 and data[at + 8] == 1
 
 
 def _jpeg_ls_size(data: bytes) -> Size | None:

@@ -6,10 +6,11 @@ from pathlib import Path
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.plugins import load, log, points
-from wsi_ai.errors import NoDevice, UnknownFormat
+from wsi_ai.errors import NoDevice, SlideError, UnknownFormat
 from wsi_ai.slides.places import is_address
+from wsi_ai.slides.scale import check_size
 
-_FIRST, _LAST = ("tiff", "dicom", "zarr"), "openslide"
+_FIRST, _LAST = ("tiff", "dicom", "zarr"), ("openslide", "flat")
 _ON_REQUEST = "tiffslide"
 
 
@@ -17,10 +18,11 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
     """The slide by the first reader that takes it, judging by its content; ``spacing`` replaces
     what the file says.
 
-    The readers that hand out stored tiles are asked first, OpenSlide last; with ``reader``, only
-    that one; for an address such as ``https://``, tiffslide.  A plug-in that does not load is left
-    out, with a warning; asked for by name, it raises NoDevice.  Raises UnknownFormat where none
-    takes it, SlideError where the one that does fails.
+    The readers that hand out stored tiles are asked first, OpenSlide and flat images last; with
+    ``reader``, only that one; for an address such as ``https://``, tiffslide.  A plug-in that does
+    not load is left out, with a warning; asked for by name, it raises NoDevice.  Raises
+    UnknownFormat where none takes it, SlideError where the one whose format it is refuses it: then
+    no other is asked.
     """
     declined = "no reader is installed"
     if reader is None and is_address(path):
@@ -35,15 +37,25 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
                 raise
             log.warning("a reader is left out: %s", error)
         else:
-            return slide
+            return _checked(slide)
     raise UnknownFormat(declined)
+
+
+def _checked(slide: Slide) -> Slide:
+    """Closed again, with a SlideError, where it is larger than any glass."""
+    try:
+        check_size(slide.info.size, slide.info.spacing)
+    except SlideError:
+        with slide:
+            raise
+    return slide
 
 
 def _readers(wanted: str | None) -> list[EntryPoint]:
     found = {p.name: p for p in points("readers")}
     if wanted is None:
-        others = sorted(found.keys() - {*_FIRST, _LAST, _ON_REQUEST})
-        return [found[name] for name in (*_FIRST, *others, _LAST) if name in found]
+        others = sorted(found.keys() - {*_FIRST, *_LAST, _ON_REQUEST})
+        return [found[name] for name in (*_FIRST, *others, *_LAST) if name in found]
     if wanted not in found:
         raise UnknownFormat(f"no reader is called {wanted}; found {sorted(found)}")
     return [found[wanted]]

@@ -14,14 +14,15 @@ from wsi_ai.tissue.thumbnail import Thumbnail, pixel_spacing
 _CHROMA_FLOOR, _CHROMA_CEILING = 9.0, 22.0  # of 255: pale eosin lies above, stained glass below
 _DARK = 150  # of 255: what is this dark is something, whatever its colour
 _CLOSE_UM = 30.0  # clefts and fat walls up to this wide belong to the tissue around them
+_CLOSE_PX, _SIGMA_PX = 101, 8.0  # at most, however small the file says that a pixel is
 _SPECK_MM2 = 0.005  # dust; a core biopsy's smallest fragment is larger
 
 
 def find_tissue(slide: SlideInfo, thumbnail: Thumbnail) -> Mask:
     """(rows, cols) of the thumbnail: true where there is tissue or where nothing could be read."""
     pixel = pixel_spacing(slide, thumbnail)
-    found = _coloured_or_dark(thumbnail.pixels, max(0.5, 4.0 / pixel.mean_um))
-    side = 2 * round(_CLOSE_UM / pixel.mean_um / 2) + 1
+    found = _coloured_or_dark(thumbnail.pixels, min(max(0.5, 4.0 / pixel.mean_um), _SIGMA_PX))
+    side = min(2 * round(_CLOSE_UM / pixel.mean_um / 2) + 1, _CLOSE_PX)
     square = np.ones((side, side), np.uint8)
     closed = np.asarray(cv2.morphologyEx(found, cv2.MORPH_CLOSE, square, dst=found), np.uint8)
     mask = without_specks(closed, _SPECK_MM2 / (pixel.x_um * pixel.y_um / 1e6))

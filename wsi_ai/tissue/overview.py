@@ -7,6 +7,7 @@ from wsi_ai.core.contracts import Slide
 from wsi_ai.core.flags import Quality
 from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import Mask
+from wsi_ai.tissue.budget import LookBudget
 from wsi_ai.tissue.mask import find_tissue
 from wsi_ai.tissue.quality import QualityLimits, check_quality
 from wsi_ai.tissue.thumbnail import Thumbnail, take_thumbnail
@@ -25,11 +26,15 @@ OverviewOf = Callable[[Slide, QualityLimits, Stopwatch], Overview]
 
 
 def overview_of(slide: Slide, limits: QualityLimits, clock: Stopwatch) -> Overview:
-    thumbnail = take_thumbnail(slide)
+    """Raises SlideError where looking costs more than its budget."""
+    budget = LookBudget.from_settings()
+    thumbnail = take_thumbnail(slide, budget=budget)
     clock.lap("thumbnail")
     tissue = find_tissue(slide.info, thumbnail)
     clock.lap("tissue")
+    budget.check()
     quality = check_quality(slide, thumbnail, tissue, limits)
+    budget.check()
     clock.lap("quality")
     return Overview(thumbnail, tissue, quality)
 

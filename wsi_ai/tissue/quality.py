@@ -11,6 +11,7 @@ from wsi_ai.core.contracts import Slide
 from wsi_ai.core.flags import Check, Quality, Status
 from wsi_ai.core.values import Mask
 from wsi_ai.errors import TileUnreadable
+from wsi_ai.tissue.glass import is_grey, look_at_glass
 from wsi_ai.tissue.thumbnail import Thumbnail, pixel_spacing
 
 _SPOTS = 64
@@ -32,9 +33,12 @@ class QualityLimits:
     focus_min: float = 0.6
     pen_max: float = 0.1
     tissue_min: float = 0.0002
+    cast_max: float = 0.25
+    """Of the glass: the largest difference between its colours, of the largest one.  A white point
+    that is off by 8 % either way has 0.15; RGB decoded as YCbCr, or the reverse, 0.4 and more."""
 
     def __post_init__(self) -> None:
-        for name in ("focus_min", "pen_max", "tissue_min"):
+        for name in ("focus_min", "pen_max", "tissue_min", "cast_max"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)}")
 
@@ -42,18 +46,32 @@ class QualityLimits:
 def check_quality(
     slide: Slide, thumbnail: Thumbnail, tissue: Mask, limits: QualityLimits
 ) -> Quality:
-    """Measure tissue, focus and pen.  Reads at most 64 spots of level 0."""
+    """Measure colours, tissue, focus and pen.  Reads at most 64 spots of level 0."""
     fraction = float(tissue.mean())
     focus = focused_fraction(slide, tissue & ~thumbnail.unread)
     pen = hidden_fraction(slide, thumbnail, tissue)
     return Quality(
         (
+            _colours(thumbnail, tissue, limits.cast_max),
             _at_least("tissue", fraction, limits.tissue_min, "share of the slide that is tissue"),
             _at_least("focus", focus, limits.focus_min, "share of looked-at spots in focus"),
             _at_most("pen", pen, limits.pen_max, "share of the tissue hidden by ink or darkness"),
         ),
         tissue_fraction=fraction,
     )
+
+
+def _colours(thumbnail: Thumbnail, tissue: Mask, most: float) -> Check:
+    """Before all others: a slide in wrong colours is not measured rightly by any of them."""
+    glass = look_at_glass(thumbnail, most)
+    if is_grey(thumbnail, tissue):
+        return Check("colours", 1.0, glass.limit, Status.FAIL, "the slide has no colours")
+    if not glass.seen:
+        meaning = "too little glass is seen to judge the colours by it"
+        return Check("colours", 0.0, glass.limit, Status.PASS, meaning)
+    status = Status.FAIL if glass.colour else Status.PASS
+    meaning = f"the glass is {glass.colour or 'near neutral'}"
+    return Check("colours", glass.cast, glass.limit, status, meaning)
 
 
 def focused_fraction(slide: Slide, tissue: Mask) -> float:

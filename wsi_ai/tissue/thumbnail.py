@@ -10,6 +10,7 @@ from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import Mask, SlideInfo
 from wsi_ai.errors import TileUnreadable
+from wsi_ai.tissue.budget import LookBudget
 
 _READ_PX = 1024
 _SMALLEST_READ_PX = 128
@@ -25,12 +26,16 @@ class Thumbnail:
     """(rows, cols): where the stored pixels could not be decoded; white in ``pixels``."""
 
 
-def take_thumbnail(slide: Slide, long_side_px: int = 2048) -> Thumbnail:
+def take_thumbnail(
+    slide: Slide, long_side_px: int = 2048, budget: LookBudget | None = None
+) -> Thumbnail:
     """Shrink the slide by area averaging to at most ``long_side_px``, holding one piece of it.
 
     Reads the coarsest level that is not coarser than the thumbnail.  A piece that cannot be read
-    is halved until the damage is confined, and marked in ``unread``.
+    is halved until the damage is confined, and marked in ``unread``.  Raises SlideError where the
+    budget is spent.
     """
+    budget = budget or LookBudget.from_settings()
     size = slide.info.size
     scale = max(1.0, max(size.width, size.height) / long_side_px)
     level = slide.info.level_for(scale)
@@ -42,11 +47,17 @@ def take_thumbnail(slide: Slide, long_side_px: int = 2048) -> Thumbnail:
         for left in range(0, shape.width, side):
             rows = slice(top, min(top + side, shape.height))
             cols = slice(left, min(left + side, shape.width))
-            _fill(slide, level, (rows, cols), Thumbnail(pixels, unread))
+            _fill(slide, level, (rows, cols), Thumbnail(pixels, unread), budget)
     return Thumbnail(pixels, unread)
 
 
-def _fill(slide: Slide, level: int, place: tuple[slice, slice], out: Thumbnail) -> None:
+def _fill(
+    slide: Slide,
+    level: int,
+    place: tuple[slice, slice],
+    out: Thumbnail,
+    budget: LookBudget,
+) -> None:
     """Read the part of the slide under ``place`` into ``out``."""
     rows, cols = place
     height, width = rows.stop - rows.start, cols.stop - cols.start
@@ -54,6 +65,7 @@ def _fill(slide: Slide, level: int, place: tuple[slice, slice], out: Thumbnail) 
     x0, x1 = _span(cols, out.pixels.shape[1], slide.info.size.width)
     down = slide.info.downsamples[level]
     read = Size(max(1, round((x1 - x0) / down)), max(1, round((y1 - y0) / down)))
+    budget.check(3 * read.width * read.height)
     try:
         piece = slide.read(level, x0, y0, read.width, read.height)
     except TileUnreadable:
@@ -62,7 +74,7 @@ def _fill(slide: Slide, level: int, place: tuple[slice, slice], out: Thumbnail) 
             return
         for r in _halves(rows):
             for c in _halves(cols):
-                _fill(slide, level, (r, c), out)
+                _fill(slide, level, (r, c), out, budget)
         return
     out.pixels[rows, cols] = cv2.resize(piece, (width, height), interpolation=cv2.INTER_AREA)
 

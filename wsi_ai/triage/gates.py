@@ -35,7 +35,7 @@ def _plain(word: str) -> str:
 def scope_gate(slide: SlideInfo, card: ModelCard) -> str | None:
     """Why this model cannot judge this slide, or ``None``.  Needs no pixel."""
     if slide.spacing is None:
-        return "no spacing in the file; give --mpp"
+        return f"{slide.scale_doubt or 'no spacing in the file'}; give --mpp"
     x, y = slide.spacing.x_um, slide.spacing.y_um
     if not max(x, y) <= 1.05 * min(x, y):
         return f"pixels are not square ({x:.4g} x {y:.4g} µm); give --mpp if that is wrong"
@@ -72,9 +72,12 @@ def _words(told: str) -> set[str]:
 
 def quality_gate(quality: Quality) -> str | None:
     """Why the slide is not fit to be assessed, or ``None``."""
+    failed = [check for check in quality.checks if check.status is not Status.PASS]
+    for check in failed:
+        if check.name == "colours":
+            return f"the colours are wrong ({check.meaning})"
     if not quality.tissue_fraction > 0:
         return "no tissue was found on the slide"
-    failed = [check for check in quality.checks if check.status is not Status.PASS]
     told = (
         f"{check.meaning} is {check.value:.2g}, the limit {check.limit:.2g}" for check in failed
     )

@@ -2,11 +2,15 @@
 
 A container's word on colours (TIFF's photometric tag, DICOM's photometric interpretation) goes
 over what a JPEG stream says of itself, as in OpenSlide.  It is put where libjpeg looks for it: an
-Adobe segment, after the stream's own such segments are taken out.
+Adobe segment, after the stream's own such segments are taken out.  But what the stream cannot be it
+is not: components of different sizes (4:2:0, 4:2:2) are YCbCr, whatever the container says.
 """
 
 SOI, EOI, SOS = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
 _JFIF, _ADOBE = 0xE0, 0xEE
+_ADOBE_SEGMENT = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00"
+"""All but its last byte: 0 for RGB, 1 for YCbCr."""
+_FRAMES = (0xC0, 0xC1, 0xC2)
 
 
 def prefix_for(tables: bytes | None, transform: int | None) -> bytes:
@@ -19,9 +23,23 @@ def prefix_for(tables: bytes | None, transform: int | None) -> bytes:
         tables = tables.removesuffix(EOI)
         segments, at = _unmarked(tables)
         prefix = tables[:2] + segments + tables[at:]
-    if transform is None:
-        return prefix
-    return prefix + b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00" + bytes([transform])
+    return prefix if transform is None else prefix + _ADOBE_SEGMENT + bytes([transform])
+
+
+def _as_ycc(prefix: bytes) -> bytes:
+    return prefix[:-1] + b"\x01" if prefix.endswith(_ADOBE_SEGMENT + b"\x00") else prefix
+
+
+def _is_subsampled(segments: bytes) -> bool:
+    """By the frame's header: its components are not all stored at one size (ITU-T T.81 B.2.2)."""
+    at = 0
+    while at + 4 <= len(segments) and segments[at] == SOI[0]:
+        if segments[at + 1] in _FRAMES and at + 10 <= len(segments):
+            components = segments[at + 9]
+            factors = segments[at + 11 : at + 10 + 3 * components : 3]
+            return components == 3 and len(set(factors)) > 1
+        at += 2 + int.from_bytes(segments[at + 2 : at + 4], "big")
+    return False
 
 
 class TileStreams:
@@ -39,7 +57,8 @@ class TileStreams:
         known = self._known
         if known is None or not data.startswith(known[0]):
             segments, at = _unmarked(data)
-            known = data[:at], self._prefix + segments
+            prefix = _as_ycc(self._prefix) if _is_subsampled(segments) else self._prefix
+            known = data[:at], prefix + segments
             if data.startswith(SOS, at):
                 self._known = known[0] + SOS, known[1] + SOS
         return known[1] + data[len(known[0]) :]

@@ -13,6 +13,7 @@ from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.slides.scale import Scale, number, scale_of
 
 _CACHE_BYTES = 64 << 20
 
@@ -29,8 +30,8 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "OpenSlideSlide":
         handle = openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError:
         raise UnknownFormat(_declined(path)) from None
-    except openslide.OpenSlideError as error:
-        raise SlideError(f"the file is damaged or cut short: {error}") from None
+    except openslide.OpenSlideError:
+        raise SlideError("OpenSlide knows the format and cannot open the file") from None
     return OpenSlideSlide(path, handle, _info(path, handle, digest, spacing))
 
 
@@ -61,9 +62,9 @@ class OpenSlideSlide:
         corner = round(round(x / down) * down), round(round(y / down) * down)
         try:
             image = handle.read_region(corner, level, (width, height))
-        except openslide.OpenSlideError as error:
+        except openslide.OpenSlideError:
             self._drop(handle)
-            raise TileUnreadable(str(error)) from None
+            raise TileUnreadable("OpenSlide cannot decode it") from None
         return _on_white(np.asarray(image))
 
     def __enter__(self) -> Self:
@@ -81,8 +82,8 @@ class OpenSlideSlide:
         if handle is None:
             try:
                 handle = openslide.OpenSlide(self._path)
-            except openslide.OpenSlideError as error:
-                raise TileUnreadable(f"the slide cannot be opened again: {error}") from None
+            except openslide.OpenSlideError:
+                raise TileUnreadable("the slide cannot be opened again") from None
             handle.set_cache(self._cache)
             self._own.handle = handle
             with self._lock:
@@ -100,15 +101,19 @@ def _info(
     path: Path, handle: openslide.OpenSlide, digest: str, spacing: Spacing | None
 ) -> SlideInfo:
     width, height = handle.dimensions
+    scale = _scale(handle)
     return SlideInfo(
         slide_id=path.stem,
         size=Size(width, height),
-        spacing=spacing or _spacing(handle),
+        spacing=spacing or scale.spacing,
         downsamples=tuple(float(d) for d in handle.level_downsamples),
         fingerprint=digest,
         vendor=str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")),
         reader="openslide",
         icc_profile=_profile(handle),
+        stated=scale.spacing,
+        scale_doubt=scale.doubt,
+        bounds_origin=_bounds_origin(handle),
     )
 
 
@@ -116,7 +121,7 @@ def _declined(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(4)
     if start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "a TIFF file, but damaged, cut short or not tiled; copy it again or convert it"
+        return "a TIFF file that is not stored in tiles; convert it to a tiled pyramid"
     return "not a slide in a format that OpenSlide knows"
 
 
@@ -125,16 +130,26 @@ def _profile(handle: openslide.OpenSlide) -> bytes | None:
     return None if profile is None else bytes(profile.tobytes())
 
 
-def _spacing(handle: openslide.OpenSlide) -> Spacing | None:
-    """From the file's own words only: an objective power is no measurement."""
-    x = handle.properties.get(openslide.PROPERTY_NAME_MPP_X)
-    y = handle.properties.get(openslide.PROPERTY_NAME_MPP_Y)
-    if x is None or y is None:
-        return None
-    try:
-        return Spacing(float(x), float(y))
-    except ValueError:
-        return None
+def _scale(handle: openslide.OpenSlide) -> Scale:
+    """From the file's own words only: an objective power is no measurement, and checks one."""
+    x, y, power = (
+        number(handle.properties.get(name, 0))
+        for name in (
+            openslide.PROPERTY_NAME_MPP_X,
+            openslide.PROPERTY_NAME_MPP_Y,
+            openslide.PROPERTY_NAME_OBJECTIVE_POWER,
+        )
+    )
+    return scale_of(x, y, power)
+
+
+def _bounds_origin(handle: openslide.OpenSlide) -> tuple[int, int]:
+    """Where other programs, which show the bounds only, begin to count."""
+    x, y = (
+        number(handle.properties.get(name, 0))
+        for name in (openslide.PROPERTY_NAME_BOUNDS_X, openslide.PROPERTY_NAME_BOUNDS_Y)
+    )
+    return round(x), round(y)
 
 
 def _on_white(rgba: NDArray[np.uint8]) -> NDArray[np.uint8]:

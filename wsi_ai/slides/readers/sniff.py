@@ -5,6 +5,7 @@ file with a slide's suffix that nothing recognises is taken, so that its damage 
 """
 
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PICTURE_PX = 4096
 """A TIFF that is not stored in tiles is a picture up to this side, and beyond it a slide that has
 to be converted."""
-_BYTES = ("|u1", "uint8")
+_BYTES, _WORDS = ("|u1", "uint8"), ("<u2", ">u2", "uint16")
+_SERIES = "bioformats2raw.layout"
 
 
 def is_slide_file(path: Path) -> bool:
@@ -45,27 +47,41 @@ def is_zarr(folder: Path) -> bool:
 
 
 def is_slide_zarr(folder: Path) -> bool:
-    """An OME-Zarr image of 8 bits, or one too damaged to tell; not a heatmap or a mask."""
+    """An OME-Zarr image of 8 bits, or of 16 in three colours, which its reader refuses in words; or
+    one too damaged to tell.  Not a heatmap or a mask."""
     try:
         said = _attributes(folder)
-        image = said.get("ome", said)["multiscales"][0]
-        return _dtype(folder / image["datasets"][0]["path"]) in _BYTES
+        said = said.get("ome", said)
+        if _SERIES in said:
+            return True
+        array = folder / said["multiscales"][0]["datasets"][0]["path"]
+        kind, shape = _array(array)
     except KeyError:
         return False
     except (IndexError, OSError, TypeError, ValueError):
         return True
+    return kind in _BYTES or (kind in _WORDS and "image-label" not in said and 3 in shape)
 
 
 def dicom_slides(files: Iterable[Path]) -> list[Path]:
     """One file for each series of the DICOM ``files`` that images a slide's tissue, and each file
     too damaged to tell.  Labels, overviews and annotations are none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's own, of what a header says
+        return _series(files)
+
+
+def _series(files: Iterable[Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for path in files:
         try:
             wanted = ["SOPClassUID", "SeriesInstanceUID", "ImageType"]
             head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
-            if head.SOPClassUID == WHOLE_SLIDE and "VOLUME" in head.ImageType:
+            kind = head.get("SOPClassUID") or head.file_meta.get("MediaStorageSOPClassUID")
+            if kind == WHOLE_SLIDE and "VOLUME" in head.get("ImageType", ("VOLUME",)):
                 found.setdefault(str(head.SeriesInstanceUID), path)
+            elif kind is None:
+                found[str(path)] = path
         except DAMAGE:
             found[str(path)] = path
     return list(found.values())
@@ -89,11 +105,11 @@ def _attributes(folder: Path) -> dict[str, Any]:
     return _json(folder / ".zattrs") if (folder / ".zattrs").is_file() else {}
 
 
-def _dtype(array: Path) -> str:
+def _array(array: Path) -> tuple[str, list[int]]:
+    """Type and shape."""
     newer = array / "zarr.json"
-    if newer.is_file():
-        return str(_json(newer)["data_type"])
-    return str(_json(array / ".zarray")["dtype"])
+    said = _json(newer if newer.is_file() else array / ".zarray")
+    return str(said["data_type" if newer.is_file() else "dtype"]), list(said["shape"])
 
 
 def _json(path: Path) -> dict[str, Any]:

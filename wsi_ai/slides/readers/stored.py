@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from wsi_ai.core.contracts import EncodedLevel
 from wsi_ai.core.values import SlideInfo
+from wsi_ai.errors import TileUnreadable
 from wsi_ai.slides.codecs import Decode, decoder
 
 Image = NDArray[np.uint8]
 _CACHE_BYTES = 8 << 20
+_GLASS = 225
+"""Of 255, the mean of the darkest colour: what is brighter at a coarser level is glass."""
+_LOOKED_AT_PX = 128
 
 
 class StoredSlide:
@@ -24,10 +28,10 @@ class StoredSlide:
         self, info: SlideInfo, levels: Sequence[EncodedLevel], close: Callable[[], None]
     ) -> None:
         self.info = info
-        self._levels = tuple(levels)
+        self._levels = tuple(_Checked(n, level, self) for n, level in enumerate(levels))
         self._decoders = tuple(decoder(level.encoding) for level in levels)
         self._close = close
-        self._cache = _Cache(_CACHE_BYTES)
+        self._cache = Kept(_CACHE_BYTES)
 
     def encoded_level(self, level: int) -> EncodedLevel:
         """Who takes stored tiles has done with regions: what was kept for ``read`` is let go."""
@@ -49,6 +53,31 @@ class StoredSlide:
                 out[to_y, to_x] = pixels[from_y, from_x]
         return out
 
+    def shows_tissue(self, beneath: int, x: int, y: int, width: int, height: int) -> bool:
+        """Whether the next coarser level than ``beneath`` has anything but glass in this place, in
+        pixels of level 0.  No tile missing there counts: it says nothing."""
+        level = beneath + 1
+        if level >= len(self._levels) or not self.has_tile(level, x + width // 2, y + height // 2):
+            return False
+        down = self.info.downsamples[level]
+        sides = (min(_LOOKED_AT_PX, max(1, round(side / down))) for side in (width, height))
+        try:
+            return bool(self.read(level, x, y, *sides).min(axis=2).mean() < _GLASS)
+        except TileUnreadable:
+            return True
+
+    def has_tile(self, level: int, x: int, y: int) -> bool:
+        """Whether the level has a stored tile at this pixel of level 0."""
+        if level < 0:
+            return False
+        stored, down = self._levels[level].stored, self.info.downsamples[level]
+        col = (round(x / down) - stored.corner[0]) // stored.encoding.tile.width
+        row = (round(y / down) - stored.corner[1]) // stored.encoding.tile.height
+        try:
+            return stored.encoded(col, row) is not None
+        except TileUnreadable:
+            return True
+
     def __enter__(self) -> Self:
         return self
 
@@ -66,7 +95,33 @@ class StoredSlide:
         return pixels
 
 
-class _Cache:
+class _Checked:
+    """A level; a tile that is said never to have been scanned was lost where a coarser level shows
+    tissue, or a finer one has a tile."""
+
+    def __init__(self, number: int, level: EncodedLevel, slide: StoredSlide) -> None:
+        self.size, self.corner, self.encoding = level.size, level.corner, level.encoding
+        self._number, self.stored, self._slide = number, level, slide
+
+    def encoded(self, col: int, row: int) -> bytes | None:
+        """See ``contracts.EncodedLevel.encoded``."""
+        data = self.stored.encoded(col, row)
+        if data is None and self._was_lost(col, row):
+            raise TileUnreadable("a tile is missing where another level has one")
+        return data
+
+    def _was_lost(self, col: int, row: int) -> bool:
+        tile, down = self.encoding.tile, self._slide.info.downsamples[self._number]
+        left, top = self.corner[0] + col * tile.width, self.corner[1] + row * tile.height
+        width = min(tile.width, self.size.width - col * tile.width)
+        height = min(tile.height, self.size.height - row * tile.height)
+        x, y, w, h = (round(value * down) for value in (left, top, width, height))
+        return self._slide.shows_tissue(self._number, x, y, w, h) or self._slide.has_tile(
+            self._number - 1, x + w // 2, y + h // 2
+        )
+
+
+class Kept:
     """Decoded tiles, those used last, up to a budget."""
 
     def __init__(self, budget: int) -> None:

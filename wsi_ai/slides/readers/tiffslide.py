@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.slides.scale import number, scale_of
 
 _JPEG2000 = (33003, 33004, 33005, 34712)
 _CHUNK_BYTES = 1 << 22
@@ -51,8 +52,8 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "TiffSlideSlide":
         digest = _fingerprint(address)
     except tiffslide.TiffFileError:
         raise UnknownFormat("not a slide that tiffslide knows") from None
-    except _FAILURES as error:
-        raise SlideError(f"tiffslide cannot open it: {error}") from None
+    except _FAILURES:
+        raise SlideError("tiffslide cannot open it") from None
     if compressions & set(_JPEG2000):
         slide.close()
         raise SlideError("JPEG 2000 is not read through tiffslide; copy the slide here")
@@ -85,8 +86,8 @@ class TiffSlideSlide:
             corner = _corner(x0, down), _corner(y0, down)
             try:
                 pixels = self._slide.read_region(corner, level, (x1 - x0, y1 - y0), as_array=True)
-            except _FAILURES as error:
-                raise TileUnreadable(f"tiffslide: {error}") from None
+            except _FAILURES:
+                raise TileUnreadable("tiffslide cannot decode it") from None
             out[y0 - top : y1 - top, x0 - left : x1 - left] = np.asarray(pixels)[..., :3]
         return out
 
@@ -107,15 +108,18 @@ def _corner(at: int, down: float) -> int:
 
 def _info(path: Path, slide: Any, digest: str, spacing: Spacing | None) -> SlideInfo:
     width, height = slide.dimensions
-    x, y = (slide.properties.get(f"tiffslide.mpp-{axis}") for axis in "xy")
+    x, y = (number(slide.properties.get(f"tiffslide.mpp-{axis}")) for axis in "xy")
+    scale = scale_of(x, y, number(slide.properties.get("tiffslide.objective-power")))
     return SlideInfo(
         slide_id=path.stem,
         size=Size(width, height),
-        spacing=spacing or (Spacing(float(x), float(y)) if x and y else None),
+        spacing=spacing or scale.spacing,
         downsamples=tuple(float(d) for d in slide.level_downsamples),
         fingerprint=digest,
         vendor=str(slide.properties.get("tiffslide.vendor") or "unknown"),
         reader="tiffslide",
+        stated=scale.spacing,
+        scale_doubt=scale.doubt,
     )
 
 

@@ -1,31 +1,26 @@
-"""Slides in OME-Zarr 0.4 and 0.5: 8-bit images in a folder, read region by region."""
+"""Slides in OME-Zarr (NGFF 0.1 to 0.5): 8-bit images in a folder, read chunk by chunk."""
 
 import hashlib
-from collections.abc import Mapping
+import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import zarr
 import zarr.errors
 from numpy.typing import NDArray
 
-from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.slides.readers.ngff import Image, image_of
+from wsi_ai.slides.readers.stored import Kept
+from wsi_ai.slides.readers.zarr_level import FAILURES, Level
 
-_UNITS_UM = {"micrometer": 1.0, "nanometer": 1e-3, "millimeter": 1e3, "centimeter": 1e4}
-_FAILURES = (  # zarr's own errors are ValueErrors and the like
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zarr.errors.BaseZarrError,
-)
+_CACHE_BYTES = 96 << 20
+_GLASS = 225
+"""Of 255, the mean of the darkest colour: what is brighter at a coarser level is glass."""
 
 
 def open_slide(path: Path, spacing: Spacing | None = None) -> "ZarrSlide":
@@ -36,59 +31,43 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "ZarrSlide":
     if not any((path / name).is_file() for name in ("zarr.json", ".zgroup")):
         raise UnknownFormat("not a Zarr folder")
     try:
-        group = zarr.open_group(path, mode="r")
-        said: Mapping[str, Any] = group.attrs.asdict()
-        image = said.get("ome", said)["multiscales"][0]
-        axes = [str(axis["name"]) for axis in image["axes"]]
-        levels = [Level(group[data["path"]], axes) for data in image["datasets"]]
-        return ZarrSlide(_info(path, image, levels, spacing), levels)
-    except _FAILURES as error:
-        raise SlideError(f"no 8-bit OME-Zarr image ({error})") from None
-
-
-class Level:
-    """One array, whatever the order of its axes, as (height, width, 3)."""
-
-    def __init__(self, array: Any, axes: list[str]) -> None:
-        self._array, self._axes = array, axes
-        sides = dict(zip(axes, array.shape, strict=True))
-        self.size = Size(sides["x"], sides["y"])
-        self._channels = sides.get("c", 1)
-        others = [sides[a] for a in axes if a not in ("x", "y", "c")]
-        if array.dtype != np.uint8 or self._channels not in (1, 3) or others != [1] * len(others):
-            raise ValueError(f"axes {axes} of {array.shape}, {array.dtype}")
-
-    def read(self, x: slice, y: slice) -> NDArray[np.uint8]:
-        """(height, width, 1 or 3), inside the level."""
-        chosen = {"x": x, "y": y, "c": slice(None)}
-        pixels = np.asarray(self._array[tuple(chosen.get(axis, 0) for axis in self._axes)])
-        left = [axis for axis in self._axes if axis in chosen]
-        order = [left.index(axis) for axis in ("y", "x", "c") if axis in left]
-        pixels = pixels.transpose(order)
-        return pixels if "c" in left else pixels[..., None]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # zarr's own, of what the image says
+            image = image_of(zarr.open_group(path, mode="r"))
+            levels = [Level(array, image.axes, image.alpha) for array in image.arrays]
+    except FAILURES:
+        raise SlideError("the Zarr folder's description of its image cannot be read") from None
+    return ZarrSlide(_info(path, image, levels, spacing), levels)
 
 
 class ZarrSlide:
-    """See ``contracts.Slide``.  A chunk that is not there has the array's fill value, as Zarr
-    says."""
+    """See ``contracts.Slide``.
+
+    A chunk that is not there cannot be read; only where its fill value is white, and a coarser
+    level shows glass in its place, it is what a writer left out.
+    """
 
     def __init__(self, info: SlideInfo, levels: list[Level]) -> None:
         self.info = info
         self._levels = levels
+        self._kept = Kept(_CACHE_BYTES)
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
         """See ``contracts.Slide.read``.  The corner falls on the level's nearest pixel."""
-        down, size = self.info.downsamples[level], self._levels[level].size
+        down, stored = self.info.downsamples[level], self._levels[level]
         left, top = round(x / down), round(y / down)
-        x0, x1 = max(left, 0), min(left + width, size.width)
-        y0, y1 = max(top, 0), min(top + height, size.height)
+        x0, x1 = max(left, 0), min(left + width, stored.size.width)
+        y0, y1 = max(top, 0), min(top + height, stored.size.height)
         out = np.full((height, width, 3), 255, np.uint8)
-        if x0 < x1 and y0 < y1:
-            try:
-                pixels = self._levels[level].read(slice(x0, x1), slice(y0, y1))
-            except _FAILURES as error:
-                raise TileUnreadable(f"a chunk cannot be decoded: {error}") from None
-            out[y0 - top : y1 - top, x0 - left : x1 - left] = pixels
+        for row in _under(y0, y1, stored.block.height):
+            for col in _under(x0, x1, stored.block.width):
+                pixels = self._block(level, col, row)
+                at_x, at_y = col * stored.block.width, row * stored.block.height
+                from_x, to_x = max(x0, at_x), min(x1, at_x + pixels.shape[1])
+                from_y, to_y = max(y0, at_y), min(y1, at_y + pixels.shape[0])
+                out[from_y - top : to_y - top, from_x - left : to_x - left] = pixels[
+                    from_y - at_y : to_y - at_y, from_x - at_x : to_x - at_x
+                ]
         return out
 
     def __enter__(self) -> Self:
@@ -97,38 +76,49 @@ class ZarrSlide:
     def __exit__(
         self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
     ) -> None:
-        return None
+        self._kept.clear()
+
+    def _block(self, level: int, col: int, row: int) -> NDArray[np.uint8]:
+        key, stored = (level, col, row), self._levels[level]
+        pixels = self._kept.get(key)
+        if pixels is None:
+            if not stored.is_there(col, row) and not self._left_out(level, col, row):
+                raise TileUnreadable("a chunk is missing")
+            pixels = stored.read(col, row)
+            self._kept.put(key, pixels)
+        return pixels
+
+    def _left_out(self, level: int, col: int, row: int) -> bool:
+        """The chunk would be white, and the next coarser level shows that it is."""
+        stored = self._levels[level]
+        if not stored.fill_is_white or level + 1 == len(self._levels):
+            return False
+        down = self.info.downsamples[level]
+        x, y = round(col * stored.block.width * down), round(row * stored.block.height * down)
+        share = down / self.info.downsamples[level + 1]
+        sides = (max(1, round(s * share)) for s in (stored.block.width, stored.block.height))
+        return bool(self.read(level + 1, x, y, *sides).min(axis=2).mean() >= _GLASS)
 
 
-def _info(
-    path: Path, image: Mapping[str, Any], levels: list[Level], spacing: Spacing | None
-) -> SlideInfo:
+def _under(start: int, stop: int, block: int) -> range:
+    return range(start // block, -(-stop // block)) if start < stop else range(0)
+
+
+def _info(path: Path, image: Image, levels: list[Level], spacing: Spacing | None) -> SlideInfo:
     base = levels[0].size
     sizes = [level.size for level in levels]
     return SlideInfo(
         slide_id=path.name.removesuffix(".zarr").removesuffix(".ome"),
         size=base,
-        spacing=spacing or _spacing(image),
+        spacing=spacing or image.scale.spacing,
         downsamples=tuple((base.width / s.width + base.height / s.height) / 2 for s in sizes),
         fingerprint=_fingerprint(path),
         vendor="ome-zarr",
         reader="zarr",
+        stated=image.scale.spacing,
+        scale_doubt=image.scale.doubt,
+        image=image.name,
     )
-
-
-def _spacing(image: Mapping[str, Any]) -> Spacing | None:
-    """From the finest level's scale, and that of the whole image where it has one, too; ``None``
-    where an axis has no unit of length."""
-    scale = np.ones(len(image["axes"]))
-    for holder in (image["datasets"][0], image):
-        for one in holder.get("coordinateTransformations", ()):
-            if one["type"] == "scale":
-                scale *= one["scale"]
-    um = {
-        axis["name"]: float(along) * _UNITS_UM.get(axis.get("unit", ""), 0.0)
-        for axis, along in zip(image["axes"], scale, strict=True)
-    }
-    return Spacing(um["x"], um["y"]) if um["x"] > 0 and um["y"] > 0 else None
 
 
 def _fingerprint(folder: Path) -> str:

@@ -1,24 +1,32 @@
 """What a DICOM slide says of itself, beside its pixels."""
 
+import warnings
 from pathlib import Path
 
-import openslide
+import pydicom
 
-from wsi_ai.slides.readers.dicom.reader import is_dicom
+from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE, is_dicom
 
-_PREFIX = "dicom."
 _WANTED = "AccessionNumber", "ContainerIdentifier"
 
 
 def case_header(path: Path) -> dict[str, str]:
     """The header's own words by keyword, of what tells whose slide it is; empty where the file, or
-    the first in a folder, is no DICOM slide, or says nothing."""
-    if path.is_dir():
-        path = next((file for file in sorted(path.iterdir()) if is_dicom(file)), path)
+    every one in a folder, is no DICOM slide, or says nothing."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    for file in files:
+        if is_dicom(file) and (header := _header(file)) is not None:
+            return {name: str(v).strip() for name in _WANTED if (v := header.get(name))}
+    return {}
+
+
+def _header(path: Path) -> pydicom.Dataset | None:
+    """``None`` where it is no whole-slide image, or cannot be read."""
+    wanted = ["SOPClassUID", *_WANTED]
     try:
-        if openslide.OpenSlide.detect_format(path) != "dicom":
-            return {}
-        with openslide.OpenSlide(path) as slide:
-            return {k: v for k in _WANTED if (v := slide.properties.get(_PREFIX + k))}
-    except openslide.OpenSlideError:
-        return {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
+        return header if header.get("SOPClassUID") == WHOLE_SLIDE else None
+    except DAMAGE:
+        return None

@@ -10,6 +10,7 @@ from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable
 from wsi_ai.slides.readers.jpeg_stream import TileStreams, prefix_for
+from wsi_ai.slides.readers.spans import bytes_at
 
 _CODECS = {
     "1.2.840.10008.1.2": Codec.RAW,
@@ -72,7 +73,7 @@ class DicomLevel:
             if self._sparse:
                 return None
             raise TileUnreadable("a frame is missing")
-        parts = [os.pread(self._files[frame.file], n, at) for at, n in frame.fragments]
+        parts = [bytes_at(self._files[frame.file], at, n) for at, n in frame.fragments]
         data = b"".join(parts)
         if len(data) != sum(n for _, n in frame.fragments) or not data:
             raise TileUnreadable("a frame is empty or lies beyond the end of the file")
@@ -87,7 +88,10 @@ def encoding_of(header: Any) -> Encoding:
     if codec is None:
         raise SlideError(f"the transfer syntax {syntax.name} is not supported")
     if channels is None or header.SamplesPerPixel != channels or header.BitsAllocated != 8:
-        raise SlideError(f"{photometric} with {header.BitsAllocated} bits is not supported")
+        raise SlideError(
+            f"{photometric} with {header.SamplesPerPixel} samples of {header.BitsAllocated} bits a"
+            " pixel is not supported"
+        )
     if not (1 <= tile.width <= _LARGEST_TILE_PX and 1 <= tile.height <= _LARGEST_TILE_PX):
         raise SlideError(f"frames of {tile.width} x {tile.height} px are not supported")
     ybr = photometric.startswith("YBR") and photometric not in _MATCHED
@@ -101,7 +105,7 @@ def frame_spans(file: BinaryIO, header: Any) -> list[tuple[Span, ...]]:
 
     Raises SlideError where frames and fragments do not go together.
     """
-    count, start = int(header.NumberOfFrames), file.tell()
+    count, start = int(header.get("NumberOfFrames", 1)), file.tell()
     syntax = header.file_meta.TransferSyntaxUID
     if not 0 < count < 1 << 24:
         raise SlideError(f"{count} frames are said to be there")
@@ -112,7 +116,15 @@ def frame_spans(file: BinaryIO, header: Any) -> list[tuple[Span, ...]]:
     table, fragments = _items(file, start + 12)
     if len(fragments) == count:
         return [(span,) for span in fragments]
-    return _joined(table, fragments, count)
+    if count == 1:  # one frame owns all fragments (PS3.5 A.4)
+        return [tuple(fragments)]
+    return _joined(_extended_table(header) or table, fragments, count)
+
+
+def _extended_table(header: Any) -> list[int]:
+    """Of 64-bit offsets (PS3.3 C.7.6.3.1.8); empty where there is none."""
+    stored = bytes(header.get("ExtendedOffsetTable") or b"")
+    return [int.from_bytes(stored[i : i + 8], "little") for i in range(0, len(stored), 8)]
 
 
 def _items(file: BinaryIO, at: int) -> tuple[list[int], list[Span]]:
@@ -125,7 +137,7 @@ def _items(file: BinaryIO, at: int) -> tuple[list[int], list[Span]]:
         if item[:4] != _ITEM:
             if item[:4] == _END:
                 break
-            raise SlideError("the pixel data is damaged; copy the file again")
+            raise SlideError("the pixel data cannot be decoded after a frame; copy it again")
         spans.append((at + 8, length))
         at += 8 + length
     if not spans:

@@ -1,8 +1,11 @@
 """Slides in DICOM: VL Whole Slide Microscopy images, a file for each level or part of one."""
 
 import hashlib
+import logging
 import os
+import re
 import struct
+import warnings
 from collections import defaultdict
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,11 +19,23 @@ from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, Span, frame_spans
+from wsi_ai.slides.readers.dicom.words import (
+    check_frames,
+    image_scale,
+    image_size,
+    profile_of,
+    rivals,
+    scanner_of,
+)
 from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.slides.readers.stored import StoredSlide
 
+# of an odd header it logs values; what that means for the slide is said here and in the flag
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 _MOST_FILES = 1000
+_ANY = ("VOLUME",)
 DAMAGE = (  # what pydicom raises on damaged headers
     ArithmeticError,
     BytesLengthException,
@@ -60,25 +75,57 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
     The other files of its series are looked for beside it.  Raises UnknownFormat for what is not
     DICOM, SlideError for DICOM that is no slide, or is damaged.
     """
-    named, beside = _files(path)
     try:
-        levels = _levels(_instances(named, beside))
-        return _open(named.stem if path.is_file() else path.name, levels, spacing)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pydicom's own, of what a header says
+            named, beside = _files(path)
+            levels = _levels(_instances(named, beside))
+            return _open(named.stem if path.is_file() else path.name, levels, spacing)
     except DAMAGE as error:
-        raise SlideError(
-            f"the DICOM header is damaged ({type(error).__name__}); copy the file again"
-        ) from None
+        raise SlideError(_complaint(error)) from None
+
+
+def _complaint(error: Exception) -> str:
+    """A missing attribute by its keyword, which pydicom has in its message."""
+    found = re.search(r"no attribute '([A-Z]\w+)'", str(error))
+    if isinstance(error, AttributeError) and found:
+        return f"the DICOM header lacks {found[1]}"
+    return "the DICOM header cannot be read"
 
 
 def _files(path: Path) -> tuple[Path, list[Path]]:
-    """The DICOM file that was meant, and all those beside it."""
+    """The DICOM file that was meant, and all those beside it; of a folder, the first that images
+    tissue."""
     if path.is_file() and not is_dicom(path):
         raise UnknownFormat("not a DICOM file")
     folder = path if path.is_dir() else path.parent
     beside = [p for p in sorted(folder.glob("*"))[:_MOST_FILES] if is_dicom(p)]
     if not beside:
         raise UnknownFormat("there is no DICOM file here")
-    return (path if path.is_file() else beside[0]), beside
+    if path.is_file():
+        return path, beside
+    images = [p for p in beside if _images_tissue(p)]
+    series = {str(header_of(p).get("SeriesInstanceUID")) for p in images}
+    if len(series) > 1:
+        raise SlideError(
+            f"{len(series)} slides in one folder; name a file of the one that is meant"
+        )
+    return (images or beside)[0], beside
+
+
+def header_of(path: Path) -> pydicom.Dataset:
+    """What tells whether a file is part of a slide, and of which."""
+    wanted = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImageType"]
+    return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
+
+
+def _images_tissue(path: Path) -> bool:
+    """Also where it does not say: then opening it says what is missing."""
+    try:
+        header = header_of(path)
+    except DAMAGE:
+        return False
+    return header.get("SOPClassUID") == WHOLE_SLIDE and "VOLUME" in header.get("ImageType", _ANY)
 
 
 def is_dicom(path: Path) -> bool:
@@ -90,15 +137,18 @@ def is_dicom(path: Path) -> bool:
 
 def _instances(named: Path, beside: list[Path]) -> list[_Instance]:
     """The image files of one series, the named one first; the same instance only once."""
-    first = pydicom.dcmread(named, stop_before_pixels=True)
-    if first.SOPClassUID != WHOLE_SLIDE:
-        raise SlideError(f"a DICOM file, but no whole-slide image: {first.SOPClassUID.name}")
+    first = header_of(named)
+    if (kind := first.get("SOPClassUID")) != WHOLE_SLIDE:
+        told = f": {kind.name}" if kind else ""
+        raise SlideError(f"a DICOM file, but no whole-slide image{told}")
     found: dict[str, _Instance] = {}
     for path in (named, *(p for p in beside if p != named)):
-        wanted = ["SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "ImageType"]
-        brief = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
-        ours = brief.get("SeriesInstanceUID") == first.SeriesInstanceUID
-        if ours and brief.SOPClassUID == WHOLE_SLIDE and "VOLUME" in brief.ImageType:
+        if path != named and not _images_tissue(path):
+            continue
+        brief = header_of(path)
+        if brief.get("SeriesInstanceUID") != first.SeriesInstanceUID:
+            continue
+        if "VOLUME" in brief.ImageType:
             found.setdefault(str(brief.SOPInstanceUID), _read(path))
     if not found:
         raise SlideError(f"no image of the tissue, only {' '.join(first.ImageType[2:3])}")
@@ -123,33 +173,38 @@ def _levels(instances: list[_Instance]) -> list[list[_Instance]]:
         parts[instance.level].append(instance)
     by_size: dict[Size, list[_Instance]] = {}
     for level in parts.values():
-        by_size.setdefault(_size(level[0].header), level)
+        size = image_size(level[0].header)
+        if size in by_size:
+            raise SlideError(rivals([p[0].header for p in parts.values() if _is(p[0], size)]))
+        by_size[size] = level
     return [by_size[size] for size in sorted(by_size, key=lambda size: -size.width)]
+
+
+def _is(instance: _Instance, size: Size) -> bool:
+    return image_size(instance.header) == size
 
 
 def _open(name: str, levels: list[list[_Instance]], spacing: Spacing | None) -> StoredSlide:
     base = levels[0][0].header
-    sizes = [_size(parts[0].header) for parts in levels]
+    scale = image_scale(base)
+    sizes = [image_size(parts[0].header) for parts in levels]
     downs = [(sizes[0].width / s.width + sizes[0].height / s.height) / 2 for s in sizes]
     info = SlideInfo(
         slide_id=name,
         size=sizes[0],
-        spacing=spacing or _spacing(base),
+        spacing=spacing or scale.spacing,
         downsamples=tuple(downs),
         fingerprint=_fingerprint(levels),
         vendor="dicom",
-        scanner=_scanner(base),
+        scanner=scanner_of(base),
         reader="dicom",
-        icc_profile=_profile(base),
+        icc_profile=profile_of(base),
+        stated=scale.spacing,
+        scale_doubt=scale.doubt,
     )
     with ExitStack() as files:
         opened = [_level(parts, files) for parts in levels]
         return StoredSlide(info, opened, files.pop_all().close)
-
-
-def _scanner(header: pydicom.Dataset) -> str:
-    told = (header.get(name) for name in ("Manufacturer", "ManufacturerModelName"))
-    return " ".join(str(word) for word in told if word)
 
 
 def _level(parts: list[_Instance], files: ExitStack) -> DicomLevel:
@@ -161,6 +216,7 @@ def _level(parts: list[_Instance], files: ExitStack) -> DicomLevel:
             if place in frames:
                 raise SlideError("several frames in one place; export a single plane")
             frames[place] = Frame(n, fragments)
+    check_frames(parts[0].header, len(frames))
     sparse = parts[0].header.get("DimensionOrganizationType") == "TILED_SPARSE"
     return DicomLevel(parts[0].header, frames, handles, sparse=sparse)
 
@@ -183,27 +239,6 @@ def _places(part: _Instance) -> list[tuple[int, int]]:
             raise SlideError("frames that are not laid out as a grid")
         places.append((x // header.Columns, y // header.Rows))
     return places
-
-
-def _size(header: Any) -> Size:
-    size = Size(int(header.TotalPixelMatrixColumns), int(header.TotalPixelMatrixRows))
-    if not (0 < size.width < 1 << 24 and 0 < size.height < 1 << 24):
-        raise SlideError(f"an image of {size.width} x {size.height} px")
-    return size
-
-
-def _spacing(header: Any) -> Spacing | None:
-    """Pixel spacing is in mm, between rows first (PS3.3 10.7.1.3)."""
-    for groups in header.get("SharedFunctionalGroupsSequence") or []:
-        for measures in groups.get("PixelMeasuresSequence") or []:
-            down, along = (float(mm) * 1000 for mm in measures.PixelSpacing)
-            return Spacing(along, down)
-    return None
-
-
-def _profile(header: Any) -> bytes | None:
-    paths = header.get("OpticalPathSequence") or []
-    return next((bytes(p.ICCProfile) for p in paths if "ICCProfile" in p), None)
 
 
 def _fingerprint(levels: list[list[_Instance]]) -> str:

@@ -1,14 +1,14 @@
 """One tiled TIFF directory as an ``EncodedLevel``."""
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
-from wsi_ai.errors import TileUnreadable, UnknownFormat
+from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.slides.readers.jpeg_stream import TileStreams, prefix_for
+from wsi_ai.slides.readers.spans import bytes_at
 
 _CODECS = {
     1: Codec.RAW,
@@ -22,6 +22,10 @@ _CODECS = {
     34712: Codec.JPEG2000,
     50000: Codec.ZSTD,
     50001: Codec.WEBP,
+    22610: Codec.JPEG_XR,
+    34934: Codec.JPEG_XR,
+    50002: Codec.JPEG_XL,
+    52546: Codec.JPEG_XL,
 }
 _APERIO_YCC = 33003
 _GREY, _RGB, _YCBCR = 1, 2, 6
@@ -43,9 +47,14 @@ class TileTable:
     prefix: bytes
     """Comes before each JPEG tile; empty for other codecs."""
     sparse: bool
-    """The format says that a tile of no bytes was never scanned."""
+    """The format says that a tile without place and bytes was never scanned."""
     corner: tuple[int, int] = (0, 0)
     """Where on its level the first tile begins."""
+    doubtful: frozenset[int] = frozenset()
+    """Tiles whose places in the file contradict those of others."""
+
+    def without(self, doubtful: frozenset[int]) -> "TileTable":
+        return replace(self, doubtful=doubtful)
 
     def on(self, fd: int) -> "TiffLevel":
         return TiffLevel(self, fd)
@@ -66,11 +75,13 @@ class TiffLevel:
         table = self._table
         at = row * self._across + col
         count = table.counts[at]
-        if count == 0 and table.sparse:
+        if count == table.offsets[at] == 0 and table.sparse:
             return None
+        if at in table.doubtful:
+            raise TileUnreadable("a tile shares bytes of the file with another one")
         if not 0 < count <= self._most:
             raise TileUnreadable(f"a tile is said to take {count} bytes")
-        data = os.pread(self._fd, count, table.offsets[at])
+        data = bytes_at(self._fd, table.offsets[at], count)
         if len(data) < count:
             raise TileUnreadable("a tile lies beyond the end of the file")
         return self._streams(data) if self._streams else data
@@ -79,8 +90,8 @@ class TiffLevel:
 def tile_table(
     page: Any, size: Size, *, sparse: bool, corner: tuple[int, int] = (0, 0)
 ) -> TileTable:
-    """From a tifffile page, of which ``size`` is image.  Raises UnknownFormat for what wsi_ai does
-    not decode, ValueError where it contradicts itself."""
+    """From a tifffile page, of which ``size`` is image.  Raises UnknownFormat for planes that
+    OpenSlide puts together, SlideError for what is not decoded or contradicts itself."""
     encoding = _encoding(page)
     prefix = b""
     if encoding.codec is Codec.JPEG:
@@ -88,7 +99,9 @@ def tile_table(
     across = -(-page.imagewidth // encoding.tile.width)
     tiles = across * -(-page.imagelength // encoding.tile.height)
     if not len(page.dataoffsets) == len(page.databytecounts) == tiles:
-        raise ValueError("the tile table does not fit the image")
+        raise SlideError(
+            f"{len(page.dataoffsets)} tiles are listed where the image's size asks for {tiles}"
+        )
     places = page.dataoffsets, page.databytecounts
     return TileTable(size, encoding, across, *places, prefix, sparse, corner)
 
@@ -98,20 +111,40 @@ def _encoding(page: Any) -> Encoding:
     channels, photometric = int(page.samplesperpixel), int(page.photometric)
     ycc = int(page.compression) == _APERIO_YCC
     if codec is None:
-        raise UnknownFormat(f"tiles compressed in another way ({int(page.compression)})")
-    if page.bitspersample != 8 or page.planarconfig != 1 or page.fillorder != 1:
-        raise UnknownFormat("samples are not 8 bits, one pixel after the other")
+        raise SlideError(f"tiles in a compression that is not supported ({_compression(page)})")
+    _check_samples(page, channels)
     if photometric not in _colours(channels, codec):
-        raise UnknownFormat("colours are neither grey nor RGB")
+        raise SlideError(
+            f"{channels} samples a pixel, photometric {photometric}: neither grey nor RGB"
+        )
     if channels == 4 and (codec is Codec.JPEG or tuple(page.extrasamples) != (_PREMULTIPLIED,)):
-        raise UnknownFormat("a fourth channel that is not premultiplied alpha")
+        raise SlideError("a fourth channel that is not premultiplied alpha is not supported")
     if page.predictor not in (1, 2):
-        raise UnknownFormat(f"predictor {page.predictor}")
+        raise SlideError(f"predictor {int(page.predictor)} is not supported")
     if not (16 <= page.tilewidth <= _LARGEST_TILE_PX and 16 <= page.tilelength <= _LARGEST_TILE_PX):
-        raise ValueError("no plausible tile size")
+        raise SlideError(
+            f"tiles of {page.tilewidth} x {page.tilelength} px; up to {_LARGEST_TILE_PX} px a side"
+            " are supported: convert it"
+        )
     return Encoding(
         codec, Size(page.tilewidth, page.tilelength), channels, page.predictor == 2, ycc
     )
+
+
+def _compression(page: Any) -> str:
+    name = getattr(page.compression, "name", "")
+    return f"{name} {int(page.compression)}".strip()
+
+
+def _check_samples(page: Any, channels: int) -> None:
+    if page.bitspersample != 8:
+        raise SlideError(f"{page.bitspersample}-bit samples; 8-bit colour is needed")
+    if page.planarconfig != 1 and channels == 3:
+        raise UnknownFormat("colours are stored plane by plane")
+    if page.planarconfig != 1:
+        raise SlideError(f"{channels} planes in one image; export it as RGB")
+    if page.fillorder != 1:
+        raise SlideError("bits stored in reverse order are not supported")
 
 
 def _colours(channels: int, codec: Codec) -> tuple[int, ...]:

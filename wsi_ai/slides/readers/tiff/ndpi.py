@@ -5,20 +5,21 @@ interval, one row of blocks high.  A table says where each begins; tifffile read
 4 GiB included.
 """
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
-from wsi_ai.errors import TileUnreadable, UnknownFormat
+from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.slides.readers.jpeg_stream import EOI
+from wsi_ai.slides.readers.spans import bytes_at
 from wsi_ai.slides.readers.tiff.pyramid import (
     CENTIMETRE,
     Pyramid,
     downsamples,
+    fraction,
     page_size,
     pages,
     resolution,
@@ -58,6 +59,11 @@ class NdpiTiles:
     """Of a JPEG picture as large as a tile; empty where the level is a single, whole stream."""
     offsets: Sequence[int]
     counts: Sequence[int]
+    doubtful: frozenset[int] = frozenset()
+    """Tiles whose places in the file contradict those of others."""
+
+    def without(self, doubtful: frozenset[int]) -> "NdpiTiles":
+        return replace(self, doubtful=doubtful)
 
     def on(self, fd: int) -> "NdpiLevel":
         return NdpiLevel(self, fd)
@@ -81,9 +87,11 @@ class NdpiLevel:
         """See ``contracts.EncodedLevel.encoded``."""
         at, tiles = row * self._across + col, self._tiles
         start, count = tiles.offsets[at], tiles.counts[at]
+        if at in tiles.doubtful:
+            raise TileUnreadable("a tile shares bytes of the file with another one")
         if not 2 < count <= self._most:
             raise TileUnreadable(f"a tile is said to take {count} bytes")
-        data = os.pread(self._fd, count, start)
+        data = bytes_at(self._fd, start, count)
         if len(data) < count:
             raise TileUnreadable("a tile lies beyond the end of the file")
         if not tiles.header:
@@ -94,7 +102,12 @@ class NdpiLevel:
 
     def _is_start(self, at: int) -> bool:
         """The first piece follows the header, every other one a restart marker."""
-        return at == 0 or _is_restart(os.pread(self._fd, 2, self._tiles.offsets[at] - 2))
+        if at == 0:
+            return True
+        try:
+            return _is_restart(bytes_at(self._fd, self._tiles.offsets[at] - 2, 2))
+        except TileUnreadable:
+            return False
 
     def _starts_are_true(self) -> bool:
         """A sample: files are known whose table is wrong, and OpenSlide then looks for itself."""
@@ -115,20 +128,24 @@ def describe_ndpi(tiff: Any) -> Pyramid:
     levels.sort(key=lambda page: -int(page.imagewidth))
     tiles = tuple(_tiles(page) for page in levels)
     sizes = [level.size for level in tiles]
-    spacing = resolution(levels[0], (CENTIMETRE,))
-    return Pyramid("hamamatsu", sizes[0], tiles, downsamples(sizes), spacing)
+    power = fraction(levels[0].tags.valueof(_SOURCE_LENS, default=0))
+    scale = resolution(levels[0], (CENTIMETRE,), power)
+    return Pyramid("hamamatsu", sizes[0], tiles, downsamples(sizes), scale)
 
 
 def _is_level(page: Any) -> bool:
     """The macro image has a lens of -1, the map of the glass -2."""
-    lens = page.tags.valueof(_SOURCE_LENS, default=0)
-    return float(lens) > 0 and int(page.tags.valueof(_FOCAL_PLANE, default=0)) == 0
+    lens = fraction(page.tags.valueof(_SOURCE_LENS, default=0))
+    return lens > 0 and int(page.tags.valueof(_FOCAL_PLANE, default=0)) == 0
 
 
 def _tiles(page: Any) -> NdpiTiles:
     size = page_size(page)
     if page.compression != _JPEG or page.bitspersample != 8 or page.samplesperpixel != 3:
-        raise UnknownFormat("samples are not 8-bit colour in JPEG")
+        raise SlideError(
+            f"{page.samplesperpixel} samples of {page.bitspersample} bits a pixel; 8-bit colour in"
+            " JPEG is needed"
+        )
     cut = page.jpegheader is not None
     tile = Size(int(page.tilewidth), int(page.tilelength)) if cut else size
     if not (0 < tile.width <= _LARGEST_TILE_PX and 0 < tile.height <= _LARGEST_TILE_PX):
@@ -137,7 +154,9 @@ def _tiles(page: Any) -> NdpiTiles:
     if across * tile.width != size.width:
         raise UnknownFormat("restart markers that are not in line")
     if not len(page.dataoffsets) == len(page.databytecounts) == across * down:
-        raise ValueError("the table of restart markers does not fit the image")
+        raise SlideError(
+            f"{len(page.dataoffsets)} restart markers are listed where {across * down} are needed"
+        )
     header = page.jpegheader if cut else b""
     return NdpiTiles(
         size, Encoding(Codec.JPEG, tile), header, page.dataoffsets, page.databytecounts

@@ -15,6 +15,7 @@ import tifffile
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.slides.readers.dicom.reader import is_dicom
 from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.slides.readers.stored import StoredSlide
 from wsi_ai.slides.readers.tiff.makers import describe
@@ -45,14 +46,16 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
     """
     if path.is_dir():
         raise UnknownFormat("a folder, not a TIFF file")
+    if is_dicom(path):  # whose preamble may be a TIFF header: files that are both
+        raise UnknownFormat("a DICOM file")
     digest = fingerprint(path)
     try:
         with tifffile.TiffFile(path, is_ndpi=is_ndpi(path)) as tiff:
-            pyramid = describe(tiff)
+            pyramid = describe(tiff).checked()
     except tifffile.TiffFileError:
-        raise UnknownFormat("not a TIFF file") from None
+        raise _unreadable(path) from None
     except _DAMAGE:
-        raise SlideError("the TIFF file is damaged or cut short; copy it again") from None
+        raise _unreadable(path) from None
     with ExitStack() as opened:
         fd = os.open(path, os.O_RDONLY)
         opened.callback(os.close, fd)
@@ -64,10 +67,29 @@ def _info(path: Path, digest: str, pyramid: Pyramid, spacing: Spacing | None) ->
     return SlideInfo(
         slide_id=path.stem,
         size=pyramid.size,
-        spacing=spacing or pyramid.spacing,
+        spacing=spacing or pyramid.scale.spacing,
         downsamples=pyramid.downsamples,
         fingerprint=digest,
         vendor=pyramid.maker,
         reader="tiff",
         icc_profile=pyramid.icc,
+        stated=pyramid.scale.spacing,
+        scale_doubt=pyramid.scale.doubt,
+        bounds_origin=pyramid.levels[0].on(-1).corner if pyramid.maker == "leica" else (0, 0),
+        image=pyramid.image,
     )
+
+
+def _unreadable(path: Path) -> SlideError:
+    """UnknownFormat for what does not even begin as TIFF; cut short is only what begins to say
+    where things lie, and they lie beyond the file's end."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    order = {b"II": "little", b"MM": "big"}.get(head[:2])
+    if order is None or int.from_bytes(head[2:4], order) not in (42, 43):  # type: ignore[arg-type]
+        return UnknownFormat("not a TIFF file")
+    start, stop = (4, 8) if 42 in head[2:4] else (8, 16)
+    first = int.from_bytes(head[start:stop], order)  # type: ignore[arg-type]
+    if len(head) < stop or first >= path.stat().st_size:
+        return SlideError("the TIFF file is cut short: its first directory is gone; copy it again")
+    return SlideError("the TIFF file's directories cannot be read: they contradict themselves")

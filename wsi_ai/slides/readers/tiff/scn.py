@@ -19,8 +19,11 @@ from wsi_ai.slides.readers.tiff.pyramid import (
     pages,
     resolution,
 )
+from wsi_ai.slides.scale import Scale, number
 
 _BRIGHTFIELD = "brightfield"
+_SAME = 0.02
+"""By how much two words on one length may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +60,23 @@ def _of_area(directories: list[Any], glass: _View, image: ElementTree.Element) -
         tables.append(tile_table(page, page_size(page), sparse=False, corner=corner))
         sizes.append(Size(math.ceil(glass.width / nm), math.ceil(glass.height / nm)))
     first = chosen[0]
-    spacing = resolution(first, (CENTIMETRE,))
-    return Pyramid("leica", sizes[0], tuple(tables), downsamples(sizes), spacing, first.iccprofile)
+    scale = _agreed(resolution(first, (CENTIMETRE,), _power(image)), view, first)
+    return Pyramid("leica", sizes[0], tuple(tables), downsamples(sizes), scale, first.iccprofile)
+
+
+def _agreed(scale: Scale, view: _View, page: Any) -> Scale:
+    """The resolution, where the area's size on the glass says the same."""
+    um = view.width / int(page.imagewidth) / 1000
+    if scale.spacing is None or abs(um / scale.spacing.x_um - 1) <= _SAME:
+        return scale
+    return Scale(
+        doubt=f"the file says {scale.spacing.x_um:.3g} µm/px and, by the area's size, {um:.3g}"
+    )
+
+
+def _power(image: ElementTree.Element) -> float:
+    found = image.find("{*}scanSettings/{*}objectiveSettings/{*}objective")
+    return 0.0 if found is None else number(found.text)
 
 
 def _directories(image: ElementTree.Element, directories: list[Any]) -> list[Any]:
