@@ -15,8 +15,8 @@ import numpy as np
 START_UP = """
 import sys
 from pathlib import Path
-from wsi_ai.app import run_slides
-from wsi_ai.manifest import load_card
+from wsi_ai.run.run_slides import run_slides
+from wsi_ai.models.manifest import load_card
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.core.cards import RuntimeRequest
 open_runtime(load_card(Path(sys.argv[1])), RuntimeRequest(sys.argv[2]))

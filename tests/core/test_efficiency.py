@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from wsi_ai.core.timing import Flow, Stage, Stopwatch, Timing, busy_s, of_run, of_slide
-from wsi_ai.run.run_record import together
+from wsi_ai.run.run_record import added_up
 
 SPANS = (("opening", 1.0, 2.0), ("plan", 2.0, 3.0), ("queue", 3.0, 5.0))
 
@@ -34,7 +34,7 @@ def test_a_run_of_one_device_adds_its_slides_up_and_of_two_their_times() -> None
     second = timing((14.0, 21.0), Flow(13.0, 21.0, 1.0, asked_s=14.0))
     run = of_run([first, second])
     assert (run.wall_s, run.busy_s[Stage.INFERENCE], run.share) == (20.0, 16.0, 0.8)
-    both = together([run, of_run([first])])
+    both = added_up([run, of_run([first])])
     assert both.busy_s[Stage.INFERENCE] == 25.0
     assert both.share == pytest.approx(25 / 33)
 

@@ -6,7 +6,7 @@ import sys
 FREED_BETWEEN_BLOCKS_IN_USE = """
 import sys
 import numpy as np
-from wsi_ai.memory import give_back, return_large_blocks
+from wsi_ai.core.memory import give_back, return_large_blocks
 
 def held_mib():
     return int(open("/proc/self/statm").read().split()[1]) * 4 / 1024

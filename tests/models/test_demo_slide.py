@@ -9,8 +9,8 @@ import shapely
 import zarr
 
 from tests.conftest import ROOT
-from wsi_ai.app import run_slides
 from wsi_ai.core.flags import Level
+from wsi_ai.run.run_slides import run_slides
 
 MODEL = ROOT / "models" / "demo-slide"
 

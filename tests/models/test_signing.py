@@ -150,4 +150,4 @@ def test_the_sites_keys_hold_whatever_the_command_says(
 def test_of_what_was_changed_the_file_is_told_whatever_bytes_its_digest_has(digest: bytes) -> None:
     """As model-signing 1.1 says it: a list of messages, quoted by Python."""
     told = f"Hash mismatch for 'a.onnx': Expected 'Digest({digest!r})'"
-    assert signing._told(ValueError(f"Signature mismatch: {[told]}")) == "a.onnx was changed"
+    assert signing._error_line(ValueError(f"Signature mismatch: {[told]}")) == "a.onnx was changed"

@@ -9,9 +9,9 @@ import pytest
 import shapely
 
 from tests.conftest import DEMO_MODEL
-from wsi_ai.app import run_slides
 from wsi_ai.core.flags import Level
 from wsi_ai.run.no_ops import NoPost
+from wsi_ai.run.run_slides import run_slides
 
 SEEDS = (31, 32, 33, 34, 35)
 """None of them was trained on."""

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from tests.models_for_tests import constant_network, red_network, write_model
-from wsi_ai.app import run_slides
 from wsi_ai.core.cards import ModelCard, ModelRef, RuntimeRequest, TileSpec
 from wsi_ai.core.contracts import EncodedLevel, Runtime, Slide
 from wsi_ai.core.flags import Level
@@ -27,6 +26,7 @@ from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.pipeline import Pipeline
+from wsi_ai.run.run_slides import run_slides
 from wsi_ai.run.several_models import OpenOnce, SlideTask, SlideTasks
 from wsi_ai.run.steps import SlideSteps
 from wsi_ai.slides.identity import load_cases

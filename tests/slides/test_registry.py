@@ -10,7 +10,7 @@ from wsi_ai.slides.registry import open_slide
 
 PLUG_IN = """
 from wsi_ai.errors import UnknownFormat
-from wsi_ai.geometry import Size, Spacing
+from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.testing import PaintedSlide
 
 def open_slide(path, spacing=None):

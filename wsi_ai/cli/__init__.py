@@ -1,6 +1,5 @@
 """``wsi-ai``: commands for people.  A command's own imports happen when it is called."""
 
-from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
@@ -36,7 +35,10 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say it.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None: ...
 
@@ -58,15 +60,16 @@ def run(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
-    said: RunArguments,
+    arguments: RunArguments,
 ) -> None:
     """Slides in; a heatmap, a picture and a flag each out.
 
     Exit status: 0 every slide was assessed; 1 at least one was not, the others are complete;
     2 the command, the model or the policy is wrong.
     """
-    command = import_module("wsi_ai.cli.run")
-    raise typer.Exit(command.run(slides, model, out, said))
+    from wsi_ai.cli.run import run
+
+    raise typer.Exit(run(slides, model, out, arguments))
 
 
 @app.command()
@@ -80,14 +83,16 @@ def embed(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
-    said: EmbedArguments,
+    arguments: EmbedArguments,
 ) -> None:
     """A vector of features for each tile, as Zarr, and a picture of them; no flag.
 
     Exit status: 0 every slide was embedded; 1 at least one was not; 2 the command or the model is
     wrong.
     """
-    raise typer.Exit(import_module("wsi_ai.cli.embed").embed(slides, model, out, said))
+    from wsi_ai.cli.embed import embed
+
+    raise typer.Exit(embed(slides, model, out, arguments))
 
 
 @app.command()
@@ -103,8 +108,9 @@ def compare_readers(
 
     Exit status: 0 the flag is the same; 1 it is not; 2 the slide cannot be compared.
     """
-    command = import_module("wsi_ai.cli.compare_readers")
-    raise typer.Exit(command.compare(slide, model, readers, mpp))
+    from wsi_ai.cli.compare_readers import compare
+
+    raise typer.Exit(compare(slide, model, readers, mpp))
 
 
 @app.command()
@@ -115,17 +121,21 @@ def timeline(
     ] = None,
 ) -> None:
     """Draw the last run's stages over time, as a PNG."""
-    raise typer.Exit(import_module("wsi_ai.cli.timeline").timeline(run, to))
+    from wsi_ai.cli.timeline import timeline
+
+    raise typer.Exit(timeline(run, to))
 
 
 @app.command()
 @takes(DrawArguments)
 def demo_slide(
     out: Annotated[Path, typer.Argument(metavar="OUT.svs", help="The slide to write.")],
-    said: DrawArguments,
+    arguments: DrawArguments,
 ) -> None:
     """Draw a synthetic H&E slide, and the truth about it as GeoJSON beside it."""
-    raise typer.Exit(import_module("wsi_ai.cli.demo_slide").draw(out, said))
+    from wsi_ai.cli.demo_slide import draw
+
+    raise typer.Exit(draw(out, arguments))
 
 
 _models = typer.Typer(no_args_is_help=True, help="Look after models.")
@@ -144,7 +154,9 @@ def verify(
 
     Exit status: 0 all that run are accepted; 1 one is refused, or none runs; 2 the model is wrong.
     """
-    raise typer.Exit(import_module("wsi_ai.cli.model_checks").check(model, key))
+    from wsi_ai.cli import model_checks
+
+    raise typer.Exit(model_checks.check(model, key))
 
 
 @_models.command()
@@ -154,7 +166,9 @@ def golden(
     count: Annotated[int, typer.Option(min=2, max=256, help="How many tiles.")] = 16,
 ) -> None:
     """Store tiles of slides, and their fp32 scores, with a model: the author's job, once."""
-    raise typer.Exit(import_module("wsi_ai.cli.model_checks").golden(model, slides, count))
+    from wsi_ai.cli import model_checks
+
+    raise typer.Exit(model_checks.golden(model, slides, count))
 
 
 @_models.command()
@@ -171,7 +185,9 @@ def optimize(
     Exit status: 0 kept, for wsi-ai run --precision int8; 1 refused, nothing was changed; 2 the
     model or a slide is wrong.
     """
-    raise typer.Exit(import_module("wsi_ai.cli.model_checks").optimize(model, calibrate))
+    from wsi_ai.cli import model_checks
+
+    raise typer.Exit(model_checks.optimize(model, calibrate))
 
 
 model_store.add_to(_models)

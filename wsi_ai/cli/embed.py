@@ -6,45 +6,34 @@ from pathlib import Path
 
 from wsi_ai.app import Embedded, RunOptions
 from wsi_ai.cli.commands.options import EmbedArguments
-from wsi_ai.cli.output import OK, SOME, exit_on_error, log_from, say
+from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT
-from wsi_ai.core.memory import return_large_blocks
 from wsi_ai.run.embed_slides import embed_slides
-
-_INTERRUPTED = 130
+from wsi_ai.run.process import prepare_process
 
 
 @exit_on_error
-def embed(
-    slides: list[Path],
-    models: list[Path],
-    out: Path,
-    said: EmbedArguments,
-) -> int:
-    """Embed, tell, and return the exit status."""
-    return_large_blocks()
-    log_from(logging.DEBUG if said.verbose else logging.ERROR)
+def embed(slides: list[Path], models: list[Path], out: Path, arguments: EmbedArguments) -> int:
+    """Embed, print, and return the exit status."""
+    prepare_process()
+    log_from(logging.DEBUG if arguments.verbose else logging.ERROR)
     options = RunOptions(
-        mpp=said.mpp,
-        device=said.device,
-        force=said.force,
-        reader=said.reader,
-        precision=Precision(said.precision),
+        mpp=arguments.mpp,
+        device=arguments.device,
+        force=arguments.force,
+        reader=arguments.reader,
+        precision=Precision(arguments.precision),
     )
     done = total = 0
-    try:
-        with progress_for(sys.stderr, "tiles", len(slides)) as progress:
-            for outcome in embed_slides(slides, models, out, options, progress, hdf5=said.h5):
-                say(_line(outcome, several=len(models) > 1), sys.stdout)
-                total, done = total + 1, done + (outcome.tiles is not None)
-    except KeyboardInterrupt:
-        say("wsi-ai: stopped; the same command goes on from here", sys.stderr)
-        return _INTERRUPTED
+    with progress_for(sys.stderr, "tiles", len(slides)) as progress:
+        for outcome in embed_slides(slides, models, out, options, progress, hdf5=arguments.h5):
+            say(_line(outcome, several=len(models) > 1), sys.stdout)
+            total, done = total + 1, done + (outcome.tiles is not None)
     what = "slides" if len(models) == 1 else "slides and models"
     say(f"{done} of {total} {what} embedded. An embedding run has no flag. {STATEMENT}", sys.stdout)
-    return OK if done == total else SOME
+    return Exit.OK if done == total else Exit.SOME
 
 
 def _line(outcome: Embedded, *, several: bool) -> str:

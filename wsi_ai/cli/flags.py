@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, SOME, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.delivery.events import kind_of
 from wsi_ai.delivery.messages import Retraction
@@ -17,10 +17,10 @@ def list_flags(database: str) -> int:
         flags = outbox.flags()
     for flag in flags:
         level, model = flag["result"]["level"], flag["model"]
-        said = f"{level}  {kind_of(flag).value}  {model['name']} {model['version']}"
-        print(f"{flag['flag_id']}  r{flag['revision']}  {said}")
+        state = f"{level}  {kind_of(flag).value}  {model['name']} {model['version']}"
+        print(f"{flag['flag_id']}  r{flag['revision']}  {state}")
     print(f"{len(flags)} flags. {STATEMENT}")
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -30,7 +30,7 @@ def show(database: str, flag_id: str) -> int:
     if flag is None:
         raise OutputError("no such flag, or it is purged; see: wsi-ai flags list")
     print(json.dumps(flag, indent=2, ensure_ascii=False))
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -41,9 +41,9 @@ def retract(database: str, flag_id: str, reason: str, audit: Path | None) -> int
         taken = outbox.retract(flag_id, Retraction(reason))
     if taken is None:
         print("nothing to take back: there is no such flag, or it was taken back already")
-        return SOME
+        return Exit.SOME
     print(f"taken back as revision {taken['revision']}; the relay delivers it")
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -53,4 +53,4 @@ def recall(database: str, model: str, version: str, audit: Path | None) -> int:
     print(f"{len(taken)} flags of {model} {version} taken back; the relay delivers that")
     if beyond:
         print(f"{beyond} more are purged: tell their receivers that they no longer hold")
-    return SOME if beyond else OK
+    return Exit.SOME if beyond else Exit.OK

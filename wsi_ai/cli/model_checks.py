@@ -1,10 +1,8 @@
 """``wsi-ai models``."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from wsi_ai.errors import WsiAiError
+from wsi_ai.cli.output import Exit, exit_on_error
 from wsi_ai.models.approval import approved_model
 from wsi_ai.models.golden import load_golden
 from wsi_ai.models.manifest import load_card
@@ -12,44 +10,38 @@ from wsi_ai.models.optimize import Optimized, quantize_model
 from wsi_ai.models.parity import GoldenResult, make_golden, verify
 from wsi_ai.models.site import Site, load_site
 
-_OK, _REFUSED, _USAGE = 0, 1, 2
 _COLUMNS = "{:<12} {:<44} {:>14} {:>10} {:>6} {:>6}  {}"
 _HEADING = _COLUMNS.format("format", "runtime", "max difference", "tolerance", "ranks", "flags", "")
 
 
+@exit_on_error
 def check(model: Path, key: Path | None = None) -> int:
-    """Check the signature, where one is asked for, and run the golden tiles everywhere; tell, and
+    """Check the signature, where one is asked for, and run the golden tiles everywhere; print, and
     return the exit status: 1 where one is refused."""
-    return _told(lambda: _verified(model, load_site(key)))
+    return _verified(model, load_site(key))
 
 
+@exit_on_error
 def golden(model: Path, slides: list[Path], count: int) -> int:
-    """Make golden tiles, tell, and return the exit status."""
-
-    def make() -> int:
-        path = make_golden(model, slides, count)
-        print(f"{path}: {count} tiles; now: wsi-ai models verify {model}")
-        return _OK
-
-    return _told(make)
+    """Make golden tiles, print, and return the exit status."""
+    path = make_golden(model, slides, count)
+    print(f"{path}: {count} tiles; now: wsi-ai models verify {model}")
+    return Exit.OK
 
 
+@exit_on_error
 def optimize(model: Path, slides: list[Path]) -> int:
-    """Quantise, tell, and return the exit status: 1 where the result is refused."""
-
-    def make() -> int:
-        done = quantize_model(model, slides)
-        print(_HEADING)
-        for row in done.rows:
-            print(_line(row))
-        print(_beyond(done))
-        if not done.kept:
-            print("refused, and nothing was changed; other or more slides may calibrate better")
-            return _REFUSED
-        print(f"{done.weights}: kept, for wsi-ai run --precision int8")
-        return _OK
-
-    return _told(make)
+    """Quantise, print, and return the exit status: 1 where the result is refused."""
+    done = quantize_model(model, slides)
+    print(_HEADING)
+    for row in done.rows:
+        print(_line(row))
+    print(_beyond(done))
+    if not done.kept:
+        print("refused, and nothing was changed; other or more slides may calibrate better")
+        return Exit.SOME
+    print(f"{done.weights}: kept, for wsi-ai run --precision int8")
+    return Exit.OK
 
 
 def _beyond(done: Optimized) -> str:
@@ -66,7 +58,7 @@ def _verified(model: Path, site: Site) -> int:
         print("signature: ok, of every file")
         if load_golden(load_card(folder)) is None:
             print("golden tiles: none; make them: wsi-ai models golden MODEL SLIDE")
-            return _OK
+            return Exit.OK
     refused = ran = 0
     print(_HEADING)
     for row in verify(folder):
@@ -74,7 +66,7 @@ def _verified(model: Path, site: Site) -> int:
         ran += row.differences is not None
         refused += row.differences is not None and not row.accepted
     print(f"{ran} ran, {refused} refused")
-    return _REFUSED if refused or not ran else _OK
+    return Exit.SOME if refused or not ran else Exit.OK
 
 
 def _line(row: GoldenResult) -> str:
@@ -91,11 +83,3 @@ def _line(row: GoldenResult) -> str:
         found.flag_changes,
         word,
     )
-
-
-def _told(work: Callable[[], int]) -> int:
-    try:
-        return work()
-    except WsiAiError as error:
-        print(f"wsi-ai: {error}", file=sys.stderr)
-        return _USAGE

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from wsi_ai.cli.output import OK, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.errors import ModelError
 from wsi_ai.models import drafts
@@ -32,15 +32,15 @@ _COLUMNS = "{:<32} {:<12} {:<22} {:<12} {:<7} {}"
 def init(
     weights: Path, out: Path | None, named: Fields, fields: Sequence[str], trust_pickle: bool
 ) -> int:
-    """Inspect, ask, write, tell; or go on with a draft that was left unfinished."""
+    """Inspect, ask, write, print; or go on with a draft that was left unfinished."""
     name = weights.resolve().parent.name if weights.stem in _NAMELESS else weights.stem
-    folder, told = out or Path(name), _fields(named, fields)
+    folder, known = out or Path(name), _fields(named, fields)
     begun = drafts.read_draft(folder, weights)
     seen = drafts.inspect_weights(weights, trusted=trust_pickle)
-    task = Task(told["task"]) if "task" in told else None
+    task = Task(known["task"]) if "task" in known else None
     table = begun or drafts.draft_table(name, seen, task)
-    _write(folder, weights, seen, _answered(table, told, seen))
-    return OK
+    _write(folder, weights, seen, _answered(table, known, seen))
+    return Exit.OK
 
 
 @exit_on_error
@@ -53,12 +53,12 @@ def import_encoder(source: str, out: Path | None, fields: Sequence[str]) -> int:
     return _import(load_encoder(source), Task.EMBEDDING, out, _fields({}, fields))
 
 
-def _import(model: SharedModel, task: Task | None, out: Path | None, told: dict[str, Any]) -> int:
+def _import(model: SharedModel, task: Task | None, out: Path | None, known: dict[str, Any]) -> int:
     folder = out or Path(f"{model.name}-wsi-ai")
     table = drafts.read_draft(folder, model.weights)
     table = table or drafts.draft_table(model.name, model.seen, task)
-    _write(folder, model.weights, model.seen, _answered(table, told, model.seen))
-    return OK
+    _write(folder, model.weights, model.seen, _answered(table, known, model.seen))
+    return Exit.OK
 
 
 @exit_on_error
@@ -66,7 +66,7 @@ def add(model: Path) -> int:
     store = _store()
     entry = store.add(model)
     print(f"{entry} is in the store; now: wsi-ai run SLIDE --model {entry} --out OUT")
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -75,14 +75,14 @@ def list_models() -> int:
     entries = store.entries()
     if not entries:
         print(f"no models in {store.place}; add one: wsi-ai models add MODEL")
-        return OK
+        return Exit.OK
     print(_COLUMNS.format("name", "version", "task", "format", "signed", "files"))
     for entry in entries:
         card = load_card(entry.folder)
         signed = "yes" if (entry.folder / SIGNATURE).is_file() else "no"
         row = entry.name, entry.version, card.task, card.format, signed, entry.digest[:12]
         print(_COLUMNS.format(*row))
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -95,7 +95,7 @@ def show(model: Path) -> int:
     print(
         f"{'signature':<20} {'there; wsi-ai models verify --key checks it' if signed else 'none'}"
     )
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -104,7 +104,7 @@ def remove(model: str) -> int:
     entry = store.find(model)
     store.remove(entry)
     print(f"{entry} is out of the store")
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -112,7 +112,7 @@ def sign(model: Path, key: Path) -> int:
     folder = find_model(model, load_site())
     path = sign_folder(load_card(folder).weights.parent, key)
     print(f"{path.name}: every file of the model as it is now")
-    return OK
+    return Exit.OK
 
 
 def _store() -> ModelStore:
@@ -120,19 +120,19 @@ def _store() -> ModelStore:
 
 
 def _fields(named: Fields, pairs: Sequence[str]) -> dict[str, Any]:
-    """What was fields in options, by the field's name."""
-    told = {k: drafts.typed(k, str(v)) for k, v in named.items() if v is not None}
+    """What the options gave, by the field's name."""
+    known = {k: drafts.typed(k, str(v)) for k, v in named.items() if v is not None}
     for pair in pairs:
         field, equals, text = pair.partition("=")
         if not equals:
             raise ModelError(f"--set {pair}: FIELD=VALUE is needed")
-        told[field] = drafts.typed(field, text)
-    return told
+        known[field] = drafts.typed(field, text)
+    return known
 
 
-def _answered(table: Mapping[str, Any], told: Fields, seen: Inspected) -> dict[str, Any]:
-    """With what was told, and what a person at a terminal says when asked."""
-    made = drafts.with_fields(table, told)
+def _answered(table: Mapping[str, Any], known: Fields, seen: Inspected) -> dict[str, Any]:
+    """With what is known, and what a person at a terminal says when asked."""
+    made = drafts.with_fields(table, known)
     drafts.check_table(made, seen)
     for field in unfinished(made) if at_terminal() else ():
         made = _asked(field, made, seen)

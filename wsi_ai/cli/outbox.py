@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, SOME, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error
 from wsi_ai.delivery.audit import Audit
 from wsi_ai.delivery.outbox import Line, Mismatch, Outbox, State
 from wsi_ai.delivery.posting import open_audit, open_outbox, open_posting, open_relay
@@ -22,7 +22,7 @@ def list_lines(database: str, states: Sequence[str], since: str | None) -> int:
         lines = outbox.lines(wanted, _instant(since))
     for line in lines:
         print(_line(line))
-    return SOME if any(line.state in _UNSETTLED for line in lines) else OK
+    return Exit.SOME if any(line.state in _UNSETTLED for line in lines) else Exit.OK
 
 
 @exit_on_error
@@ -33,7 +33,7 @@ def show(database: str, event_id: str) -> int:
         what = "no such event" if body is None else "its content is purged"
         raise OutputError(f"{what}; see: wsi-ai outbox list")
     print(body.decode())
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -64,7 +64,7 @@ def purge(database: str, days: float, audit: Path | None) -> int:
     entry = {"what": "operator", "did": "purge", "days": days, "events": done}
     open_audit(database, audit).append([entry])
     print(f"the content of {done} events is purged; ids, levels and hashes stay")
-    return OK
+    return Exit.OK
 
 
 @exit_on_error
@@ -76,7 +76,7 @@ def drain(
         posting.relay.wake()
         left = posting.relay.wait_until_quiet(seconds)
     print(f"{left} deliveries still wait")
-    return SOME if left else OK
+    return Exit.SOME if left else Exit.OK
 
 
 @exit_on_error
@@ -111,7 +111,7 @@ def _tell_lost(lost: dict[str, list[Mismatch] | None]) -> int:
         print(f"{sink}: {len(found)} flags are not as they were sent")
         for one in found:
             print(f"  {one.flag_id}: sent revision {one.sent}, holds {one.held or 'none'}")
-    return SOME if any(lost.values()) else OK
+    return Exit.SOME if any(lost.values()) else Exit.OK
 
 
 def _line(line: Line) -> str:
@@ -156,4 +156,4 @@ def _tell(done: int, what: str, audit: Audit, deed: tuple[str, str]) -> int:
     if done:
         audit.append([{"what": "operator", "did": did, "event_id": event_id, "deliveries": done}])
     print(f"{done} deliveries {what}")
-    return OK if done else SOME
+    return Exit.OK if done else Exit.SOME

@@ -1,12 +1,12 @@
-"""What commands say, and how they end: a message and an exit status."""
+"""What commands print, and how they end: a message and an exit status."""
 
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
 from functools import wraps
-from importlib import import_module
-from types import ModuleType
 from typing import ParamSpec, TextIO
 
 import typer
@@ -14,8 +14,20 @@ import typer
 from wsi_ai.core.plugins import missing
 from wsi_ai.errors import WsiAiError
 
-OK, SOME, USAGE = 0, 1, 2
 P = ParamSpec("P")
+
+
+class Exit(IntEnum):
+    """The exit statuses of every command; README has them as a table."""
+
+    OK = 0
+    SOME = 1
+    """The command ran, and something needs a person: a slide that was not assessed, a runtime that
+    was refused, a delivery that is still to be made."""
+    USAGE = 2
+    """The command, the model or the policy is wrong."""
+    INTERRUPTED = 130
+    """Ctrl-C, as shells have it."""
 
 
 def say(text: str, stream: TextIO) -> None:
@@ -35,7 +47,8 @@ def log_from(level: int) -> None:
 
 
 def exit_on_error(command: Callable[P, int]) -> Callable[P, int]:
-    """Say what went wrong in one line, and end with 2."""
+    """Print what went wrong as one line, and end with ``Exit.USAGE``; with ``Exit.INTERRUPTED``
+    after Ctrl-C."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> int:
@@ -43,15 +56,19 @@ def exit_on_error(command: Callable[P, int]) -> Callable[P, int]:
             return command(*args, **kwargs)
         except WsiAiError as error:
             say(f"wsi-ai: {error}", sys.stderr)
-            return USAGE
+            return Exit.USAGE
+        except KeyboardInterrupt:
+            say("wsi-ai: stopped; the same command goes on from here", sys.stderr)
+            return Exit.INTERRUPTED
 
     return run
 
 
-def service(module: str) -> ModuleType:
-    """A module that needs the extra ``service``; without it, say so and end."""
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """For imports that need the extra ``name``: without it, say so and end."""
     try:
-        return import_module(module)
+        yield
     except ModuleNotFoundError as error:
-        print(f"wsi-ai: {missing(error, 'service')}", file=sys.stderr)
-        raise typer.Exit(2) from None
+        say(f"wsi-ai: {missing(error, name)}", sys.stderr)
+        raise typer.Exit(Exit.USAGE) from None

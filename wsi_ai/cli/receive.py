@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvicorn
 
-from wsi_ai.cli.output import OK, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import secret_at
@@ -30,7 +30,7 @@ def serve(keys: Sequence[str], store: Path, bearer: str | None, place: tuple[str
         uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
     finally:
         inbox.close()
-    return OK
+    return Exit.OK
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, exit_on_error, log_from
+from wsi_ai.cli.output import Exit, exit_on_error, log_from
 from wsi_ai.delivery.posting import open_relay
 from wsi_ai.delivery.relay import Pace
 
@@ -23,4 +23,4 @@ def run(database: str, send: Sequence[str], alarm_minutes: float, audit: Path | 
         print(f"relaying to {len(posting.endpoints)} sinks; stop with Ctrl-C", flush=True)
         pace = Pace(alarm_after_s=60 * alarm_minutes)
         replace(posting.relay, pace=pace).run(stop)
-    return OK
+    return Exit.OK

@@ -10,17 +10,13 @@ from pathlib import Path
 
 from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
 from wsi_ai.cli.commands.options import RunArguments
-from wsi_ai.cli.output import log_from, say, service
+from wsi_ai.cli.output import Exit, exit_on_error, extra, log_from, say
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.contracts import Post
 from wsi_ai.core.flags import STATEMENT, Level
-from wsi_ai.core.memory import return_large_blocks
-from wsi_ai.errors import WsiAiError
+from wsi_ai.run.process import prepare_process
 from wsi_ai.run.run_record import added_up, by_device
-
-_OK, _SOME_NOT_ASSESSED, _USAGE, _INTERRUPTED = 0, 1, 2, 130
-
 
 _DRAIN_S = 10.0
 
@@ -33,53 +29,42 @@ class Sending:
     database: str
 
 
-def run(
-    slides: Sequence[Path],
-    models: Sequence[Path],
-    out: Path,
-    said: RunArguments,
-) -> int:
-    """Run, tell, and return the exit status."""
-    return_large_blocks()
-    log_from(logging.DEBUG if said.verbose else logging.ERROR)
+@exit_on_error
+def run(slides: Sequence[Path], models: Sequence[Path], out: Path, arguments: RunArguments) -> int:
+    """Run, print, and return the exit status."""
+    prepare_process()
+    log_from(logging.DEBUG if arguments.verbose else logging.ERROR)
     counts, outcomes = dict.fromkeys(Level, 0), list[Outcome]()
-    try:
-        found = find_slides(slides, out)
-        _tell_found(found, slides)
-        options = replace(_options(said), mpp_of=found.mpp)
-        sending = Sending(said.send or [], said.outbox or str(out / "outbox.db"))
-        with (
-            _posting(sending, out) as post,
-            progress_for(sys.stderr, "tiles", len(found.slides)) as progress,
-        ):
-            for outcome in run_slides(found.slides, models, out, options, progress, post):
-                say(_format_outcome(outcome, several=len(models) > 1), sys.stdout)
-                counts[outcome.level] += 1
-                outcomes.append(outcome)
-    except WsiAiError as error:
-        say(f"wsi-ai: {error}", sys.stderr)
-        return _USAGE
-    except KeyboardInterrupt:
-        say("wsi-ai: stopped; the same command goes on from here", sys.stderr)
-        return _INTERRUPTED
+    found = find_slides(slides, out)
+    _say_found(found, slides)
+    options = replace(_options(arguments), mpp_of=found.mpp)
+    sending = Sending(arguments.send or [], arguments.outbox or str(out / "outbox.db"))
+    with (
+        _posting(sending, out) as post,
+        progress_for(sys.stderr, "tiles", len(found.slides)) as progress,
+    ):
+        for outcome in run_slides(found.slides, models, out, options, progress, post):
+            say(_format_outcome(outcome, several=len(models) > 1), sys.stdout)
+            counts[outcome.level] += 1
+            outcomes.append(outcome)
     say(_summary(counts, len(models)), sys.stdout)
-    if told := _limit(outcomes):
-        say(told, sys.stdout)
-    return _SOME_NOT_ASSESSED if counts[Level.NOT_ASSESSED] else _OK
+    if limit := _limit(outcomes):
+        say(limit, sys.stdout)
+    return Exit.SOME if counts[Level.NOT_ASSESSED] else Exit.OK
 
 
-def _options(said: RunArguments) -> RunOptions:
+def _options(arguments: RunArguments) -> RunOptions:
     return RunOptions(
-        mpp=said.mpp,
-        device=said.device,
-        policy=said.policy,
-        force=said.force,
-        reader=said.reader,
-        precision=Precision(said.precision),
-        cases=said.cases,
-        trust_pickle=said.trust_pickle,
-        trusted_keys=said.trusted_keys,
-        formats=tuple(said.formats or ()),
+        mpp=arguments.mpp,
+        device=arguments.device,
+        policy=arguments.policy,
+        force=arguments.force,
+        reader=arguments.reader,
+        precision=Precision(arguments.precision),
+        cases=arguments.cases,
+        trust_pickle=arguments.trust_pickle,
+        trusted_keys=arguments.trusted_keys,
+        formats=tuple(arguments.formats or ()),
     )
 
 
@@ -90,19 +75,20 @@ def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
         yield None
         return
     make_folder(out)
-    posting_module = service("wsi_ai.delivery.posting")
+    with extra("service"):
+        from wsi_ai.delivery.posting import open_posting
     started = time.time()
-    with posting_module.open_posting(sending.places, sending.database) as posting:
+    with open_posting(sending.places, sending.database) as posting:
         yield posting
         left, unsendable = posting.drain(_DRAIN_S), posting.unsendable(started)
     if left:
         say(f"wsi-ai: {left} deliveries wait; wsi-ai relay makes them", sys.stderr)
     if unsendable:
-        told = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
-        say(f"wsi-ai: {unsendable} flags were not sent: {told}", sys.stderr)
+        why = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
+        say(f"wsi-ai: {unsendable} flags were not sent: {why}", sys.stderr)
 
 
-def _tell_found(found: Inputs, named: Sequence[Path]) -> None:
+def _say_found(found: Inputs, named: Sequence[Path]) -> None:
     if found.passed_over:
         count, kinds = len(found.passed_over), found.passed_over_by_kind()
         say(f"wsi-ai: passed over {count} that are no slides: {kinds}", sys.stderr)
@@ -138,7 +124,7 @@ def _format_outcome(outcome: Outcome, *, several: bool) -> str:
 
 
 def _summary(counts: dict[Level, int], models: int) -> str:
-    told = ", ".join(f"{n} {level.value.replace('_', ' ')}" for level, n in counts.items())
+    levels = ", ".join(f"{n} {level.value.replace('_', ' ')}" for level, n in counts.items())
     slides = sum(counts.values()) // models
     each = f" by {models} models" if models > 1 else ""
-    return f"{slides} slide{'s' * (slides != 1)}{each}: {told}. {STATEMENT}"
+    return f"{slides} slide{'s' * (slides != 1)}{each}: {levels}. {STATEMENT}"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from wsi_ai.cli.output import OK, exit_on_error
+from wsi_ai.cli.output import Exit, exit_on_error
 from wsi_ai.results.timeline import write_timeline
 from wsi_ai.run.run_record import load, newest
 
@@ -14,4 +14,4 @@ def timeline(run: Path, to: Path | None) -> int:
     picture = to or path.with_suffix(".png")
     write_timeline(picture, load(path))
     print(picture)
-    return OK
+    return Exit.OK

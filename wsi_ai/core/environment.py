@@ -1,8 +1,30 @@
-"""The only reader of the environment."""
+"""What the process finds around it: variables, processors, and where a user's files go."""
 
 import os
+from pathlib import Path
+
+import platformdirs
+
+_NAME = "wsi-ai"
 
 
 def from_environment(name: str) -> str | None:
-    """Read when it is asked for, so that importing wsi_ai depends on nothing outside."""
+    """The only reader of variables.  Read when it is asked for, so that importing wsi_ai depends
+    on nothing outside."""
     return os.environ.get(name) or None
+
+
+def threads(share: int = 1) -> int:
+    """Number of processors that this process may use, divided among ``share`` of its kind; at
+    least 1."""
+    return max(1, len(os.sched_getaffinity(0)) // share)
+
+
+def data_folder() -> Path:
+    """Where a user's own data of wsi_ai lie: ``$XDG_DATA_HOME/wsi-ai`` on Linux."""
+    return platformdirs.user_data_path(_NAME)
+
+
+def cache_folder() -> Path:
+    """Where what can be made again lies: ``$XDG_CACHE_HOME/wsi-ai`` on Linux."""
+    return platformdirs.user_cache_path(_NAME)

@@ -4,16 +4,15 @@ A line that was changed, taken out or put in is found by ``verify``.  Lines cut 
 found only by comparing with a head that was kept elsewhere.
 """
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from wsi_ai.core.files import locked
 from wsi_ai.errors import OutputError, WsiAiError
 
 START = "0" * 64
@@ -47,7 +46,7 @@ class Audit:
         """Add entries, in order.  Raises OutputError, and then the next one to append repairs a
         line that was half written."""
         try:
-            with self.path.open("a+b") as file, _locked(file):
+            with self.path.open("a+b") as file, locked(file):
                 head = _head(file)
                 lines = bytearray()
                 for entry in entries:
@@ -105,12 +104,3 @@ def _head(file: BinaryIO) -> Head:
         return Head(0, START)
     last = whole[:-1].rpartition(b"\n")[2]
     return Head(json.loads(last)["n"], hashlib.sha256(last).hexdigest())
-
-
-@contextmanager
-def _locked(file: BinaryIO) -> Iterator[None]:
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)

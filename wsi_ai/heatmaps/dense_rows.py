@@ -5,7 +5,6 @@ Scores are kept as uint8: 0 where not assessed, else 1 + 254 * score, rounded.  
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+from wsi_ai.core.files import sync, write_whole
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
 from wsi_ai.heatmaps.zarr import create_level
@@ -80,9 +80,8 @@ class DenseRows:
                 part = self._waiting[:, : self._held, left : left + _WIDE]
                 self._array[:, self.rows : end, left : left + _WIDE] = part
             self._to_the_disk(self.rows // _HIGH)
-            aside = self._state.with_suffix(".new")
-            aside.write_text(json.dumps({"question": self._question, "rows": end}), "utf-8")
-            aside.replace(self._state)
+            state = json.dumps({"question": self._question, "rows": end})
+            write_whole(self._state, state.encode())
         self.rows, self._held = end, 0
         if end == self.shape[1]:
             self._waiting = self._waiting[:, :0].copy()
@@ -90,11 +89,7 @@ class DenseRows:
     def _to_the_disk(self, row_of_shards: int) -> None:
         """Before it is said that they are there."""
         for shard in self.path.glob(f"0/c/*/{row_of_shards}/*"):
-            handle = os.open(shard, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            sync(shard)
 
     def _rows_kept(self) -> int:
         try:

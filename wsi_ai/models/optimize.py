@@ -1,8 +1,6 @@
 """A model's weights quantised, and kept only where no flag of its golden tiles changes."""
 
 import hashlib
-import os
-import shutil
 import tempfile
 import tomllib
 from collections.abc import Sequence
@@ -15,7 +13,8 @@ from numpy.typing import NDArray
 
 from wsi_ai import schemas
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
-from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.files import sync, write_whole
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import DeviceError, ModelError, OutputError
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.golden import Differences, Golden, compare
@@ -96,8 +95,9 @@ def _quantisable(model: Path) -> ModelCard:
 
 
 def _quantizer() -> ModuleType:
-    module: ModuleType = from_extra("wsi_ai.inference.onnx.quantize", "optimize", DeviceError)
-    return module
+    with needs_extra("optimize", DeviceError):
+        from wsi_ai.inference.onnx import quantize
+    return quantize
 
 
 def _card(card: ModelCard, weights: Path) -> ModelCard:
@@ -121,8 +121,7 @@ def _beyond(card: ModelCard, made: ModelCard, tiles: NDArray[np.uint8]) -> Diffe
 def _keep(model: Path, made: ModelCard, place: Path) -> None:
     """The weights first: a crash leaves a file without a card's word, never a word without a
     file."""
-    with made.weights.open("rb") as file:
-        os.fsync(file.fileno())
+    sync(made.weights)
     made.weights.replace(place)
     try:
         _add_variant(model, replace(made, weights=place))
@@ -158,17 +157,4 @@ def _add_variant(model: Path, card: ModelCard) -> None:
             f"{manifest.name}: [[variants]] cannot be added at its end: {wrong}; if it has"
             " variants = [...], write them as [[variants]]"
         )
-    _rewrite(manifest, content)
-
-
-def _rewrite(path: Path, content: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with aside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        shutil.copymode(path, aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(manifest, content)

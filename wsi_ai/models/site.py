@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_ai import schemas
-from wsi_ai.core.environment import from_environment
+from wsi_ai.core.environment import data_folder, from_environment
 from wsi_ai.errors import PolicyError
 
 _SITE = Path("/etc/wsi-ai/site.toml")
@@ -34,8 +34,7 @@ def load_site(trusted_keys: Path | None = None) -> Site:
     other = trusted_keys or from_environment("WSI_AI_TRUSTED_KEYS")
     if other:
         keys.append(Path(other))
-    data = Path(from_environment("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    usual = path.parent / table["store"] if "store" in table else data / "wsi-ai" / "models"
+    usual = path.parent / table["store"] if "store" in table else data_folder() / "models"
     return Site(Path(from_environment("WSI_AI_MODELS") or usual), tuple(keys))
 
 

@@ -4,10 +4,8 @@
 all of them; ``names/<name>@<version>.json`` says which digest that is, and each file's own.
 """
 
-import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.files import locked, sync, write_whole
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.models.manifest import load_variants
 from wsi_ai.models.signing import SIGNATURE
@@ -110,8 +109,7 @@ class ModelStore:
         try:
             for name in ("names", "content"):
                 (self.place / name).mkdir(parents=True, exist_ok=True)
-            with (self.place / ".lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with (self.place / ".lock").open("w") as lock, locked(lock):
                 shutil.rmtree(aside, ignore_errors=True)
                 try:
                     yield aside
@@ -133,12 +131,8 @@ class ModelStore:
         return self.place / "names" / f"{entry}.json"
 
     def _write_name(self, entry: Entry) -> None:
-        aside = self.place / ".incoming.json"
-        with aside.open("w", encoding="utf-8") as file:
-            json.dump({"digest": entry.digest, "files": entry.files}, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(self._name_file(entry))
+        record = json.dumps({"digest": entry.digest, "files": entry.files}, indent=1)
+        write_whole(self._name_file(entry), record.encode())
 
     def _read(self, path: Path) -> Entry:
         name, _, version = path.stem.rpartition("@")
@@ -177,5 +171,4 @@ def _copy(source: Path, target: Path) -> None:
     for path in target.rglob("*"):
         if path.is_file():
             path.chmod(0o644 if path.name == SIGNATURE else 0o444)
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            sync(path)

@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.core.values import TilePlan, VectorChunk
+from wsi_ai.results.lettering import font, wrapped
 from wsi_ai.tissue.thumbnail import Thumbnail
 
-_SIDE_IN, _DPI, _TAIL = 6.5, 130, 1.0
+_SIDE, _LOWEST, _HIGHEST = 845, 260, 1820
+"""Width of each of the two pictures, and the bounds of their height, in pixels."""
+_MARGIN, _WORDS, _TAIL = 36, 84, 1.0
 Chunks = Callable[[], Iterable[VectorChunk]]
 """All vectors, chunk by chunk, from the beginning at each call."""
 
@@ -74,26 +75,34 @@ def write_picture(
     """Write the slide, and beside it its colours, as PNG.  Nothing on it names the slide."""
     rgba, share = colours(plan, chunks)
     size = plan.slide.size
-    tall = _SIDE_IN * size.height / size.width
-    figure = Figure(figsize=(2 * _SIDE_IN + 0.6, min(max(tall, 2.0), 14.0) + 1.1), dpi=_DPI)
-    left, right = figure.subplots(1, 2)
-    extent = (0, size.width, size.height, 0)
-    grid = (0, plan.grid[1] * plan.step.x, plan.grid[0] * plan.step.y, 0)
-    left.imshow(thumbnail.pixels, extent=extent, interpolation="antialiased")
-    right.imshow(thumbnail.pixels, extent=extent, interpolation="antialiased", alpha=0.25)
-    right.imshow(rgba, extent=grid, interpolation="nearest")
-    for axes in (left, right):
-        _bare(axes, size.width, size.height)
+    scale = min(_SIDE / size.width, _HIGHEST / size.height)
+    width, height = max(1, round(size.width * scale)), max(1, round(size.height * scale))
+    room = max(height, _LOWEST)
+    sheet = Image.new("RGB", (2 * _SIDE + 3 * _MARGIN, room + 2 * _MARGIN + _WORDS), "white")
+    glass = Image.fromarray(thumbnail.pixels).resize((width, height), Image.Resampling.LANCZOS)
+    pale = Image.blend(Image.new("RGB", glass.size, "white"), glass, 0.25)
+    layer = _layer(rgba, plan, scale)
+    pale.paste(layer, (0, 0), layer)
+    draw = ImageDraw.Draw(sheet)
+    for n, picture in enumerate((glass, pale)):
+        x = _MARGIN + n * (_SIDE + _MARGIN)
+        sheet.paste(picture, (x, _MARGIN))
+        draw.rectangle((x - 1, _MARGIN - 1, x + width, _MARGIN + height), outline="black", width=1)
     words = (
         f"three principal components of {card.output.features} features as red, green and blue"
         f" ({share:.0%} of the variance): like colours, like tissue in the eyes of"
         f" {card.ref.name} {card.ref.version}; no score and no finding"
     )
-    figure.text(0.02, 0.05, words, fontsize=8, va="center")
-    figure.text(0.02, 0.02, STATEMENT, fontsize=8, weight="bold", va="center")
-    figure.subplots_adjust(left=0.02, right=0.98, top=0.98, bottom=0.08, wspace=0.03)
-    FigureCanvasAgg(figure).print_png(path)  # type: ignore[no-untyped-call]
+    y = room + 2 * _MARGIN
+    for n, line in enumerate(wrapped(words, font(16), sheet.width - 2 * _MARGIN)):
+        draw.text((_MARGIN, y + 22 * n), line, "black", font(16), "lm")
+    draw.text((_MARGIN, y + 52), STATEMENT, "black", font(16, "DejaVuSans-Bold"), "lm")
+    sheet.save(path, "PNG")
 
 
-def _bare(axes: Axes, width: int, height: int) -> None:
-    axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+def _layer(rgba: NDArray[np.float32], plan: TilePlan, scale: float) -> Image.Image:
+    """The grid's cells at the picture's scale, see-through where there is no vector."""
+    rows, cols = plan.grid
+    cells = Image.fromarray(np.rint(rgba * 255).astype(np.uint8), "RGBA")
+    size = round(cols * plan.step.x * scale), round(rows * plan.step.y * scale)
+    return cells.resize((max(1, size[0]), max(1, size[1])), Image.Resampling.NEAREST)

@@ -1,7 +1,6 @@
 """A folder of results appears whole or not at all."""
 
 import ctypes
-import fcntl
 import json
 import os
 import shutil
@@ -12,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.files import lock_at_once, sync
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import Busy, OutputError, disk_errors
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_LONGEST_STEM = 120
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def claimed(target: Path) -> Iterator[None]:
     with disk_errors():
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            handle = _lock(lock)
+            handle = lock_at_once(lock)
         except BlockingIOError:
             raise Busy("another run is at work on this slide") from None
     try:
@@ -84,21 +85,6 @@ def hidden(target: Path, suffix: str) -> Path:
     return target.with_name(f".{target.name}.{suffix}")
 
 
-def _lock(path: Path) -> int:
-    """Raises BlockingIOError where another process holds it."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(handle)
-            raise
-        # The one before us may have unlinked the file that we opened: then ours locks nothing.
-        if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
-            return handle
-        os.close(handle)
-
-
 def _recover(target: Path) -> None:
     """Bring the old folder back where a crash came between the two renames of ``_replace``."""
     old = hidden(target, "old")
@@ -117,7 +103,7 @@ def _replace(new: Path, target: Path) -> None:
         target.rename(old)
         new.rename(target)
         shutil.rmtree(old)
-    _sync(target.parent)
+    sync(target.parent)
 
 
 def _exchange(a: Path, b: Path) -> bool:
@@ -133,16 +119,8 @@ def _flush(folder: Path) -> None:
     """To the disk itself, so that a power cut cannot leave the name without the content."""
     for place, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(place, name))
-        _sync(Path(place))
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            sync(Path(place, name))
+        sync(Path(place))
 
 
 def make_folder(out: Path) -> None:
@@ -160,9 +138,6 @@ def make_folder(out: Path) -> None:
 def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
     """Where the results of this slide by this model go."""
     return result_folder(out, slide.slide_id, slide.fingerprint, card.ref.label)
-
-
-_LONGEST_STEM = 120
 
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:

@@ -1,10 +1,9 @@
-"""Words on a picture, in DejaVu Sans, which has the signs of units and comes with matplotlib: its
-files are read, matplotlib is not loaded."""
+"""Words on a picture, in DejaVu Sans, which has the signs of units.  ``fonts/`` has its files."""
 
 from collections.abc import Iterator
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.resources import files
+from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -15,9 +14,8 @@ Font = ImageFont.FreeTypeFont
 @cache
 def font(size_px: int, face: str = "DejaVuSans") -> Font:
     """Or the face ``DejaVuSans-Bold``."""
-    found = find_spec("matplotlib")
-    (package, *_) = found.submodule_search_locations or [""] if found else [""]
-    return ImageFont.truetype(Path(package, "mpl-data", "fonts", "ttf", f"{face}.ttf"), size_px)
+    content = (files(__package__) / "fonts" / f"{face}.ttf").read_bytes()
+    return ImageFont.truetype(BytesIO(content), size_px)
 
 
 def wrapped(text: str, letters: Font, width_px: float) -> Iterator[str]:

@@ -1,16 +1,16 @@
-"""A run as a picture: stages over time, a row each, every slide in its turn."""
+"""A run as a picture: stages over time, a row each, every slide in its order."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from PIL import Image, ImageDraw
 
 from wsi_ai.core.timing import STAGE_OF, Stage
 from wsi_ai.errors import OutputError
+from wsi_ai.results.lettering import font
 
 _COLOURS: Mapping[Stage, tuple[str, str]] = {
     Stage.LOOKING: ("#1b6ca8", "#6aaedb"),
@@ -19,64 +19,86 @@ _COLOURS: Mapping[Stage, tuple[str, str]] = {
     Stage.WRITING: ("#5b3a8c", "#a88bd1"),
 }
 """Two shades each, so that neighbouring slides are told apart."""
-_FAILED, _IDLE = "#c01c28", "#d9d9d9"
-_ROW, _BAR = 1.0, 0.62
+_FAILED, _IDLE, _GRID = "#c01c28", "#d9d9d9", "#e6e6e6"
+_WIDE, _LEFT, _RIGHT, _TOP, _BELOW = 1950, 210, 40, 90, 150
+_ROW, _BAR, _GAP = 72, 44, 36
+"""Pixels: from row to row, of a bar, and more between devices."""
 _MOST_LABELS = 40
 Interval = tuple[float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class _Axes:
+    """Where seconds and rows lie on the picture."""
+
+    draw: ImageDraw.ImageDraw
+    end_s: float
+
+    def x(self, at_s: float) -> float:
+        return _LEFT + (_WIDE - _LEFT - _RIGHT) * at_s / self.end_s
+
+    def bar(self, interval: Interval, middle: float, colour: str, edge: str | None = None) -> None:
+        left, right = (self.x(at_s) for at_s in interval)
+        box = (left, middle - _BAR / 2, max(left + 1, right), middle + _BAR / 2)
+        self.draw.rectangle(box, colour, edge, width=3 if edge else 0)
+
+
 def write_timeline(path: Path, run: Mapping[str, Any]) -> None:
-    """``run`` is a run's record, see ``runs``; ``path`` a PNG.  Raises OutputError."""
+    """``run`` is a run's record, see ``run.run_record``; ``path`` a PNG.  Raises OutputError."""
+    if path.suffix.lower() != ".png":
+        raise OutputError(f"{path}: the picture is a .png")
     devices = [one["device"] for one in run["by_device"]]
-    figure = Figure(figsize=(13, 1.6 + 1.9 * max(1, len(devices))), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
+    bottom = _middle(max(0, len(devices) - 1), Stage.WRITING) + _ROW / 2
+    sheet = Image.new("RGB", (_WIDE, round(bottom + _BELOW)), "white")
+    axes = _Axes(ImageDraw.Draw(sheet), _end_s(run))
+    _draw_seconds(axes, bottom)
     for row, device in enumerate(devices):
         _draw_device(axes, row, [s for s in run["slides"] if s["device"] == device])
-    _label(axes, run, devices)
+    _draw_words(axes.draw, run, devices, bottom)
     try:
-        figure.savefig(path, dpi=150)
+        sheet.save(path, "PNG")
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}") from None
-    except ValueError as error:  # the suffix
-        raise OutputError(f"{path}: {error}") from None
+
+
+def _end_s(run: Mapping[str, Any]) -> float:
+    ends = [end for s in run["slides"] for stage in Stage for _, end in _held(s, stage)]
+    return max([*ends, 1e-3])
 
 
 def _has_no_answer(slide: Mapping[str, Any]) -> bool:
     return slide["level"] == "not_assessed" or slide.get("embedded", 0) is None
 
 
-def _draw_device(axes: Axes, row: int, slides: Sequence[Mapping[str, Any]]) -> None:
-    for turn, slide in enumerate(s for s in slides if s["spans"]):
+def _draw_device(axes: _Axes, row: int, slides: Sequence[Mapping[str, Any]]) -> None:
+    for order, slide in enumerate(s for s in slides if s["spans"]):
         for stage in Stage:
-            y = _y(row, stage)
+            middle = _middle(row, stage)
             whole = list(_held(slide, stage))
-            shade = _COLOURS[stage][turn % 2]
-            busy = [part for one in whole for part in _without(one, _idle(slide, stage))]
-            edge = _FAILED if _has_no_answer(slide) else "none"
-            axes.broken_barh(_widths(whole), (y - _BAR / 2, _BAR), color=_IDLE)
-            axes.broken_barh(
-                _widths(busy), (y - _BAR / 2, _BAR), facecolor=shade, edgecolor=edge, linewidth=1.5
-            )
+            edge = _FAILED if _has_no_answer(slide) else None
+            for interval in whole:
+                axes.bar(interval, middle, _IDLE)
+                for part in _without(interval, _idle(slide, stage)):
+                    axes.bar(part, middle, _COLOURS[stage][order % 2], edge)
             if whole and len(slides) <= _MOST_LABELS:
-                _number(axes, turn + 1, stage, ((whole[0][0] + whole[-1][1]) / 2, y), slide)
+                at = axes.x((whole[0][0] + whole[-1][1]) / 2), middle
+                _number(axes.draw, order + 1, stage, at, slide)
 
 
 def _number(
-    axes: Axes, number: int, stage: Stage, middle: Interval, slide: Mapping[str, Any]
+    draw: ImageDraw.ImageDraw, number: int, stage: Stage, at: Interval, slide: Mapping[str, Any]
 ) -> None:
     """On a slide's inference; above the look at it where it was not assessed."""
-    x, y = middle
+    x, y = at
     if stage is Stage.INFERENCE:
-        axes.text(x, y, str(number), ha="center", va="center", fontsize=9)
+        draw.text((x, y), str(number), "black", font(20), "mm")
     elif stage is Stage.LOOKING and slide["level"] == "not_assessed":
-        top = y + _BAR / 2
-        axes.text(x, top, str(number), ha="center", va="bottom", fontsize=9, color=_FAILED)
+        draw.text((x, y - _BAR / 2 - 3), str(number), _FAILED, font(20), "ms")
 
 
-def _y(row: int, stage: Stage) -> float:
+def _middle(row: int, stage: Stage) -> float:
     stages = list(Stage)
-    return -(row * (len(stages) + 0.5) + stages.index(stage)) * _ROW
+    return _TOP + _ROW / 2 + row * (len(stages) * _ROW + _GAP) + stages.index(stage) * _ROW
 
 
 def _held(slide: Mapping[str, Any], stage: Stage) -> Iterator[Interval]:
@@ -106,36 +128,41 @@ def _without(whole: Interval, idle: Iterable[Interval]) -> Iterator[Interval]:
         yield at, whole[1]
 
 
-def _widths(intervals: Iterable[Interval]) -> list[Interval]:
-    return [(start, end - start) for start, end in intervals if end > start]
+def _draw_seconds(axes: _Axes, bottom: float) -> None:
+    """Lines at round numbers of seconds, about ten of them."""
+    rough = axes.end_s / 10
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough)
+    for n in range(int(axes.end_s / step) + 1):
+        x = axes.x(n * step)
+        axes.draw.line((x, _TOP, x, bottom), _GRID, 2)
+        axes.draw.text((x, bottom + 10), f"{n * step:g}", "black", font(20), "ma")
+    axes.draw.line((_LEFT, bottom, _WIDE - _RIGHT, bottom), "black", 2)
+    middle = (_LEFT + _WIDE - _RIGHT) / 2
+    axes.draw.text((middle, bottom + 40), "seconds since the run began", "black", font(20), "ma")
 
 
-def _label(axes: Axes, run: Mapping[str, Any], devices: Sequence[str]) -> None:
-    rows = [(row, stage) for row in range(len(devices)) for stage in Stage]
-    names = [f"{devices[row]}  {stage}" if len(devices) > 1 else str(stage) for row, stage in rows]
-    axes.set_yticks([_y(row, stage) for row, stage in rows], names)
-    axes.set_xlabel("seconds since the run began")
-    axes.set_xlim(left=0)
-    axes.grid(axis="x", color="#e6e6e6")
-    axes.set_axisbelow(True)
-    for side in ("top", "right", "left"):
-        axes.spines[side].set_visible(False)
+def _draw_words(
+    draw: ImageDraw.ImageDraw, run: Mapping[str, Any], devices: Sequence[str], bottom: float
+) -> None:
     count = len(run["slides"])
-    axes.set_title(
+    title = (
         f"{count} slide{'s' * (count != 1)}; {run['limit']} was the limit,"
-        f" busy {run['efficiency']:.1%} of {run['wall_s'] / max(1, len(devices)):.1f} s",
-        loc="left",
+        f" busy {run['efficiency']:.1%} of {run['wall_s'] / max(1, len(devices)):.1f} s"
     )
-    axes.legend(
-        handles=[
-            Patch(color=_IDLE, label="the stage waits for the one beside it"),
-            Patch(facecolor="none", edgecolor=_FAILED, label="a slide that was not assessed"),
-            Patch(
-                color="none", label="numbers: slides in their order; shades tell neighbours apart"
-            ),
-        ],
-        loc="upper left",
-        bbox_to_anchor=(0, -0.12 if len(devices) > 1 else -0.18),
-        ncols=3,
-        frameon=False,
-    )
+    draw.text((_LEFT, 30), title, "black", font(24))
+    for row, device in enumerate(devices):
+        for stage in Stage:
+            name = f"{device}  {stage}" if len(devices) > 1 else str(stage)
+            draw.text((_LEFT - 14, _middle(row, stage)), name, "black", font(20), "rm")
+    x, y = float(_LEFT), bottom + 100
+    for fill, edge, words in (
+        (_IDLE, None, "the stage waits for the one beside it"),
+        ("white", _FAILED, "a slide that was not assessed"),
+        (None, None, "numbers: slides in their order; shades tell neighbours apart"),
+    ):
+        if fill:
+            draw.rectangle((x, y - 12, x + 36, y + 12), fill, edge, width=3 if edge else 0)
+            x += 48
+        draw.text((x, y), words, "black", font(20), "lm")
+        x += font(20).getlength(words) + 60

@@ -1,6 +1,5 @@
 """What one device needs to run slides, put together."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from wsi_ai.core.contracts import (
     TileSource,
     Watcher,
 )
+from wsi_ai.core.environment import threads
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.parity import hold_to_golden
@@ -118,7 +118,7 @@ class Assembly(Generic[Out]):
 
     @property
     def _threads(self) -> int:
-        return max(1, len(os.sched_getaffinity(0)) // self.devices)
+        return threads(share=self.devices)
 
 
 def source_for(runtime: Runtime, threads: int) -> TileSource:

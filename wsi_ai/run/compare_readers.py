@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import tempfile
 import time
 from contextlib import ExitStack, closing
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from wsi_ai.core.contracts import Runtime, Slide
+from wsi_ai.core.environment import threads
 from wsi_ai.core.flags import Flag
 from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import TilePlan
@@ -78,7 +78,7 @@ def compare_readers(
             raise SlideError(f"both readers are {names[0]}; name another one")
         if stopped := scope_gate(slides[0].info, card):
             raise SlideError(stopped)
-        source = HostTiles(runtime.batch_size, len(os.sched_getaffinity(0)))
+        source = HostTiles(runtime.batch_size, threads())
         tissue = find_tissue(slides[0].info, take_thumbnail(slides[0]))
         plan = plan_for(card, slides[0].info, tissue)
         pixels = _difference(source, plan, slides)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.files import write_whole
 from wsi_ai.core.software import software
 from wsi_ai.core.timing import Efficiency, Flow, Interval, Stage, Timing, of_run
 from wsi_ai.errors import OutputError
@@ -54,11 +55,11 @@ class RunLog:
         if not self.outcomes:
             return
         name = self.started.strftime("%Y%m%dT%H%M%S.%fZ.json")
-        path, aside = self.out / FOLDER / name, self.out / FOLDER / f".{name}"
+        path = self.out / FOLDER / name
+        content = json.dumps(self.record(complete=complete), indent=1) + "\n"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(json.dumps(self.record(complete=complete), indent=1) + "\n", "utf-8")
-            aside.rename(path)
+            write_whole(path, content.encode())
         except OSError as error:
             log.warning("the record of the run cannot be written: %s", error.strerror)
 

@@ -47,14 +47,14 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
 
 def on_ring(device: SimulatedDevice, card: ModelCard) -> Runtime:
     torch = pytest.importorskip("torch", reason="torch is not installed")
-    from wsi_ai.inference.gpu.kernel import careful
+    from wsi_ai.inference.gpu.kernel import recoloured_views
     from wsi_ai.inference.gpu.onnx import bind
     from wsi_ai.inference.gpu.ring import Ring
     from wsi_ai.inference.gpu.runtime import RingRuntime, ring_shape
     from wsi_ai.inference.onnx.runtime import open_session, session_options
 
     session = open_session(card, session_options(), ["CPUExecutionProvider"])
-    kernel = careful(bind(card, session, ring_shape(card, 4), torch.device("cpu")), card)
+    kernel = recoloured_views(bind(card, session, ring_shape(card, 4), torch.device("cpu")), card)
 
     def launched(pixels: Any, outputs: Any, **kwargs: Any) -> None:
         kernel(torch.from_numpy(pixels), torch.from_numpy(outputs), **kwargs)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wsi_ai.cli.output import service
+from wsi_ai.cli.output import extra
 
 Database = Annotated[
     str, typer.Option("--outbox", metavar="DB", help="A file (SQLite) or a postgresql:// URL.")
@@ -22,17 +22,13 @@ EventId = Annotated[str, typer.Argument(metavar="EVENT_ID")]
 FlagId = Annotated[str, typer.Argument(metavar="FLAG_ID")]
 Since = Annotated[str | None, typer.Option(help="Only what was made since: 2026-11-24T08:00Z.")]
 
-outbox = typer.Typer(no_args_is_help=True, help="Flags on their way: list, mend, deliver.")
-flags = typer.Typer(no_args_is_help=True, help="What is said of each slide now; take a flag back.")
-audit = typer.Typer(no_args_is_help=True, help="The record of decisions and deliveries.")
+outbox_app = typer.Typer(no_args_is_help=True, help="Flags on their way: list, mend, deliver.")
+flags_app = typer.Typer(no_args_is_help=True, help="The flags as they hold now; take one back.")
+audit_app = typer.Typer(no_args_is_help=True, help="The record of decisions and deliveries.")
 alone = typer.Typer()
 
 
-def _do(module: str, name: str, *words: object) -> None:
-    raise typer.Exit(getattr(service(f"wsi_ai.cli.{module}"), name)(*words))
-
-
-@outbox.command("list")
+@outbox_app.command("list")
 def outbox_list(
     database: Database,
     state: Annotated[
@@ -41,16 +37,20 @@ def outbox_list(
     since: Since = None,
 ) -> None:
     """One line a delivery.  Exit status 1 if some are not delivered and need to be."""
-    _do("outbox", "list_lines", database, state or [], since)
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.list_lines(database, state or [], since))
 
 
-@outbox.command("show")
+@outbox_app.command("show")
 def outbox_show(event: EventId, database: Database) -> None:
     """What is sent, as it is sent.  It names the slide."""
-    _do("outbox", "show", database, event)
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.show(database, event))
 
 
-@outbox.command("replay")
+@outbox_app.command("replay")
 def outbox_replay(
     event: EventId,
     database: Database,
@@ -58,26 +58,33 @@ def outbox_replay(
     audit_file: AuditFile = None,
 ) -> None:
     """Send again: the same bytes under the same id."""
-    _do("outbox", "replay_old" if force else "replay", database, event, audit_file)
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    again = outbox.replay_old if force else outbox.replay
+    raise typer.Exit(again(database, event, audit_file))
 
 
-@outbox.command("skip")
+@outbox_app.command("skip")
 def outbox_skip(event: EventId, database: Database, audit_file: AuditFile = None) -> None:
     """Never send what of this event is not delivered."""
-    _do("outbox", "skip", database, event, audit_file)
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.skip(database, event, audit_file))
 
 
-@outbox.command("purge")
+@outbox_app.command("purge")
 def outbox_purge(
     database: Database,
     older_than_days: Annotated[float, typer.Option(min=1, help="Made so long ago.")] = 90,
     audit_file: AuditFile = None,
 ) -> None:
     """Forget the content of old events that are settled; what is purged cannot be taken back."""
-    _do("outbox", "purge", database, older_than_days, audit_file)
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.purge(database, older_than_days, audit_file))
 
 
-@outbox.command("drain")
+@outbox_app.command("drain")
 def outbox_drain(
     database: Database,
     send: Sinks,
@@ -86,32 +93,41 @@ def outbox_drain(
     audit_file: AuditFile = None,
 ) -> None:
     """Deliver now all that waits, pauses or not.  Exit status 1 if some is left."""
-    _do("outbox", "drain", database, send, since, seconds, audit_file)
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.drain(database, send, since, seconds, audit_file))
 
 
-@outbox.command("reconcile")
+@outbox_app.command("reconcile")
 def outbox_reconcile(
     database: Database,
     send: Sinks,
     resend: Annotated[bool, typer.Option(help="Send again what the receiver lost.")] = False,
 ) -> None:
     """Read back what each receiver holds.  Exit status 1 if it is not what was sent."""
-    _do("outbox", "resend_lost" if resend else "reconcile", database, send)
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    compare = outbox.resend_lost if resend else outbox.reconcile
+    raise typer.Exit(compare(database, send))
 
 
-@flags.command("list")
+@flags_app.command("list")
 def flags_list(database: Database) -> None:
     """One line a flag: what holds now."""
-    _do("flags", "list_flags", database)
+    with extra("service"):
+        from wsi_ai.cli import flags
+    raise typer.Exit(flags.list_flags(database))
 
 
-@flags.command("show")
+@flags_app.command("show")
 def flags_show(flag: FlagId, database: Database) -> None:
     """The newest revision.  It names the slide."""
-    _do("flags", "show", database, flag)
+    with extra("service"):
+        from wsi_ai.cli import flags
+    raise typer.Exit(flags.show(database, flag))
 
 
-@flags.command("retract")
+@flags_app.command("retract")
 def flags_retract(
     flag: FlagId,
     database: Database,
@@ -119,7 +135,9 @@ def flags_retract(
     audit_file: AuditFile = None,
 ) -> None:
     """Take a flag back wherever it went; the relay delivers that."""
-    _do("flags", "retract", database, flag, reason, audit_file)
+    with extra("service"):
+        from wsi_ai.cli import flags
+    raise typer.Exit(flags.retract(database, flag, reason, audit_file))
 
 
 @alone.command("recall")
@@ -130,7 +148,9 @@ def recall(
     audit_file: AuditFile = None,
 ) -> None:
     """Take back every flag that a model raised; the model need not be installed."""
-    _do("flags", "recall", database, model, version, audit_file)
+    with extra("service"):
+        from wsi_ai.cli import flags
+    raise typer.Exit(flags.recall(database, model, version, audit_file))
 
 
 @alone.command("relay")
@@ -138,12 +158,15 @@ def relay(
     database: Database,
     send: Sinks,
     alarm_minutes: Annotated[
-        float, typer.Option(min=0.1, help="After how long an undelivered urgent flag is told.")
+        float,
+        typer.Option(min=0.1, help="Minutes until an undelivered urgent flag raises an alarm."),
     ] = 15,
     audit_file: AuditFile = None,
 ) -> None:
     """Deliver until stopped.  Several may share one outbox."""
-    _do("relay", "run", database, send, alarm_minutes, audit_file)
+    with extra("service"):
+        from wsi_ai.cli import relay
+    raise typer.Exit(relay.run(database, send, alarm_minutes, audit_file))
 
 
 @alone.command("receive")
@@ -160,21 +183,25 @@ def receive(
     port: Annotated[int, typer.Option()] = 8600,
 ) -> None:
     """The reference receiver: POST /flags, GET /worklist."""
-    _do("receive", "serve", key, store, bearer, (host, port))
+    with extra("service"):
+        from wsi_ai.cli import receive
+    raise typer.Exit(receive.serve(key, store, bearer, (host, port)))
 
 
-@audit.command("verify")
+@audit_app.command("verify")
 def audit_verify(
     file: Annotated[Path, typer.Argument(metavar="FILE")],
     head: Annotated[str | None, typer.Option(help="The last line's hash, kept elsewhere.")] = None,
 ) -> None:
     """Walk the chain of hashes.  Exit status 1 where it does not hold."""
-    _do("audit", "check", file, head)
+    with extra("service"):
+        from wsi_ai.cli import audit
+    raise typer.Exit(audit.check(file, head))
 
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
-    app.add_typer(outbox, name="outbox")
-    app.add_typer(flags, name="flags")
-    app.add_typer(audit, name="audit")
+    app.add_typer(outbox_app, name="outbox")
+    app.add_typer(flags_app, name="flags")
+    app.add_typer(audit_app, name="audit")
     app.registered_commands += alone.registered_commands

@@ -1,6 +1,5 @@
 """``wsi-ai models``: from a file of weights to an approved model.  Declarations only."""
 
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -21,10 +20,6 @@ Set = Annotated[
 alone = typer.Typer()
 
 
-def _do(name: str, *words: object) -> None:
-    raise typer.Exit(getattr(import_module("wsi_ai.cli.model_folders"), name)(*words))
-
-
 @alone.command()
 @takes(CardArguments)
 def init(
@@ -35,7 +30,7 @@ def init(
     fields: Set = None,
     trust_pickle: TrustPickle = False,
     *,
-    said: CardArguments,
+    arguments: CardArguments,
 ) -> None:
     """Draft a model card for a file of weights.
 
@@ -43,7 +38,11 @@ def init(
     A card that says TODO is not run; the same command goes on with it.  For an encoder add
     --set task=embedding.
     """
-    _do("init", weights, out, said.fields(), fields or [], trust_pickle)
+    from wsi_ai.cli import model_folders
+
+    raise typer.Exit(
+        model_folders.init(weights, out, arguments.fields(), fields or [], trust_pickle)
+    )
 
 
 @alone.command()
@@ -60,8 +59,10 @@ def import_wsinfer(
 
     Downloads only what is named as a repository of Hugging Face, OWNER/NAME[@REVISION].
     """
-    said = {"operating_point.class": positive, "operating_point.threshold": threshold}
-    _do("import_wsinfer", source, out, said, fields or [])
+    named = {"operating_point.class": positive, "operating_point.threshold": threshold}
+    from wsi_ai.cli import model_folders
+
+    raise typer.Exit(model_folders.import_wsinfer(source, out, named, fields or []))
 
 
 @alone.command()
@@ -76,31 +77,41 @@ def import_encoder(
 
     Downloads only what is named as a repository, OWNER/NAME[@REVISION].
     """
-    _do("import_encoder", source, out, fields or [])
+    from wsi_ai.cli import model_folders
+
+    raise typer.Exit(model_folders.import_encoder(source, out, fields or []))
 
 
 @alone.command()
 def add(model: Folder) -> None:
     """Copy a model into the store, all of its files, by name and version."""
-    _do("add", model)
+    from wsi_ai.cli import model_folders
+
+    raise typer.Exit(model_folders.add(model))
 
 
 @alone.command("list")
 def list_models() -> None:
     """What the store has."""
-    _do("list_models")
+    from wsi_ai.cli import model_folders
+
+    raise typer.Exit(model_folders.list_models())
 
 
 @alone.command()
 def show(model: Annotated[Path, typer.Argument(metavar="MODEL|NAME[@VERSION]")]) -> None:
     """A model's card, and whether its files are what was added and signed."""
-    _do("show", model)
+    from wsi_ai.cli import model_folders
+
+    raise typer.Exit(model_folders.show(model))
 
 
 @alone.command()
 def remove(model: Asked) -> None:
     """Take a model out of the store."""
-    _do("remove", model)
+    from wsi_ai.cli import model_folders
+
+    raise typer.Exit(model_folders.remove(model))
 
 
 @alone.command()
@@ -109,7 +120,9 @@ def sign(
     key: Annotated[Path, typer.Option(help="Private key (PEM), of openssl genpkey.")],
 ) -> None:
     """Sign all of a model's files, so that sites that trust the key run it."""
-    _do("sign", model, key)
+    from wsi_ai.cli import model_folders
+
+    raise typer.Exit(model_folders.sign(model, key))
 
 
 def add_to(models: typer.Typer) -> None:

@@ -26,14 +26,15 @@ Threshold = Annotated[float | None, typer.Option(help="The score from which a ti
 
 
 def takes(options: type[Any]) -> Callable[[Command], Command]:
-    """For a command whose parameter ``said`` is of the dataclass ``options``: on its command line
-    stands an option for each field."""
+    """For a command whose parameter ``arguments`` is of the dataclass ``options``.
+
+    Its command line gets an option for each field."""
 
     def take(command: Command) -> Command:
         own = [
             parameter
             for name, parameter in inspect.signature(command).parameters.items()
-            if name != "said"
+            if name != "arguments"
         ]
         hints = get_type_hints(options, include_extras=True)
         named = [
@@ -49,7 +50,7 @@ def takes(options: type[Any]) -> Callable[[Command], Command]:
         @wraps(command)
         def call(**given: Any) -> None:
             values = {parameter.name: given.pop(parameter.name) for parameter in named}
-            command(**given, said=options(**values))
+            command(**given, arguments=options(**values))
 
         call.__signature__ = inspect.Signature([*own, *named])  # type: ignore[attr-defined]
         return call
@@ -140,7 +141,7 @@ class CardArguments:
     threshold: Threshold = None
 
     def fields(self) -> dict[str, Any]:
-        """Of the card, by dotted name; ``None`` where nothing was said."""
+        """Of the card, by dotted name; ``None`` where nothing was given."""
         return {
             "input.mpp": self.mpp,
             "input.size_px": self.size,

@@ -9,13 +9,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+import wsi_ai.delivery.outbox.admin as admin
 import wsi_ai.delivery.outbox.claims as claims
 import wsi_ai.delivery.outbox.retention as retention
+import wsi_ai.delivery.outbox.revisions as revisions
 from wsi_ai.delivery.events import next_early_revision, next_revision, retraction, trust_of
 from wsi_ai.delivery.flag_types import TriageFlag
 from wsi_ai.delivery.heartbeat import Backlog
 from wsi_ai.delivery.messages import Endpoint, Kind, Retraction
-from wsi_ai.delivery.outbox import admin, revisions
 from wsi_ai.delivery.outbox.backoff import Backoff
 from wsi_ai.delivery.outbox.claims import Answer, Claimed, Settling
 from wsi_ai.delivery.outbox.retention import PURGED

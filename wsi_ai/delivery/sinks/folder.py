@@ -1,12 +1,12 @@
 """A directory as receiver, for sites that start with one: a file per revision, never changed."""
 
 import errno
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from wsi_ai.core.files import write_whole
 from wsi_ai.delivery.messages import Endpoint, Message, Receipt
 from wsi_ai.errors import Refused, SinkError, TryAgain
 
@@ -37,7 +37,7 @@ class FolderSink:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                _write(path, message.body)
+                write_whole(path, message.body)
             elif path.read_bytes() != message.body:
                 raise Refused("another flag lies under this flag's name")
         except OSError as error:
@@ -54,17 +54,3 @@ class FolderSink:
         return newest
 
     def close(self) -> None: ...
-
-
-def _write(path: Path, body: bytes) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    with aside.open("wb") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ import onnxruntime as ort
 import torch
 
 from wsi_ai.core.cards import Layout, ModelCard, Precision
+from wsi_ai.core.environment import cache_folder
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.inference.gpu.cuda import CudaDevice
 from wsi_ai.inference.gpu.ring import RingShape
@@ -114,4 +115,4 @@ def _engine_cache(card: ModelCard, index: int, tensorrt: str) -> Path:
     """An engine is code for one model, device and version, and takes minutes to build."""
     device = torch.cuda.get_device_name(index).replace(" ", "-")
     key = f"{card.ref.sha256[:16]}-{device}-{ort.__version__}-{tensorrt}"
-    return Path.home() / ".cache" / "wsi-ai" / "tensorrt" / key
+    return cache_folder() / "tensorrt" / key

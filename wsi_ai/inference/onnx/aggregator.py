@@ -1,10 +1,10 @@
 """Aggregators in ONNX, by ONNX Runtime on the host's processor."""
 
-import os
 from collections.abc import Sequence
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Aggregator
+from wsi_ai.core.environment import threads
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.aggregator import HostAggregator, Numbers, as_network
 from wsi_ai.inference.onnx import runtime as onnx
@@ -14,7 +14,7 @@ def open_aggregator(card: ModelCard) -> Aggregator:
     """Takes (tiles, features) or (1, tiles, features), as its input says.  Raises ModelError."""
     second, path = as_network(card)
     options = onnx.session_options()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads()
     session = onnx.open_session(second, options, ["CPUExecutionProvider"])
     given = session.get_inputs()[0]
     lone = len(given.shape) == 3

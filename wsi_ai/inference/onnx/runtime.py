@@ -1,6 +1,5 @@
 """Models in ONNX, by ONNX Runtime on the host's processor."""
 
-import os
 import re
 from typing import Any
 
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.environment import threads
 from wsi_ai.core.memory import give_back
 from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.host import HostRuntime, usual_batch
@@ -47,7 +47,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
             " give --precision fp32"
         )
     options = _frugal(session_options())
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads()
     session = open_session(card, options, ["CPUExecutionProvider"])
     give_back()
     given, wanted = session.get_inputs()[0], [output_of(card, session)]

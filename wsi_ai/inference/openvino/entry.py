@@ -2,22 +2,22 @@
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.contracts import Runtime
-from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import NoDevice
 from wsi_ai.inference.onnx.operators import operators
 
 
 def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
-    """See ``openvino_compiled.open_runtime``.
+    """See ``openvino.runtime.open_runtime``.
 
     Where the device is ``auto`` it declines, by NoDevice, networks of convolutions in fp32, too:
     ONNX Runtime is as fast at these, slower at transformers and in int8 (``benchmarks/infer.py``).
     """
     if request.device == "auto" and not _faster(card, request.precision):
         raise NoDevice("OpenVINO is no faster at networks of convolutions")
-    library = from_extra("wsi_ai.inference.openvino.runtime", "openvino", NoDevice)
-    runtime: Runtime = library.open_runtime(card, request)
-    return runtime
+    with needs_extra("openvino", NoDevice):
+        from wsi_ai.inference.openvino import runtime
+    return runtime.open_runtime(card, request)
 
 
 def _faster(card: ModelCard, precision: Precision) -> bool:

@@ -1,12 +1,11 @@
 """Models in ONNX, by OpenVINO on the host's processor."""
 
-import os
-
 import numpy as np
 import openvino as ov
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import Layout, ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.environment import threads
 from wsi_ai.errors import DeviceError, ModelError, NoDevice, first_line
 from wsi_ai.inference.host import HostRuntime, usual_batch
 from wsi_ai.inference.scoring import prepare, room_for
@@ -31,7 +30,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         _check_precision(core, request.precision)
     settings = {
         "INFERENCE_PRECISION_HINT": _TYPES[request.precision],
-        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "INFERENCE_NUM_THREADS": threads(),
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
     }

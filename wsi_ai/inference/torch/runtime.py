@@ -1,12 +1,11 @@
 """Models of PyTorch on the host's processor."""
 
-import os
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.environment import threads
 from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.host import HostRuntime
 from wsi_ai.inference.torch.forward import TORCH_ERRORS, Forward, open_forward
@@ -20,7 +19,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
     the processor has no instructions for the precision.
     """
     _check_precision(request.precision)
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads())
     network = _Network(
         open_forward(
             load_module(card, trusted=request.trust_pickle),

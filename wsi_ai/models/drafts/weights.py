@@ -2,13 +2,11 @@
 
 import zipfile
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
-from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import ModelError
 from wsi_ai.models.drafts.inspected import Inspected
-
-_EXTRAS = {"onnx_file": "cpu", "torch_file": "torch"}
 
 
 def inspect_weights(path: Path, *, trusted: bool = False) -> Inspected:
@@ -19,12 +17,12 @@ def inspect_weights(path: Path, *, trusted: bool = False) -> Inspected:
     except OSError as error:
         raise ModelError(f"{path.name}: {error.strerror}") from None
     if kind == "onnx":
-        seen: Inspected = library("onnx_file").inspect(path)
+        seen: Inspected = onnx_files().inspect(path)
         return seen
-    torch_file = library("torch_file")
+    with needs_extra("torch", ModelError):
+        from wsi_ai.models.drafts import torch_file
     kind = kind or torch_file.kind_of_pickle(path, trusted=trusted)
-    found: Inspected = torch_file.inspect(path, kind, trusted=trusted)
-    return found
+    return torch_file.inspect(path, kind, trusted=trusted)
 
 
 def _kind(path: Path) -> str | None:
@@ -45,6 +43,8 @@ def _kind(path: Path) -> str | None:
     raise ModelError(f"{path.name} is no file of ONNX, PyTorch or safetensors")
 
 
-def library(name: str) -> Any:
-    """What reads such files.  Raises ModelError where it is not installed."""
-    return from_extra(f"wsi_ai.models.drafts.{name}", _EXTRAS[name], ModelError)
+def onnx_files() -> ModuleType:
+    """What reads ONNX files.  Raises ModelError where its library is not installed."""
+    with needs_extra("cpu", ModelError):
+        from wsi_ai.models.drafts import onnx_file
+    return onnx_file

@@ -12,7 +12,7 @@ from typing import Any
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.models.card_checks import keeps_tensors_elsewhere, unfinished
 from wsi_ai.models.drafts.fields import with_fields
-from wsi_ai.models.drafts.weights import library
+from wsi_ai.models.drafts.weights import onnx_files
 
 _CARD = "model.toml"
 
@@ -64,7 +64,7 @@ def _copy(weights: Path, target: Path) -> None:
                 f"{weights.name} keeps tensors in other files; give another --out, where it is put"
                 " together"
             )
-        library("onnx_file").as_one_file(weights, target)
+        onnx_files().as_one_file(weights, target)
     elif not there:
         shutil.copyfile(weights, target)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from wsi_ai.core.memory import return_large_blocks
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
+from wsi_ai.run.process import prepare_process
 from wsi_ai.run.several_models import SlideTask, SlideTasks
 from wsi_ai.run.stages import through_stages
 
@@ -38,7 +38,7 @@ class WorkerSetup:
 
 def serve(terms: WorkerSetup, wires: Pipes) -> None:
     """Run until there are no more slides, or the device fails, or the run is gone."""
-    return_large_blocks()
+    prepare_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted, and stops its workers
     logging.basicConfig(level=terms.log_level, format="%(levelname)s %(name)s: %(message)s")
     line = _Worker(wires.run)

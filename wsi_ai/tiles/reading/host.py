@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -113,7 +112,6 @@ def placement(plan: TilePlan, start: int, stored: tuple[int, int]) -> Placement:
 
 def _tile_buffers(buffers: list[Image], plan: TilePlan, read: Size) -> TileBuffers:
     slots, side = BatchBuffers(buffers, finisher(plan)), plan.spec.size_px
-    cv2.setNumThreads(1)  # the threads here are enough: OpenCV's own would fight with them
     if read == Size(side, side):
         return slots
     return ScratchBuffers(slots, read, shrinker(read, Size(side, side)))

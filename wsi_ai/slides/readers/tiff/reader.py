@@ -4,7 +4,6 @@ The tiles are handed out as they lie in the file.  What a maker says beyond plai
 ``tiff_makers``, how a tile is made complete in ``tiff_level``.
 """
 
-import logging
 import os
 import struct
 from contextlib import ExitStack
@@ -23,7 +22,6 @@ from wsi_ai.slides.readers.tiff.ndpi import is_ndpi
 from wsi_ai.slides.readers.tiff.pyramid import Pyramid
 
 # of a damaged file it logs offsets; what that means for the slide is said here and in the flag
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 _DAMAGE = (  # what tifffile raises on a damaged structure, and the XML parser
     ArithmeticError,

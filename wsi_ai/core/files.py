@@ -1,0 +1,65 @@
+"""Files that appear whole or not at all, and locks between processes."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TextIO
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside ``path``, sync, rename: after a crash the old content is there, or the new one.
+
+    A file that was there keeps its mode.  Raises OSError, and then leaves what was there.
+    """
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with aside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """To the disk itself, a file or a folder.  Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(file: BinaryIO | TextIO) -> Iterator[None]:
+    """Alone with an open file, among processes that do the same; waits for the others."""
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def lock_at_once(path: Path) -> int:
+    """The handle of a file that this process alone has locked, and may unlink before it closes it.
+
+    Raises BlockingIOError where another process holds it, OSError where the disk refuses.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(handle)
+            raise
+        # The one before us may have unlinked the file that we opened: then ours locks nothing.
+        if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+            return handle
+        os.close(handle)
