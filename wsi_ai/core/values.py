@@ -69,6 +69,13 @@ class SlideInfo:
     """The entry point that opened it."""
     icc_profile: bytes | None = field(default=None, repr=False)
     """Embedded by the scanner; the pixels are as they were before it is applied."""
+    stated: Spacing | None = None
+    """What the file says, where that can be; ``spacing`` may have been given in its place."""
+
+    def __post_init__(self) -> None:
+        """A name that is no text, as file systems allow, is written out: JSON has no such."""
+        words = self.slide_id.encode("utf-8", "backslashreplace").decode()
+        object.__setattr__(self, "slide_id", words)
 
     def known_spacing(self) -> Spacing:
         """The spacing, for those who come after the gate that asks for one."""

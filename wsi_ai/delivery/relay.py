@@ -13,7 +13,7 @@ from typing import Any
 
 from wsi_ai.delivery.contract import HeartbeatSink, Sink
 from wsi_ai.delivery.heartbeat import pulse_of
-from wsi_ai.delivery.messages import Receipt
+from wsi_ai.delivery.messages import NotStarted, Receipt
 from wsi_ai.delivery.outbox import Claimed, Mismatch, Outbox
 from wsi_ai.delivery.outbox.claims import Answer
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused
@@ -74,14 +74,14 @@ class Relay:
         self.record(tried)
         return len(tried)
 
-    def beat(self, sink: HeartbeatSink) -> float:
+    def beat(self, sink: HeartbeatSink, not_started: NotStarted | None = None) -> float:
         """Tell the sink's receiver that we are alive.  Returns the seconds until the next time.
 
         A heartbeat that is not taken is not kept: that it is missing says what there is to say.
         """
         name, at = sink.endpoint.name, self._at()
         try:
-            sink.beat(pulse_of(sink.endpoint, self.outbox.backlog(name), at), at)
+            sink.beat(pulse_of(sink.endpoint, self.outbox.backlog(name), at, not_started), at)
         except (DeliveryError, OutputError) as error:
             log.warning("no heartbeat to %s: %s", name, error)
         return sink.endpoint.heartbeat_s or math.inf

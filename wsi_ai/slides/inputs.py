@@ -32,6 +32,9 @@ class Inputs:
     passed_over: tuple[Path, ...]
     """Files and folders, in folders that were named, that are no slides."""
 
+    in_folders: frozenset[Path] = frozenset()
+    """Of the slides, those that nobody named: they were found in a folder."""
+
     def passed_over_by_kind(self) -> str:
         """For example ``3 .geojson, 1 .png``; names nothing."""
         kinds = Counter(path.suffix.lower() or "without suffix" for path in self.passed_over)
@@ -56,7 +59,9 @@ def find_slides(places: Sequence[Path], out: Path | None = None) -> Inputs:
             search.pass_over([place])
         else:
             search.take_named(place)
-    return Inputs(tuple(search.found.values()), search.mpp, tuple(search.passed_over))
+    slides = tuple(search.found.values())
+    found = search.inside & set(slides)
+    return Inputs(slides, search.mpp, tuple(search.passed_over), frozenset(found))
 
 
 @dataclass(slots=True)
@@ -66,6 +71,7 @@ class _Search:
     """By what makes two names one slide."""
     mpp: dict[Path, float] = field(default_factory=dict)
     passed_over: dict[Path, None] = field(default_factory=dict)
+    inside: set[Path] = field(default_factory=set)
 
     def take_named(self, place: Path) -> None:
         if not _is_address(place) and not place.exists():
@@ -76,7 +82,7 @@ class _Search:
         if not (slides := list(self._inside(place))):
             raise InputError(f"no slide in the folder {place}")
         for slide in slides:
-            self._take(slide)
+            self.inside.add(self._take(slide))
 
     def take_listed(self, path: Path) -> None:
         rows = list(_rows(path))
