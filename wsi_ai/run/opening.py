@@ -43,9 +43,9 @@ def open_scaled(path: Path, options: RunOptions) -> Slide:
 
 def scaled(slide: Slide, spacing: Spacing) -> Slide:
     """The same slide with another µm/px; its ``info`` keeps what the file says."""
-    return (
-        _ScaledTiles(slide, spacing) if isinstance(slide, EncodedSlide) else _Scaled(slide, spacing)
-    )
+    if isinstance(slide, EncodedSlide):
+        return _ScaledTiles(slide, spacing)
+    return _Scaled(slide, spacing)
 
 
 class _Scaled:

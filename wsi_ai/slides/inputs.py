@@ -49,7 +49,7 @@ def find_slides(places: Sequence[Path], out: Path | None = None) -> Inputs:
     there: its slide then says so.  Raises InputError for a place that is not there, a folder that
     cannot be read or holds no slide, and a table or list that is not as it should be.
     """
-    search = _Search(None if out is None else out.resolve())
+    search = _Search(None if out is None else _real(out))
     named = [place for place in places if not _is_list(place)]
     parts = _parts_of_others(named)
     for place in places:
@@ -96,7 +96,7 @@ class _Search:
 
     def _take(self, slide: Path) -> Path:
         """The path under which this very slide is known."""
-        key = str(slide) if _is_address(slide) else str(slide.resolve())
+        key = str(slide) if _is_address(slide) else str(_real(slide))
         return self.found.setdefault(key, slide)
 
     def pass_over(self, paths: Iterable[Path]) -> None:
@@ -104,7 +104,7 @@ class _Search:
 
     def _inside(self, folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
         """``above``: where the search came from, so that a link cannot send it round in circles."""
-        real = folder.resolve()
+        real = _real(folder)
         if real == self.out or real in above:
             return
         if is_zarr(folder):
@@ -151,6 +151,14 @@ def _is_slide(path: Path) -> bool:
         return is_slide_file(path)
     except OSError:
         return path.suffix.lower() in SUFFIXES
+
+
+def _real(path: Path) -> Path:
+    """Where links lead; of links in a loop, the path itself."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
 
 
 def _is_list(place: Path) -> bool:
