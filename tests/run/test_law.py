@@ -46,23 +46,30 @@ def no_disk_to_wait_for() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
-    """One of each state, all with embeddings too where there are results."""
-    folder = tmp_path_factory.mktemp("law")
-    encoder = write_encoder(folder / "encoder", mean_network(side=64), side=64, mpp=0.5)
-    card = load_card(encoder)
-    made = {}
-    for number, (name, reach) in enumerate(STATES.items()):
-        world = World(folder / str(number), card)
+class Worlds(dict[str, World]):
+    """One of each state, made when it is first asked for; with embeddings where there are
+    results."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        encoder = write_encoder(folder / "encoder", mean_network(side=64), side=64, mpp=0.5)
+        self._card = load_card(encoder)
+
+    def __missing__(self, name: str) -> World:
+        world = self[name] = World(self._folder / str(len(self)), self._card)
         (world.root / "in").mkdir(parents=True)
         world.out.mkdir()
         write_slide(world.slide, 192)
-        reach(world)
+        STATES[name](world)
         if name != "nothing":
             world.embed(Step())
-        made[name] = world
-    return made
+        return world
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
+    return Worlds(tmp_path_factory.mktemp("law"))
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
