@@ -19,6 +19,7 @@ from tests.run.law import (
     MISTAKES,
     STATES,
     STRICT,
+    GivesNan,
     Step,
     World,
     copied,
@@ -83,6 +84,7 @@ def test_no_mistake_lowers_a_sent_level_or_removes_a_result(
         made.before(world)
         before, sent = digests(world.out), sent_levels(world)
         levels = written_levels(world.out)
+        folders = [path.parent for path in world.out.rglob("flag.json")]
         step = replace(made.step, sends=command == "run --send")
         try:
             outcomes = world.embed(step) if command == "embed" else world.flags(step)
@@ -98,6 +100,8 @@ def test_no_mistake_lowers_a_sent_level_or_removes_a_result(
             folder = world.out / Path(*Path(name).parts[:2])
             assert after.get(name) == before[name] or ".kept" in name or folder in anew, where
         assert all(levels_after.get(f, -1) >= level for f, level in levels.items()), where
+        if made.alone and levels:
+            assert set(world.out.rglob("flag.json")) == {f / "flag.json" for f in folders}, where
         now = sent_levels(world)
         for flag in sent:
             lowered = now.get(flag, 0) < sent[flag]
@@ -126,6 +130,17 @@ def test_what_would_take_back_a_sent_level_is_listed_and_sent_only_with_amend(
         assert (again.held_back, again.fresh) == (outcome.held_back, False)
         world.flags(Step(policy=STRICT, options=replace(CPU, amend=True)))
         assert set(sent_levels(world).values()) == {1}
+
+
+def test_a_standard_that_was_sent_is_not_taken_back_by_an_answer_that_says_nothing(
+    worlds: dict[str, World], tmp_path: Path
+) -> None:
+    world = copied(worlds["standard, sent"], tmp_path / "w")
+    (outcome,) = world.flags(Step(kind=GivesNan, options=replace(CPU, force=True)))
+    assert isinstance(outcome, Outcome)
+    assert outcome.level is Level.NOT_ASSESSED
+    assert "STANDARD was sent, and NOT ASSESSED would take it back" in outcome.held_back
+    assert set(sent_levels(world).values()) == {1}
 
 
 def test_finishing_an_early_flag_is_no_change(worlds: dict[str, World], tmp_path: Path) -> None:

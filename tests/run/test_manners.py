@@ -151,10 +151,19 @@ def wsi_ai(*words: object) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, text=True, **pipes)
 
 
+def status_of(*words: object) -> int:
+    with wsi_ai(*words) as process:
+        process.communicate(timeout=120)
+    return process.returncode
+
+
 def test_sigterm_says_what_ctrl_c_says(tmp_path: Path) -> None:
-    model = write_model(tmp_path / "red", red_network(), mpp=0.1)
+    model = write_model(tmp_path / "red", red_network(), mpp=0.5)
     big = write_slide(tmp_path / "big.tif", 4096)
-    process = wsi_ai("run", big, "--model", model, "--out", tmp_path / "out", "--device", "cpu")
+    policy = tmp_path / "policy.toml"
+    policy.write_text('name = "tests"\n[quality]\nfocus_min = 0.0\n')
+    words = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", "--policy", policy]
+    process = wsi_ai("run", big, *words)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out/*/.*.kept")) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -169,10 +178,12 @@ def test_a_run_that_cannot_begin_is_recorded_beside_the_earlier_ones_and_changes
 ) -> None:
     model = write_model(tmp_path / "red", red_network(), mpp=1.0)
     out = tmp_path / "out"
-    words = ["run", slide, "--model", model, "--out", out]
-    assert wsi_ai(*words).wait(60) == Exit.OK
+    policy = tmp_path / "policy.toml"
+    policy.write_text('name = "tests"\n[quality]\nfocus_min = 0.0\n')
+    words = ["run", slide, "--model", model, "--out", out, "--policy", policy]
+    assert status_of(*words) == Exit.OK
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
-    assert wsi_ai(*words, "--device", "abacus").wait(60) == Exit.USAGE
+    assert status_of(*words, "--device", "abacus") == Exit.USAGE
     after = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     (new,) = set(after) - set(before)
     assert {p: after[p] for p in before} == before
