@@ -299,7 +299,9 @@ class FlagAnswer:
             return sent.level
         folders = [self.folder(flag.slide)]
         if flag.slide.reader == _UNREAD:
-            folders += of_same_name(self.out, flag.slide.slide_id, self.card.ref.label)
+            stem = dataclasses.replace(flag.slide, slide_id=job.path.stem).slide_id
+            for name in {flag.slide.slide_id, stem}:  # of what is a folder now and was a file
+                folders += of_same_name(self.out, name, self.card.ref.label)
         whose = flag.flag_id if job.identity else None
         levels = (written_level(folder, whose) for folder in folders)
         return next((level for level in levels if level is not None), None)
