@@ -6,6 +6,9 @@
     * NoSpacing           its size on the glass is not known
     * TileUnreadable      one tile could not be decoded
     * IdentityInDoubt     what is known of whose slide it is does not agree
+      * IdentityShared      another slide has the same identity
+    * ScaleContradicted   the file's µm/px is another one than was given
+    * SlideChanged        its bytes changed while they were read
     * StainUnclear        its colours cannot be made those that the model asks for
   * ModelError          the model or its manifest: no slide will work
   * InputError          what was named to be run is not there, or cannot be told
@@ -16,6 +19,7 @@
   * OutputError         results could not be written
     * Busy                another run is at work on the same slide
     * Unsent              results were written, and their flag could not be kept for sending
+  * HeldBack            a flag was not put: it would take back what a receiver has
   * SinkError           the settings of a sink: no flag can be sent through it
   * DeliveryError       a flag was not accepted this time, and what to do about it
     * TryAgain            the same flag may be accepted later
@@ -53,6 +57,18 @@ class TileUnreadable(SlideError):
 
 class IdentityInDoubt(SlideError):
     """The sources of the slide's identity contradict one another."""
+
+
+class IdentityShared(IdentityInDoubt):
+    """Two slides with different bytes have one identity."""
+
+
+class ScaleContradicted(SlideError):
+    """What was given as µm/px is not what the file says."""
+
+
+class SlideChanged(SlideError):
+    """The file was written to while it was read."""
 
 
 class StainUnclear(SlideError):
@@ -93,6 +109,10 @@ class Busy(OutputError):
 
 class Unsent(OutputError):
     """The results are there; their flag could not be kept for sending."""
+
+
+class HeldBack(WsiAiError):
+    """The flag is not put for sending, unless that is wanted."""
 
 
 class SinkError(WsiAiError):

@@ -83,6 +83,7 @@ slide, model, out, cases, send = sys.argv[1:]
 with open_posting([send], f"{out}/outbox.db") as posting:
     class Fatal:
         put = staticmethod(posting.put)
+        standing = staticmethod(posting.standing)
         def put_early(self, flag):
             posting.put_early(flag)
             posting.drain(20)

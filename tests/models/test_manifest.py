@@ -6,7 +6,7 @@ import pytest
 from tests.models_for_tests import product_network, red_network, write_model
 from wsi_ai.core.cards import Layout, Resampling, Role, Scope
 from wsi_ai.errors import ModelError
-from wsi_ai.models.manifest import load_card, placeholder_card
+from wsi_ai.models.manifest import load_card
 
 
 @pytest.fixture
@@ -118,9 +118,3 @@ def test_an_onnx_file_that_keeps_tensors_elsewhere_is_refused(tmp_path: Path) ->
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no model card: .*/model.toml: No such file"):
         load_card(tmp_path)
-
-
-def test_what_stands_for_an_unusable_model_has_a_name_that_is_safe_in_paths() -> None:
-    assert placeholder_card(Path("/a/..b c/ü")).ref.name == "unknown"
-    assert placeholder_card(Path("/a/..b c")).ref.name == "b_c"
-    assert placeholder_card(Path("red@1.0.0")).ref.name == "red"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ FIXTURES = [
 def test_the_readers_agree_on_pixels_and_flag(
     shared_data: Path, model: Path, name: str, mpp: float | None, reader: str
 ) -> None:
-    found = compare_readers(shared_data / name, model, options=RunOptions(mpp))
+    found = compare_readers(shared_data / name, model, options=RunOptions(mpp, override_mpp=True))
     assert found.readers == (reader, "openslide")
     assert found.tiles > 0
     assert (found.max_difference, found.unmatched) == (0, 0)
@@ -59,7 +60,10 @@ def test_a_run_says_which_reader_read_and_the_flag_is_the_same(
     levels = set[Level]()
     for wanted in (None, "openslide"):
         (done,) = run_slides(
-            [shared_data / name], model, tmp_path / str(wanted), RunOptions(mpp, reader=wanted)
+            [shared_data / name],
+            model,
+            tmp_path / str(wanted),
+            RunOptions(mpp, reader=wanted, override_mpp=True),
         )
         assert done.folder is not None
         said = json.loads((done.folder / "run.json").read_text())["slide"]["reader"]
@@ -133,3 +137,15 @@ def test_readers_find_the_same_colour_profile(shared_data: Path) -> None:
     with open_slide(path) as ours, open_slide(path, reader="openslide") as theirs:
         assert ours.info.icc_profile
         assert ours.info.icc_profile == theirs.info.icc_profile
+
+
+def test_a_folder_that_is_a_dicom_slide_is_compared_as_a_run_takes_it(
+    shared_data: Path, model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "S26-1"
+    folder.mkdir()
+    shutil.copy(shared_data / "dicom" / "wsi2dcm" / "jpeg.dcm", folder)
+    options = RunOptions(mpp=0.5, override_mpp=True)
+    found = compare_readers(folder, model, ("dicom", "openslide"), options)
+    assert found.readers == ("dicom", "openslide")
+    assert found.same_flag

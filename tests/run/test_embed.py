@@ -219,7 +219,7 @@ def test_tiles_that_several_encoders_want_are_decoded_once(
 def pixels_read(monkeypatch: pytest.MonkeyPatch, path: Path, models: list[Path], out: Path) -> int:
     """By all three steps."""
     slide = CountingSlide(open_slide(path))
-    monkeypatch.setattr("wsi_ai.run.assembly.open_slide", lambda *_: slide)
+    monkeypatch.setattr("wsi_ai.run.opening.open_slide", lambda *_: slide)
     cards = [load_card(model) for model in models]
     work, _ = Assembly(vectors_for(out), Policy(), RunOptions(), cards).work(NoWatcher(), NoPost())
     task = work.publish(work.infer(work.prepare(work.begin(path))))

@@ -22,7 +22,7 @@ from tests.stand_in_runs import (
     write_slide,
 )
 from wsi_ai.app import NoWatcher, RunOptions, run_slides
-from wsi_ai.core.flags import Level
+from wsi_ai.core.flags import Level, Standing
 from wsi_ai.errors import DeviceError, InputError
 from wsi_ai.inference.registry import devices_asked
 from wsi_ai.run.fleet.fleet import Fleet
@@ -57,6 +57,9 @@ class CountingPost:
 
     def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
         return dict(flag)
+
+    def standing(self, flag_id: str) -> Standing | None:
+        return None
 
 
 def slides_called(folder: Path, *names: str) -> list[Path]:
@@ -147,14 +150,13 @@ def test_by_name_two_hosts_give_what_one_gives(tmp_path: Path) -> None:
     assert flags[0] == flags[1]
 
 
-def test_where_no_device_opens_every_slide_says_so_and_the_run_fails(tmp_path: Path) -> None:
+def test_where_no_device_opens_the_run_fails_and_nothing_is_written(tmp_path: Path) -> None:
     slides = slides_called(tmp_path / "in", *"ab")
     model = write_model(tmp_path / "red", red_network())
     options = RunOptions(device="abacus:0,abacus:1")
     with pytest.raises(DeviceError, match="abacus"):
         list(run_slides(slides, model, tmp_path / "out", options))
-    flags = [json.loads(p.read_text()) for p in (tmp_path / "out").rglob("flag.json")]
-    assert [flag["result"]["level"] for flag in flags] == ["not_assessed"] * 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_devices_are_named_with_commas_and_never_beside_auto() -> None:

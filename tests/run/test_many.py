@@ -169,11 +169,12 @@ def test_a_list_with_a_missing_file_runs_the_others_and_a_typing_error_runs_noth
     write_slide(tmp_path / "a.tif")
     (tmp_path / "list.csv").write_text("slide,mpp\na.tif,1.0\nb.tif,\n")
     words = ("--model", model, "--out", tmp_path / "out", "--policy", policy)
-    done = wsi_ai("run", tmp_path / "list.csv", *words)
+    done = wsi_ai("run", tmp_path / "list.csv", *words, "--override-mpp")
     assert done.exit_code == 1
     assert "b.tif: NOT ASSESSED: there is no such file" in done.stdout
     (record,) = (tmp_path / "out").glob("a-*/red-1.0.0/run.json")
     assert json.loads(record.read_text())["slide"]["mpp_x"] == 1.0
+    assert json.loads(record.read_text())["slide"]["file_mpp_x"] == 0.5
     wrong = wsi_ai("run", tmp_path / "a.tif", tmp_path / "tpyo.tif", *words)
     assert wrong.exit_code == 2
     assert "there is no such file or folder" in wrong.stderr

@@ -203,24 +203,21 @@ def test_a_slide_of_glass_is_not_assessed(model: Path, tmp_path: Path) -> None:
     assert {p.name for p in outcome.folder.iterdir()} == FILES - {"heatmap.ome.zarr"}
 
 
-def test_an_unusable_model_leaves_every_slide_not_assessed_and_raises(
+def test_an_unusable_model_raises_before_any_slide_and_makes_no_folder(
     cmu: Path, tmp_path: Path
 ) -> None:
     model = write_model(tmp_path / "bad", red_network(), mpp=-1)
     with pytest.raises(ModelError, match=r"bad/model\.toml: input\.mpp"):
         list(run_slides([cmu], model, tmp_path / "out"))
-    (flag,) = (tmp_path / "out").rglob("flag.json")
-    told = json.loads(flag.read_text())
-    assert told["result"]["level"] == "not_assessed"
-    assert "input.mpp" in told["result"]["explanation"]
+    assert not (tmp_path / "out").exists()
 
 
-def test_a_device_that_is_not_here_leaves_every_slide_not_assessed_and_raises(
+def test_a_device_that_is_not_here_raises_before_any_slide_and_makes_no_folder(
     cmu: Path, model: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(DeviceError, match="CUDA"):
-        list(run_slides([cmu], model, tmp_path, RunOptions(device="cuda:3")))
-    assert len(list(tmp_path.rglob("flag.json"))) == 1
+        list(run_slides([cmu], model, tmp_path / "out", RunOptions(device="cuda:3")))
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_policy_or_output_folder_is_told_before_anything_runs(

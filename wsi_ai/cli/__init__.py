@@ -8,7 +8,14 @@ import typer
 
 from wsi_ai.cli.commands import delivery
 from wsi_ai.cli.commands import models as model_store
-from wsi_ai.cli.commands.options import DrawArguments, EmbedArguments, Mpp, RunArguments, takes
+from wsi_ai.cli.commands.options import (
+    DrawArguments,
+    EmbedArguments,
+    Mpp,
+    OverrideMpp,
+    RunArguments,
+    takes,
+)
 from wsi_ai.cli.output import say
 
 app = typer.Typer(
@@ -65,8 +72,9 @@ def run(
 ) -> None:
     """Slides in; a heatmap, a picture and a flag each out.
 
-    Exit status: 0 every slide was assessed; 1 at least one was not, the others are complete;
-    2 the command, the model or the policy is wrong.
+    Exit status: 0 all assessed and sent; 1 some not assessed, the others are complete; 2 the
+    command, a model, the policy or the device is wrong, nothing ran; 3 all assessed, a flag waits
+    or was held back or refused; 4 some not judged here.
     """
     from wsi_ai.cli.run import run
 
@@ -104,6 +112,7 @@ def compare_readers(
         tuple[str, str], typer.Option(help="Two readers; auto is what the content chooses.")
     ] = ("auto", "openslide"),
     mpp: Mpp = None,
+    override_mpp: OverrideMpp = False,
 ) -> None:
     """Read one plan through two readers: do the pixels differ, and does the flag?
 
@@ -111,7 +120,7 @@ def compare_readers(
     """
     from wsi_ai.cli.compare_readers import compare
 
-    raise typer.Exit(compare(slide, model, readers, mpp))
+    raise typer.Exit(compare(slide, model, readers, mpp, override_mpp=override_mpp))
 
 
 @app.command()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wsi_ai.app import Embedded, RunOptions
 from wsi_ai.cli.commands.options import EmbedArguments
-from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.output import Exit, exit_on_error, gravest, log_from, say, terminated_as_interrupted
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT
@@ -23,17 +23,29 @@ def embed(slides: list[Path], models: list[Path], out: Path, arguments: EmbedArg
         mpp=arguments.mpp,
         device=arguments.device,
         force=arguments.force,
+        override_mpp=arguments.override_mpp,
         reader=arguments.reader,
         precision=Precision(arguments.precision),
     )
     done = total = 0
-    with progress_for(sys.stderr, "tiles", len(slides)) as progress:
+    statuses = list[Exit]()
+    with (
+        terminated_as_interrupted(),
+        progress_for(sys.stderr, "tiles", len(slides)) as progress,
+    ):
         for outcome in embed_slides(slides, models, out, options, progress, hdf5=arguments.h5):
             say(_line(outcome, several=len(models) > 1), sys.stdout)
             total, done = total + 1, done + (outcome.tiles is not None)
+            statuses += _status(outcome)
     what = "slides" if len(models) == 1 else "slides and models"
     say(f"{done} of {total} {what} embedded. An embedding run has no flag. {STATEMENT}", sys.stdout)
-    return Exit.OK if done == total else Exit.SOME
+    return gravest(statuses)
+
+
+def _status(outcome: Embedded) -> list[Exit]:
+    if not outcome.judged:
+        return [Exit.NOT_JUDGED]
+    return [Exit.SOME] if outcome.tiles is None else []
 
 
 def _line(outcome: Embedded, *, several: bool) -> str:

@@ -3,8 +3,9 @@
 import json
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import wraps
@@ -28,8 +29,35 @@ class Exit(IntEnum):
     was refused, a delivery that is still to be made."""
     USAGE = 2
     """The command, the model or the policy is wrong."""
+    WAITING = 3
+    """All slides were assessed; a flag still waits, or was not taken."""
+    NOT_JUDGED = 4
+    """Nothing worse, but some slides were not judged here: another process has them, or they were
+    still being written."""
     INTERRUPTED = 130
     """Ctrl-C, as shells have it."""
+
+
+_GRAVEST_FIRST = Exit.USAGE, Exit.SOME, Exit.NOT_JUDGED, Exit.WAITING
+
+
+def gravest(found: Iterable[Exit]) -> Exit:
+    """Of several; ``OK`` of none."""
+    return min(found, key=_GRAVEST_FIRST.index, default=Exit.OK)
+
+
+@contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM, as a service manager sends it, ends the block as Ctrl-C does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def say(text: str, stream: TextIO | None = None) -> None:

@@ -7,16 +7,29 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
 from wsi_ai.cli.commands.options import RunArguments
-from wsi_ai.cli.output import Exit, exit_on_error, extra, log_from, say
+from wsi_ai.cli.output import (
+    Exit,
+    exit_on_error,
+    extra,
+    gravest,
+    log_from,
+    say,
+    terminated_as_interrupted,
+)
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
-from wsi_ai.core.contracts import Post
 from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError, WsiAiError
 from wsi_ai.run.process import prepare_process
-from wsi_ai.run.run_record import added_up, by_device
+from wsi_ai.run.run_record import added_up, by_device, write_not_started
+from wsi_ai.slides.quiet import at_rest
+
+if TYPE_CHECKING:
+    from wsi_ai.delivery.posting import Posting
 
 _DRAIN_S = 10.0
 
@@ -34,23 +47,108 @@ def run(slides: Sequence[Path], models: Sequence[Path], out: Path, arguments: Ru
     """Run, print, and return the exit status."""
     prepare_process()
     log_from(logging.DEBUG if arguments.verbose else logging.ERROR)
-    counts, outcomes = dict.fromkeys(Level, 0), list[Outcome]()
-    found = find_slides(slides, out)
-    _say_found(found, slides)
-    options = replace(_options(arguments), mpp_of=found.mpp)
     sending = Sending(arguments.send or [], arguments.outbox or str(out / "outbox.db"))
-    with (
-        _posting(sending, out) as post,
-        progress_for(sys.stderr, "tiles", len(found.slides)) as progress,
-    ):
-        for outcome in run_slides(found.slides, models, out, options, progress, post):
-            say(_format_outcome(outcome, several=len(models) > 1), sys.stdout)
-            counts[outcome.level] += 1
-            outcomes.append(outcome)
-    say(_summary(counts, len(models)), sys.stdout)
+    left = _Left()
+    with terminated_as_interrupted(), _posting(sending, out, left) as post:
+        begun = _Begun(slides, models, out, post, left)
+        outcomes = begun.outcomes(arguments)
+    say(_summary(outcomes, len(models)), sys.stdout)
     if limit := _limit(outcomes):
         say(limit, sys.stdout)
-    return Exit.SOME if counts[Level.NOT_ASSESSED] else Exit.OK
+    statuses = [*_statuses(outcomes), *left.statuses()]
+    for status in sorted(set(statuses)):
+        say(f"wsi-ai: {_WORDS[status]}", sys.stderr)
+    return gravest(statuses)
+
+
+_WORDS = {
+    Exit.SOME: "some slides were not assessed",
+    Exit.WAITING: "a flag waits to be sent, or was held back or refused",
+    Exit.NOT_JUDGED: "some slides were not judged here",
+}
+
+
+def _statuses(outcomes: Sequence[Outcome]) -> Iterator[Exit]:
+    for outcome in outcomes:
+        if not outcome.judged:
+            yield Exit.NOT_JUDGED
+        elif outcome.level is Level.NOT_ASSESSED:
+            yield Exit.SOME
+        if outcome.held_back:
+            yield Exit.WAITING
+
+
+@dataclass(slots=True)
+class _Left:
+    """What a run leaves in the outbox."""
+
+    waiting: bool = False
+    broken: bool = False
+    """It ended before its last slide."""
+
+    def statuses(self) -> list[Exit]:
+        found = {Exit.WAITING: self.waiting, Exit.SOME: self.broken}
+        return [status for status, is_so in found.items() if is_so]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """What a command names, and where flags go."""
+
+    slides: Sequence[Path]
+    models: Sequence[Path]
+    out: Path
+    post: "Posting | None"
+    left: "_Left"
+
+    def outcomes(self, arguments: RunArguments) -> list[Outcome]:
+        """Prints each as it comes.  A run that cannot begin says so to those who wait for it."""
+        outcomes, waiting = list[Outcome](), len(self.slides)
+        try:
+            found = find_slides(self.slides, self.out)
+            waiting = len(found.slides)
+            _say_found(found, self.slides)
+            settled, growing = _settled(found, arguments.quiet_s)
+            chosen = _options(arguments)
+            options = replace(chosen, mpp_of=found.mpp, growing=tuple(growing))
+            with progress_for(sys.stderr, "tiles", len(settled)) as progress:
+                for outcome in run_slides(
+                    settled, self.models, self.out, options, progress, self.post
+                ):
+                    say(_format_outcome(outcome, several=len(self.models) > 1), sys.stdout)
+                    outcomes.append(outcome)
+        except WsiAiError as error:
+            if not outcomes:
+                self._not_started(error, waiting)
+                raise
+            say(f"wsi-ai: {error}", sys.stderr)
+            self.left.broken = True
+        return outcomes
+
+    def _not_started(self, error: WsiAiError, slides: int) -> None:
+        kind = _kind(error)
+        write_not_started(self.out, kind, str(error), slides)
+        if self.post is not None:
+            self.post.not_started(slides, kind)
+
+
+_KINDS = (
+    (ModelError, "model"),
+    (DeviceError, "device"),
+    (PolicyError, "policy"),
+    (OutputError, "output"),
+)
+
+
+def _kind(error: WsiAiError) -> str:
+    """Whose fault it is that a run did not start."""
+    return next((kind for cls, kind in _KINDS if isinstance(error, cls)), "command")
+
+
+def _settled(found: Inputs, quiet_s: float) -> tuple[list[Path], Sequence[Path]]:
+    """Those to be judged, and those that are still being written."""
+    _, growing = at_rest([s for s in found.slides if s in found.in_folders], quiet_s)
+    return [slide for slide in found.slides if slide not in set(growing)], growing
 
 
 def _options(arguments: RunArguments) -> RunOptions:
@@ -59,6 +157,9 @@ def _options(arguments: RunArguments) -> RunOptions:
         device=arguments.device,
         policy=arguments.policy,
         force=arguments.force,
+        amend=arguments.amend,
+        rescan=arguments.rescan,
+        override_mpp=arguments.override_mpp,
         reader=arguments.reader,
         precision=Precision(arguments.precision),
         cases=arguments.cases,
@@ -69,7 +170,7 @@ def _options(arguments: RunArguments) -> RunOptions:
 
 
 @contextmanager
-def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
+def _posting(sending: Sending, out: Path, noted: _Left) -> "Iterator[Posting | None]":
     """What is put is sent while the run goes on; at its end, what is under way may arrive."""
     if not sending.places:
         yield None
@@ -81,6 +182,7 @@ def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
     with open_posting(sending.places, sending.database) as posting:
         yield posting
         left, unsendable = posting.drain(_DRAIN_S), posting.unsendable(started)
+    noted.waiting = bool(left or unsendable)
     if left:
         say(f"wsi-ai: {left} deliveries wait; wsi-ai relay makes them", sys.stderr)
     if unsendable:
@@ -113,6 +215,8 @@ def _format_outcome(outcome: Outcome, *, several: bool) -> str:
     word = outcome.level.value.replace("_", " ").upper()
     model = f" [{outcome.model}]" if several else ""
     lines = [f"{outcome.slide}{model}: {word}: {outcome.reason}"]
+    if outcome.held_back:
+        lines.append(f"  its flag is held back: {outcome.held_back}")
     if outcome.folder is None:
         lines.append("  nothing was written")
     elif outcome.fresh:
@@ -123,8 +227,10 @@ def _format_outcome(outcome: Outcome, *, several: bool) -> str:
     return "\n".join(lines)
 
 
-def _summary(counts: dict[Level, int], models: int) -> str:
-    levels = ", ".join(f"{n} {level.value.replace('_', ' ')}" for level, n in counts.items())
-    slides = sum(counts.values()) // models
+def _summary(outcomes: Sequence[Outcome], models: int) -> str:
+    judged = [outcome.level for outcome in outcomes if outcome.judged]
+    levels = ", ".join(f"{judged.count(level)} {level.value.replace('_', ' ')}" for level in Level)
+    slides, apart = len(outcomes) // models, len(outcomes) - len(judged)
     each = f" by {models} models" if models > 1 else ""
-    return f"{slides} slide{'s' * (slides != 1)}{each}: {levels}. {STATEMENT}"
+    beside = f", {apart} not judged here" if apart else ""
+    return f"{slides} slide{'s' * (slides != 1)}{each}: {levels}{beside}. {STATEMENT}"

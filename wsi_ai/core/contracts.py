@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.flags import Standing
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Encoding, Predictions, SlideInfo, SlideScores, TileBatch, TilePlan
 
@@ -161,4 +162,11 @@ class Post(Protocol):
     def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
         """The same for an early flag, which a finished one will follow: kept only if it raises the
         level."""
+        ...
+
+    def standing(self, flag_id: str) -> Standing | None:
+        """What was last put under this id; ``None`` where that is nothing, or was taken back.
+
+        Raises OutputError.
+        """
         ...

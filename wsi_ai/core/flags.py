@@ -1,7 +1,9 @@
 """The result for a slide: the checks that it went through, what was found, and the flag."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.values import SlideInfo
@@ -111,3 +113,37 @@ class Flag:
     def __post_init__(self) -> None:
         if self.level is Level.NOT_ASSESSED and self.score is not None:
             raise ValueError("a slide that was not assessed has no score")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What was last put under a flag's id, unless it was taken back."""
+
+    level: Level
+    revision: int
+    sent: bool
+    """Some receiver has it, or will get it."""
+    flag: Mapping[str, Any] | None = field(default=None, repr=False)
+    """As it was put; ``None`` once its content is purged."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """SHA-256 of the slide's bytes, as far as that is known."""
+        return self.flag["slide"]["image_sha256"] if self.flag else None
+
+    @property
+    def in_doubt(self) -> bool:
+        """Another slide came under the same identity since."""
+        return self.flag is not None and DOUBT in self.flag["result"]["explanation"]
+
+    def is_of(self, fingerprint: str) -> bool:
+        """Of these bytes; or it is not known any more of which."""
+        return self.fingerprint in (None, fingerprint)
+
+    def is_lowered_by(self, level: Level, fingerprint: str) -> bool:
+        """Whether this level, of the same bytes, would take something back from a receiver."""
+        return self.sent and self.is_of(fingerprint) and _WEIGHT[level] < _WEIGHT[self.level]
+
+
+DOUBT = "identity in doubt: another slide came under the same accession and slide id"
+_WEIGHT = {Level.NOT_ASSESSED: 0, Level.STANDARD: 1, Level.EXPEDITE: 2}

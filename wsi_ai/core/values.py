@@ -79,6 +79,11 @@ class SlideInfo:
     image: str = ""
     """Which image was chosen, where the file holds several."""
 
+    def __post_init__(self) -> None:
+        """A name that is no text, as file systems allow, is written out: JSON has no such."""
+        words = self.slide_id.encode("utf-8", "backslashreplace").decode()
+        object.__setattr__(self, "slide_id", words)
+
     def known_spacing(self) -> Spacing:
         """The spacing, for code behind the gate that asks for one."""
         if self.spacing is None:

@@ -4,10 +4,11 @@ import json
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.events import SOURCE
-from wsi_ai.delivery.messages import Endpoint, Pulse
+from wsi_ai.delivery.messages import Endpoint, NotStarted, Pulse
 
 TYPE = "org.wsi_ai.heartbeat.v1"
 _SCHEMA = "https://wsi-ai.example/schema/heartbeat/1.0.json"
@@ -28,7 +29,11 @@ class Backlog:
 
 
 def pulse_of(
-    endpoint: Endpoint, backlog: Backlog, at: datetime, audit_head: str | None = None
+    endpoint: Endpoint,
+    backlog: Backlog,
+    at: datetime,
+    audit_head: str | None = None,
+    not_started: NotStarted | None = None,
 ) -> Pulse:
     """As a CloudEvent in structured mode; see ``schemas/heartbeat-1.0.schema.json``.
 
@@ -55,11 +60,18 @@ def pulse_of(
             "dead": backlog.dead,
             "oldest_waiting": _time(backlog.oldest),
             "newest_flag": _time(backlog.newest),
+            **_not_started_field(not_started),
         },
     }
     if audit_head is not None:
         event["audithead"] = audit_head
     return Pulse(event_id, json.dumps(event, separators=(",", ":")).encode())
+
+
+def _not_started_field(found: NotStarted | None) -> dict[str, Any]:
+    if found is None:
+        return {}
+    return {"run_not_started": {"slides_waiting": found.slides, "reason": found.kind}}
 
 
 def _time(seconds: float | None) -> str | None:

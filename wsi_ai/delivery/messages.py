@@ -43,6 +43,16 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class NotStarted:
+    """A run that could not begin.  Names no slide."""
+
+    slides: int
+    """Number of slides that wait for it."""
+    kind: str
+    """Whose fault it is: ``model``, ``device``, ``policy``, ``command`` or ``output``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pulse:
     """That the sender is alive.  Names no slide and no case."""
 

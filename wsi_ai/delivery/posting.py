@@ -15,11 +15,13 @@ from random import SystemRandom
 from typing import Any
 
 from wsi_ai.core.attempt import error_of
+from wsi_ai.core.flags import Standing
 from wsi_ai.core.software import software
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.audit import Audit
+from wsi_ai.delivery.contract import HeartbeatSink
 from wsi_ai.delivery.events import kind_of, message_of
-from wsi_ai.delivery.messages import Endpoint
+from wsi_ai.delivery.messages import Endpoint, NotStarted
 from wsi_ai.delivery.outbox import NO_SINK, Outbox, State, open_database
 from wsi_ai.delivery.registry import open_sink
 from wsi_ai.delivery.relay import Relay
@@ -46,6 +48,16 @@ class Posting:
         kept = self.relay.outbox.put_early(flag, self.endpoints)
         self.relay.wake()
         return kept
+
+    def standing(self, flag_id: str) -> Standing | None:
+        return self.relay.outbox.standing(flag_id)
+
+    def not_started(self, slides: int, kind: str) -> None:
+        """Tell every receiver that takes heartbeats that a run did not start, and that this many
+        slides wait.  ``kind`` says whose fault it is; names no slide."""
+        for sink in {sink.endpoint.name: sink for sink in self.relay.sinks}.values():
+            if isinstance(sink, HeartbeatSink) and sink.endpoint.heartbeat_s is not None:
+                self.relay.beat(sink, NotStarted(slides, kind))
 
     def drain(self, seconds: float) -> int:
         """Give what is under way so long to arrive.  Returns how many still wait."""

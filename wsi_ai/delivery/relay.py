@@ -14,7 +14,7 @@ from typing import Any
 from wsi_ai.core.attempt import error_of
 from wsi_ai.delivery.contract import HeartbeatSink, Sink
 from wsi_ai.delivery.heartbeat import pulse_of
-from wsi_ai.delivery.messages import Pulse, Receipt
+from wsi_ai.delivery.messages import NotStarted, Pulse, Receipt
 from wsi_ai.delivery.outbox import Claimed, Mismatch, Outbox
 from wsi_ai.delivery.outbox.claims import Answer
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused, TryAgain
@@ -77,22 +77,22 @@ class Relay:
         self.record(tried)
         return len(tried)
 
-    def beat(self, sink: HeartbeatSink) -> float:
+    def beat(self, sink: HeartbeatSink, not_started: NotStarted | None = None) -> float:
         """Tell the sink's receiver that we are alive.  Returns the seconds until the next time.
 
         A heartbeat that is not taken is not kept: that it is missing says what there is to say.
         """
         name, at = sink.endpoint.name, self._at()
-        error = error_of(lambda: sink.beat(self._pulse(sink, at), at))
+        error = error_of(lambda: sink.beat(self._pulse(sink, at, not_started), at))
         if isinstance(error, DeliveryError | OutputError):
             log.warning("no heartbeat to %s: %s", name, error)
         elif error is not None:
             self._sink_broke(sink, error, None)
         return sink.endpoint.heartbeat_s or math.inf
 
-    def _pulse(self, sink: Sink, at: datetime) -> Pulse:
+    def _pulse(self, sink: Sink, at: datetime, not_started: NotStarted | None) -> Pulse:
         backlog = self.outbox.backlog(sink.endpoint.name)
-        return pulse_of(sink.endpoint, backlog, at, self.audit_head())
+        return pulse_of(sink.endpoint, backlog, at, self.audit_head(), not_started)
 
     def sound_alarms(self) -> int:
         """Tell of urgent flags that are late or dead.  Returns how many."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from wsi_ai.core.cards import (
     Role,
     Scope,
     Task,
-    TileSpec,
     Tolerance,
 )
 from wsi_ai.core.regular_file import open_regular, read_regular
@@ -107,20 +105,6 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
 def manifest_path(model: Path) -> Path:
     """The card itself, whether the model is named by it or by its folder."""
     return model / "model.toml" if model.is_dir() else model
-
-
-def placeholder_card(model: Path) -> ModelCard:
-    """Stands for a model that could not be loaded, in the flags that have to say so."""
-    asked = model.resolve().name.partition("@")[0]  # NAME@VERSION of the store: its flags' name
-    name = re.sub(r"[^A-Za-z0-9._-]", "_", asked)[:64].lstrip("._-") or "unknown"
-    return ModelCard(
-        ref=ModelRef(name, "unusable", "0" * 64),
-        tile=TileSpec(1, 1.0, 1),
-        classes=("unknown",),
-        point=OperatingPoint("unknown", 0.5, "unknown", "unknown"),
-        manifest_sha256="0" * 64,
-        intended_use="unknown: the model could not be loaded",
-    )
 
 
 def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weights") -> Path:

@@ -46,6 +46,11 @@ def known_tiles(folder: Path, question: str) -> int | None:
     return tiles
 
 
+def vectors_stand(folder: Path) -> bool:
+    """Whether any question's vectors lie there."""
+    return (folder / "embeddings.zarr").is_dir()
+
+
 def write_embedding(
     run: EmbeddingRun,
     look: Overview,

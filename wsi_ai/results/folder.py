@@ -19,7 +19,7 @@ from wsi_ai.errors import Busy, OutputError, disk_errors
 
 log = logging.getLogger(__name__)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-_LONGEST_STEM = 120
+_LONGEST_STEM, _MOST_BYTES = 120, 240
 
 
 @contextmanager
@@ -141,6 +141,15 @@ def make_folder(out: Path) -> None:
         log.warning("everybody can write to the folder of results: chmod o-w %s", out)
 
 
+def check_folder(out: Path) -> None:
+    """That results can go there, without making it.  Raises OutputError."""
+    there = next(place for place in (out, *out.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise OutputError(f"cannot write to {out}: {there} is no folder; choose another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write to {out}: no permission; choose another --out")
+
+
 def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
     """Where the results of this slide by this model go."""
     return result_folder(out, slide.slide_id, slide.fingerprint, card.ref.label)
@@ -148,7 +157,12 @@ def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:
 
 def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> Path:
     """``OUT/<slide stem>-<fingerprint 8>/<model>``."""
-    return out / f"{slide_stem[:_LONGEST_STEM]}-{fingerprint[:8]}" / model
+    return out / f"{_cut(slide_stem[:_LONGEST_STEM])}-{fingerprint[:8]}" / model
+
+
+def _cut(stem: str) -> str:
+    """At most so many bytes, as a file system counts, and whole letters."""
+    return os.fsencode(stem)[:_MOST_BYTES].decode("utf-8", "ignore")
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from PIL import Image, ImageColor, ImageDraw
 from wsi_ai.core.cards import Task
 from wsi_ai.core.flags import STATEMENT, Flag, Level
 from wsi_ai.core.geometry import Size, Spacing
-from wsi_ai.core.values import Heatmap, Marks, Mask, Objects
+from wsi_ai.core.values import Heatmap, Marks, Mask, Objects, SlideInfo
 from wsi_ai.results.lettering import font, wrapped, write_upwards
 from wsi_ai.tissue.thumbnail import Thumbnail
 
@@ -242,10 +242,17 @@ def _draw_words(draw: ImageDraw.ImageDraw, flag: Flag, sheet: Size) -> None:
     facts = (
         f"model {ref.name} {ref.version} ({ref.sha256[:8]}), policy {flag.policy},"
         f" {flag.coverage:.1%} of {flag.planned} planned {flag.model.cell_name}s assessed,"
-        f" slide {flag.slide.fingerprint[:8]}"
+        f" slide {flag.slide.fingerprint[:8]}{_scale_words(flag.slide)}"
     )
     for n, line in enumerate(wrapped(facts, font(15), width)):
         draw.text((_LEFT, sheet.height - 52 + 22 * n), line, "#333333", font(15), "lm")
+
+
+def _scale_words(slide: SlideInfo) -> str:
+    """Where another µm/px was used than the file says."""
+    if slide.stated is None or slide.spacing is None or slide.stated == slide.spacing:
+        return ""
+    return f", {slide.spacing.mean_um:.4g} µm/px as given, the file says {slide.stated.mean_um:.4g}"
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

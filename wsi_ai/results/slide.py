@@ -9,7 +9,7 @@ from wsi_ai.core.contracts import Post
 from wsi_ai.core.software import versions
 from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
 from wsi_ai.core.values import Marks, SlideInfo
-from wsi_ai.errors import OutputError, Unsent
+from wsi_ai.errors import HeldBack, OutputError, Unsent
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import fresh_folder, write_json
@@ -58,12 +58,14 @@ def write_results(
     """Write all files as ``folder``, and return the flag as its file has it: as ``post`` kept it.
 
     The flag is kept once everything else is on the disk, and before ``folder`` appears: after a
-    crash in between, the slide is done again and its flag says nothing new.
+    crash in between, the slide is done again and its flag says nothing new.  A flag that ``post``
+    holds back is written as it is, and ``run.json`` says why.
 
     Raises OutputError, and then leaves what was there before; or Unsent where ``post`` alone
     failed: then everything is written, but does not count as ``finished``.
     """
     unsent: OutputError | None = None
+    held_back = ""
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
         if assessment.canvas is not None:
@@ -78,13 +80,26 @@ def write_results(
             write_geojson(aside / "findings.geojson", assessment.flag)
         try:
             body = post.put(body)
+        except HeldBack as error:
+            held_back = str(error)
         except OutputError as error:
             unsent, run = error, replace(run, failed=True)
-        write_json(aside / "run.json", with_seal(_record(assessment, run), body))
+        record = _record(assessment, run) | _held_back_field(held_back)
+        write_json(aside / "run.json", with_seal(record, body))
         write_json(aside / "flag.json", body)
     if unsent is not None:
         raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
     return body
+
+
+def held_back_of(folder: Path) -> str:
+    """Why the flag of the results in ``folder`` was not put for sending; empty where it was."""
+    found = sealed_results(folder)
+    return str(found[0].get("held_back", "")) if found else ""
+
+
+def _held_back_field(reason: str) -> dict[str, str]:
+    return {"held_back": reason} if reason else {}
 
 
 def _view(assessment: Assessment, look: Overview) -> OverlayInput:
@@ -131,7 +146,15 @@ def slide_record(slide: SlideInfo) -> dict[str, Any]:
         "mpp_x": slide.spacing.x_um if slide.spacing else None,
         "mpp_y": slide.spacing.y_um if slide.spacing else None,
         **({"image": slide.image} if slide.image else {}),
+        **_stated_field(slide),
     }
+
+
+def _stated_field(slide: SlideInfo) -> dict[str, float]:
+    """What the file says, where another µm/px was used in its place."""
+    if slide.stated is None or slide.stated == slide.spacing:
+        return {}
+    return {"file_mpp_x": slide.stated.x_um, "file_mpp_y": slide.stated.y_um}
 
 
 def timing_record(clock: Stopwatch, early_s: float | None) -> dict[str, Any]:

@@ -17,32 +17,42 @@ from typing import Any, Protocol
 
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.core.contracts import Aggregator, Post, RuntimeWithSource, Watcher
-from wsi_ai.core.flags import Flag
+from wsi_ai.core.flags import DOUBT, Flag, Level
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.software import software
 from wsi_ai.core.values import SlideInfo, TilePlan
-from wsi_ai.errors import OutputError, SlideError, Unsent
+from wsi_ai.errors import HeldBack, IdentityShared, OutputError, SlideError, Unsent
 from wsi_ai.heatmaps import Canvas, Keep, VectorCanvas
 from wsi_ai.heatmaps.by_task import open_canvas
 from wsi_ai.inference.registry import open_aggregator
 from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
-from wsi_ai.results.embeddings import EmbeddingRun, known_tiles, write_embedding, write_refusal
+from wsi_ai.results.embeddings import (
+    EmbeddingRun,
+    known_tiles,
+    vectors_stand,
+    write_embedding,
+    write_refusal,
+)
 from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import claimed, folder_for, hidden
 from wsi_ai.results.record import provenance
-from wsi_ai.results.slide import RunRecord, finished, write_results
+from wsi_ai.results.slide import RunRecord, finished, held_back_of, write_results
 from wsi_ai.run.job import Collected, SlideJob
+from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Embedded, Out, Outcome
 from wsi_ai.run.pipeline import Pipeline
+from wsi_ai.run.standing import GuardedPost, doubted, of_same_name, still_stands, written_level
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim
 from wsi_ai.slides.readers.dicom.case_header import case_header
 from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.triage.gates import scope_complaint
-from wsi_ai.triage.judge import identified, not_assessed
+from wsi_ai.triage.judge import case_flag_id, identified, not_assessed
 from wsi_ai.triage.policy import Policy
 
 log = logging.getLogger(__name__)
+_UNREAD = "none"
+"""The reader of a slide whose bytes could not be read."""
 
 
 class Answer(Protocol[Out]):
@@ -85,12 +95,13 @@ class Answer(Protocol[Out]):
 
     def publish(self, job: SlideJob[Out]) -> Out: ...
 
-    def failed(self, job: SlideJob[Out], reason: str) -> Out:
-        """Say of a slide that could not be analysed that it was not, and why."""
+    def failed(self, job: SlideJob[Out], reason: str, error: Exception | None = None) -> Out:
+        """Say of a slide that could not be analysed that it was not, and why; an answer that
+        stands is left as it is."""
         ...
 
-    def busy(self, job: SlideJob[Out], reason: str) -> Out:
-        """Another run is at work on the slide: nothing is written."""
+    def unwritten(self, job: SlideJob[Out], reason: str, *, judged: bool = True) -> Out:
+        """Nothing is written of the slide.  Not ``judged`` where it is in another's hands."""
         ...
 
 
@@ -99,9 +110,18 @@ AnswerFor = Callable[[ModelCard, Post], Answer[Out]]
 
 
 def flags_for(
-    policy: Policy, cases: Cases, out: Path, formats: tuple[str, ...] = ()
+    policy: Policy, cases: Cases, out: Path, options: RunOptions | None = None
 ) -> AnswerFor[Outcome]:
-    return partial(FlagAnswer, policy=policy, cases=cases, out=out, formats=formats)
+    chosen = options or RunOptions()
+    return partial(
+        FlagAnswer,
+        policy=policy,
+        cases=cases,
+        out=out,
+        formats=chosen.formats,
+        amend=chosen.amend,
+        rescan=chosen.rescan,
+    )
 
 
 def vectors_for(out: Path, *, hdf5: bool = False) -> AnswerFor[Embedded]:
@@ -123,6 +143,10 @@ class FlagAnswer:
     cases: Cases
     out: Path
     formats: tuple[str, ...] = ()
+    amend: bool = False
+    """Send also what takes back a higher level of the same bytes."""
+    rescan: bool = False
+    """What comes under an identity that was known before is a new scan of the same glass."""
 
     def begin(self, path: Path) -> SlideJob[Outcome]:
         return SlideJob(path, self.cases.identity_of(path))
@@ -138,6 +162,18 @@ class FlagAnswer:
         job.identity = agreed(claims)
         if complaint := scope_complaint(claims, self.card):
             raise SlideError(complaint)
+        self._refuse_newcomer(job)
+
+    def _refuse_newcomer(self, job: SlideJob[Outcome]) -> None:
+        """Raises IdentityShared where an earlier slide with other bytes has this identity."""
+        if job.identity is None or self.rescan:
+            return
+        slide = job.known_info()
+        earlier = self.post.standing(case_flag_id(job.identity, self.card.ref.name))
+        if earlier is None or (earlier.level is Level.NOT_ASSESSED and not earlier.in_doubt):
+            return
+        if not earlier.is_of(slide.fingerprint):
+            raise IdentityShared(f"{DOUBT}; --rescan says that it is a new scan of the same glass")
 
     def folder(self, slide: SlideInfo) -> Path:
         return folder_for(self.out, slide, self.card)
@@ -161,12 +197,15 @@ class FlagAnswer:
         flag = finished(job.folder, record.digest(job.asked))
         if flag is None:
             return None
+        outcome = Outcome.of_flag(job.path, flag, job.folder, fresh=False)
         try:
-            self.post.put(flag)
+            self.guarded.put(flag)
+        except HeldBack as error:
+            return dataclasses.replace(outcome, held_back=str(error))
         except OutputError as error:
             reason = f"done before, but its flag could not be kept for sending: {error}"
             return Outcome.not_assessed(job.path, reason, self.card, job.folder, fresh=False)
-        return Outcome.of_flag(job.path, flag, job.folder, fresh=False)
+        return outcome
 
     def canvas(
         self, job: SlideJob[Outcome], plan: TilePlan, pipeline: Pipeline, first_batch: int
@@ -200,40 +239,79 @@ class FlagAnswer:
         flag = identified(job.result.flag, job.identity)
         assessment = dataclasses.replace(job.result, flag=flag)
         try:
-            body = write_results(job.folder, assessment, run, self.post)
+            body = write_results(job.folder, assessment, run, self.guarded)
         except Unsent as error:
             return Outcome.not_assessed(job.path, str(error), self.card, job.folder, fresh=True)
-        _forget_kept(job.folder)
-        return Outcome.of_flag(job.path, body, job.folder, fresh=True)
+        forget_kept(job.folder)
+        outcome = Outcome.of_flag(job.path, body, job.folder, fresh=True)
+        return dataclasses.replace(outcome, held_back=held_back_of(job.folder))
 
-    def failed(self, job: SlideJob[Outcome], reason: str) -> Outcome:
-        """Write and post the ``not_assessed`` flag."""
+    def failed(
+        self, job: SlideJob[Outcome], reason: str, error: Exception | None = None
+    ) -> Outcome:
+        """Write and post the ``not_assessed`` flag, where no answer stands: what does is not
+        touched."""
         slide = job.info or _unopened(job.path)
-        folder = self.folder(slide)
         unseen = not_assessed(slide, self.card, self.policy.triage, reason, None)
         flag = identified(unseen, job.identity)
-        asked = {"slide": slide.fingerprint, "policy": self.policy.as_dict()}
+        try:
+            stands = self._standing(job, flag, error)
+        except OutputError as refused:
+            return self.unwritten(job, f"{reason}; and {refused}")
+        if stands is not None:
+            return self.unwritten(job, f"{reason}; {still_stands(stands)}")
+        return self._write_failed(job, flag, reason)
+
+    def unwritten(self, job: SlideJob[Outcome], reason: str, *, judged: bool = True) -> Outcome:
+        outcome = Outcome.not_assessed(job.path, reason, self.card, None, fresh=False)
+        return dataclasses.replace(outcome, judged=judged)
+
+    @property
+    def guarded(self) -> GuardedPost:
+        return GuardedPost(self.post, self.amend)
+
+    def _write_failed(self, job: SlideJob[Outcome], flag: Flag, reason: str) -> Outcome:
+        folder = self.folder(flag.slide)
+        asked = {"slide": flag.slide.fingerprint, "policy": self.policy.as_dict()}
         question = record.digest(asked)
         origin = provenance("none", question, datetime.now(UTC))
         try:
             with claimed(folder):
                 run = RunRecord(origin, question, asked, None, failed=True)
-                body = write_results(folder, Assessment(flag), run, self.post)
+                body = write_results(folder, Assessment(flag), run, self.guarded)
         except OutputError as error:
             written = folder if isinstance(error, Unsent) else None
             both = f"{reason}; and {error}"
             return Outcome.not_assessed(job.path, both, self.card, written, fresh=True)
         return Outcome.of_flag(job.path, body, folder, fresh=True)
 
-    def busy(self, job: SlideJob[Outcome], reason: str) -> Outcome:
-        return Outcome.not_assessed(job.path, reason, self.card, None, fresh=False)
+    def _standing(
+        self, job: SlideJob[Outcome], flag: Flag, error: Exception | None
+    ) -> Level | None:
+        """The answer that a failure must not touch.  Raises OutputError."""
+        sent = self.post.standing(flag.flag_id)
+        if isinstance(error, IdentityShared) and sent is not None and sent.sent:
+            doubt = doubted(sent.flag) if sent.flag else None
+            if doubt is not None:
+                self.post.put(doubt)
+            return Level((doubt or {"result": {"level": sent.level}})["result"]["level"])
+        if sent is not None and sent.sent and sent.level is not Level.NOT_ASSESSED:
+            return sent.level
+        folders = [self.folder(flag.slide)]
+        if flag.slide.reader == _UNREAD:
+            stem = dataclasses.replace(flag.slide, slide_id=job.path.stem).slide_id
+            for name in {flag.slide.slide_id, stem}:  # of what is a folder now and was a file
+                folders += of_same_name(self.out, name, self.card.ref.label)
+        whose = flag.flag_id if job.identity else None
+        levels = (written_level(folder, whose) for folder in folders)
+        return next((level for level in levels if level is not None), None)
 
     def _raise_early(self, job: SlideJob[Outcome], flag: Flag) -> None:
         """Where it cannot be kept the slide goes on: its final flag will be tried."""
         at = job.clock.now()
         try:
-            self.post.put_early(flag_json(identified(flag, job.identity), _provenance(job)))
-        except OutputError as error:
+            self.guarded.put_early(flag_json(identified(flag, job.identity), _provenance(job)))
+        except (HeldBack, OutputError) as error:
             log.error("an early flag was not sent: %s; the final one will be", error)  # noqa: TRY400
         else:
             job.early_s = job.early_s or at
@@ -303,20 +381,23 @@ class VectorAnswer:
             case Collected(look, recolour, canvas, resumed):
                 run = dataclasses.replace(self._run(job), resumed=resumed)
                 tiles = write_embedding(run, look, recolour, canvas, hdf5=self.hdf5)
-                _forget_kept(job.folder)
+                forget_kept(job.folder)
                 if not tiles:
                     return self._refused(job, "no tile of the slide could be read", failed=False)
                 return self._embedded(job, tiles, job.folder, fresh=True)
         raise ValueError("a slide came to be published without its vectors")
 
-    def failed(self, job: SlideJob[Embedded], reason: str) -> Embedded:
-        """Written where the slide could be opened."""
-        if not job.asked:
-            return self._embedded(job, None, None, reason, fresh=True)
+    def failed(
+        self, job: SlideJob[Embedded], reason: str, error: Exception | None = None
+    ) -> Embedded:
+        """Written where the slide could be opened, and no vectors stand."""
+        if not job.asked or vectors_stand(job.folder):
+            return self.unwritten(job, reason)
         return self._refused(job, reason, failed=True)
 
-    def busy(self, job: SlideJob[Embedded], reason: str) -> Embedded:
-        return self._embedded(job, None, None, reason, fresh=True)
+    def unwritten(self, job: SlideJob[Embedded], reason: str, *, judged: bool = True) -> Embedded:
+        outcome = self._embedded(job, None, None, reason, fresh=True)
+        return dataclasses.replace(outcome, judged=judged)
 
     def _refused(self, job: SlideJob[Embedded], reason: str, *, failed: bool) -> Embedded:
         try:
@@ -369,7 +450,7 @@ def _keep(folder: Path, about: dict[str, Any], pipeline: Pipeline) -> Keep:
     return Keep(hidden(folder, "kept"), record.digest(about), pipeline.source.batch_size)
 
 
-def _forget_kept(folder: Path) -> None:
+def forget_kept(folder: Path) -> None:
     """The results have all of it."""
     shutil.rmtree(hidden(folder, "kept"), ignore_errors=True)
 
@@ -380,8 +461,9 @@ def _provenance(job: SlideJob[Outcome]) -> Provenance:
 
 def _unopened(path: Path) -> SlideInfo:
     """A slide of which nothing is known but its name and, if it can be read, its bytes."""
+    name = (path.name if path.is_dir() else path.stem) or "unnamed"
     try:
-        digest = fingerprint(path)
+        return SlideInfo(name, Size(0, 0), None, (1.0,), fingerprint(path))
     except SlideError:
         digest = hashlib.sha256(b"unread:" + os.fsencode(path.absolute())).hexdigest()
-    return SlideInfo(path.stem or "unnamed", Size(0, 0), None, (1.0,), digest)
+        return SlideInfo(name, Size(0, 0), None, (1.0,), digest, reader=_UNREAD)

@@ -23,12 +23,12 @@ from wsi_ai.models.parity import hold_to_golden
 from wsi_ai.results.folder import Places
 from wsi_ai.run.answers import Answer, AnswerFor
 from wsi_ai.run.engine import Engine
+from wsi_ai.run.opening import open_scaled
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.several_models import OpenOnce, SlideTasks
 from wsi_ai.run.steps import Elsewhere, SlideSteps, no_other_device
-from wsi_ai.slides.registry import open_slide
 from wsi_ai.tiles.reading import HostTiles, SharedTiles
 from wsi_ai.tissue.overview import OverviewOf, OverviewOnce, overview_of
 from wsi_ai.triage.policy import Policy
@@ -65,6 +65,7 @@ class Assembly(Generic[Out]):
                 engine=engine,
                 answer=answer,
                 open_slide=open_slide,
+                reopen=self.open_slide,
                 force=self.options.force,
                 elsewhere=elsewhere,
                 epoch=self.epoch,
@@ -75,15 +76,26 @@ class Assembly(Generic[Out]):
         return SlideTasks(works, watch), refused
 
     def open_slide(self, path: Path) -> Slide:
-        return open_slide(path, self.options.spacing(path), self.options.reader)
+        return open_scaled(path, self.options)
 
     def on(self, device: str, devices: int = 1) -> "Assembly[Out]":
         return replace(self, options=replace(self.options, device=device), devices=devices)
 
-    def failed(self, card: ModelCard, slide: Path, reason: str, post: Post) -> Out:
+    def failed(
+        self, card: ModelCard, slide: Path, reason: str, post: Post, error: Exception | None = None
+    ) -> Out:
         """The slide got no answer of this model."""
         answer = self.answer_for(card, post)
-        return answer.failed(answer.begin(slide), reason)
+        job = answer.begin(slide)
+        try:
+            return answer.failed(job, reason, error)
+        except (OSError, ValueError) as again:
+            return answer.unwritten(job, f"{reason}; and {type(again).__name__}")
+
+    def not_judged(self, card: ModelCard, slide: Path, reason: str, post: Post) -> Out:
+        """The slide is left alone."""
+        answer = self.answer_for(card, post)
+        return answer.unwritten(answer.begin(slide), reason, judged=False)
 
     def _engines(self, post: Post) -> tuple[list[tuple[Engine, Answer[Out]]], list[ModelRefused]]:
         found, refused = list[tuple[Engine, Answer[Out]]](), list[ModelRefused]()

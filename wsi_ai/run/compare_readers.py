@@ -5,7 +5,7 @@ import math
 import tempfile
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +23,11 @@ from wsi_ai.models.manifest import load_card
 from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.run.no_ops import NoWatcher
+from wsi_ai.run.opening import open_scaled
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.pipeline import Pipeline
-from wsi_ai.slides.registry import open_slide
+from wsi_ai.slides.readers.dicom.reader import is_dicom
+from wsi_ai.slides.readers.sniff import dicom_slides
 from wsi_ai.tiles.planning import plan_for
 from wsi_ai.tiles.reading import HostTiles
 from wsi_ai.tissue.mask import find_tissue
@@ -72,7 +74,10 @@ def compare_readers(
     check_policy(policy, card)
     runtime = open_runtime(card, options.request())
     with ExitStack() as opened:
-        slides = [opened.enter_context(open_slide(path, options.spacing(path), r)) for r in readers]
+        slides = [
+            opened.enter_context(open_scaled(_file_for(path, r), replace(options, reader=r)))
+            for r in readers
+        ]
         names = (slides[0].info.reader, slides[1].info.reader)
         if names[0] == names[1]:
             raise SlideError(f"both readers are {names[0]}; name another one")
@@ -84,6 +89,15 @@ def compare_readers(
         pixels = _difference(source, plan, slides)
         flags = tuple(_flag(slide, source, runtime, policy) for slide in slides)
     return Comparison(names, *pixels, (flags[0], flags[1]))
+
+
+def _file_for(path: Path, reader: str | None) -> Path:
+    """Of a folder that is a DICOM slide, a file of it: readers for other formats too begin with
+    one, and look for the others beside it."""
+    if reader in (None, "dicom") or not path.is_dir():
+        return path
+    series = dicom_slides(file for file in sorted(path.iterdir()) if is_dicom(file))
+    return series[0] if len(series) == 1 else path
 
 
 def _difference(

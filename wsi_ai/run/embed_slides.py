@@ -10,7 +10,7 @@ from wsi_ai.heatmaps import check_hdf5
 from wsi_ai.inference.registry import devices_asked
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import load_site
-from wsi_ai.results.folder import make_folder
+from wsi_ai.results.folder import check_folder
 from wsi_ai.run.answers import vectors_for
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.no_ops import NoPost, NoWatcher
@@ -43,7 +43,7 @@ def embed_slides(
     """
     options = options or RunOptions()
     devices = devices_asked(options.device)
-    make_folder(out)
+    check_folder(out)
     if hdf5:
         check_hdf5()
     models = [model] if isinstance(model, Path) else model

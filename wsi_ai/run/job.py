@@ -1,7 +1,7 @@
 """One slide on its way through the steps of ``steps``."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from wsi_ai.heatmaps import VectorCanvas
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Prepared
+from wsi_ai.run.unchanged import FileState
 from wsi_ai.tissue.overview import Overview
 
 
@@ -40,6 +41,8 @@ class SlideJob(Generic[Out]):
     """The open slide, the claim on its place, the canvas."""
     clock: Stopwatch = field(default_factory=lambda: Stopwatch(time.perf_counter()))
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    files: Mapping[Path, FileState] = field(default_factory=dict)
+    """As they were before the slide was opened."""
     slide: Slide | None = None
     folder: Path = field(default_factory=Path)
     asked: dict[str, Any] = field(default_factory=dict)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.core.flags import Standing
+
 
 class NoPost:
     """Keeps no flag, for a run that posts none.  See ``contracts.Post``."""
@@ -13,6 +15,9 @@ class NoPost:
 
     def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
         return dict(flag)
+
+    def standing(self, flag_id: str) -> Standing | None:
+        return None
 
 
 class NoWatcher:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from wsi_ai.core.contracts import Post, Watcher
-from wsi_ai.run.assembly import Assembly, ModelRefused
+from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet.fleet import Fleet
 from wsi_ai.run.outcome import Out
 from wsi_ai.run.run_record import RunLog
@@ -31,29 +31,14 @@ def on_devices(
     watch: Watcher,
     post: Post,
 ) -> Iterator[Out]:
-    """An outcome for each slide and model.  Raises ModelError or DeviceError."""
-    if not assembly.cards:
-        return
+    """An outcome for each slide and model.  Raises ModelError or DeviceError before any slide."""
     if len(devices) > 1:
         yield from Fleet(assembly, devices, watch, post).outcomes(slides)
         return
     work, refused = assembly.on(devices[0]).work(watch, post)
-    yield from none_assessed(assembly, refused, slides, post)
-    stages = work.prepare, work.infer, work.publish
-    tasks = (work.begin(slide) for slide in (slides if work.works else ()))
-    for task in through_stages(tasks, stages, work.stop, SlideTask.is_over, SlideTask.passes):
-        yield from task.outcomes
-    raise_first(refused)
-
-
-def none_assessed(
-    assembly: Assembly[Out], refused: Iterable[ModelRefused], slides: Sequence[Path], post: Post
-) -> Iterator[Out]:
-    for card, error in refused:
-        for slide in slides:
-            yield assembly.failed(card, slide, str(error), post)
-
-
-def raise_first(refused: Iterable[ModelRefused]) -> None:
     for _, error in refused:
         raise error
+    stages = work.prepare, work.infer, work.publish
+    tasks = (work.begin(slide) for slide in slides)
+    for task in through_stages(tasks, stages, work.stop, SlideTask.is_over, SlideTask.passes):
+        yield from task.outcomes

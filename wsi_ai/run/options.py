@@ -13,7 +13,7 @@ class RunOptions:
     """What may be asked beside slides and model."""
 
     mpp: float | None = None
-    """Micrometres per pixel, in place of what the files say."""
+    """Micrometres per pixel, where the file does not say."""
     device: str = "auto"
     """Or several, with commas between; ``cuda`` is every CUDA device."""
     policy: Path | None = None
@@ -30,6 +30,14 @@ class RunOptions:
     """A public key, or a folder of them, one of which must have signed the model."""
     formats: tuple[str, ...] = ()
     """What to write beside the usual: ``wsinfer``."""
+    amend: bool = False
+    """Send also a level that is lower than the one that was sent of the same bytes."""
+    rescan: bool = False
+    """Slides that come under a known identity are new scans of the same glass."""
+    override_mpp: bool = False
+    """Take ``mpp`` though the file says another one."""
+    growing: tuple[Path, ...] = ()
+    """Slides that are still being written: they are listed, and not judged."""
     mpp_of: Mapping[Path, float] = field(default_factory=dict)
     """Of single slides, before ``mpp``: see ``inputs.find_slides``."""
 

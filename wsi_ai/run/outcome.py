@@ -25,6 +25,8 @@ class Ended:
     """Where the time went; ``None`` where nothing of the slide was begun."""
     device: str = ""
     """Of several, the one that it ran on."""
+    judged: bool = True
+    """False where it is in the hands of another process, or was still being written."""
 
     def answer_record(self) -> dict[str, Any]:
         """For the run's record: what the slide got."""
@@ -36,9 +38,14 @@ class Outcome(Ended):
     """Of a slide that gets a flag."""
 
     level: Level
+    held_back: str = ""
+    """Why its flag is not sent: it would take back what a receiver has."""
+    unsent: bool = False
+    """Its flag could not be kept for sending."""
 
     def answer_record(self) -> dict[str, Any]:
-        return {"level": self.level.value}
+        words = {"held_back": self.held_back} if self.held_back else {}
+        return {"level": self.level.value, **words}
 
     @classmethod
     def not_assessed(

@@ -40,6 +40,26 @@ def added_up(devices: Iterable[Efficiency]) -> Efficiency:
     return Efficiency(sum(one.wall_s for one in found), busy)
 
 
+def write_not_started(out: Path, kind: str, reason: str, slides: int) -> None:
+    """That a run could not begin, beside the records of earlier ones; nothing where there are
+    none."""
+    if not (out / FOLDER).is_dir():
+        return
+    name = datetime.now(UTC).strftime("not-started-%Y%m%dT%H%M%S.%fZ.json")
+    found = {"software": software(), "not_started": kind, "reason": reason}
+    _write(out / FOLDER / name, {**found, "slides_waiting": slides})
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    """A run's results do not fail for want of its record: where it cannot be written, that is
+    logged."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+    except OSError as error:
+        log.warning("the record of the run cannot be written: %s", error.strerror)
+
+
 @dataclass(slots=True)
 class RunLog:
     """Notes every outcome, and writes them down at the end."""
@@ -51,18 +71,9 @@ class RunLog:
     outcomes: list[Ended] = field(default_factory=list)
 
     def write(self, *, complete: bool) -> None:
-        """A run's results do not fail for want of its record: where it cannot be written, that is
-        logged."""
-        if not self.outcomes:
-            return
-        name = self.started.strftime("%Y%m%dT%H%M%S.%fZ.json")
-        path = self.out / FOLDER / name
-        content = json.dumps(self.record(complete=complete), indent=1) + "\n"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, content.encode())
-        except OSError as error:
-            log.warning("the record of the run cannot be written: %s", error.strerror)
+        if self.outcomes:
+            name = self.started.strftime("%Y%m%dT%H%M%S.%fZ.json")
+            _write(self.out / FOLDER / name, self.record(complete=complete))
 
     def record(self, *, complete: bool) -> dict[str, Any]:
         found = by_device(self.outcomes)
@@ -126,6 +137,7 @@ def _slide(out: Path, outcome: Ended) -> dict[str, Any]:
         **outcome.answer_record(),
         "reason": outcome.reason,
         "done_before": not outcome.fresh,
+        **({} if outcome.judged else {"not_judged": True}),
         "device": outcome.device,
         **_times(outcome.timing),
     }

@@ -5,23 +5,26 @@ from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.core.contracts import Post, Watcher
-from wsi_ai.errors import ModelError, OutputError
+from wsi_ai.core.flags import DOUBT
+from wsi_ai.errors import IdentityShared, ModelError, OutputError
 from wsi_ai.inference.registry import devices_asked
 from wsi_ai.models.approval import approved_card
-from wsi_ai.models.manifest import placeholder_card
 from wsi_ai.models.site import Site, load_site
-from wsi_ai.results.folder import make_folder
+from wsi_ai.results.folder import check_folder
 from wsi_ai.results.slide import FORMATS
 from wsi_ai.run.answers import flags_for
-from wsi_ai.run.assembly import Assembly, ModelRefused
+from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.no_ops import NoPost, NoWatcher
-from wsi_ai.run.on_devices import none_assessed, on_devices, raise_first, recorded
+from wsi_ai.run.on_devices import on_devices, recorded
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import refuse_same_model
+from wsi_ai.run.twins import apart
 from wsi_ai.slides.identity import load_cases
 from wsi_ai.triage.policy import Policy, check_policy, load_policy
+
+_STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
 
 
 def run_slides(
@@ -47,46 +50,46 @@ def run_slides(
     Every flag, and an early one too, is put to ``post``; whether it is delivered is the post's
     business.
 
-    Raises PolicyError, InputError or OutputError before any slide where policy, cases, the names of
-    the devices or ``out`` are unusable.  Where a model, or every device for it, is, every slide
-    gets its ``not_assessed`` flag first, and those of the other models; then ModelError or
-    DeviceError is raised.
+    Raises PolicyError, InputError, OutputError, ModelError or DeviceError before any slide where
+    policy, cases, ``out``, a model or every device is unusable: then nothing is written.  A failure
+    never touches an answer that stands; see ``docs/runs.md`` for the law.
     """
     options, post = options or RunOptions(), post or NoPost()
     devices = devices_asked(options.device)
     site, policy = load_site(options.trusted_keys), load_policy(options.policy)
-    answer_for = flags_for(policy, load_cases(options.cases), out, options.formats)
+    cases = load_cases(options.cases)
+    answer_for = flags_for(policy, cases, out, options)
     _check_formats(options.formats)
-    make_folder(out)
+    check_folder(out)
     models = [model] if isinstance(model, Path) else list(model)
-    cards, refused = _cards(models, site, policy, options)
+    cards = _cards(models, site, policy, options)
     assembly = Assembly(answer_for, policy, options, cards)
+    alone, shared = apart(slides, cases, assembly.open_slide)
 
     def outcomes() -> Iterator[Outcome]:
-        yield from none_assessed(assembly, refused, slides, post)
-        yield from on_devices(assembly, devices, slides, watch or NoWatcher(), post)
+        yield from on_devices(assembly, devices, alone, watch or NoWatcher(), post)
+        for slide in shared:
+            for card in cards:
+                yield assembly.failed(card, slide, DOUBT, post, IdentityShared(DOUBT))
+        for slide in options.growing:
+            for card in cards:
+                yield assembly.not_judged(card, slide, _STILL_WRITTEN, post)
 
     yield from recorded(RunLog(out, cards, devices), outcomes())
-    raise_first(refused)
 
 
 def _cards(
     models: Sequence[Path], site: Site, policy: Policy, options: RunOptions
-) -> tuple[list[ModelCard], list[ModelRefused]]:
-    """Those that may run, and those that may not, and why."""
-    cards, refused = list[ModelCard](), list[ModelRefused]()
+) -> list[ModelCard]:
+    """Raises ModelError or PolicyError where any of them may not run."""
+    cards = list[ModelCard]()
     for model in models:
-        card = placeholder_card(model)
-        try:
-            card = approved_card(model, site, options.precision)
-            _refuse_vectors(card)
-            check_policy(policy, card)
-            refuse_same_model(card, cards)
-        except ModelError as error:
-            refused.append((card, error))
-        else:
-            cards.append(card)
-    return cards, refused
+        card = approved_card(model, site, options.precision)
+        _refuse_vectors(card)
+        check_policy(policy, card)
+        refuse_same_model(card, cards)
+        cards.append(card)
+    return cards
 
 
 def _refuse_vectors(card: ModelCard) -> None:

@@ -17,15 +17,16 @@ from wsi_ai.core.contracts import Slide, Watcher
 from wsi_ai.core.memory import give_back
 from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import TilePlan
-from wsi_ai.errors import Busy, DeviceError, Stopped
+from wsi_ai.errors import Busy, DeviceError, SlideChanged, Stopped
 from wsi_ai.heatmaps import Canvas
 from wsi_ai.results.folder import Places
-from wsi_ai.run.answers import Answer
+from wsi_ai.run.answers import Answer, forget_kept
 from wsi_ai.run.attempt import Failed, attempt
 from wsi_ai.run.engine import Engine
 from wsi_ai.run.job import SlideJob, Stoppable
 from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Pipeline, Prepared
+from wsi_ai.run.unchanged import file_states
 
 Elsewhere = Callable[[Path, str], bool]
 """Takes a slide whose device failed, for this reason, to another device; false where there is
@@ -45,6 +46,9 @@ class SlideSteps(Generic[Out]):
     engine: Engine
     answer: Answer[Out]
     open_slide: Callable[[Path], AbstractContextManager[Slide]]
+    """However many use it at once, one opening."""
+    reopen: Callable[[Path], AbstractContextManager[Slide]]
+    """Anew, from the disk."""
     force: bool = False
     elsewhere: Elsewhere = no_other_device
     epoch: float = field(default_factory=time.perf_counter)
@@ -101,19 +105,26 @@ class SlideSteps(Generic[Out]):
     def _ended(self, job: SlideJob[Out], failed: Failed, stage: str) -> None:
         lost = isinstance(failed.error, DeviceError)
         if isinstance(failed.error, Busy):
-            job.end(self.answer.busy(job, failed.reason))
+            job.end(self.answer.unwritten(job, failed.reason, judged=False))
         elif isinstance(failed.error, Stopped) or (
             lost and self.elsewhere(job.path, failed.reason)
         ):
             job.end()
         else:
-            self._fail(job, failed.reason, stage)
+            self._fail(job, failed, stage)
 
-    def _fail(self, job: SlideJob[Out], reason: str, stage: str) -> None:
+    def _fail(self, job: SlideJob[Out], failed: Failed, stage: str) -> None:
+        """Where not even the reason can be written, the run goes on with the next slide."""
         job.held.close()
-        outcome = self.answer.failed(job, reason)
+        outcomes = list[Out]()
+
+        def record() -> None:
+            outcomes.append(self.answer.failed(job, failed.reason, failed.error))
+
+        if again := attempt(record):
+            outcomes = [self.answer.unwritten(job, f"{failed.reason}; and {again.reason}")]
         job.clock.lap(stage)
-        job.end(outcome)
+        job.end(outcomes[0])
 
     def _go_on(self) -> None:
         if self._stop.is_set():
@@ -121,6 +132,7 @@ class SlideSteps(Generic[Out]):
 
     def _prepare(self, job: SlideJob[Out]) -> None:
         job.started, job.clock = datetime.now(UTC), Stopwatch(self.epoch)
+        job.files = file_states(job.path)
         slide = job.slide = job.held.enter_context(self.open_slide(job.path))
         self.answer.admit(job)
         job.folder = self.answer.folder(slide.info)
@@ -188,9 +200,20 @@ class SlideSteps(Generic[Out]):
         canvas = self.answer.canvas(job, plan, pipeline, self.engine.batch_size)
         return job.held.enter_context(closing(canvas))
 
+    def _refuse_changed(self, job: SlideJob[Out]) -> None:
+        """The digest vouches for the bytes that were read.  Raises SlideChanged."""
+        if file_states(job.path) == job.files:
+            return
+        with self.reopen(job.path) as slide:
+            same = slide.info.fingerprint == job.known_info().fingerprint
+        if not same:
+            forget_kept(job.folder)
+            raise SlideChanged("the file changed while it was read; run it again")
+
     def _publish(self, job: SlideJob[Out]) -> None:
         give_back()  # outlining large findings took many small blocks
         job.clock.lap("queue")
+        self._refuse_changed(job)
         outcome = self.answer.publish(job)
         job.clock.lap("writing")
         job.end(outcome)

@@ -35,6 +35,9 @@ class Inputs:
     passed_over: tuple[Path, ...]
     """Files and folders, in folders that were named, that are no slides."""
 
+    in_folders: frozenset[Path] = frozenset()
+    """Of the slides, those that nobody named: they were found in a folder."""
+
     def passed_over_by_kind(self) -> str:
         """For example ``3 .geojson, 1 .png``; names nothing."""
         kinds = Counter(path.suffix.lower() or "without suffix" for path in self.passed_over)
@@ -49,7 +52,7 @@ def find_slides(places: Sequence[Path], out: Path | None = None) -> Inputs:
     there: its slide then says so.  Raises InputError for a place that is not there, a folder that
     cannot be read or holds no slide, and a table or list that is not as it should be.
     """
-    search = _Search(None if out is None else out.resolve())
+    search = _Search(None if out is None else _real(out))
     named = [place for place in places if not _is_list(place)]
     parts = _parts_of_others(named)
     for place in places:
@@ -59,7 +62,9 @@ def find_slides(places: Sequence[Path], out: Path | None = None) -> Inputs:
             search.pass_over([place])
         else:
             search.take_named(place)
-    return Inputs(tuple(search.found.values()), search.mpp, tuple(search.passed_over))
+    slides = tuple(search.found.values())
+    found = search.inside & set(slides)
+    return Inputs(slides, search.mpp, tuple(search.passed_over), frozenset(found))
 
 
 @dataclass(slots=True)
@@ -69,6 +74,7 @@ class _Search:
     """By what makes two names one slide."""
     mpp: dict[Path, float] = field(default_factory=dict)
     passed_over: dict[Path, None] = field(default_factory=dict)
+    inside: set[Path] = field(default_factory=set)
 
     def take_named(self, place: Path) -> None:
         if not is_address(place) and not place.exists():
@@ -79,7 +85,7 @@ class _Search:
         if not (slides := list(self._inside(place))):
             raise InputError(f"no slide in the folder {place}")
         for slide in slides:
-            self._take(slide)
+            self.inside.add(self._take(slide))
 
     def take_listed(self, path: Path) -> None:
         rows = list(_rows(path))
@@ -93,7 +99,7 @@ class _Search:
 
     def _take(self, slide: Path) -> Path:
         """The path under which this very slide is known."""
-        key = str(slide) if is_address(slide) else str(slide.resolve())
+        key = str(slide) if is_address(slide) else str(_real(slide))
         return self.found.setdefault(key, slide)
 
     def pass_over(self, paths: Iterable[Path]) -> None:
@@ -101,7 +107,7 @@ class _Search:
 
     def _inside(self, folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
         """``above``: where the search came from, so that a link cannot send it round in circles."""
-        real = folder.resolve()
+        real = _real(folder)
         if real == self.out or real in above:
             return
         if is_zarr(folder):
@@ -148,6 +154,14 @@ def _is_slide(path: Path) -> bool:
         return is_slide_file(path)
     except OSError:
         return path.suffix.lower() in SUFFIXES
+
+
+def _real(path: Path) -> Path:
+    """Where links lead; of links in a loop, the path itself."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
 
 
 def _is_list(place: Path) -> bool:

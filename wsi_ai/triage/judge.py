@@ -178,6 +178,11 @@ def identified(flag: Flag, identity: Identity | None) -> Flag:
     """
     if identity is None:
         return flag
-    question = [identity.trust, identity.accession, identity.slide_id, flag.model.ref.name]
-    name = uuid.uuid5(_CASES, json.dumps(question))
-    return dataclasses.replace(flag, flag_id=str(name), identity=identity)
+    name = case_flag_id(identity, flag.model.ref.name)
+    return dataclasses.replace(flag, flag_id=name, identity=identity)
+
+
+def case_flag_id(identity: Identity, model: str) -> str:
+    """Names the question, "what does this model say of this slide of the case?"."""
+    question = [identity.trust, identity.accession, identity.slide_id, model]
+    return str(uuid.uuid5(_CASES, json.dumps(question)))

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from wsi_ai.core.quiet import QUIET_S
+
 Command = Callable[..., None]
 
 
@@ -27,8 +29,11 @@ Mpp = Annotated[
         min=0.01,
         max=100,
         callback=finite,
-        help="Micrometres per pixel, in place of what the slides say.",
+        help="Micrometres per pixel, where a slide does not say.",
     ),
+]
+OverrideMpp = Annotated[
+    bool, typer.Option("--override-mpp", help="Take --mpp though the slides say another.")
 ]
 TrustPickle = Annotated[
     bool,
@@ -97,6 +102,17 @@ class RunArguments:
         str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")
     ] = None
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
+    override_mpp: OverrideMpp = False
+    amend: Annotated[
+        bool, typer.Option("--amend", help="Send also what takes back a level that was sent.")
+    ] = False
+    rescan: Annotated[
+        bool, typer.Option("--rescan", help="The slides are new scans of glasses known before.")
+    ] = False
+    quiet_s: Annotated[
+        float,
+        typer.Option(min=0, max=3600, help="In folders, a file is judged once it is left alone."),
+    ] = QUIET_S
     cases: Annotated[
         Path | None, typer.Option(help="Whose slides they are: .csv, .json or .toml.")
     ] = None
@@ -124,14 +140,18 @@ class EmbedArguments:
 
     h5: Annotated[bool, typer.Option("--h5", help="Also as HDF5, as CLAM and TRIDENT.")] = False
     mpp: Mpp = None
-    device: Annotated[str, typer.Option(help="auto, cpu, openvino, cuda, or cuda:1 and so on.")] = (
-        "auto"
-    )
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, openvino; cuda is every one there is, cuda:1 or cuda:0,cuda:2 some."
+        ),
+    ] = "auto"
     precision: Annotated[
         Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
     ] = "fp32"
     reader: Annotated[str | None, typer.Option(help="Read with this one.")] = None
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
+    override_mpp: OverrideMpp = False
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
 
 

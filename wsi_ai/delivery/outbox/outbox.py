@@ -13,6 +13,7 @@ import wsi_ai.delivery.outbox.admin as admin
 import wsi_ai.delivery.outbox.claims as claims
 import wsi_ai.delivery.outbox.retention as retention
 import wsi_ai.delivery.outbox.revisions as revisions
+from wsi_ai.core.flags import Standing
 from wsi_ai.delivery.events import next_early_revision, next_revision, retraction, trust_of
 from wsi_ai.delivery.flag_types import TriageFlag
 from wsi_ai.delivery.heartbeat import Backlog
@@ -55,6 +56,11 @@ class Outbox:
     def put_early(self, flag: Flag, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         """Keep a flag that a finished one will follow, if it raises the level."""
         return self._put(flag, endpoints, next_early_revision)
+
+    def standing(self, flag_id: str) -> Standing | None:
+        """What was last put under this id, unless it was taken back."""
+        with self._reading() as connection:
+            return revisions.standing(connection, flag_id)
 
     def retract(self, flag_id: str, why: Retraction) -> dict[str, Any] | None:
         """Take a flag back wherever it went; ``None`` where there is none, or it was taken back.

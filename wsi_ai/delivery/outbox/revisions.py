@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from wsi_ai.core.flags import Level
+from wsi_ai.core.flags import Level, Standing
 from wsi_ai.delivery.events import Revision, answer_digest, message_of
 from wsi_ai.delivery.messages import Endpoint, Kind, Message
 from wsi_ai.delivery.outbox.retention import PURGED
@@ -33,6 +33,19 @@ def newest(connection: Connection, flag_id: str) -> KeptRevision | None:
         return None
     said = Revision(row.event_id, row.revision, Kind(row.kind), Level(row.level), row.answer_sha256)
     return KeptRevision(said, json.loads(row.body)["data"] if row.body != PURGED else None)
+
+
+def standing(connection: Connection, flag_id: str) -> Standing | None:
+    """What holds of a flag now; ``None`` where it was never put, or was taken back."""
+    last = newest(connection, flag_id)
+    if last is None or last.said.kind is Kind.RETRACTED:
+        return None
+    return Standing(
+        level=last.said.level,
+        revision=last.said.revision,
+        sent=bool(sinks_that_know(connection, flag_id)),
+        flag=last.flag,
+    )
 
 
 def keep(connection: Connection, flag: Mapping[str, Any], sinks: Iterable[str], now: float) -> None:

@@ -63,8 +63,7 @@ class Fleet(Generic[Out]):
     def outcomes(self, slides: Sequence[Path]) -> Iterator[Out]:
         """One a slide and model, as each slide is done.
 
-        Where no device opens, every slide gets its ``not_assessed`` flag first, then ModelError or
-        DeviceError is raised.
+        Raises ModelError or DeviceError where no device opens: then nothing is written.
         """
         dispatch = Dispatch(deque(range(len(slides))), set(range(len(self.devices))))
         try:
@@ -106,21 +105,35 @@ class Fleet(Generic[Out]):
         return [by_wire[wire] for wire in ready if wire in by_wire]
 
     def _keep(self, worker: _Worker) -> None:
-        """One flag into the post.  A worker that has ended is seen on its other wire."""
+        """One question to the post: a flag to keep, or what stands.  A worker that has ended is
+        seen on its other wire."""
         try:
-            put: messages.Put = worker.post.recv()
+            question: messages.Put | messages.AskStanding = worker.post.recv()
         except (EOFError, OSError):
             wait([worker.run])
             return
-        keep = self.post.put_early if put.early else self.post.put
+        match question:
+            case messages.Put():
+                answer: messages.Kept | messages.StandingAnswer = self._put(question)
+            case messages.AskStanding():
+                answer = self._standing(question)
         try:
-            kept = messages.Kept(keep(put.flag))
-        except OutputError as error:
-            kept = messages.Kept(None, str(error))
-        try:
-            worker.post.send(kept)
+            worker.post.send(answer)
         except OSError:
             log.debug("a worker ended while its flag was kept")
+
+    def _put(self, put: messages.Put) -> messages.Kept:
+        keep = self.post.put_early if put.early else self.post.put
+        try:
+            return messages.Kept(keep(put.flag))
+        except OutputError as error:
+            return messages.Kept(None, str(error))
+
+    def _standing(self, question: messages.AskStanding) -> messages.StandingAnswer:
+        try:
+            return messages.StandingAnswer(self.post.standing(question.flag_id))
+        except OutputError as error:
+            return messages.StandingAnswer(None, str(error))
 
     def _take(self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]) -> Iterator[Out]:
         try:
@@ -173,11 +186,11 @@ class Fleet(Generic[Out]):
     def _without_device(self, dispatch: Dispatch, slides: Sequence[Path]) -> Iterator[Out]:
         """What is left where every worker has ended for good."""
         left = dispatch.rest()
+        if left and self._refusals and not self._opened:
+            raise self._refusals[0]
         reason = str(self._refusals[-1]) if self._refusals else "no device is left"
         for number in left:
             yield from self._failed(slides[number], reason)
-        if left and self._refusals and not self._opened:
-            raise self._refusals[0]
 
     def _failed(self, slide: Path, reason: str) -> Iterator[Out]:
         for card in self.assembly.cards:

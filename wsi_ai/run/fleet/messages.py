@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.core.flags import Standing
+
 
 @dataclass(frozen=True, slots=True)
 class RunSlide:
@@ -76,6 +78,20 @@ class Kept:
     flag: dict[str, Any] | None
     error: str = ""
     """Where the post could not keep it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskStanding:
+    """What holds of a flag?  The run answers with StandingAnswer."""
+
+    flag_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StandingAnswer:
+    standing: Standing | None
+    error: str = ""
+    """Where the post could not say."""
 
 
 News = Ready | RuntimeRefused | Ask | Started | Planned | Passed | Done | Lost | Put

@@ -10,6 +10,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+from wsi_ai.core.flags import Standing
 from wsi_ai.core.printable import line_handler
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.run.assembly import Assembly
@@ -63,16 +64,25 @@ class _PipedPost:
     def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
         return self._ask(messages.Put(flag, early=True))
 
+    def standing(self, flag_id: str) -> Standing | None:
+        answer: messages.StandingAnswer = self._exchange(messages.AskStanding(flag_id))
+        if answer.error:
+            raise OutputError(answer.error)
+        return answer.standing
+
     def _ask(self, put: messages.Put) -> dict[str, Any]:
-        try:
-            with self._lock:
-                self.wire.send(put)
-                kept: messages.Kept = self.wire.recv()
-        except (EOFError, OSError):
-            raise OutputError("the run that would keep the flag has ended") from None
+        kept: messages.Kept = self._exchange(put)
         if kept.flag is None:
             raise OutputError(kept.error)
         return kept.flag
+
+    def _exchange(self, question: messages.Put | messages.AskStanding) -> Any:
+        try:
+            with self._lock:
+                self.wire.send(question)
+                return self.wire.recv()
+        except (EOFError, OSError):
+            raise OutputError("the run that would keep the flag has ended") from None
 
 
 class _Worker:

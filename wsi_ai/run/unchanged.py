@@ -1,0 +1,41 @@
+"""Whether a slide's files are still those that were hashed."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from wsi_ai.slides.readers.dicom.reader import is_dicom
+
+FileState = tuple[int, int, int]
+"""Inode, size, time of the last change in ns."""
+
+
+def file_states(path: Path) -> Mapping[Path, FileState]:
+    """Of every file of the slide that can be seen; nothing for an address."""
+    found = dict[Path, FileState]()
+    for file in _files(path):
+        try:
+            seen = file.stat()
+        except (OSError, ValueError):
+            continue
+        found[file] = seen.st_ino, seen.st_size, seen.st_mtime_ns
+    return found
+
+
+def _files(path: Path) -> Iterator[Path]:
+    yield path
+    try:
+        if path.is_dir():
+            yield from _below(path)
+        elif path.suffix.lower() in (".mrxs", ".vms", ".vmu"):
+            data = path.with_suffix("")
+            yield from _below(data if data.is_dir() else path.parent)
+        elif is_dicom(path):
+            yield from (file for file in path.parent.iterdir() if file.is_file())
+    except OSError:
+        return
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    for place, _, names in os.walk(folder):
+        yield from (Path(place, name) for name in names)
