@@ -32,7 +32,7 @@ from fastapi import FastAPI, Request, Response
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.messages import Credentials, Endpoint, Secret
-from wsi_ai.delivery.outbox import Outbox, Schedule, open_database
+from wsi_ai.delivery.outbox import Backoff, Outbox, open_database
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Pace, Relay
@@ -42,7 +42,7 @@ from wsi_ai.testing import example_body
 KEY = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 HOST = "127.0.0.1"
 SEED = 6
-IMPATIENT = Schedule(steps_s=(0.1, 0.2, 0.5), urgent_most_s=0.5, failures_in_a_row=1000)
+IMPATIENT = Backoff(steps_s=(0.1, 0.2, 0.5), urgent_most_s=0.5, failures_in_a_row=1000)
 """The schedule's shape in little, so that hours fit into minutes."""
 
 
@@ -65,8 +65,8 @@ def endpoint(base: str) -> Endpoint:
     )
 
 
-def outbox_at(database: str, schedule: Schedule | None = None) -> Outbox:
-    return Outbox(open_database(database), time.time, random.SystemRandom(), schedule or Schedule())
+def outbox_at(database: str, schedule: Backoff | None = None) -> Outbox:
+    return Outbox(open_database(database), time.time, random.SystemRandom(), schedule or Backoff())
 
 
 # The processes ------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """What is said of a slide: the checks it went through, what was found, and the flag."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.values import SlideInfo
@@ -107,6 +109,8 @@ class Flag:
     findings: tuple[Finding, ...] = ()
     identity: Identity | None = None
     """``None`` where whose slide it is is not known: then the flag goes to no case system."""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """More about the answer, by name, as JSON: what receivers of version 1.0 do without."""
 
     def __post_init__(self) -> None:
         if self.level is Level.NOT_ASSESSED and self.score is not None:

@@ -1,14 +1,16 @@
 """A directory as receiver, for sites that start with one: a file per revision, never changed."""
 
 import errno
+import json
 import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from wsi_ai.delivery.messages import Endpoint, Message, Receipt
-from wsi_ai.errors import Refused, SinkError, TryAgain
+from wsi_ai.delivery.messages import Endpoint, Held, Message, Receipt
+from wsi_ai.delivery.succession import Standing, held_of, standing
+from wsi_ai.errors import Conflict, Refused, SinkError, TryAgain
 
 _SUFFIX = ".cloudevent.json"
 
@@ -33,27 +35,46 @@ class FolderSink:
 
     def send(self, message: Message, at: datetime) -> Receipt:
         """See ``contracts.Sink.send``.  The receipt is given once the disk has it."""
+        if not message.is_whole():
+            raise Refused("its content is not what was kept")
         path = self._folder / f"{message.flag_id}.{message.revision:06d}{_SUFFIX}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                _write(path, message.body)
-            elif path.read_bytes() != message.body:
-                raise Refused("another flag lies under this flag's name")
+            self._take(path, message)
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
             raise TryAgain(f"the folder cannot be written: {name}") from None
         return Receipt(message.flag_id, self.endpoint.name, path.name, at)
 
-    def held(self, at: datetime) -> Mapping[str, int]:
+    def held(self, at: datetime) -> Mapping[str, Held]:
         """See ``contracts.Sink.held``."""
-        newest: dict[str, int] = {}
-        for path in self._folder.glob(f"*{_SUFFIX}"):
-            flag_id, revision = path.name.removesuffix(_SUFFIX).split(".")
-            newest[flag_id] = max(int(revision), newest.get(flag_id, 0))
-        return newest
+        newest: dict[str, Path] = {}
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            newest[path.name.partition(".")[0]] = path
+        return {flag_id: _held(path) for flag_id, path in newest.items()}
+
+    def _take(self, path: Path, message: Message) -> None:
+        """Write it where it follows what lies there; what says nothing new is there already."""
+        there = sorted(self._folder.glob(f"{message.flag_id}.*{_SUFFIX}"))
+        if message.event_id in (_held(one).event_id for one in there):
+            return
+        held = _held(there[-1]) if there else None
+        match standing(json.loads(message.body)["data"], held):
+            case Standing.FOLLOWS:
+                _write(path, message.body)
+            case Standing.CONFLICTS:
+                raise Conflict("the folder holds another answer", None, held)
 
     def close(self) -> None: ...
+
+
+def _held(path: Path) -> Held:
+    """Raises Refused where a file is none of ours."""
+    try:
+        event = json.loads(path.read_bytes())
+        return held_of(event["data"], event["id"])
+    except (ValueError, KeyError, TypeError):
+        raise Refused("another file lies under this flag's name") from None
 
 
 def _write(path: Path, body: bytes) -> None:

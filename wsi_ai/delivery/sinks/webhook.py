@@ -12,16 +12,18 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt, Secret
+from wsi_ai.delivery.messages import Endpoint, Held, Message, Pulse, Receipt, Secret
 from wsi_ai.delivery.sinks.guarded import Deadline, open_pool
 from wsi_ai.delivery.sinks.signing import signed_headers
-from wsi_ai.errors import DeliveryError, Paused, Refused, SinkError, TryAgain
+from wsi_ai.delivery.succession import from_json as held_from_json
+from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, SinkError, TryAgain
 
 _CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 _MOST_ANSWER_BYTES = 1 << 16
 _MOST_HELD_BYTES = 1 << 28
 _OK, _UNAUTHORIZED, _SERVER = range(200, 300), 401, 500
 _TRY_AGAIN = frozenset({408, 425, 429})
+_CONFLICT = 409
 _REFUSED = frozenset({400, 409, 413, 415, 422})
 
 
@@ -75,6 +77,8 @@ class WebhookSink:
 
     def send(self, message: Message, at: datetime) -> Receipt:
         """See ``contracts.Sink.send``.  After a 401, keys and token are read anew, once."""
+        if not message.is_whole():
+            raise Refused("its content is not what was kept")
         parcel = _Parcel(message.event_id, message.flag_id.replace("-", ""), message.body)
         answer = self._deliver(parcel, at)
         reference = hashlib.sha256(answer).hexdigest()[:16]
@@ -84,14 +88,16 @@ class WebhookSink:
         """See ``contracts.HeartbeatSink.beat``."""
         self._deliver(_Parcel(pulse.event_id, pulse.event_id[-32:], pulse.body), at)
 
-    def held(self, at: datetime) -> Mapping[str, int] | None:
+    def held(self, at: datetime) -> Mapping[str, Held] | None:
         """See ``contracts.Sink.held``."""
         if self.endpoint.read_back is None:
             return None
         told = self._request("GET", self.endpoint.read_back, {}, b"", at)
         try:
-            held = {line["flag_id"]: int(line["revision"]) for line in json.loads(told)["flags"]}
-        except (ValueError, KeyError, TypeError):
+            held = {
+                line["flag_id"]: held_from_json(line) for line in json.loads(told)["flags"]
+            }
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise TryAgain("the receiver's list of flags cannot be read") from None
         return held
 
@@ -139,6 +145,8 @@ class WebhookSink:
             raise TryAgain(f"no answer: {type(error).__name__}") from None
         if response.status in _OK:
             return told
+        if response.status == _CONFLICT and (held := _held(told)) is not None:
+            raise Conflict("the receiver holds another answer", _CONFLICT, held)
         raise _refusal(response, at)
 
 
@@ -149,6 +157,14 @@ def _read(response: httpcore.Response, most: int) -> bytes:
         if len(read) > most:
             raise TryAgain("the answer has no end", response.status)
     return bytes(read)
+
+
+def _held(told: bytes) -> Held | None:
+    """What a 409 says that the receiver holds; ``None`` where it says nothing of that."""
+    try:
+        return held_from_json(json.loads(told)["held"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _refusal(response: httpcore.Response, at: datetime) -> DeliveryError:
