@@ -271,7 +271,7 @@ _FULL = """
 import json, resource, sys
 from random import Random
 from wsi_ai.errors import OutputError
-from wsi_ai.messages import Endpoint
+from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.outbox import Outbox, open_database
 database, bodies = sys.argv[1], json.load(open(sys.argv[2]))
 here = Endpoint("here", "memory://here", None)

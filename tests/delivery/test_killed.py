@@ -29,7 +29,7 @@ from wsi_ai.testing import endpoint_for, example_body
 _COMMON = """
 import json, os, signal, sys, time
 from random import Random
-from wsi_ai.messages import Endpoint
+from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.outbox import Outbox, open_database
 
 def die(*_):
@@ -42,7 +42,9 @@ here = Endpoint("region", base, frozenset({"RXX"}))
 BEFORE_COMMIT = (
     _COMMON
     + """
-outbox = Outbox(open_database(database), time.time, Random(1), decided=die)
+from sqlalchemy import event
+outbox = Outbox(open_database(database), time.time, Random(1))
+event.listen(outbox.engine, "commit", die)
 outbox.put(body, [here])
 """
 )
@@ -60,7 +62,7 @@ BETWEEN_SEND_AND_MARK = (
     _COMMON
     + """
 from tests.delivery.parts import FAST, webhook
-from wsi_ai.relay import Relay
+from wsi_ai.delivery.relay import Relay
 class Fatal:
     def __init__(self, sink): self.sink, self.endpoint = sink, sink.endpoint
     def send(self, message, at):
@@ -77,7 +79,7 @@ AFTER_THE_EARLY_FLAG = """
 import os, signal, sys
 from pathlib import Path
 from wsi_ai.app import RunOptions, run_slides
-from wsi_ai.posting import open_posting
+from wsi_ai.delivery.posting import open_posting
 
 slide, model, out, cases, send = sys.argv[1:]
 with open_posting([send], f"{out}/outbox.db") as posting:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
 from wsi_ai.cli.commands.options import RunArguments
-from wsi_ai.cli.output import log_from, say, service
+from wsi_ai.cli.output import adoption_lines, log_from, say, service
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.contracts import Post
@@ -95,11 +95,14 @@ def _posting(sending: Sending, out: Path) -> Iterator[Post | None]:
     with posting_module.open_posting(sending.places, sending.database) as posting:
         yield posting
         left, unsendable = posting.drain(_DRAIN_S), posting.unsendable(started)
+        elsewhere = posting.waiting_elsewhere()
     if left:
         say(f"wsi-ai: {left} deliveries wait; wsi-ai relay makes them", sys.stderr)
     if unsendable:
         told = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
         say(f"wsi-ai: {unsendable} flags were not sent: {told}", sys.stderr)
+    for line in adoption_lines(elsewhere, sending.database, sending.places):
+        say(f"wsi-ai: {line}", sys.stderr)
 
 
 def _tell_found(found: Inputs, named: Sequence[Path]) -> None:

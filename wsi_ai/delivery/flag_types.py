@@ -1,4 +1,4 @@
-"""``schemas/triage-flag-1.1.schema.json`` (and 1.0) as types, for those who send and receive flags in Python.
+"""``schemas/triage-flag-1.1.schema.json``, and 1.0, as types, for senders and receivers in Python.
 
 Both refuse the same flags; the tests hold them together.
 """

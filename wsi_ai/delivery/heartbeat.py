@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.events import SOURCE
-from wsi_ai.delivery.messages import Endpoint, Pulse
+from wsi_ai.delivery.messages import Endpoint, Pulse, Version
 
 TYPE = "org.wsi_ai.heartbeat.v1"
-_SCHEMA = "https://wsi-ai.example/schema/heartbeat/1.0.json"
+_SCHEMAS = "https://wsi-ai.example/schema/heartbeat"
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-686561727462")
 
 
@@ -25,13 +25,20 @@ class Backlog:
     """When the oldest of those that wait was made."""
     newest: float | None
     """When the newest flag for this endpoint was made, delivered or not."""
+    elsewhere: int = 0
+    """Deliveries that wait for a sink that is not set up."""
 
 
-def pulse_of(endpoint: Endpoint, backlog: Backlog, at: datetime) -> Pulse:
-    """As a CloudEvent in structured mode; see ``schemas/heartbeat-1.0.schema.json``."""
+def pulse_of(endpoint: Endpoint, sender: str, backlog: Backlog, at: datetime) -> Pulse:
+    """As a CloudEvent in structured mode; see ``schemas/heartbeat-1.1.schema.json``.
+
+    ``sender`` is one machine with one outbox: that another one lives says nothing of it.
+    """
     trusts = sorted(endpoint.trusts or ())
     moment = timestamp(at)
-    event_id = f"evt_{uuid.uuid5(_NAMESPACE, f'{endpoint.name}/{trusts}/{moment}').hex}"
+    name = f"{endpoint.name}/{sender}/{trusts}/{moment}"
+    event_id = f"evt_{uuid.uuid5(_NAMESPACE, name).hex}"
+    newer = {"sender": sender, "waiting_elsewhere": backlog.elsewhere, "extensions": {}}
     event = {
         "specversion": "1.0",
         "id": event_id,
@@ -39,19 +46,25 @@ def pulse_of(endpoint: Endpoint, backlog: Backlog, at: datetime) -> Pulse:
         "type": TYPE,
         "subject": "sender",
         "time": moment,
-        "dataschema": _SCHEMA,
+        "dataschema": f"{_SCHEMAS}/{endpoint.version}.json",
         "datacontenttype": "application/json",
         "data": {
-            "schema_version": "1.0",
+            "schema_version": endpoint.version.value,
             "trusts": trusts,
             "every_s": endpoint.heartbeat_s,
             "waiting": backlog.waiting,
             "dead": backlog.dead,
             "oldest_waiting": _time(backlog.oldest),
             "newest_flag": _time(backlog.newest),
+            **(newer if endpoint.version is Version.V1_1 else {}),
         },
     }
     return Pulse(event_id, json.dumps(event, separators=(",", ":")).encode())
+
+
+def sender_of(outbox: str, machine: str) -> str:
+    """Names one machine with one outbox, and tells no one which."""
+    return uuid.uuid5(_NAMESPACE, f"{outbox}/{machine}").hex
 
 
 def _time(seconds: float | None) -> str | None:

@@ -152,3 +152,8 @@ class Endpoint:
     def takes(self, trust: str | None) -> bool:
         """Whether a flag of this trust may be sent here.  One without an identity never may."""
         return trust is not None and (self.trusts is None or trust in self.trusts)
+
+
+def bare_name(url: str) -> str:
+    """Of an endpoint that has no other name than its address."""
+    return f"send-{hashlib.sha256(url.encode()).hexdigest()[:8]}"

@@ -50,10 +50,12 @@ def as_json(held: Held) -> dict[str, Any]:
 
 def from_json(told: Mapping[str, Any]) -> Held:
     """The same, read.  A list of an earlier version has revisions only.  Raises ValueError."""
-    revision, event_id = told.get("revision"), told.get("event_id", "")
-    answer, retracted = told.get("answer_digest"), told.get("retracted", False)
-    if type(revision) is not int or not 0 < revision < 1 << 31 or not isinstance(event_id, str):
-        raise ValueError("not what a receiver holds")
-    if not isinstance(answer, str | None) or not isinstance(retracted, bool):
+    revision: Any = told.get("revision")
+    event_id: Any = told.get("event_id", "")
+    answer: Any = told.get("answer_digest")
+    retracted: Any = told.get("retracted", False)
+    numbered = type(revision) is int and 0 < revision < 1 << 31
+    named = isinstance(event_id, str) and isinstance(answer, str | None)
+    if not (numbered and named and isinstance(retracted, bool)):
         raise ValueError("not what a receiver holds")
     return Held(revision, event_id, answer, retracted)

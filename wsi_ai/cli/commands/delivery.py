@@ -32,6 +32,35 @@ def _do(module: str, name: str, *words: object) -> None:
     raise typer.Exit(getattr(service(f"wsi_ai.cli.{module}"), name)(*words))
 
 
+@outbox.command("init")
+def outbox_init(database: Database, audit_file: AuditFile = None) -> None:
+    """Make an outbox; one that is there stays as it is."""
+    _do("outbox", "init", database, audit_file)
+
+
+@outbox.command("check")
+def outbox_check(database: Database) -> None:
+    """Verify all that is in it.  Exit status 1 if anything is not what was written."""
+    _do("outbox", "check", database)
+
+
+@outbox.command("adopt")
+def outbox_adopt(
+    sink: Annotated[str, typer.Argument(metavar="SINK", help="As outbox list names it.")],
+    database: Database,
+    send: Sinks,
+    audit_file: AuditFile = None,
+) -> None:
+    """Give what waits for a sink that is no longer set up to those that take its trust."""
+    _do("outbox", "adopt", database, sink, send, audit_file)
+
+
+@outbox.command("backup")
+def outbox_backup(to: Annotated[Path, typer.Argument(metavar="FILE")], database: Database) -> None:
+    """Copy an SQLite outbox, while it is in use or not."""
+    _do("outbox", "backup", database, to)
+
+
 @outbox.command("list")
 def outbox_list(
     database: Database,

@@ -77,13 +77,25 @@ def _held(path: Path) -> Held:
         raise Refused("another file lies under this flag's name") from None
 
 
+def _name(aside: Path, path: Path) -> None:
+    """Give it its name, unless another writer was faster."""
+    try:
+        os.link(aside, path)
+        aside.unlink()
+    except FileExistsError:
+        aside.unlink()
+        raise TryAgain("another one writes the same flag") from None
+    except OSError:  # a share without hard links
+        aside.rename(path)
+
+
 def _write(path: Path, body: bytes) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     with aside.open("wb") as file:
         file.write(body)
         file.flush()
         os.fsync(file.fileno())
-    aside.rename(path)
+    _name(aside, path)
     handle = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -94,9 +94,7 @@ class WebhookSink:
             return None
         told = self._request("GET", self.endpoint.read_back, {}, b"", at)
         try:
-            held = {
-                line["flag_id"]: held_from_json(line) for line in json.loads(told)["flags"]
-            }
+            held = {line["flag_id"]: held_from_json(line) for line in json.loads(told)["flags"]}
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise TryAgain("the receiver's list of flags cannot be read") from None
         return held
