@@ -85,7 +85,7 @@ def test_a_line_that_a_crash_left_half_written_is_replaced(audit: Audit) -> None
 _WRITER = """
 import sys, time
 from pathlib import Path
-from wsi_ai.audit import Audit
+from wsi_ai.delivery.audit import Audit
 audit = Audit(Path(sys.argv[1]), lambda: "now")
 Path(sys.argv[1] + sys.argv[2]).touch()
 while not all(Path(sys.argv[1] + name).exists() for name in "abc"):

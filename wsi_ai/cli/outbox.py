@@ -59,9 +59,7 @@ def adopt(database: str, sink: str, send: Sequence[str], audit: Path | None) -> 
 def backup(database: str, to: Path) -> int:
     with open_outbox(database) as outbox:
         copy_to(outbox.engine, to)
-    print(
-        "copied; after a restore, wsi-ai outbox reconcile says what it missed"
-    )
+    print("copied; after a restore, wsi-ai outbox reconcile says what it missed")
     return OK
 
 

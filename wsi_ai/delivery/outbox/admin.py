@@ -238,10 +238,9 @@ def _is_held(row: Any, held: Held | None) -> bool:
     if held is None:
         return False
     if not held.event_id:  # a receiver of an earlier version
-        return held.revision == row.revision
-    retracted = row.kind == Kind.RETRACTED
-    same: bool = held.event_id == row.event_id or held.says(row.answer_sha256, retracted=retracted)
-    return same
+        return bool(held.revision == row.revision)
+    retracted = bool(row.kind == Kind.RETRACTED)
+    return bool(held.event_id == row.event_id) or held.says(row.answer_sha256, retracted=retracted)
 
 
 def _mismatch(row: Any, held: Held | None) -> Mismatch:

@@ -6,8 +6,10 @@ import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.messages import Endpoint, Held, Message, Receipt
 from wsi_ai.delivery.succession import Standing, held_of, standing
 from wsi_ai.errors import Conflict, Refused, SinkError, TryAgain
@@ -56,10 +58,12 @@ class FolderSink:
     def _take(self, path: Path, message: Message) -> None:
         """Write it where it follows what lies there; what says nothing new is there already."""
         there = sorted(self._folder.glob(f"{message.flag_id}.*{_SUFFIX}"))
-        if message.event_id in (_held(one).event_id for one in there):
-            return
+        flag = _flag(message.body)
+        for one in map(_held, there):
+            if one.event_id == message.event_id and one.answer == answer_digest(flag):
+                return
         held = _held(there[-1]) if there else None
-        match standing(json.loads(message.body)["data"], held):
+        match standing(flag, held):
             case Standing.FOLLOWS:
                 _write(path, message.body)
             case Standing.CONFLICTS:
@@ -70,11 +74,20 @@ class FolderSink:
 
 def _held(path: Path) -> Held:
     """Raises Refused where a file is none of ours."""
+    body = path.read_bytes()
+    flag = _flag(body)
+    return held_of(flag, str(json.loads(body)["id"]))
+
+
+def _flag(body: bytes) -> dict[str, Any]:
+    """Raises Refused where it is none of ours."""
     try:
-        event = json.loads(path.read_bytes())
-        return held_of(event["data"], event["id"])
-    except (ValueError, KeyError, TypeError):
-        raise Refused("another file lies under this flag's name") from None
+        event = json.loads(body)
+        flag: dict[str, Any] = event["data"]
+        held_of(flag, event["id"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Refused("that is no flag of ours, under a flag's name") from None
+    return flag
 
 
 def _name(aside: Path, path: Path) -> None:
