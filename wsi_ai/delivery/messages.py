@@ -95,6 +95,8 @@ class Receipt:
     reference: str
     """What the receiver answered, in short: to be found again in its records."""
     accepted_at: datetime
+    held: Held | None = None
+    """What it holds of the flag now, where it says so: another event where this one came late."""
 
 
 @dataclass(frozen=True, slots=True)

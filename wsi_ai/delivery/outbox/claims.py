@@ -169,12 +169,17 @@ class Settling:
     now: float
 
     def settle(
-        self, connection: Connection, sink: str, answers: Sequence[tuple[Claimed, Answer]]
+        self,
+        connection: Connection,
+        sink: str,
+        answers: Sequence[tuple[Claimed, Answer]],
+        settled: Sequence[bool],
     ) -> None:
-        """Write down what came of each; a receipt counts even where the lease had ended.  What
-        conflicts is settled by itself; see ``conflicts``."""
-        sent = [(c, a) for c, a in answers if isinstance(a, Receipt)]
-        unsent = [(c, a) for c, a in answers if not isinstance(a, Receipt | Conflict)]
+        """Write down what came of each; a receipt counts even where the lease had ended.  Those
+        that are ``settled`` are so already; see ``conflicts``."""
+        left = [pair for pair, done in zip(answers, settled, strict=True) if not done]
+        sent = [(c, a) for c, a in left if isinstance(a, Receipt)]
+        unsent = [(c, a) for c, a in left if not isinstance(a, Receipt)]
         _set(connection, [self._row(sink, c, a) for c, a in sent], *State)
         _set(connection, [self._row(sink, c, a) for c, a in unsent], State.INFLIGHT)
         self._note_endpoint(connection, sink, [answer for _, answer in answers])

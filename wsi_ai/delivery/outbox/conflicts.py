@@ -42,6 +42,19 @@ def settle_conflict(
     return name
 
 
+def is_no_surprise(connection: Connection, sink: str, message: Message, held: Held) -> bool:
+    """Of an event that the receiver knew: what it holds is a later one of ours, or says the same.
+
+    If not, another outbox said something else since: then what is said now must be said anew.
+    """
+    ours = select(event.c.revision).where(event.c.event_id == held.event_id)
+    if (connection.scalar(ours) or 0) > message.revision:
+        return True
+    _remember(connection, sink, message.flag_id, held)
+    answer = answer_digest(json.loads(message.body)["data"])
+    return held.says(answer, retracted=message.kind is Kind.RETRACTED)
+
+
 def for_sink(connection: Connection, sink: str, version: Version, message: Message) -> Message:
     """The message in the version that the sink takes, naming what is held there: revisions
     that were superseded before they were sent never came there."""

@@ -14,7 +14,7 @@ import wsi_ai.delivery.outbox.retention as retention
 from wsi_ai.delivery.events import next_early_revision, next_revision, trust_of
 from wsi_ai.delivery.flag_types import TriageFlag
 from wsi_ai.delivery.heartbeat import Backlog
-from wsi_ai.delivery.messages import Endpoint, Held, Message, Retraction, Version
+from wsi_ai.delivery.messages import Endpoint, Held, Receipt, Retraction, Version
 from wsi_ai.delivery.outbox import admin, adoption, conflicts, decisions, revisions
 from wsi_ai.delivery.outbox.backoff import Backoff
 from wsi_ai.delivery.outbox.claims import Answer, Claimed, Settling
@@ -118,12 +118,10 @@ class Outbox:
 
     def settle(self, sink: str, answers: Sequence[tuple[Claimed, Answer]]) -> None:
         """Write down what came of what was claimed."""
+        overruled = [self._is_overruled(sink, one, answer) for one, answer in answers]
         with self.writing() as connection:
             settling = Settling(self.schedule, self.random, self.clock())
-            settling.settle(connection, sink, answers)
-        for claimed, answer in answers:
-            if isinstance(answer, Conflict) and isinstance(answer.held, Held):
-                self._settle_conflict(sink, claimed.message, answer.held)
+            settling.settle(connection, sink, answers, overruled)
 
     def lines(
         self,
@@ -270,12 +268,20 @@ class Outbox:
             self._keep(connection, revised, sinks)
             return revised
 
-    def _settle_conflict(self, sink: str, message: Message, held: Held) -> None:
+    def _is_overruled(self, sink: str, claimed: Claimed, answer: Answer) -> bool:
+        """Whether the receiver holds another outbox's answer; then that is settled here."""
+        held = answer.held if isinstance(answer, Receipt | Conflict) else None
+        message = claimed.message
+        came = isinstance(answer, Receipt)
+        if not isinstance(held, Held) or (came and held.event_id == message.event_id):
+            return False
         with self.deciding() as connection:
             alone(connection, message.flag_id)
+            if came and conflicts.is_no_surprise(connection, sink, message, held):
+                return False
             new = conflicts.settle_conflict(connection, sink, message, held, self.clock())
-            if new is not None:
-                self._note(connection, [new])
+            self._note(connection, [new] if new is not None else [])
+        return True
 
     def _note(self, connection: Connection, event_ids: Sequence[str]) -> None:
         if self.log is not None:

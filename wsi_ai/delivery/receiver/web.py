@@ -52,11 +52,9 @@ def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAP
             inbox.hear(event, clock())
             return JSONResponse({"event_id": event.event_id, "became": "heard"})
         became = inbox.take(event, clock())
-        told: dict[str, Any] = {"event_id": event.event_id, "became": became}
         held = inbox.holds(event.flag["flag_id"])
-        if became is not Became.CONFLICT or held is None:
-            return JSONResponse(told)
-        return JSONResponse(told | {"held": as_json(held)}, 409)
+        told = {"event_id": event.event_id, "became": became, "held": held and as_json(held)}
+        return JSONResponse(told, 409 if became is Became.CONFLICT else 200)
 
     @app.get("/worklist")
     def worklist(request: Request) -> dict[str, Sequence[Any]]:

@@ -42,11 +42,11 @@ class FolderSink:
         path = self._folder / f"{message.flag_id}.{message.revision:06d}{_SUFFIX}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._take(path, message)
+            held = self._take(path, message)
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
             raise TryAgain(f"the folder cannot be written: {name}") from None
-        return Receipt(message.flag_id, self.endpoint.name, path.name, at)
+        return Receipt(message.flag_id, self.endpoint.name, path.name, at, held)
 
     def held(self, at: datetime) -> Mapping[str, Held]:
         """See ``contracts.Sink.held``."""
@@ -55,19 +55,22 @@ class FolderSink:
             newest[path.name.partition(".")[0]] = path
         return {flag_id: _held(path) for flag_id, path in newest.items()}
 
-    def _take(self, path: Path, message: Message) -> None:
-        """Write it where it follows what lies there; what says nothing new is there already."""
+    def _take(self, path: Path, message: Message) -> Held | None:
+        """Write it where it follows what lies there; what says nothing new is there already.
+        Returns what lay there."""
         there = sorted(self._folder.glob(f"{message.flag_id}.*{_SUFFIX}"))
         flag = _flag(message.body)
+        held = _held(there[-1]) if there else None
         for one in map(_held, there):
             if one.event_id == message.event_id and one.answer == answer_digest(flag):
-                return
-        held = _held(there[-1]) if there else None
+                return held
         match standing(flag, held):
             case Standing.FOLLOWS:
                 _write(path, message.body)
+                held = held_of(flag, message.event_id)
             case Standing.CONFLICTS:
                 raise Conflict("the folder holds another answer", None, held)
+        return held
 
     def close(self) -> None: ...
 

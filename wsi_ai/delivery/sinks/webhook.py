@@ -82,7 +82,7 @@ class WebhookSink:
         parcel = _Parcel(message.event_id, message.flag_id.replace("-", ""), message.body)
         answer = self._deliver(parcel, at)
         reference = hashlib.sha256(answer).hexdigest()[:16]
-        return Receipt(message.flag_id, self.endpoint.name, reference, at)
+        return Receipt(message.flag_id, self.endpoint.name, reference, at, _held(answer))
 
     def beat(self, pulse: Pulse, at: datetime) -> None:
         """See ``contracts.HeartbeatSink.beat``."""
@@ -158,7 +158,7 @@ def _read(response: httpcore.Response, most: int) -> bytes:
 
 
 def _held(told: bytes) -> Held | None:
-    """What a 409 says that the receiver holds; ``None`` where it says nothing of that."""
+    """What an answer says that the receiver holds; ``None`` where it says nothing of that."""
     try:
         return held_from_json(json.loads(told)["held"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
