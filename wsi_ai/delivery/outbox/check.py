@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from wsi_ai.delivery.outbox.outbox import Outbox
+from wsi_ai.delivery.outbox.retention import PURGED
 from wsi_ai.delivery.outbox.revisions import flag_from
 from wsi_ai.delivery.outbox.states import OPEN, RANKS, State
 from wsi_ai.delivery.outbox.tables import delivery, event
@@ -78,6 +79,7 @@ def _impossible() -> list[ColumnElement[bool]]:
         and_(delivery.c.state.in_(OPEN), delivery.c.rank.not_in(RANKS)),
         and_(delivery.c.state == State.PENDING, put_off),
         and_(delivery.c.state == State.INFLIGHT, leased),
+        and_(delivery.c.state.in_((*OPEN, State.DEAD)), event.c.body == PURGED),
         event.c.event_id.is_(None),
         event.c.flag_id != delivery.c.flag_id,
         event.c.revision != delivery.c.revision,
