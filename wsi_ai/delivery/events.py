@@ -124,7 +124,7 @@ def message_of(flag: Mapping[str, Any]) -> Message:
     """The flag as a CloudEvent in structured mode; its bytes depend on the flag alone."""
     reason, answer = flag["retraction_reason"], answer_digest(flag)
     name = event_id(flag["flag_id"], flag["revision"], kind_of(flag), reason, answer)
-    return _message(name, flag)
+    return _message(name, flag, answer)
 
 
 def readdressed(message: Message, version: Version, supersedes: str | None) -> Message:
@@ -132,10 +132,10 @@ def readdressed(message: Message, version: Version, supersedes: str | None) -> M
     bytes where it says so already."""
     flag = json.loads(message.body)["data"]
     told = as_version(flag, version) | {"supersedes": supersedes}
-    return message if told == flag else _message(message.event_id, told)
+    return message if told == flag else _message(message.event_id, told, answer_digest(told))
 
 
-def _message(name: str, flag: Mapping[str, Any]) -> Message:
+def _message(name: str, flag: Mapping[str, Any], answer: str) -> Message:
     kind = kind_of(flag)
     event = {
         "specversion": "1.0",
@@ -148,7 +148,7 @@ def _message(name: str, flag: Mapping[str, Any]) -> Message:
         "datacontenttype": "application/json",
         "sequence": f"{flag['revision']:010d}",
         "partitionkey": flag["flag_id"],
-        "answerdigest": answer_digest(flag),
+        "answerdigest": answer,
         "data": dict(flag),
     }
     return Message(
@@ -159,6 +159,7 @@ def _message(name: str, flag: Mapping[str, Any]) -> Message:
         trust=trust_of(flag),
         urgent=Level(flag["result"]["level"]) is Level.EXPEDITE,
         body=json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode(),
+        answer=answer,
     )
 
 

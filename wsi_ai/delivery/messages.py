@@ -67,6 +67,8 @@ class Message:
     """A CloudEvent in structured mode, with the canonical flag as its data."""
     sha256: str = ""
     """Of ``body``, when it was made."""
+    answer: str = field(default="", compare=False)
+    """The flag's ``answer_digest``, where it was just made."""
 
     def __post_init__(self) -> None:
         if not self.sha256:

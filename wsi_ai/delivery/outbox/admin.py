@@ -67,7 +67,7 @@ class Place:
     sink: str
 
 
-MOST_LINES = 200
+MOST_LINES = 100
 
 
 def lines(

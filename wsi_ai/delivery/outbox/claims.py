@@ -20,12 +20,13 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 
 from wsi_ai.delivery.messages import Message, Receipt
 from wsi_ai.delivery.outbox.backoff import Backoff
-from wsi_ai.delivery.outbox.revisions import SpoiledRow, message_from
+from wsi_ai.delivery.outbox.revisions import message_from
 from wsi_ai.delivery.outbox.states import OPEN, RANKS, SKEW_S, State
-from wsi_ai.delivery.outbox.tables import delivery, endpoint, event
+from wsi_ai.delivery.outbox.tables import alone, delivery, endpoint, event
 from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, TryAgain
 
 GONE = 410
@@ -67,30 +68,34 @@ def claim(
     for ready in _ready(connection, sink, now, most):
         locked = ready.with_for_update(of=delivery, skip_locked=True)
         rows += connection.execute(locked).all()[: most - len(rows)]
-    leased = {"b_sink": sink, "state": State.INFLIGHT, "lease_until": now + lease_s, "changed": now}
-    _set(
-        connection,
-        [{**leased, "b_event": row.event_id, "attempts": row.attempts + 1} for row in rows],
-        State.PENDING,
-    )
+    named = delivery.c.event_id.in_([row.event_id for row in rows]), delivery.c.sink == sink
+    leased = {"state": State.INFLIGHT, "lease_until": now + lease_s, "changed": now}
+    more = {"attempts": delivery.c.attempts + 1}
+    connection.execute(update(delivery).where(*named).values(leased | more))
     claimed, spoiled = list[Claimed](), list[str]()
+    events = _events(connection, [row.event_id for row in rows])
     for row in rows:
         try:
-            message = _message(connection, row.event_id)
-        except ValueError as error:
+            message = message_from(events[row.event_id])
+        except (ValueError, KeyError) as error:
             spoiled.append(row.event_id)
-            _bury(connection, sink, row.event_id, str(error), now)
+            told = "its content is not there" if isinstance(error, KeyError) else str(error)
+            _bury(connection, sink, row.event_id, told, now)
         else:
             claimed.append(Claimed(message, row.attempts + 1, row.created))
     return claimed, spoiled
 
 
-def _message(connection: Connection, event_id: str) -> Message:
-    """Raises ValueError where it is not what was kept."""
-    row = connection.execute(select(event).where(event.c.event_id == event_id)).first()
-    if row is None:
-        raise SpoiledRow("its content is not there")
-    return message_from(row)
+def _events(connection: Connection, names: list[str]) -> dict[str, Any]:
+    """Rows of ``event``, by id; one that the database itself cannot read is not among them."""
+    try:
+        found = connection.execute(select(event).where(event.c.event_id.in_(names))).all()
+    except DBAPIError:
+        if len(names) <= 1:
+            return {}
+        half = len(names) // 2
+        return _events(connection, names[:half]) | _events(connection, names[half:])
+    return {row.event_id: row for row in found}
 
 
 def _bury(connection: Connection, sink: str, event_id: str, why: str, now: float) -> None:
@@ -100,7 +105,7 @@ def _bury(connection: Connection, sink: str, event_id: str, why: str, now: float
     connection.execute(update(delivery).where(*here).values(**dead, last_error=why))
 
 
-MOST_COUNTED = 1000
+MOST_COUNTED = 100
 
 
 def count_under_way(connection: Connection, now: float) -> int:
@@ -234,6 +239,7 @@ class Settling:
         if before >= limit > failures:
             _hurry(connection, sink, self.now)
         if pause or failures != before:
+            alone(connection, f"endpoint {sink}")
             _write_endpoint(connection, sink, self.now, (pause, failures, why))
 
 

@@ -1,6 +1,7 @@
 """The outbox as others see it: every method is one transaction."""
 
 import logging
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,14 @@ from wsi_ai.delivery.outbox import admin, adoption, conflicts, decisions, revisi
 from wsi_ai.delivery.outbox.backoff import Backoff
 from wsi_ai.delivery.outbox.claims import Answer, Claimed, Settling
 from wsi_ai.delivery.outbox.decisions import DecisionLog
-from wsi_ai.delivery.outbox.recall import BATCH, Batch, count_purged, take_back, take_one_back
+from wsi_ai.delivery.outbox.recall import (
+    BATCH,
+    PAUSE_S,
+    Batch,
+    count_purged,
+    take_back,
+    take_one_back,
+)
 from wsi_ai.delivery.outbox.states import OPEN, State
 from wsi_ai.delivery.outbox.tables import READING, alone, identity, translated
 from wsi_ai.errors import Conflict, OutputError
@@ -81,6 +89,7 @@ class Outbox:
                 return
             after = batch.last
             yield batch
+            time.sleep(PAUSE_S)
 
     def beyond_recall(self, model: str, version: str) -> int:
         """How many live flags of a model are purged: their receivers must be told by a person."""

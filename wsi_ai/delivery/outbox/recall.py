@@ -15,7 +15,9 @@ from wsi_ai.delivery.outbox.states import NO_SINK
 from wsi_ai.delivery.outbox.tables import alone, delivery, event
 from wsi_ai.errors import OutputError
 
-BATCH = 500
+BATCH = 200
+PAUSE_S = 0.03
+"""Between two batches, so that whoever waits for the database gets it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.events import Revision, answer_digest, kind_of, message_of, trust_of
@@ -168,20 +168,21 @@ def flag_from(row: Any) -> dict[str, Any] | None:
         raise SpoiledRow("its content is not what was kept")
     told = json.loads(body)  # these are our own bytes
     flag: dict[str, Any] = told["data"]
-    columns = _columns(told["id"], flag)
+    columns = _columns(told["id"], flag, answer_digest(flag))
     if any(getattr(row, name) != value for name, value in columns.items()):
         raise SpoiledRow("what stands beside its content is not what was kept")
     return flag
 
 
 def flag_if_whole(row: Any) -> dict[str, Any] | None:
-    try:
-        return flag_from(row)
-    except SpoiledRow:
+    """The same where the body is what was written; what stands beside it is not looked at."""
+    if row.body == PURGED or hashlib.sha256(row.body).hexdigest() != row.body_sha256:
         return None
+    flag: dict[str, Any] = json.loads(row.body)["data"]
+    return flag
 
 
-def _columns(event_id: str, flag: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(event_id: str, flag: Mapping[str, Any], answer: str) -> dict[str, Any]:
     """What the table says of a flag beside its body."""
     return {
         "event_id": event_id,
@@ -192,29 +193,26 @@ def _columns(event_id: str, flag: Mapping[str, Any]) -> dict[str, Any]:
         "trust": trust_of(flag),
         "model_name": flag["model"]["name"],
         "model_version": flag["model"]["version"],
-        "answer_sha256": answer_digest(flag),
+        "answer_sha256": answer,
     }
 
 
 def _collapse(connection: Connection, messages: Sequence[Message], now: float) -> None:
-    """Older revisions that no one has seen need not be sent; those that someone may have seen go
+    """Before new ones are there: older revisions that no one has seen need not be sent; those that someone may have seen go
     first, and at once."""
-    older = update(delivery).where(
-        delivery.c.flag_id == bindparam("b_flag"),
-        delivery.c.revision < bindparam("b_revision"),
-        delivery.c.state == State.PENDING,
-    )
-    told = "superseded before it was sent"
-    unseen = older.where(delivery.c.attempts == 0)
-    named = [{"b_flag": m.flag_id, "b_revision": m.revision} for m in messages if m.revision > 1]
-    if named:
-        connection.execute(unseen.values(state=State.SKIPPED, changed=now, last_error=told), named)
-        connection.execute(older.values(next_at=now, changed=now), named)
+    names = [message.flag_id for message in messages if message.revision > 1]
+    if names:
+        waits = delivery.c.flag_id.in_(names), delivery.c.state == State.PENDING
+        older = update(delivery).where(*waits).values(changed=now)
+        unseen = older.where(delivery.c.attempts == 0)
+        told = "superseded before it was sent"
+        connection.execute(unseen.values(state=State.SKIPPED, last_error=told))
+        connection.execute(older.values(next_at=now))
 
 
 def _event_row(message: Message, flag: Mapping[str, Any], now: float) -> dict[str, Any]:
     return {
-        **_columns(message.event_id, flag),
+        **_columns(message.event_id, flag, message.answer),
         "body": message.body,
         "body_sha256": message.sha256,
         "created": now,
