@@ -1,4 +1,4 @@
-"""With much waiting, an outbox answers as fast as with little.  WSI_AI_WAITING for more."""
+"""With much waiting, an outbox answers as fast as with little (WSI_AI_WAITING: how much)."""
 
 import os
 import threading

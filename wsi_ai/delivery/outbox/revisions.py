@@ -198,8 +198,8 @@ def _columns(event_id: str, flag: Mapping[str, Any], answer: str) -> dict[str, A
 
 
 def _collapse(connection: Connection, messages: Sequence[Message], now: float) -> None:
-    """Before new ones are there: older revisions that no one has seen need not be sent; those that someone may have seen go
-    first, and at once."""
+    """Before new ones are there: older revisions that no one has seen need not be sent; those that
+    someone may have seen go first, and at once."""
     names = [message.flag_id for message in messages if message.revision > 1]
     if names:
         waits = delivery.c.flag_id.in_(names), delivery.c.state == State.PENDING
