@@ -13,11 +13,12 @@ import pytest
 
 from tests.delivery.conftest import new_id
 from tests.delivery.servers import empty_database
+from wsi_ai.core.flags import Level
 from wsi_ai.delivery.audit import verify
 from wsi_ai.delivery.outbox import Outbox, open_database, revisions
 from wsi_ai.delivery.outbox.admin import MOST_LINES, place_of
 from wsi_ai.delivery.posting import make_outbox
-from wsi_ai.errors import OutputError
+from wsi_ai.errors import OutputError, TryAgain
 from wsi_ai.testing import endpoint_for, example_body
 
 WAITING = int(os.environ.get("WSI_AI_WAITING", "4000"))
@@ -191,4 +192,18 @@ def test_what_the_audit_could_not_take_at_once_is_told_with_the_next_decision(
     log.fails = False
     outbox.put(example_body(second), [HERE])
     assert sorted(log.rows) == sorted([first, second])
+    outbox.engine.dispose()
+
+
+def test_an_urgent_revision_does_not_wait_behind_what_is_not_urgent(tmp_path: Path) -> None:
+    """Its own earlier revision, which was tried and goes first, is taken before all others."""
+    outbox = Outbox(open_database(str(tmp_path / "outbox.db")), time.time, Random(1))
+    name = new_id()
+    outbox.put(example_body(name, Level.STANDARD, 0.1), [HERE])
+    outbox.settle("here", [(one, TryAgain("no answer")) for one in outbox.claim("here")])
+    for _ in range(40):
+        outbox.put(example_body(new_id(), Level.STANDARD, 0.1), [HERE])
+    outbox.put(example_body(name, Level.EXPEDITE, 0.9), [HERE])
+    (first,) = outbox.claim("here", 1)
+    assert (first.message.flag_id, first.message.revision) == (name, 1)
     outbox.engine.dispose()

@@ -12,7 +12,7 @@ from wsi_ai.core.flags import Level
 from wsi_ai.delivery.events import Revision, answer_digest, kind_of, message_of, trust_of
 from wsi_ai.delivery.messages import Endpoint, Kind, Message, Version
 from wsi_ai.delivery.outbox.retention import PURGED
-from wsi_ai.delivery.outbox.states import NO_SINK, State
+from wsi_ai.delivery.outbox.states import NO_SINK, RANKS, State
 from wsi_ai.delivery.outbox.tables import delivery, event, held_elsewise
 from wsi_ai.errors import OutputError
 
@@ -199,7 +199,7 @@ def _columns(event_id: str, flag: Mapping[str, Any], answer: str) -> dict[str, A
 
 def _collapse(connection: Connection, messages: Sequence[Message], now: float) -> None:
     """Before new ones are there: older revisions that no one has seen need not be sent; those that
-    someone may have seen go first, and at once."""
+    someone may have seen go first, and at once, as urgent as what waits for them."""
     names = [message.flag_id for message in messages if message.revision > 1]
     if names:
         waits = delivery.c.flag_id.in_(names), delivery.c.state == State.PENDING
@@ -208,6 +208,9 @@ def _collapse(connection: Connection, messages: Sequence[Message], now: float) -
         told = "superseded before it was sent"
         connection.execute(unseen.values(state=State.SKIPPED, last_error=told))
         connection.execute(older.values(next_at=now))
+        urgent = [message.flag_id for message in messages if message.urgent]
+        first = update(delivery).where(*waits, delivery.c.flag_id.in_(urgent))
+        connection.execute(first.values(rank=RANKS[0]))
 
 
 def _event_row(message: Message, flag: Mapping[str, Any], now: float) -> dict[str, Any]:
