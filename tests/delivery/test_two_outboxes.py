@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 
@@ -18,13 +19,14 @@ from tests.delivery.parts import FAST, KEY, webhook
 from tests.delivery.servers import empty_database, serving
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.events import answer_digest, message_of
-from wsi_ai.delivery.messages import Endpoint, Retraction, Version
+from wsi_ai.delivery.messages import Endpoint, Receipt, Retraction, Version
 from wsi_ai.delivery.outbox import Outbox, State, open_database
 from wsi_ai.delivery.outbox.retention import copy_to
 from wsi_ai.delivery.receiver.inbox import Inbox, parse
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Relay
 from wsi_ai.delivery.sinks import folder
+from wsi_ai.errors import OutputError, Refused
 from wsi_ai.testing import endpoint_for, example_body
 
 HERE = endpoint_for("region", "RXX")
@@ -285,10 +287,31 @@ def test_killed_again_and_again_two_outboxes_leave_nothing_lost_and_nothing_wron
 
 
 def test_a_copy_takes_no_other_files_place(tmp_path: Path) -> None:
-    from wsi_ai.errors import OutputError
-
     outbox = Outbox(open_database(str(tmp_path / "outbox.db")), time.time, Random(1))
     (tmp_path / "there").touch()
     with closing(outbox.engine.raw_connection()), pytest.raises(OutputError, match="already"):
         copy_to(outbox.engine, tmp_path / "there")
+    outbox.engine.dispose()
+
+
+def test_a_revision_that_is_sent_again_says_what_it_said_whatever_was_sent_since(
+    tmp_path: Path,
+) -> None:
+    """The second one was refused; so the third follows the first, whatever came since."""
+    outbox = Outbox(open_database(str(tmp_path / "outbox.db")), time.time, Random(1))
+    name, refused, sent = new_id(), [None, Refused("no"), None], dict[int, set[bytes]]()
+
+    def send(error: Refused | None) -> None:
+        (one,) = outbox.claim("region")
+        sent.setdefault(one.message.revision, set()).add(one.message.body)
+        receipt = Receipt(name, "region", "x", datetime.now(UTC))
+        outbox.settle("region", [(one, error or receipt)])
+
+    for score, error in zip((0.6, 0.7, 0.8), refused, strict=True):
+        outbox.put(example_body(name, score=score), [HERE])
+        send(error)
+    for line in outbox.lines()[1:]:
+        outbox.replay_old(line.event_id)
+        send(None)
+    assert [len(bodies) for bodies in sent.values()] == [1, 1, 1]
     outbox.engine.dispose()

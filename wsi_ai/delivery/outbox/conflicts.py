@@ -8,7 +8,7 @@ from wsi_ai.delivery.events import answer_digest, put_anew, readdressed
 from wsi_ai.delivery.messages import Held, Kind, Message, Version
 from wsi_ai.delivery.outbox import revisions
 from wsi_ai.delivery.outbox.states import State
-from wsi_ai.delivery.outbox.tables import delivery, event, held_elsewise
+from wsi_ai.delivery.outbox.tables import addressed, delivery, event, held_elsewise
 
 _TAKEN_BACK = "the receiver holds that this flag was taken back elsewhere"
 _SAME = "the receiver holds this answer already"
@@ -64,10 +64,22 @@ def for_sink(connection: Connection, sink: str, version: Version, message: Messa
 
 
 def _held_there(connection: Connection, sink: str, message: Message) -> str | None:
-    """Where nothing is known to be held: what the message itself says."""
+    """Where nothing is known to be held: what the message itself says.  The same every time."""
     said = revisions.supersedes_of(message)
     if said is None:
         return None
+    here = addressed.c.event_id == message.event_id, addressed.c.sink == sink
+    before: str | None = connection.scalar(select(addressed.c.supersedes).where(*here))
+    if before is not None:
+        return before
+    told = _newest_there(connection, sink, message) or said
+    row = {"event_id": message.event_id, "sink": sink, "supersedes": told}
+    connection.execute(insert(addressed).values(row))
+    return told
+
+
+def _newest_there(connection: Connection, sink: str, message: Message) -> str | None:
+    """What is known to be held there, of revisions before the message's."""
     delivered = connection.execute(
         select(delivery.c.revision, delivery.c.event_id)
         .where(
@@ -87,7 +99,7 @@ def _held_there(connection: Connection, sink: str, message: Message) -> str | No
         )
     ).first()
     newest = max((tuple(row) for row in (delivered, told) if row is not None), default=None)
-    return said if newest is None else str(newest[1])
+    return None if newest is None else str(newest[1])
 
 
 def _no_need(connection: Connection, sink: str, message: Message, held: Held) -> str | None:

@@ -111,6 +111,15 @@ held_elsewise = Table(
 )
 """What a receiver said that it holds of a flag, where that came from another outbox."""
 
+addressed = Table(
+    "addressed",
+    _META,
+    Column("event_id", Text, primary_key=True),
+    Column("sink", Text, primary_key=True),
+    Column("supersedes", Text, nullable=False),
+)
+"""What a revision said at a sink that it follows, so that it says the same every time."""
+
 unrecorded = Table("unrecorded", _META, Column("event_id", Text, primary_key=True))
 """Events that the audit does not tell of yet."""
 
