@@ -4,9 +4,9 @@ import json
 
 from sqlalchemy import Connection, delete, insert, select, update
 
+import wsi_ai.delivery.outbox.revisions as revisions
 from wsi_ai.delivery.events import answer_digest, put_anew, readdressed
 from wsi_ai.delivery.messages import Held, Kind, Message, Version
-from wsi_ai.delivery.outbox import revisions
 from wsi_ai.delivery.outbox.states import State
 from wsi_ai.delivery.outbox.tables import addressed, delivery, event, held_elsewise
 

@@ -10,13 +10,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+import wsi_ai.delivery.outbox.admin as admin
+import wsi_ai.delivery.outbox.adoption as adoption
 import wsi_ai.delivery.outbox.claims as claims
+import wsi_ai.delivery.outbox.conflicts as conflicts
+import wsi_ai.delivery.outbox.decisions as decisions
 import wsi_ai.delivery.outbox.retention as retention
+import wsi_ai.delivery.outbox.revisions as revisions
 from wsi_ai.delivery.events import next_early_revision, next_revision, trust_of
 from wsi_ai.delivery.flag_types import TriageFlag
 from wsi_ai.delivery.heartbeat import Backlog
 from wsi_ai.delivery.messages import Endpoint, Held, Receipt, Retraction, Version
-from wsi_ai.delivery.outbox import admin, adoption, conflicts, decisions, revisions
 from wsi_ai.delivery.outbox.backoff import Backoff
 from wsi_ai.delivery.outbox.claims import Answer, Claimed, Settling
 from wsi_ai.delivery.outbox.decisions import DecisionLog

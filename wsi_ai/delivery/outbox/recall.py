@@ -6,17 +6,17 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+import wsi_ai.delivery.outbox.admin as admin
+import wsi_ai.delivery.outbox.revisions as revisions
 from wsi_ai.delivery.events import retraction
-from wsi_ai.delivery.flag_types import TriageFlag
 from wsi_ai.delivery.messages import Kind, Retraction
-from wsi_ai.delivery.outbox import admin, revisions
 from wsi_ai.delivery.outbox.retention import PURGED
 from wsi_ai.delivery.outbox.states import NO_SINK
 from wsi_ai.delivery.outbox.tables import alone, delivery, event
 from wsi_ai.errors import OutputError
 
 BATCH = 200
-PAUSE_S = 0.03
+PAUSE_S = 0.02
 """Between two batches, so that whoever waits for the database gets it."""
 
 
@@ -71,7 +71,6 @@ def take_back(
             continue
         if kept.flag is not None:
             taken = retraction(kept.flag, kept.said, Retraction.MODEL_DEFECT, at)
-            TriageFlag.model_validate(taken)
             flags.append((taken, sinks.get(row.flag_id, [])))
     return Batch(revisions.keep_all(connection, flags, now), spoiled, names[-1])
 
