@@ -32,7 +32,7 @@ from fastapi import FastAPI, Request, Response
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.messages import Credentials, Endpoint, Secret
-from wsi_ai.delivery.outbox import Backoff, Outbox, open_database
+from wsi_ai.delivery.outbox import Backoff, Outbox, State, open_database
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Pace, Relay
@@ -107,9 +107,14 @@ def two_connections(base: str) -> Iterator[list[Sink]]:
         yield [one, other]
 
 
+def words(*told: object) -> list[str]:
+    """That start one of the processes above."""
+    return [sys.executable, __file__, *map(str, told)]
+
+
 @contextmanager
-def process(*words: object) -> Iterator[subprocess.Popen[bytes]]:
-    started = subprocess.Popen([sys.executable, __file__, *map(str, words)])
+def process(*told: object) -> Iterator[subprocess.Popen[bytes]]:
+    started = subprocess.Popen(words(*told))
     try:
         yield started
     finally:
@@ -212,7 +217,7 @@ def faults(folder: Path, flags: int, kills: int) -> list[Figure]:
         with process("relay", database, base):
             while outbox.waiting():
                 time.sleep(0.1)
-        dead = sum(line.state.value == "dead" for line in outbox.lines())
+        dead = len(list(outbox.all_lines((State.DEAD,))))
     outbox.engine.dispose()
     inbox = Inbox(store)
     arrivals, held = inbox.arrivals(), {f["flag_id"]: f["revision"] for f in inbox.held()}

@@ -25,6 +25,7 @@
     * TryAgain            the same flag may be accepted later
     * Paused              nothing will be accepted until something is put right at the endpoint
     * Refused             this flag will never be accepted as it is
+    * Conflict            the receiver holds another answer: it is to be put anew, or dropped
   * Stopped             the user ended the run; what was inferred is kept
 
 A message says what was found and what would do.  It names no slide and no case: whoever shows it
@@ -141,6 +142,14 @@ class Paused(DeliveryError):
 
 class Refused(DeliveryError):
     """The receiver will not take this flag however often it is sent."""
+
+
+class Conflict(DeliveryError):
+    """The receiver holds another answer to the same question, and says which."""
+
+    def __init__(self, message: str, code: int | None, held: object) -> None:
+        super().__init__(message, code)
+        self.held = held
 
 
 class Stopped(WsiAiError):

@@ -300,7 +300,7 @@ database, bodies = sys.argv[1], json.load(open(sys.argv[2]))
 here = Endpoint("here", "memory://here", None)
 outbox = Outbox(open_database(database), lambda: 1e9, Random(1))
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, hard))
+resource.setrlimit(resource.RLIMIT_FSIZE, (350_000, hard))
 kept = 0
 try:
     for body in bodies:

@@ -121,13 +121,19 @@ def test_the_statement_and_the_ids_are_in_every_message(
     assert STATEMENT.encode() in message.body
     assert (event["id"], event["partitionkey"]) == (message.event_id, NAME)
     assert all(name.isalnum() and name.islower() for name in event)
-    assert "." not in event_id(NAME, 1, kind)
+    assert "." not in event_id(NAME, 1, kind, None, "0" * 64)
 
 
 def test_the_same_revision_is_the_same_event_whenever_it_is_made() -> None:
     assert message_of(example_body(NAME)) == message_of(example_body(NAME))
-    ids = {event_id(NAME, n, kind) for n in range(1, 4) for kind in Kind}
-    assert len(ids) == 12
+    ids = {
+        event_id(NAME, n, kind, why, answer)
+        for n in range(1, 4)
+        for kind in Kind
+        for why in (None, "operator", "duplicate")
+        for answer in ("0" * 64, "1" * 64)
+    }
+    assert len(ids) == 3 * len(Kind) * 3 * 2
 
 
 def test_a_message_carries_no_name_of_a_person_and_stays_small() -> None:

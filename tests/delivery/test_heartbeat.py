@@ -31,7 +31,8 @@ from wsi_ai.delivery.sinks.webhook import open_sink
 from wsi_ai.errors import Refused, SinkError
 from wsi_ai.testing import MemorySink, endpoint_for, example_body, example_message
 
-SCHEMA = "heartbeat-1.0"
+SCHEMA = "heartbeat-1.1"
+SENDER = "a sender"
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
@@ -53,9 +54,12 @@ def test_it_tells_what_waits_and_names_no_slide_and_no_case(
     outbox.put(example_body(new_id()), [here])
     (first, _) = outbox.claim("here")
     outbox.settle("here", [(first, Refused("no"))])
-    pulse = pulse_of(here, outbox.backlog("here"), NOON)
+    pulse = pulse_of(here, SENDER, outbox.backlog("here"), NOON)
     assert data_of(pulse.body) == {
-        "schema_version": "1.0",
+        "schema_version": "1.1",
+        "sender": SENDER,
+        "waiting_elsewhere": 1,
+        "extensions": {},
         "trusts": ["RXX"],
         "every_s": 60.0,
         "waiting": 1,
@@ -68,10 +72,20 @@ def test_it_tells_what_waits_and_names_no_slide_and_no_case(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"waiting": -1}, {"every_s": 0}, {"newest_flag": "noon"}, {"case": "S26-1"}, {"trusts": [""]}],
+    [
+        {"waiting": -1},
+        {"every_s": 0},
+        {"newest_flag": "noon"},
+        {"case": "S26-1"},
+        {"trusts": [""]},
+        {"sender": ""},
+        {"waiting_elsewhere": -1},
+        {"extensions": []},
+    ],
 )
 def test_schema_and_model_refuse_the_same_heartbeats(wrong: dict[str, Any]) -> None:
-    good = data_of(pulse_of(beating(endpoint_for("x")), Backlog(0, 0, None, 1e9), NOON).body)
+    backlog = Backlog(0, 0, None, 1e9)
+    good = data_of(pulse_of(beating(endpoint_for("x")), SENDER, backlog, NOON).body)
     assert schemas.complaint(SCHEMA, good) is None
     Heartbeat.model_validate(good)
     assert schemas.complaint(SCHEMA, good | wrong) is not None

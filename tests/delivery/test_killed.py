@@ -42,7 +42,9 @@ here = Endpoint("region", base, frozenset({"RXX"}))
 BEFORE_COMMIT = (
     _COMMON
     + """
-outbox = Outbox(open_database(database), time.time, Random(1), decided=die)
+from sqlalchemy import event
+outbox = Outbox(open_database(database), time.time, Random(1))
+event.listen(outbox.engine, "commit", die)
 outbox.put(body, [here])
 """
 )

@@ -178,7 +178,7 @@ def test_taking_back_and_recalling_reach_the_worklist(
 ) -> None:
     database, flag_id = sent
     at = ["--outbox", database]
-    assert wsi_ai("recall", "--model", "mean", "--version", "0.9", *at).exit_code == 0
+    assert wsi_ai("recall", "--model", "mean", "--version", "0.9", *at).exit_code == 1
     assert len(inbox.worklist()) == 1
     recalled = wsi_ai("recall", "--model", "mean", "--version", "1", *at)
     assert recalled.stdout.startswith("1 flags of mean 1 taken back")
@@ -198,7 +198,8 @@ def test_a_wrong_word_is_refused_with_what_would_do(sent: tuple[Path, str]) -> N
         (["outbox", "list", "--state", "lost", *at], "pending, inflight"),
         (["outbox", "list", "--since", "2026-06-01T12:00", *at], "needs its zone"),
         (["outbox", "show", "evt_0", *at], "no such event"),
-        (["flags", "list", "--outbox", "/proc/x.db"], "the outbox refused"),
+        (["flags", "list", "--outbox", "/proc/x.db"], "there is no outbox there"),
+        (["outbox", "init", "--outbox", "/proc/x.db"], "the outbox refused"),
     ]:
         done = wsi_ai(*words)
         assert done.exit_code == 2

@@ -19,13 +19,13 @@ from tests.delivery.parts import KEY, credentials, webhook_endpoint
 from tests.delivery.servers import serving
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.delivery.contract import Sink
-from wsi_ai.delivery.events import Revision, message_of, retraction
-from wsi_ai.delivery.messages import Kind, Message, Retraction, Secret
+from wsi_ai.delivery.events import Revision, answer_digest, message_of, retraction
+from wsi_ai.delivery.messages import Held, Kind, Message, Retraction, Secret
 from wsi_ai.delivery.receiver.inbox import Became, Event, Inbox, parse
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.sinks.signing import signed_headers
 from wsi_ai.delivery.sinks.webhook import open_sink
-from wsi_ai.errors import Paused, Refused
+from wsi_ai.errors import Conflict, Paused, Refused
 from wsi_ai.testing import SinkContract, example_body, example_message
 
 TOKEN = "a token"
@@ -65,9 +65,16 @@ class TestWebhookSink(SinkContract):
 
 
 def revised(flag_id: str, revision: int, level: Level, score: float) -> Message:
+    """Of a flag whose level was "standard" at first, and whose revisions follow each other."""
     body = example_body(flag_id, level, score)
-    more = {"revision": revision, "action": "amend", "supersedes": "evt_x"} if revision > 1 else {}
+    if revision == 1:
+        return message_of(body)
+    before = revised(flag_id, revision - 1, *(EARLIER if revision == 2 else (level, score)))
+    more = {"revision": revision, "action": "amend", "supersedes": before.event_id}
     return message_of({**body, **more})
+
+
+EARLIER = Level.STANDARD, 0.2
 
 
 def test_the_worklist_shows_the_newest_revision_and_the_most_urgent_first(
@@ -76,7 +83,7 @@ def test_the_worklist_shows_the_newest_revision_and_the_most_urgent_first(
     plain, urgent, unseen = (str(uuid.uuid4()) for _ in range(3))
     sink.send(revised(plain, 1, Level.STANDARD, 0.1), now())
     sink.send(revised(unseen, 1, Level.NOT_ASSESSED, 0.0), now())
-    sink.send(revised(urgent, 1, Level.STANDARD, 0.2), now())
+    sink.send(revised(urgent, 1, *EARLIER), now())
     sink.send(revised(urgent, 2, Level.EXPEDITE, 0.8), now())
     shown = receiving.worklist()
     assert [line["flag_id"] for line in shown] == [urgent, unseen, plain]
@@ -86,31 +93,68 @@ def test_the_worklist_shows_the_newest_revision_and_the_most_urgent_first(
 
 def test_duplicates_and_late_arrivals_change_nothing(receiving: Receiver, sink: Sink) -> None:
     name = str(uuid.uuid4())
-    first, second = (revised(name, n, Level.EXPEDITE, 0.6 + n / 10) for n in (1, 2))
-    for message in (second, first, second, first):
+    first, second = revised(name, 1, *EARLIER), revised(name, 2, Level.EXPEDITE, 0.8)
+    for message in (first, second, second, first):
         sink.send(message, now())
     assert [line["revision"] for line in receiving.worklist()] == [2]
     assert [became for *_, became in receiving.inbox.arrivals()] == [
-        Became.NEWEST, Became.OUTDATED, Became.DUPLICATE, Became.DUPLICATE,
+        Became.NEWEST, Became.NEWEST, Became.DUPLICATE, Became.DUPLICATE,
     ]  # fmt: skip
+
+
+def test_another_answer_by_one_who_does_not_know_what_is_held_is_refused_and_told_what_is(
+    receiving: Receiver, sink: Sink
+) -> None:
+    """Two outboxes ask the same question of the same slide."""
+    name = str(uuid.uuid4())
+    mine = revised(name, 1, Level.EXPEDITE, 0.8)
+    sink.send(mine, now())
+    blind = message_of(
+        example_body(name, Level.STANDARD, 0.1)
+        | {"revision": 7, "action": "amend", "supersedes": "evt_of_another_outbox"}
+    )
+    for other in (revised(name, 1, *EARLIER), revised(name, 2, Level.STANDARD, 0.1), blind):
+        for _ in range(2):  # it does not become known by being refused
+            with pytest.raises(Conflict, match="another answer") as told:
+                sink.send(other, now())
+            held = told.value.held
+            assert isinstance(held, Held)
+            assert (held.revision, held.event_id, held.retracted) == (1, mine.event_id, False)
+            assert held.answer == answer_digest(json.loads(mine.body)["data"])
+    assert [line["level"] for line in receiving.worklist()] == ["expedite"]
+    sink.send(revised(name, 1, Level.EXPEDITE, 0.8), now())
+
+
+def test_the_list_of_what_is_held_names_event_and_answer(receiving: Receiver, sink: Sink) -> None:
+    message = revised(str(uuid.uuid4()), 1, *EARLIER)
+    sink.send(message, now())
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    (line,) = httpx.get(f"{receiving.base}/flags", headers=headers).json()["flags"]
+    assert (line["event_id"], line["revision"]) == (message.event_id, 1)
+    assert line["answer_digest"] == json.loads(message.body)["answerdigest"]
 
 
 @settings(max_examples=40)
 @given(order=st.lists(st.integers(1, 6), min_size=1, max_size=20), back=st.integers(1, 6))
-def test_in_whatever_order_and_however_often_they_come_the_newest_revision_holds(
+def test_in_whatever_order_and_however_often_they_come_what_follows_what_is_held_holds(
     order: list[int], back: int
 ) -> None:
     """One of the revisions takes the flag back."""
-    name, inbox = str(uuid.uuid4()), Inbox(":memory:")
-    for revision in order:
-        body = example_body(name) | {"revision": revision}
+    name, inbox, held = str(uuid.uuid4()), Inbox(":memory:"), 0
+    chain = [{**example_body(name, score=0.5), "revision": 1}]
+    for revision in range(2, 7):
+        more = {"revision": revision, "action": "amend"}
         if revision == back:
-            body |= {"action": "retract", "retraction_reason": "operator"}
-        inbox.take(parse_flag(message_of(body).body), time.time())
-    newest = max(order)
-    assert inbox.held() == [{"flag_id": name, "revision": newest}]
+            more |= {"action": "retract", "retraction_reason": "operator"}
+        before = message_of(chain[-1]).event_id
+        body = example_body(name, score=0.5 + revision / 100)
+        chain.append({**body, **more, "supersedes": before})
+    for revision in order:
+        inbox.take(parse_flag(message_of(chain[revision - 1]).body), time.time())
+        held = revision if held in (0, revision - 1) else held
+        assert [line["revision"] for line in inbox.held()] == [held]
     shown = [line["revision"] for line in inbox.worklist()]
-    assert shown == ([] if newest == back else [newest])
+    assert shown == ([] if held == back > 1 else [held])
     inbox.close()
 
 

@@ -10,7 +10,7 @@ from tests.delivery.conftest import FakeClock, new_id
 from tests.delivery.test_outbox import HERE, accept, fail
 from wsi_ai.cli import app
 from wsi_ai.delivery.audit import verify
-from wsi_ai.delivery.messages import Retraction
+from wsi_ai.delivery.messages import Held, Retraction
 from wsi_ai.delivery.outbox import Outbox, State
 from wsi_ai.errors import OutputError, Refused
 from wsi_ai.testing import endpoint_for, example_body
@@ -52,7 +52,7 @@ def test_what_is_forgotten_is_not_said_again_and_cannot_be_taken_back_unseen(
     clock.move(1)
     outbox.purge(clock())
     assert outbox.flag(flag_id) is None
-    assert outbox.flags() == []
+    assert list(outbox.flags()) == []
     assert outbox.put(body, [HERE])["revision"] == 1
     assert outbox.claim("here") == []
     for again in (outbox.replay, outbox.replay_old):
@@ -60,9 +60,9 @@ def test_what_is_forgotten_is_not_said_again_and_cannot_be_taken_back_unseen(
             again(line.event_id)
     with pytest.raises(OutputError, match="tell its receiver"):
         outbox.retract(flag_id, Retraction.OPERATOR)
-    assert outbox.recall("mean", "1") == []
+    assert not any(batch.event_ids for batch in outbox.recall("mean", "1"))
     assert outbox.beyond_recall("mean", "1") == 1
-    assert outbox.mismatches("here", {flag_id: 1}) == []
+    assert outbox.mismatches("here", {flag_id: Held(1, line.event_id, None)}) == []
     assert outbox.put(example_body(flag_id, score=0.9), [HERE])["revision"] == 2
 
 

@@ -79,7 +79,7 @@ def test_flag_and_record_agree_and_the_flag_keeps_its_schema(done: Outcome) -> N
     flag, record = load(done, "flag.json"), load(done, "run.json")
     jsonschema.validate(
         flag,
-        schemas.validator("triage-flag-1.0").schema,
+        schemas.validator("triage-flag-1.1").schema,
         format_checker=jsonschema.FormatChecker(),
     )
     assert flag["result"]["level"] == record["level"] == done.level == Level.EXPEDITE

@@ -12,13 +12,14 @@ from wsi_ai.errors import OutputError
 
 @exit_on_error
 def list_flags(database: str) -> int:
+    listed = 0
     with open_outbox(database) as outbox:
-        flags = outbox.flags()
-    for flag in flags:
-        level, model = flag["result"]["level"], flag["model"]
-        state = f"{level}  {kind_of(flag).value}  {model['name']} {model['version']}"
-        say(f"{flag['flag_id']}  r{flag['revision']}  {state}")
-    say(f"{len(flags)} flags. {STATEMENT}")
+        for flag in outbox.flags():
+            listed += 1
+            level, model = flag["result"]["level"], flag["model"]
+            state = f"{level}  {kind_of(flag).value}  {model['name']} {model['version']}"
+            say(f"{flag['flag_id']}  r{flag['revision']}  {state}")
+    say(f"{listed} flags. {STATEMENT}")
     return Exit.OK
 
 
@@ -47,9 +48,16 @@ def retract(database: str, flag_id: str, reason: str, audit: Path | None) -> int
 
 @exit_on_error
 def recall(database: str, model: str, version: str, audit: Path | None) -> int:
+    taken = spoiled = 0
     with open_outbox(database, audit) as outbox:
-        taken, beyond = outbox.recall(model, version), outbox.beyond_recall(model, version)
-    say(f"{len(taken)} flags of {model} {version} taken back; the relay delivers that")
+        for batch in outbox.recall(model, version):
+            taken, spoiled = taken + len(batch.event_ids), spoiled + batch.spoiled
+        beyond = outbox.beyond_recall(model, version)
+    say(f"{taken} flags of {model} {version} taken back; the relay delivers that")
     if beyond:
         say(f"{beyond} more are purged: tell their receivers that they no longer hold")
-    return Exit.SOME if beyond else Exit.OK
+    if spoiled:
+        say(f"{spoiled} more are spoiled, and are not taken back; see: wsi-ai outbox check")
+    if not taken + beyond + spoiled:
+        say("nothing to take back: is that the model's name and version? See: wsi-ai flags list")
+    return Exit.OK if taken and not beyond + spoiled else Exit.SOME

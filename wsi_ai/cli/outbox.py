@@ -7,8 +7,10 @@ from pathlib import Path
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.delivery.audit import Audit
-from wsi_ai.delivery.outbox import Line, Mismatch, Outbox, State
-from wsi_ai.delivery.posting import open_audit, open_outbox, open_posting, open_relay
+from wsi_ai.delivery.outbox import Line, Mismatch, Outbox, State, adoption
+from wsi_ai.delivery.outbox.check import all_wrong
+from wsi_ai.delivery.outbox.retention import copy_to
+from wsi_ai.delivery.posting import make_outbox, open_audit, open_outbox, open_relay
 from wsi_ai.errors import OutputError
 
 _DAY_S = 86400.0
@@ -18,11 +20,47 @@ _UNSETTLED = frozenset({State.PENDING, State.INFLIGHT, State.DEAD})
 @exit_on_error
 def list_lines(database: str, states: Sequence[str], since: str | None) -> int:
     wanted = tuple(State(_one_of(state)) for state in states) or tuple(State)
+    unsettled = False
     with open_outbox(database) as outbox:
-        lines = outbox.lines(wanted, _instant(since))
-    for line in lines:
-        say(_line(line))
-    return Exit.SOME if any(line.state in _UNSETTLED for line in lines) else Exit.OK
+        for line in outbox.all_lines(wanted, _instant(since)):
+            say(_line(line))
+            unsettled = unsettled or line.state in _UNSETTLED
+    return Exit.SOME if unsettled else Exit.OK
+
+
+@exit_on_error
+def init(database: str, audit: Path | None) -> int:
+    with make_outbox(database, audit):
+        say("the outbox is there")
+    return Exit.OK
+
+
+@exit_on_error
+def check(database: str) -> int:
+    found = 0
+    with open_outbox(database) as outbox:
+        for wrong in all_wrong(outbox):
+            found += 1
+            say(wrong)
+    say(f"{found} things are not what was written")
+    return Exit.SOME if found else Exit.OK
+
+
+@exit_on_error
+def adopt(database: str, sink: str, send: Sequence[str], audit: Path | None) -> int:
+    with open_relay(send, database, audit) as posting:
+        outbox = posting.relay.outbox
+        with outbox.writing() as connection:
+            done = adoption.adopt(connection, sink, posting.endpoints, outbox.clock())
+    return _tell(done, "adopted", open_audit(database, audit), ("adopt", sink))
+
+
+@exit_on_error
+def backup(database: str, to: Path) -> int:
+    with open_outbox(database) as outbox:
+        copy_to(outbox.engine, to)
+    say("copied; after a restore, wsi-ai outbox reconcile says what it missed")
+    return Exit.OK
 
 
 @exit_on_error
@@ -71,7 +109,7 @@ def purge(database: str, days: float, audit: Path | None) -> int:
 def drain(
     database: str, send: Sequence[str], since: str | None, seconds: float, audit: Path | None
 ) -> int:
-    with open_posting(send, database, audit) as posting:
+    with open_relay(send, database, audit) as posting, posting.relay.running():
         posting.relay.outbox.hurry(_instant(since))
         posting.relay.wake()
         left = posting.relay.wait_until_quiet(seconds)
@@ -97,6 +135,8 @@ def resend_lost(database: str, send: Sequence[str]) -> int:
 def _send_again(outbox: Outbox, lost: dict[str, list[Mismatch] | None]) -> None:
     for found in lost.values():
         for mismatch in found or ():
+            if mismatch.elsewhere:
+                continue
             try:
                 outbox.replay(mismatch.event_id)
             except OutputError as error:
@@ -106,11 +146,13 @@ def _send_again(outbox: Outbox, lost: dict[str, list[Mismatch] | None]) -> None:
 def _tell_lost(lost: dict[str, list[Mismatch] | None]) -> int:
     for sink, found in lost.items():
         if found is None:
-            say(f"{sink}: cannot be asked what it holds")
+            say(f"{sink}: cannot be asked what it holds (no read_back)")
             continue
         say(f"{sink}: {len(found)} flags are not as they were sent")
         for one in found:
-            say(f"  {one.flag_id}: sent revision {one.sent}, holds {one.held or 'none'}")
+            held = f"revision {one.held}" if one.held else "none"
+            holds = f"{held} of another outbox, with another answer" if one.elsewhere else held
+            say(f"  {one.flag_id}: sent revision {one.sent}, holds {holds}")
     return Exit.SOME if any(lost.values()) else Exit.OK
 
 
@@ -120,7 +162,7 @@ def _line(line: Line) -> str:
         made.replace("+00:00", "Z"),
         line.event_id,
         f"r{line.revision}",
-        line.kind.value,
+        line.kind,
         line.level,
         line.trust or "-",
         line.sink,

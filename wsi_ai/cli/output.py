@@ -3,9 +3,10 @@
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import wraps
@@ -100,6 +101,17 @@ def exit_on_error(command: Callable[P, int]) -> Callable[P, int]:
             return Exit.INTERRUPTED
 
     return run
+
+
+def adoption_lines(waiting: Mapping[str, int], database: str, send: Sequence[str]) -> list[str]:
+    """What waits for sinks that are not set up, and the command that gives it to those that are."""
+    there = "DB" if "://" in database else database  # a server's may hold a password
+    asked = shlex.join(["--outbox", there, *(word for one in send for word in ("--send", one))])
+    return [
+        f"{count} deliveries wait for {sink}, which is not among the sinks;"
+        f" to send them: wsi-ai outbox adopt {shlex.quote(sink)} {asked}"
+        for sink, count in waiting.items()
+    ]
 
 
 @contextmanager

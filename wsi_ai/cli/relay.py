@@ -2,12 +2,13 @@
 
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.output import Exit, adoption_lines, exit_on_error, log_from, say
 from wsi_ai.delivery.posting import open_relay
 from wsi_ai.delivery.relay import Pace
 
@@ -21,6 +22,8 @@ def run(database: str, send: Sequence[str], alarm_minutes: float, audit: Path | 
         signal.signal(number, lambda *_: stop.set())
     with open_relay(send, database, audit) as posting:
         say(f"relaying to {len(posting.endpoints)} sinks; stop with Ctrl-C")
+        for line in adoption_lines(posting.waiting_elsewhere(), database, send):
+            say(f"wsi-ai: {line}", sys.stderr)
         pace = Pace(alarm_after_s=60 * alarm_minutes)
         replace(posting.relay, pace=pace).run(stop)
     return Exit.OK

@@ -13,6 +13,7 @@ from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, ru
 from wsi_ai.cli.commands.options import RunArguments
 from wsi_ai.cli.output import (
     Exit,
+    adoption_lines,
     exit_on_error,
     extra,
     gravest,
@@ -123,6 +124,8 @@ class _Begun:
                 raise
             say(f"wsi-ai: {error}", sys.stderr)
             self.left.broken = True
+        if self.post is not None:
+            self.post.begun()
         return outcomes
 
     def _not_started(self, error: WsiAiError, slides: int) -> None:
@@ -182,12 +185,15 @@ def _posting(sending: Sending, out: Path, noted: _Left) -> "Iterator[Posting | N
     with open_posting(sending.places, sending.database) as posting:
         yield posting
         left, unsendable = posting.drain(_DRAIN_S), posting.unsendable(started)
-    noted.waiting = bool(left or unsendable)
+        elsewhere = posting.waiting_elsewhere()
+    noted.waiting = bool(left or unsendable or elsewhere)
     if left:
         say(f"wsi-ai: {left} deliveries wait; wsi-ai relay makes them", sys.stderr)
     if unsendable:
         why = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
         say(f"wsi-ai: {unsendable} flags were not sent: {why}", sys.stderr)
+    for line in adoption_lines(elsewhere, sending.database, sending.places):
+        say(f"wsi-ai: {line}", sys.stderr)
 
 
 def _say_found(found: Inputs, named: Sequence[Path]) -> None:

@@ -109,6 +109,8 @@ class Flag:
     findings: tuple[Finding, ...] = ()
     identity: Identity | None = None
     """``None`` where it is unknown whose slide it is: then the flag goes to no case system."""
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    """More about the answer, by name, as JSON: what receivers of version 1.0 do without."""
 
     def __post_init__(self) -> None:
         if self.level is Level.NOT_ASSESSED and self.score is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol, runtime_checkable
 
-from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt
+from wsi_ai.delivery.messages import Endpoint, Held, Message, Pulse, Receipt
 
 
 class Sink(Protocol):
@@ -16,12 +16,13 @@ class Sink(Protocol):
     def send(self, message: Message, at: datetime) -> Receipt:
         """Give the message up to the receiver.  A receipt means that it is kept there.
 
-        ``at`` is the time of this attempt.  Raises TryAgain, Paused or Refused, and nothing else
-        for whatever the network or the receiver does.
+        ``at`` is the time of this attempt.  Raises TryAgain, Paused, Refused or, with the ``Held``
+        that the receiver names, Conflict, and nothing else for whatever the network or the receiver
+        does.
         """
         ...
 
-    def held(self, at: datetime) -> Mapping[str, int] | None:
+    def held(self, at: datetime) -> Mapping[str, Held] | None:
         """The newest revision of each flag that the receiver holds, read back from it; ``None``
         where it cannot be asked.  Raises DeliveryError."""
         ...

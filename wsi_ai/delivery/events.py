@@ -1,6 +1,7 @@
 """A decided flag becomes the next revision of what was said before, or nothing.  Pure.
 
-Ids name the question and the revision, so a crash and a re-run make the same event again.
+Ids name the question, the revision and the answer: a crash and a re-run make the same event again,
+and no two answers ever have one id.
 """
 
 import hashlib
@@ -13,11 +14,12 @@ from typing import Any
 
 from wsi_ai.core.flags import Level
 from wsi_ai.core.timing import timestamp
-from wsi_ai.delivery.messages import Kind, Message, Retraction
+from wsi_ai.delivery.messages import Held, Kind, Message, Retraction, Version
 
 SOURCE = "https://wsi-ai.example/"
-DATA_SCHEMA = "https://wsi-ai.example/schema/triage-flag/1.0.json"
+_SCHEMAS = "https://wsi-ai.example/schema/triage-flag"
 _REVISION = ("revision", "action", "supersedes", "retraction_reason")
+_NOT_THE_ANSWER = (*_REVISION, "timestamps", "provenance", "extensions")
 _ACTIONS = {
     Kind.RAISED: "raise",
     Kind.AMENDED: "amend",
@@ -36,13 +38,37 @@ class Revision:
     level: Level
     answer: str
     """Its ``answer_digest``."""
+    version: Version | None = Version.V1_1
+    """Of the flag that was kept; ``None`` where that is not known any more."""
+
+    def says(self, flag: Mapping[str, Any]) -> bool:
+        """Whether ``flag`` says nothing else.  What was kept by an earlier version of the schema
+        is compared by what that could say."""
+        same = self.answer == answer_digest(flag)
+        if self.version is Version.V1_1 or same:
+            return same
+        return self.answer == answer_digest(as_version(flag, Version.V1_0))
 
 
 def answer_digest(flag: Mapping[str, Any]) -> str:
-    """SHA-256 of what the flag says, whenever, wherever and in whatever revision it was said."""
-    said = {k: v for k, v in flag.items() if k not in (*_REVISION, "timestamps", "provenance")}
-    said["model"] = {k: v for k, v in flag["model"].items() if k != "runtime"}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of what the flag says, whenever, wherever and in whatever revision it was said.
+
+    A flag without extensions has one digest in every version of the schema.
+    """
+    answer = {k: v for k, v in flag.items() if k not in _NOT_THE_ANSWER}
+    answer["model"] = {k: v for k, v in flag["model"].items() if k != "runtime"}
+    answer["schema_version"] = Version.V1_0.value
+    if flag.get("extensions"):
+        answer["extensions"] = flag["extensions"]
+    return hashlib.sha256(json.dumps(answer, sort_keys=True).encode()).hexdigest()
+
+
+def as_version(flag: Mapping[str, Any], version: Version) -> dict[str, Any]:
+    """The flag as a receiver of this version takes it; one of an earlier version stays as it is."""
+    if version is Version.V1_1 or flag["schema_version"] == version:
+        return dict(flag)
+    kept = {name: value for name, value in flag.items() if name != "extensions"}
+    return kept | {"schema_version": version.value}
 
 
 def next_revision(flag: Mapping[str, Any], before: Revision | None) -> dict[str, Any] | None:
@@ -53,7 +79,7 @@ def next_revision(flag: Mapping[str, Any], before: Revision | None) -> dict[str,
     if before is None:
         assessed = Level(flag["result"]["level"]) is not Level.NOT_ASSESSED
         return _revised(flag, 1, Kind.RAISED if assessed else Kind.NOT_ASSESSED, None)
-    if answer_digest(flag) == before.answer:
+    if before.says(flag):
         return None
     return _revised(flag, before.revision + 1, Kind.AMENDED, before.event_id)
 
@@ -77,18 +103,40 @@ def retraction(
     return {**taken, "retraction_reason": why.value, "timestamps": stamps}
 
 
+def put_anew(flag: Mapping[str, Any], held: Held, revision: int) -> dict[str, Any]:
+    """The same answer, or retraction, as a revision that follows what a receiver holds."""
+    kind = Kind.RETRACTED if kind_of(flag) is Kind.RETRACTED else Kind.AMENDED
+    reason = flag["retraction_reason"]
+    return _revised(flag, revision, kind, held.event_id) | {"retraction_reason": reason}
+
+
 def kind_of(flag: Mapping[str, Any]) -> Kind:
     return next(kind for kind, action in _ACTIONS.items() if action == flag["action"])
 
 
-def event_id(flag_id: str, revision: int, kind: Kind) -> str:
-    return f"evt_{uuid.uuid5(uuid.UUID(flag_id), f'{revision}+{kind.value}').hex}"
+def event_id(flag_id: str, revision: int, kind: Kind, reason: str | None, answer: str) -> str:
+    """``answer`` is the flag's ``answer_digest``."""
+    name = f"{revision}+{kind.value}+{reason or ''}+{answer}"
+    return f"evt_{uuid.uuid5(uuid.UUID(flag_id), name).hex}"
 
 
 def message_of(flag: Mapping[str, Any]) -> Message:
     """The flag as a CloudEvent in structured mode; its bytes depend on the flag alone."""
+    reason, answer = flag["retraction_reason"], answer_digest(flag)
+    name = event_id(flag["flag_id"], flag["revision"], kind_of(flag), reason, answer)
+    return _message(name, flag, answer)
+
+
+def readdressed(message: Message, version: Version, supersedes: str | None) -> Message:
+    """The same event for a receiver of this version that holds ``supersedes``; the very same
+    bytes where it says so already."""
+    flag = json.loads(message.body)["data"]
+    told = as_version(flag, version) | {"supersedes": supersedes}
+    return message if told == flag else _message(message.event_id, told, answer_digest(told))
+
+
+def _message(name: str, flag: Mapping[str, Any], answer: str) -> Message:
     kind = kind_of(flag)
-    name = event_id(flag["flag_id"], flag["revision"], kind)
     event = {
         "specversion": "1.0",
         "id": name,
@@ -96,10 +144,11 @@ def message_of(flag: Mapping[str, Any]) -> Message:
         "type": f"org.wsi_ai.triage_flag.{kind.value}.v1",
         "subject": f"flag/{flag['flag_id']}",
         "time": flag["timestamps"]["issued"],
-        "dataschema": DATA_SCHEMA,
+        "dataschema": f"{_SCHEMAS}/{flag['schema_version']}.json",
         "datacontenttype": "application/json",
         "sequence": f"{flag['revision']:010d}",
         "partitionkey": flag["flag_id"],
+        "answerdigest": answer,
         "data": dict(flag),
     }
     return Message(
@@ -110,6 +159,7 @@ def message_of(flag: Mapping[str, Any]) -> Message:
         trust=trust_of(flag),
         urgent=Level(flag["result"]["level"]) is Level.EXPEDITE,
         body=json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode(),
+        answer=answer,
     )
 
 

@@ -1,9 +1,9 @@
-"""``schemas/triage-flag-1.0.schema.json`` as types, for those who send and receive flags in Python.
+"""``schemas/triage-flag-1.1.schema.json``, and 1.0, as types, for senders and receivers in Python.
 
 Both refuse the same flags; the tests hold them together.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -157,22 +157,43 @@ class Provenance(Part):
     config_sha256: Sha256
 
 
-class Heartbeat(Part):
-    """``schemas/heartbeat-1.0.schema.json``: the sender is alive."""
+Version = Literal["1.0", "1.1"]
+Open = dict[str, Any]
+"""What later versions of the sender add; whoever does not know a name passes over it."""
 
-    schema_version: Literal["1.0"]
+
+class RunNotStarted(Part):
+    """The sender's last run could not begin: what it sent is not all."""
+
+    slides_waiting: Natural
+    reason: Literal["command", "model", "policy", "device", "output"]
+
+
+class Heartbeat(Part):
+    """``schemas/heartbeat-1.1.schema.json`` (and 1.0): the sender is alive."""
+
+    schema_version: Version
+    sender: Text | None = None
     trusts: list[Text]
     every_s: Annotated[float, Field(gt=0, le=86400)]
     waiting: Natural
     dead: Natural
     oldest_waiting: Time | None
     newest_flag: Time | None
+    waiting_elsewhere: Natural | None = None
+    run_not_started: RunNotStarted | None = None
+    extensions: Open | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_version_has(self) -> Self:
+        _check_version(self, "sender", "waiting_elsewhere", "extensions")
+        return self
 
 
 class TriageFlag(Part):
     """What an AI model says of one slide.  There is no level that means benign."""
 
-    schema_version: Literal["1.0"]
+    schema_version: Version
     flag_id: FlagId
     revision: Annotated[int, Field(ge=1)]
     action: Literal["raise", "amend", "retract", "not_assessed"]
@@ -189,6 +210,12 @@ class TriageFlag(Part):
     regulatory: Regulatory
     timestamps: Timestamps
     provenance: Provenance
+    extensions: Open | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_version_has(self) -> Self:
+        _check_version(self, "extensions")
+        return self
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -205,3 +232,12 @@ class TriageFlag(Part):
         if self.action == "amend" and (self.supersedes is None or self.revision < 2):
             raise ValueError("supersedes: an amendment names the event that it replaces")
         return self
+
+
+def _check_version(part: Heartbeat | TriageFlag, *since_1_1: str) -> None:
+    """What 1.1 added is there exactly in 1.1."""
+    newer = part.schema_version != "1.0"
+    for name in since_1_1:
+        is_there = getattr(part, name) is not None if newer else name in part.model_fields_set
+        if newer != is_there:
+            raise ValueError(f"{name}: in version 1.1, and in it only")

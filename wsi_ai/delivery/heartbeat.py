@@ -8,10 +8,10 @@ from typing import Any
 
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.events import SOURCE
-from wsi_ai.delivery.messages import Endpoint, NotStarted, Pulse
+from wsi_ai.delivery.messages import Endpoint, NotStarted, Pulse, Version
 
 TYPE = "org.wsi_ai.heartbeat.v1"
-_SCHEMA = "https://wsi-ai.example/schema/heartbeat/1.0.json"
+_SCHEMAS = "https://wsi-ai.example/schema/heartbeat"
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-686561727462")
 
 
@@ -26,23 +26,35 @@ class Backlog:
     """When the oldest of those that wait was made."""
     newest: float | None
     """When the newest flag for this endpoint was made, delivered or not."""
+    elsewhere: int = 0
+    """Deliveries that wait for a sink that is not set up."""
 
 
 def pulse_of(
     endpoint: Endpoint,
+    sender: str,
     backlog: Backlog,
     at: datetime,
     audit_head: str | None = None,
     not_started: NotStarted | None = None,
 ) -> Pulse:
-    """As a CloudEvent in structured mode; see ``schemas/heartbeat-1.0.schema.json``.
+    """As a CloudEvent in structured mode; see ``schemas/heartbeat-1.1.schema.json``.
 
+    ``sender`` is one machine with one outbox: that another one lives says nothing of it.
     ``audit_head`` goes as an attribute of the event's own, which whoever does not know it passes
-    over: where our audit ends, for the receiver to keep.
+    over: where our audit ends, for the receiver to keep.  ``not_started`` is of the last run, if that
+    could not begin; a receiver of version 1.0 cannot be told.
     """
     trusts = sorted(endpoint.trusts or ())
     moment = timestamp(at)
-    event_id = f"evt_{uuid.uuid5(_NAMESPACE, f'{endpoint.name}/{trusts}/{moment}').hex}"
+    name = f"{endpoint.name}/{sender}/{trusts}/{moment}"
+    event_id = f"evt_{uuid.uuid5(_NAMESPACE, name).hex}"
+    newer = {
+        "sender": sender,
+        "waiting_elsewhere": backlog.elsewhere,
+        **_not_started_field(not_started),
+        "extensions": {},
+    }
     event = {
         "specversion": "1.0",
         "id": event_id,
@@ -50,17 +62,17 @@ def pulse_of(
         "type": TYPE,
         "subject": "sender",
         "time": moment,
-        "dataschema": _SCHEMA,
+        "dataschema": f"{_SCHEMAS}/{endpoint.version}.json",
         "datacontenttype": "application/json",
         "data": {
-            "schema_version": "1.0",
+            "schema_version": endpoint.version.value,
             "trusts": trusts,
             "every_s": endpoint.heartbeat_s,
             "waiting": backlog.waiting,
             "dead": backlog.dead,
             "oldest_waiting": _time(backlog.oldest),
             "newest_flag": _time(backlog.newest),
-            **_not_started_field(not_started),
+            **(newer if endpoint.version is Version.V1_1 else {}),
         },
     }
     if audit_head is not None:
@@ -72,6 +84,11 @@ def _not_started_field(found: NotStarted | None) -> dict[str, Any]:
     if found is None:
         return {}
     return {"run_not_started": {"slides_waiting": found.slides, "reason": found.kind}}
+
+
+def sender_of(outbox: str, machine: str) -> str:
+    """Names one machine with one outbox, and tells no one which."""
+    return uuid.uuid5(_NAMESPACE, f"{outbox}/{machine}").hex
 
 
 def _time(seconds: float | None) -> str | None:

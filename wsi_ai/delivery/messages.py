@@ -1,5 +1,6 @@
 """What leaves the building: a flag's revision as a message, where it may go, and its receipt."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,6 +28,30 @@ class Retraction(StrEnum):
     OPERATOR = "operator"
 
 
+class Version(StrEnum):
+    """Of the flags and heartbeats that a receiver takes; see ``schemas/``."""
+
+    V1_0 = "1.0"
+    V1_1 = "1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The newest revision of a flag that a receiver holds."""
+
+    revision: int
+    event_id: str
+    answer: str | None
+    """Its ``answer_digest``; ``None`` where a receiver of an earlier version does not say."""
+    retracted: bool = False
+
+    def says(self, answer: str, *, retracted: bool) -> bool:
+        """Whether this is what it holds: of two that were taken back, both say nothing."""
+        if retracted or self.retracted:
+            return retracted and self.retracted
+        return self.answer == answer
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One revision of one flag, ready to be sent.  The same revision is the same message."""
@@ -40,6 +65,18 @@ class Message:
     urgent: bool
     body: bytes = field(repr=False)
     """A CloudEvent in structured mode, with the canonical flag as its data."""
+    sha256: str = ""
+    """Of ``body``, when it was made."""
+    answer: str = field(default="", compare=False)
+    """The flag's ``answer_digest``, where it was just made."""
+
+    def __post_init__(self) -> None:
+        if not self.sha256:
+            object.__setattr__(self, "sha256", hashlib.sha256(self.body).hexdigest())
+
+    def is_whole(self) -> bool:
+        """Whether ``body`` is still what it was: look before it is signed."""
+        return hashlib.sha256(self.body).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +107,8 @@ class Receipt:
     reference: str
     """What the receiver answered, in short: to be found again in its records."""
     accepted_at: datetime
+    held: Held | None = None
+    """What it holds of the flag now, where it says so: another event where this one came late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +161,13 @@ class Endpoint:
     """The only hosts that may be spoken to."""
     heartbeat_s: float | None = None
     """How often its receiver wants to hear that we are alive; ``None``: never."""
+    version: Version = Version.V1_1
 
     def takes(self, trust: str | None) -> bool:
         """Whether a flag of this trust may be sent here.  One without an identity never may."""
         return trust is not None and (self.trusts is None or trust in self.trusts)
+
+
+def bare_name(url: str) -> str:
+    """Of an endpoint that has no other name than its address."""
+    return f"send-{hashlib.sha256(url.encode()).hexdigest()[:8]}"

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,9 +14,10 @@ from typing import Any
 
 from wsi_ai.core.attempt import error_of
 from wsi_ai.delivery.contract import HeartbeatSink, Sink
-from wsi_ai.delivery.heartbeat import pulse_of
-from wsi_ai.delivery.messages import NotStarted, Pulse, Receipt
+from wsi_ai.delivery.heartbeat import pulse_of, sender_of
+from wsi_ai.delivery.messages import Pulse, Receipt
 from wsi_ai.delivery.outbox import Claimed, Mismatch, Outbox
+from wsi_ai.delivery.outbox.check import stuck
 from wsi_ai.delivery.outbox.claims import Answer
 from wsi_ai.errors import DeliveryError, OutputError, Paused, Refused, TryAgain
 
@@ -36,6 +38,7 @@ class Pace:
     """How long after its last look a flag of another process may lie unseen."""
     alarm_after_s: float = 900.0
     alarm_every_s: float = 10.0
+    check_every_s: float = 3600.0
 
 
 def no_record(entries: Sequence[Entry]) -> None:
@@ -68,7 +71,7 @@ class Relay:
         """Make one batch of deliveries.  Returns how many were tried."""
         name, pace = sink.endpoint.name, self.pace
         lease_s = max(pace.lease_s, 4 * sink.endpoint.timeout_s)
-        claimed = self.outbox.claim(name, pace.batch, lease_s)
+        claimed = self.outbox.claim(name, pace.batch, lease_s, sink.endpoint.version)
         if not claimed:
             return 0
         answers = self._send(sink, claimed, lease_s)
@@ -77,22 +80,25 @@ class Relay:
         self.record(tried)
         return len(tried)
 
-    def beat(self, sink: HeartbeatSink, not_started: NotStarted | None = None) -> float:
+    def beat(self, sink: HeartbeatSink) -> float:
         """Tell the sink's receiver that we are alive.  Returns the seconds until the next time.
 
         A heartbeat that is not taken is not kept: that it is missing says what there is to say.
         """
         name, at = sink.endpoint.name, self._at()
-        error = error_of(lambda: sink.beat(self._pulse(sink, at, not_started), at))
+        error = error_of(lambda: sink.beat(self._pulse(sink, at), at))
         if isinstance(error, DeliveryError | OutputError):
             log.warning("no heartbeat to %s: %s", name, error)
         elif error is not None:
             self._sink_broke(sink, error, None)
         return sink.endpoint.heartbeat_s or math.inf
 
-    def _pulse(self, sink: Sink, at: datetime, not_started: NotStarted | None) -> Pulse:
-        backlog = self.outbox.backlog(sink.endpoint.name)
-        return pulse_of(sink.endpoint, backlog, at, self.audit_head(), not_started)
+    def _pulse(self, sink: Sink, at: datetime) -> Pulse:
+        configured = {one.endpoint.name for one in self.sinks}
+        backlog = self.outbox.backlog(sink.endpoint.name, configured)
+        sender = sender_of(self.outbox.identity(), platform.node())
+        news = self.audit_head(), self.outbox.not_started()
+        return pulse_of(sink.endpoint, sender, backlog, at, *news)
 
     def sound_alarms(self) -> int:
         """Tell of urgent flags that are late or dead.  Returns how many."""
@@ -101,6 +107,13 @@ class Relay:
             self.alarm(f"{len(late)} urgent flags are not delivered; see: wsi-ai outbox list")
             self.record([_alarm_entry(line.event_id, line.sink) for line in late])
         return len(late)
+
+    def look_for_damage(self) -> int:
+        """Tell of what would never be sent, for it is not what was written.  Returns how much."""
+        found = len(stuck(self.outbox))
+        if found:
+            self.alarm(f"{found} things in the outbox are damaged; see: wsi-ai outbox check")
+        return found
 
     def run(self, stop: threading.Event) -> None:
         """Deliver until told to stop; the batch at hand is finished first.
@@ -166,9 +179,13 @@ class Relay:
         return sink if wanted and isinstance(sink, HeartbeatSink) else None
 
     def _watch(self, stop: threading.Event) -> None:
+        next_check = time.monotonic()
         while not stop.is_set():
             try:
                 self.sound_alarms()
+                if time.monotonic() >= next_check:
+                    next_check += self.pace.check_every_s
+                    self.look_for_damage()
             except OutputError as error:
                 log.error("%s; trying again", error)  # noqa: TRY400
             stop.wait(self.pace.alarm_every_s)

@@ -1,6 +1,5 @@
 """Where flags go: from a settings file, or from URLs on the command line."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,16 @@ from urllib.parse import urlsplit
 
 from wsi_ai import schemas
 from wsi_ai.core.environment import from_environment
-from wsi_ai.delivery.messages import TIMEOUT_S, Credentials, Endpoint, ReadSecret, Secret, Tls
+from wsi_ai.delivery.messages import (
+    TIMEOUT_S,
+    Credentials,
+    Endpoint,
+    ReadSecret,
+    Secret,
+    Tls,
+    Version,
+    bare_name,
+)
 from wsi_ai.delivery.sinks.addresses import check_url
 from wsi_ai.errors import SinkError
 from wsi_ai.schemas.reading import Unreadable, content_of
@@ -30,6 +38,8 @@ def load_endpoints(places: Sequence[str]) -> tuple[Endpoint, ...]:
     found: list[Endpoint] = []
     for place in places:
         found += _from_url(place) if "://" in place else _from_file(Path(place))
+    urls = {endpoint.url for endpoint in found if endpoint.name != bare_name(endpoint.url)}
+    found = [one for one in found if one.name != bare_name(one.url) or one.url not in urls]
     names = [endpoint.name for endpoint in found]
     if len(set(names)) < len(names):
         raise SinkError("two sinks have the same name")
@@ -39,14 +49,15 @@ def load_endpoints(places: Sequence[str]) -> tuple[Endpoint, ...]:
 def _from_url(place: str) -> list[Endpoint]:
     """A bare URL takes the flags of every trust: whoever runs the slides named it for them.
 
-    It is named after itself, so that what waits for one URL never goes to another.
+    It is named after itself, so that what waits for one URL never goes to another; where a settings
+    file has a name for the same URL, it is that sink.
     """
     trust, _, rest = place.partition("=")
     trusts, url = (None, place) if "://" in trust else (frozenset({trust}), rest)
     bearer = secret_at(f"env:{BEARER}") if from_environment(BEARER) else None
     authority = from_environment(AUTHORITY)
     keyless = url.startswith("file:")
-    name = f"send-{hashlib.sha256(url.encode()).hexdigest()[:8]}"
+    name = bare_name(url)
     check_url(url, f"sink {name}")
     return [
         Endpoint(
@@ -86,6 +97,7 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
         read_back=read_back,
         allowed_hosts=_hosts(url, read_back) if allowed is None else allowed,
         heartbeat_s=row.get("heartbeat_s"),
+        version=Version(row.get("schema_version", Version.V1_1)),
     )
 
 

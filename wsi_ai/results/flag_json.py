@@ -1,4 +1,4 @@
-"""The canonical flag as JSON: ``schemas/triage-flag-1.0.schema.json``.
+"""The canonical flag as JSON: ``schemas/triage-flag-1.1.schema.json``.
 
 Every other wire format is made from this one.  Times are RFC 3339 in UTC with milliseconds.
 """
@@ -15,7 +15,7 @@ from wsi_ai.core.flags import STATEMENT, Finding, Flag, Identity, Level, Quality
 from wsi_ai.core.timing import timestamp
 from wsi_ai.core.values import SlideInfo
 
-SCHEMA = "triage-flag-1.0"
+SCHEMA = "triage-flag-1.1"
 _MOST_REGIONS = 64
 _MOST_POINTS = 24
 _MOST_BYTES = 20_000  # what a receiver of webhooks can be counted on to take
@@ -49,7 +49,7 @@ def flag_json(flag: Flag, provenance: Provenance) -> dict[str, Any]:
 def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
     assessed = flag.level is not Level.NOT_ASSESSED
     return {
-        "schema_version": "1.0",
+        "schema_version": "1.1",
         "flag_id": flag.flag_id,
         "revision": flag.revision,
         "action": "raise" if assessed else "not_assessed",
@@ -86,6 +86,7 @@ def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
             "run_id": provenance.run_id,
             "config_sha256": provenance.config_sha256,
         },
+        "extensions": dict(flag.extensions),
     }
 
 

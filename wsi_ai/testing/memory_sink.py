@@ -1,10 +1,12 @@
 """A sink that keeps what it is sent, and fails on request."""
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt
+from wsi_ai.delivery.messages import Endpoint, Held, Message, Pulse, Receipt
+from wsi_ai.delivery.succession import held_of
 from wsi_ai.errors import DeliveryError
 
 Fault = Callable[[Message], DeliveryError | None]
@@ -46,11 +48,11 @@ class MemorySink:
         """See ``contracts.HeartbeatSink.beat``."""
         self.pulses.append(pulse)
 
-    def held(self, at: datetime) -> Mapping[str, int]:
+    def held(self, at: datetime) -> Mapping[str, Held]:
         """See ``contracts.Sink.held``."""
-        newest: dict[str, int] = {}
-        for message in self.got:
-            newest[message.flag_id] = max(message.revision, newest.get(message.flag_id, 0))
+        newest: dict[str, Held] = {}
+        for message in sorted(self.got, key=lambda one: one.revision):
+            newest[message.flag_id] = held_of(json.loads(message.body)["data"], message.event_id)
         return newest
 
     def close(self) -> None:

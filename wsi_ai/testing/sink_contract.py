@@ -32,15 +32,15 @@ class SinkContract:
         sink.send(message, _now())
         sink.send(message, _now() + timedelta(seconds=1))
         held = sink.held(_now())
-        assert held is None or held[message.flag_id] == 1
+        assert held is None or held[message.flag_id].event_id == message.event_id
 
     def test_what_was_sent_can_be_read_back_or_not_at_all(self, sink: Sink) -> None:
         messages = [example_message(str(uuid.uuid4())) for _ in range(3)]
         for message in messages:
             sink.send(message, _now())
         held = sink.held(_now())
-        assert held is None or {m.flag_id: held[m.flag_id] for m in messages} == {
-            m.flag_id: m.revision for m in messages
+        assert held is None or {m.flag_id: held[m.flag_id].event_id for m in messages} == {
+            m.flag_id: m.event_id for m in messages
         }
 
     def test_it_shows_no_secret(self, sink: Sink) -> None:

@@ -29,6 +29,43 @@ audit_app = typer.Typer(no_args_is_help=True, help="The record of decisions and 
 alone = typer.Typer()
 
 
+@outbox_app.command("init")
+def outbox_init(database: Database, audit_file: AuditFile = None) -> None:
+    """Make an outbox; one that is there stays as it is."""
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.init(database, audit_file))
+
+
+@outbox_app.command("check")
+def outbox_check(database: Database) -> None:
+    """Verify all that is in it.  Exit status 1 if anything is not what was written."""
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.check(database))
+
+
+@outbox_app.command("adopt")
+def outbox_adopt(
+    sink: Annotated[str, typer.Argument(metavar="SINK", help="As outbox list names it.")],
+    database: Database,
+    send: Sinks,
+    audit_file: AuditFile = None,
+) -> None:
+    """Give what waits for a sink that is no longer set up to those that take its trust."""
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.adopt(database, sink, send, audit_file))
+
+
+@outbox_app.command("backup")
+def outbox_backup(to: Annotated[Path, typer.Argument(metavar="FILE")], database: Database) -> None:
+    """Copy an SQLite outbox, while it is in use or not."""
+    with extra("service"):
+        from wsi_ai.cli import outbox
+    raise typer.Exit(outbox.backup(database, to))
+
+
 @outbox_app.command("list")
 def outbox_list(
     database: Database,

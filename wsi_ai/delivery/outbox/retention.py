@@ -1,9 +1,14 @@
 """What is settled need not be kept for ever: flags name cases."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 from sqlalchemy import Connection, Engine, exists, update
 
 from wsi_ai.delivery.outbox.states import OPEN, State
 from wsi_ai.delivery.outbox.tables import delivery, event, translated
+from wsi_ai.errors import OutputError, disk_errors
 
 PURGED = b""
 """Stands where the body was.  Ids, level, hashes and deliveries stay."""
@@ -19,6 +24,18 @@ def purge(connection: Connection, before: float) -> int:
     )
     old = event.c.created < before, event.c.body != PURGED, ~unsettled
     return connection.execute(update(event).where(*old).values(body=PURGED)).rowcount
+
+
+def copy_to(engine: Engine, to: Path) -> None:
+    """A whole copy of an SQLite outbox that may be in use.  Raises OutputError."""
+    if engine.dialect.name != "sqlite":
+        raise OutputError("with a database server, its own tools make the copy: pg_dump")
+    if to.exists():
+        raise OutputError("there is something already; a copy never takes another file's place")
+    with translated(), disk_errors():
+        to.touch(0o600)
+        with closing(sqlite3.connect(to)) as copy, closing(engine.raw_connection()) as raw:
+            raw.driver_connection.backup(copy)  # type: ignore[union-attr]
 
 
 def leave_no_copy(engine: Engine) -> None:

@@ -2,18 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from wsi_ai.core.flags import Level, Standing
-from wsi_ai.delivery.events import Revision, answer_digest, message_of
-from wsi_ai.delivery.messages import Endpoint, Kind, Message
+from wsi_ai.delivery.events import Revision, answer_digest, kind_of, message_of, trust_of
+from wsi_ai.delivery.messages import Endpoint, Kind, Message, Version
 from wsi_ai.delivery.outbox.retention import PURGED
-from wsi_ai.delivery.outbox.states import NO_SINK, State
-from wsi_ai.delivery.outbox.tables import delivery, event
+from wsi_ai.delivery.outbox.states import NO_SINK, RANKS, State
+from wsi_ai.delivery.outbox.tables import delivery, event, held_elsewise
+from wsi_ai.errors import OutputError
+
+
+class SpoiledRow(ValueError):
+    """A row is not what was written: a bad disk, or someone's hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +31,39 @@ class KeptRevision:
 
 
 def newest(connection: Connection, flag_id: str) -> KeptRevision | None:
+    """Raises OutputError where it is not what was kept."""
     row = connection.execute(
         select(event).where(event.c.flag_id == flag_id).order_by(event.c.revision.desc()).limit(1)
     ).first()
-    if row is None:
+    return None if row is None else kept_from(row)
+
+
+def kept_from(row: Any) -> KeptRevision:
+    """Of a row of ``event``.  Raises OutputError where it is not what was kept."""
+    try:
+        flag = flag_from(row)
+        kind, level = Kind(row.kind), Level(row.level)
+    except ValueError:
+        raise OutputError("a flag in the outbox is spoiled; see: wsi-ai outbox check") from None
+    version = Version(flag["schema_version"]) if flag else None
+    said = Revision(row.event_id, row.revision, kind, level, row.answer_sha256, version)
+    return KeptRevision(said, flag)
+
+
+def highest_held(connection: Connection, flag_id: str) -> int:
+    """The highest revision from elsewhere that a receiver said that it holds."""
+    known = select(func.max(held_elsewise.c.revision)).where(held_elsewise.c.flag_id == flag_id)
+    return connection.scalar(known) or 0
+
+
+def above_all_held(
+    connection: Connection, flag_id: str, before: KeptRevision | None
+) -> Revision | None:
+    """What was said, numbered no lower than what any receiver holds from elsewhere."""
+    if before is None:
         return None
-    said = Revision(row.event_id, row.revision, Kind(row.kind), Level(row.level), row.answer_sha256)
-    return KeptRevision(said, json.loads(row.body)["data"] if row.body != PURGED else None)
+    held = highest_held(connection, flag_id)
+    return replace(before.said, revision=max(before.said.revision, held))
 
 
 def standing(connection: Connection, flag_id: str) -> Standing | None:
@@ -48,14 +79,37 @@ def standing(connection: Connection, flag_id: str) -> Standing | None:
     )
 
 
-def keep(connection: Connection, flag: Mapping[str, Any], sinks: Iterable[str], now: float) -> None:
+def keep(connection: Connection, flag: Mapping[str, Any], sinks: Iterable[str], now: float) -> str:
     """Write down a new revision, to be sent to each of ``sinks``; see that it is not lost where
-    there is none."""
+    there is none.  Returns the event's id."""
+    (event_id,) = keep_all(connection, [(flag, sinks)], now)
+    return event_id
+
+
+def keep_all(
+    connection: Connection, flags: Sequence[tuple[Mapping[str, Any], Iterable[str]]], now: float
+) -> list[str]:
+    """The same of several flags at once, each with its sinks."""
+    made = [(message_of(flag), flag, tuple(sinks)) for flag, sinks in flags]
+    if not made:
+        return []
+    events = [_event_row(message, flag, now) for message, flag, _ in made]
+    connection.execute(insert(event), events)
+    _collapse(connection, [message for message, *_ in made], now)
+    rows = [row for message, _, sinks in made for row in _delivery_rows(message, sinks, now)]
+    connection.execute(insert(delivery), rows)
+    return [message.event_id for message, *_ in made]
+
+
+def keep_for(
+    connection: Connection, flag: Mapping[str, Any], sink: str, made: float, now: float
+) -> str:
+    """Write down a revision that one sink alone needs, as late as what it stands for."""
     message = message_of(flag)
     connection.execute(insert(event).values(_event_row(message, flag, now)))
-    _collapse(connection, message, now)
-    rows = [_delivery_row(message, sink, State.PENDING, None, now) for sink in sinks]
-    connection.execute(insert(delivery), rows or [_unsent_row(message, now)])
+    row = delivery_row(message, sink, State.PENDING, None, now)
+    connection.execute(insert(delivery).values(row | {"created": made}))
+    return message.event_id
 
 
 def sinks_for(endpoints: Iterable[Endpoint], trust: str | None) -> list[str]:
@@ -71,66 +125,122 @@ def sinks_that_know(connection: Connection, flag_id: str) -> list[str]:
 def route_again(connection: Connection, endpoints: Iterable[Endpoint], now: float) -> int:
     """Give events that no sink took to the endpoints that take them now.  Returns how many."""
     endpoints = tuple(endpoints)
-    unrouted = select(event).join(delivery, delivery.c.event_id == event.c.event_id)
+    columns = event.c.event_id, event.c.trust, event.c.revision
+    unrouted = select(*columns).join(delivery, delivery.c.event_id == event.c.event_id)
     unrouted = unrouted.where(delivery.c.sink == NO_SINK, delivery.c.state == State.DEAD)
     routed = 0
-    for row in connection.execute(unrouted.order_by(event.c.revision)).all():
-        sinks = sinks_for(endpoints, row.trust)
+    for event_id, trust, _ in connection.execute(unrouted.order_by(event.c.revision)).all():
+        sinks = sinks_for(endpoints, trust)
         if not sinks:
             continue
-        message = message_from(row)
+        row = connection.execute(select(event).where(event.c.event_id == event_id)).one()
+        try:
+            message = message_from(row)
+        except SpoiledRow:
+            continue
         here = delivery.c.event_id == row.event_id
         gone = update(delivery).where(here, delivery.c.sink == NO_SINK)
         connection.execute(gone.values(state=State.SKIPPED, last_error="has a route now"))
-        rows = [_delivery_row(message, sink, State.PENDING, None, now) for sink in sinks]
-        connection.execute(insert(delivery), rows)
+        connection.execute(insert(delivery), _delivery_rows(message, sinks, now))
         routed += 1
     return routed
 
 
 def message_from(row: Any) -> Message:
-    """The message of a row of ``event``: the very bytes that were kept."""
+    """The message of a row of ``event``: the very bytes that were kept.  Raises SpoiledRow."""
+    if flag_from(row) is None:
+        raise SpoiledRow("its content is purged")
     urgent = Level(row.level) is Level.EXPEDITE
     return Message(
-        row.event_id, row.flag_id, row.revision, Kind(row.kind), row.trust, urgent, row.body
+        row.event_id,
+        row.flag_id,
+        row.revision,
+        Kind(row.kind),
+        row.trust,
+        urgent,
+        row.body,
+        row.body_sha256,
     )
 
 
-def _collapse(connection: Connection, message: Message, now: float) -> None:
-    """Older revisions that no one has seen need not be sent; those that someone may have seen go
-    first, and at once."""
-    older = update(delivery).where(
-        delivery.c.flag_id == message.flag_id,
-        delivery.c.revision < message.revision,
-        delivery.c.state == State.PENDING,
-    )
-    told = "superseded before it was sent"
-    connection.execute(
-        older.where(delivery.c.attempts == 0).values(
-            state=State.SKIPPED, changed=now, last_error=told
-        )
-    )
-    connection.execute(older.values(next_at=now, changed=now))
+def supersedes_of(message: Message) -> str | None:
+    said: str | None = json.loads(message.body)["data"]["supersedes"]
+    return said
+
+
+def flag_from(row: Any) -> dict[str, Any] | None:
+    """The flag of a row of ``event``; ``None`` once it is purged.
+
+    Raises SpoiledRow where the body is not what was written, or the columns beside it, by which it
+    is ordered, routed and named, do not say what the body says.
+    """
+    body = row.body
+    if body == PURGED:
+        return None
+    if not isinstance(body, bytes) or hashlib.sha256(body).hexdigest() != row.body_sha256:
+        raise SpoiledRow("its content is not what was kept")
+    told = json.loads(body)  # these are our own bytes
+    flag: dict[str, Any] = told["data"]
+    columns = _columns(told["id"], flag, answer_digest(flag))
+    if any(getattr(row, name) != value for name, value in columns.items()):
+        raise SpoiledRow("what stands beside its content is not what was kept")
+    return flag
+
+
+def flag_if_whole(row: Any) -> dict[str, Any] | None:
+    """The same where the body is what was written; what stands beside it is not looked at."""
+    if row.body == PURGED or hashlib.sha256(row.body).hexdigest() != row.body_sha256:
+        return None
+    flag: dict[str, Any] = json.loads(row.body)["data"]
+    return flag
+
+
+def _columns(event_id: str, flag: Mapping[str, Any], answer: str) -> dict[str, Any]:
+    """What the table says of a flag beside its body."""
+    return {
+        "event_id": event_id,
+        "flag_id": flag["flag_id"],
+        "revision": flag["revision"],
+        "kind": kind_of(flag).value,
+        "level": flag["result"]["level"],
+        "trust": trust_of(flag),
+        "model_name": flag["model"]["name"],
+        "model_version": flag["model"]["version"],
+        "answer_sha256": answer,
+    }
+
+
+def _collapse(connection: Connection, messages: Sequence[Message], now: float) -> None:
+    """Before new ones are there: older revisions that no one has seen need not be sent; those that
+    someone may have seen go first, and at once, as urgent as what waits for them."""
+    names = [message.flag_id for message in messages if message.revision > 1]
+    if names:
+        waits = delivery.c.flag_id.in_(names), delivery.c.state == State.PENDING
+        older = update(delivery).where(*waits).values(changed=now)
+        unseen = older.where(delivery.c.attempts == 0)
+        told = "superseded before it was sent"
+        connection.execute(unseen.values(state=State.SKIPPED, last_error=told))
+        connection.execute(older.values(next_at=now))
+        urgent = [message.flag_id for message in messages if message.urgent]
+        first = update(delivery).where(*waits, delivery.c.flag_id.in_(urgent))
+        connection.execute(first.values(rank=RANKS[0]))
 
 
 def _event_row(message: Message, flag: Mapping[str, Any], now: float) -> dict[str, Any]:
     return {
-        "event_id": message.event_id,
-        "flag_id": message.flag_id,
-        "revision": message.revision,
-        "kind": message.kind,
-        "level": flag["result"]["level"],
-        "trust": message.trust,
-        "model_name": flag["model"]["name"],
-        "model_version": flag["model"]["version"],
-        "answer_sha256": answer_digest(flag),
+        **_columns(message.event_id, flag, message.answer),
         "body": message.body,
-        "body_sha256": hashlib.sha256(message.body).hexdigest(),
+        "body_sha256": message.sha256,
         "created": now,
     }
 
 
-def _delivery_row(
+def _delivery_rows(message: Message, sinks: Sequence[str], now: float) -> list[dict[str, Any]]:
+    rows = [delivery_row(message, sink, State.PENDING, None, now) for sink in sinks]
+    return rows or [_unsent_row(message, now)]
+
+
+def delivery_row(
     message: Message, sink: str, state: State, told: str | None, now: float
 ) -> dict[str, Any]:
     return {
@@ -152,5 +262,5 @@ def _delivery_row(
 def _unsent_row(message: Message, now: float) -> dict[str, Any]:
     if message.trust is None:
         told = "the slide has no identity"
-        return _delivery_row(message, NO_SINK, State.SKIPPED, told, now)
-    return _delivery_row(message, NO_SINK, State.DEAD, "no sink takes this trust's flags", now)
+        return delivery_row(message, NO_SINK, State.SKIPPED, told, now)
+    return delivery_row(message, NO_SINK, State.DEAD, "no sink takes this trust's flags", now)

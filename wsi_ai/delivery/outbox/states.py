@@ -13,6 +13,9 @@ class State(StrEnum):
     """Never needs to be sent: a newer revision goes instead, or a person said so."""
 
 
+RANKS = (0, 1)
+"""Urgent first."""
+
 OPEN = (State.PENDING, State.INFLIGHT)
 
 NO_SINK = "(none)"

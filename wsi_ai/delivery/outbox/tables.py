@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ from sqlalchemy import (
     UniqueConstraint,
     create_engine,
     func,
+    insert,
+    inspect,
     make_url,
     select,
 )
@@ -55,6 +58,7 @@ event = Table(
     Column("created", Float, nullable=False),
     UniqueConstraint("flag_id", "revision"),
     Index("event_model", "model_name", "model_version"),
+    Index("event_recall", "model_name", "model_version", "flag_id", "revision"),
 )
 """One revision of one flag, as it is sent.  Never changed."""
 
@@ -78,6 +82,9 @@ delivery = Table(
     Column("alarmed", Boolean, nullable=False, default=False),
     Index("delivery_due", "sink", "state", "rank", "next_at"),
     Index("delivery_order", "flag_id", "sink", "revision"),
+    Index("delivery_listed", "state", "created", "revision", "event_id", "sink"),
+    Index("delivery_changed", "state", "changed"),
+    Index("delivery_alarm", "alarmed", "rank", "state", "created"),
 )
 """How far an event has come at one sink.  ``rank`` 0 goes first; ``changed`` is when the row was
 last decided on, so that a clock that was set back is noticed."""
@@ -93,27 +100,101 @@ endpoint = Table(
 )
 """Sinks that failed lately as a whole."""
 
+held_elsewise = Table(
+    "held",
+    _META,
+    Column("sink", Text, primary_key=True),
+    Column("flag_id", Text, primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("event_id", Text, nullable=False),
+    Column("retracted", Boolean, nullable=False),
+)
+"""What a receiver said that it holds of a flag, where that came from another outbox."""
+
+addressed = Table(
+    "addressed",
+    _META,
+    Column("event_id", Text, primary_key=True),
+    Column("sink", Text, primary_key=True),
+    Column("supersedes", Text, nullable=False),
+)
+"""What a revision said at a sink that it follows, so that it says the same every time."""
+
+unrecorded = Table("unrecorded", _META, Column("event_id", Text, primary_key=True))
+"""Events that the audit does not tell of yet."""
+
+known_sink = Table(
+    "sink",
+    _META,
+    Column("name", Text, primary_key=True),
+    Column("url_sha256", Text, nullable=False),
+)
+"""Sinks that a settings file gave a name."""
+
+_ID = "id"
+about = Table("about", _META, Column("name", Text, primary_key=True), Column("value", Text))
+"""Of the outbox itself: its ``id``; and ``not_started``, of a run that could not begin."""
+
 
 def open_database(url: str) -> Engine:
-    """The database, with its tables.  ``url`` is SQLAlchemy's, or a path for SQLite.
+    """The database, with its tables; made where it is not there.  ``url`` is SQLAlchemy's, or a
+    path for SQLite.
 
     Raises OutputError.
     """
     with translated():
-        where = make_url(url) if "://" in url else URL.create("sqlite", database=url)
-        if where.drivername == "postgresql":
-            where = where.set(drivername="postgresql+psycopg")
-        lite = where.get_backend_name() == "sqlite"
-        options = {"timeout": _BUSY_S} if lite else {}
-        engine = create_engine(where, connect_args=options, hide_parameters=True)
-        if lite:
-            _make_private(where.database)
-            listeners.listen(engine, "connect", _set_up_sqlite)
-            listeners.listen(engine, "begin", _begin_at_once)
-        with engine.begin() as connection:
-            alone(connection, "tables")
-            _META.create_all(connection)
+        engine = _engine(url)
+        if engine.dialect.name == "sqlite":
+            _make_private(engine.url.database)
+        _make_tables(engine)
     return engine
+
+
+def open_existing_database(url: str) -> Engine:
+    """The same, of a database that is an outbox already: nothing is made in place of a mistyped
+    one.  Raises OutputError."""
+    with translated():
+        engine = _engine(url)
+        path = engine.url.database or ""
+        lite = engine.dialect.name == "sqlite"
+        if (lite and not Path(path).is_file()) or not inspect(engine).has_table(event.name):
+            engine.dispose()
+            raise OutputError("there is no outbox there; wsi-ai outbox init makes one")
+        _make_tables(engine)
+    return engine
+
+
+def _engine(url: str) -> Engine:
+    where = make_url(url) if "://" in url else URL.create("sqlite", database=url)
+    if where.drivername == "postgresql":
+        where = where.set(drivername="postgresql+psycopg")
+    lite = where.get_backend_name() == "sqlite"
+    options = {"timeout": _BUSY_S} if lite else {}
+    engine = create_engine(where, connect_args=options, hide_parameters=True)
+    if lite:
+        listeners.listen(engine, "connect", _set_up_sqlite)
+        listeners.listen(engine, "begin", _begin_at_once)
+    return engine
+
+
+def _make_tables(engine: Engine) -> None:
+    """All that an outbox of an earlier version lacks, too."""
+    with engine.begin() as connection:
+        alone(connection, "tables")
+        _META.create_all(connection)
+        there = inspect(connection)
+        for table in _META.sorted_tables:
+            known = {index["name"] for index in there.get_indexes(table.name)}
+            for index in table.indexes:
+                if index.name not in known:
+                    index.create(connection)
+        if not identity(connection):
+            connection.execute(insert(about).values(name=_ID, value=uuid.uuid4().hex))
+
+
+def identity(connection: Connection) -> str:
+    """Of the outbox; nothing where it is being made."""
+    return connection.scalar(select(about.c.value).where(about.c.name == _ID)) or ""
 
 
 def alone(connection: Connection, about: str) -> None:
@@ -133,7 +214,11 @@ def translated() -> Iterator[None]:
         kind = type(error.orig).__name__
         told = getattr(error.orig, "sqlite_errorname", kind)
         raise OutputError(f"the outbox refused: {told}; look at its disk and its server") from None
-    except (SQLAlchemyError, ModuleNotFoundError) as error:
+    except sqlite3.DatabaseError as error:
+        raise OutputError(
+            f"the outbox refused: {error.sqlite_errorname}; look at its disk"
+        ) from None
+    except (SQLAlchemyError, ModuleNotFoundError, OverflowError, UnicodeDecodeError) as error:
         raise OutputError(f"the outbox cannot be used: {type(error).__name__}") from None
 
 

@@ -5,6 +5,8 @@ import json
 import re
 import sqlite3
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -12,15 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.timing import timestamp
+from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.flag_types import Heartbeat, TriageFlag
+from wsi_ai.delivery.messages import Held
+from wsi_ai.delivery.succession import Standing, as_json, held_of, standing
 from wsi_ai.schemas.reading import from_json
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS arrival (
   n INTEGER PRIMARY KEY, event_id TEXT, flag_id TEXT, revision INTEGER, at REAL, became TEXT);
 CREATE TABLE IF NOT EXISTS newest (
-  flag_id TEXT PRIMARY KEY, revision INTEGER, event_id TEXT, at REAL, flag TEXT);
-CREATE TABLE IF NOT EXISTS sender (trusts TEXT PRIMARY KEY, at REAL, told TEXT);
+  flag_id TEXT PRIMARY KEY, revision INTEGER, event_id TEXT, at REAL, flag TEXT, answer TEXT);
+CREATE TABLE IF NOT EXISTS heard (sender TEXT PRIMARY KEY, at REAL, told TEXT);
 CREATE TABLE IF NOT EXISTS audit_head (
   n INTEGER PRIMARY KEY, sender TEXT, at REAL, lines INTEGER, sha256 TEXT);
 CREATE INDEX IF NOT EXISTS audit_head_sender ON audit_head (sender, n);
@@ -39,6 +44,15 @@ class Became(StrEnum):
     NEWEST = "newest"
     DUPLICATE = "duplicate"
     OUTDATED = "outdated"
+    CONFLICT = "conflict"
+    """Another answer than the one that is held, by someone who does not know of it: refused."""
+
+
+_BECAME = {
+    Standing.FOLLOWS: Became.NEWEST,
+    Standing.KNOWN: Became.OUTDATED,
+    Standing.CONFLICTS: Became.CONFLICT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +92,17 @@ def parse(body: bytes) -> Event | Beat:
     return Event(event_id, data)
 
 
+_HELD = (
+    "SELECT flag_id, revision, event_id, answer, json_extract(flag, '$.action') = 'retract'"
+    " FROM newest"
+)
+
+
+def _held(row: Sequence[Any]) -> Held:
+    revision, event_id, answer, retracted = row
+    return Held(revision, event_id, answer, bool(retracted))
+
+
 class Inbox:
     """Kept in one SQLite file; an event that was answered for is on the disk."""
 
@@ -89,39 +114,40 @@ class Inbox:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_TABLES)
+        self._take_over()
 
     def take(self, event: Event, at: float) -> Became:
-        """Keep an event.  Only a revision above the one that is held changes the worklist: so
-        duplicates, late arrivals and replays do no harm."""
-        flag_id, revision = event.flag["flag_id"], event.flag["revision"]
+        """Keep an event.  The worklist changes where it follows the one that is held: so
+        duplicates, late arrivals and replays do no harm, and nobody overrules an answer unseen."""
+        flag, flag_id = event.flag, event.flag["flag_id"]
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            became = self._became(event.event_id, flag_id, revision)
+            became = self._became(event)
             self._db.execute(
                 "INSERT INTO arrival (event_id, flag_id, revision, at, became)"
                 " VALUES (?, ?, ?, ?, ?)",
-                (event.event_id, flag_id, revision, at, became),
+                (event.event_id, flag_id, flag["revision"], at, became),
             )
             if became is Became.NEWEST:
-                row = (flag_id, revision, event.event_id, at, json.dumps(event.flag))
-                self._db.execute("INSERT OR REPLACE INTO newest VALUES (?, ?, ?, ?, ?)", row)
+                held = held_of(flag, event.event_id)
+                row = (flag_id, held.revision, held.event_id, at, json.dumps(flag), held.answer)
+                self._db.execute("INSERT OR REPLACE INTO newest VALUES (?, ?, ?, ?, ?, ?)", row)
         return became
 
     def hear(self, beat: Beat, at: float) -> None:
-        """A sender is known by whose flags it sends."""
-        told = beat.heartbeat.model_dump_json()
-        row = (json.dumps(beat.heartbeat.trusts), at, told)
+        """Of each sender the last one; one of version 1.0 is known by whose flags it sends."""
+        heartbeat = beat.heartbeat
+        sender = heartbeat.sender or json.dumps(heartbeat.trusts)
+        row = (sender, at, heartbeat.model_dump_json(exclude_unset=True))
         with self._lock, self._db:
-            self._db.execute("INSERT OR REPLACE INTO sender VALUES (?, ?, ?)", row)
+            self._db.execute("INSERT OR REPLACE INTO heard VALUES (?, ?, ?)", row)
             if beat.audit_head is not None:
                 self._keep_head(row[0], at, beat.audit_head)
 
     def senders(self, now: float) -> list[dict[str, Any]]:
         """Who says to be alive, and who no longer does: then nothing that is shown is complete."""
         with self._lock:
-            rows = self._db.execute(
-                "SELECT trusts, at, told FROM sender ORDER BY trusts"
-            ).fetchall()
+            rows = self._db.execute("SELECT sender, at, told FROM heard ORDER BY sender").fetchall()
             heads = {name: self._heads(name) for name, *_ in rows}
         return [_sender(at, json.loads(told), now) | _audit(heads[name]) for name, at, told in rows]
 
@@ -151,8 +177,12 @@ class Inbox:
     def held(self) -> list[dict[str, Any]]:
         """The newest revision of every flag, taken back or not: for the sender to compare."""
         with self._lock:
-            rows = self._db.execute("SELECT flag_id, revision FROM newest ORDER BY flag_id")
-            return [{"flag_id": flag_id, "revision": revision} for flag_id, revision in rows]
+            rows = self._db.execute(f"{_HELD} ORDER BY flag_id").fetchall()
+        return [{"flag_id": flag_id, **as_json(_held(row))} for flag_id, *row in rows]
+
+    def holds(self, flag_id: str) -> Held | None:
+        with self._lock:
+            return self._holds(flag_id)
 
     def arrivals(self) -> list[tuple[str, str, int, str]]:
         """Event id, flag id, revision and what it became, in the order of arrival."""
@@ -165,13 +195,31 @@ class Inbox:
     def close(self) -> None:
         self._db.close()
 
-    def _became(self, event_id: str, flag_id: str, revision: int) -> Became:
-        seen = self._db.execute("SELECT 1 FROM arrival WHERE event_id = ?", (event_id,))
+    def _take_over(self) -> None:
+        """What an earlier version kept."""
+        with suppress(sqlite3.OperationalError):  # it is there
+            self._db.execute("ALTER TABLE newest ADD COLUMN answer TEXT")
+        with suppress(sqlite3.OperationalError):  # there is none
+            self._db.execute("INSERT OR IGNORE INTO heard SELECT trusts, at, told FROM sender")
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            lacking = "SELECT flag_id, flag FROM newest WHERE answer IS NULL"
+            for flag_id, text in self._db.execute(lacking).fetchall():
+                row = (answer_digest(json.loads(text)), flag_id)
+                self._db.execute("UPDATE newest SET answer = ? WHERE flag_id = ?", row)
+
+    def _became(self, event: Event) -> Became:
+        seen = self._db.execute(
+            "SELECT 1 FROM arrival WHERE event_id = ? AND became != ?",
+            (event.event_id, Became.CONFLICT),
+        )
         if seen.fetchone():
             return Became.DUPLICATE
-        held = self._db.execute("SELECT revision FROM newest WHERE flag_id = ?", (flag_id,))
-        (newest,) = held.fetchone() or (0,)
-        return Became.NEWEST if revision > newest else Became.OUTDATED
+        return _BECAME[standing(event.flag, self._holds(event.flag["flag_id"]))]
+
+    def _holds(self, flag_id: str) -> Held | None:
+        row = self._db.execute(f"{_HELD} WHERE flag_id = ?", (flag_id,)).fetchone()
+        return _held(row[1:]) if row else None
 
     def _flags(self) -> list[dict[str, Any]]:
         with self._lock:
@@ -207,8 +255,10 @@ def _audit(heads: list[tuple[int, str]]) -> dict[str, Any]:
 
 def _sender(at: float, told: dict[str, Any], now: float) -> dict[str, Any]:
     shown = ("trusts", "waiting", "dead", "oldest_waiting", "newest_flag")
+    newer = ("sender", "waiting_elsewhere", "run_not_started", "extensions")
     return {
         "silent": now - at > _MISSED * told["every_s"],
         "heard": timestamp(datetime.fromtimestamp(at, UTC)),
         **{name: told[name] for name in shown},
+        **{name: told.get(name) for name in newer},
     }

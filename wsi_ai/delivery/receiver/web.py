@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, HTTPException, Request
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
-from wsi_ai.delivery.receiver.inbox import Beat, Event, Inbox, parse
+from wsi_ai.delivery.receiver.inbox import Beat, Became, Event, Inbox, parse
 from wsi_ai.delivery.receiver.verify import check_key, is_genuine
+from wsi_ai.delivery.succession import as_json
 from wsi_ai.errors import SinkError
 
 _MOST_BYTES = 1 << 18
@@ -63,7 +64,8 @@ class _Ascii(JSONResponse):
 
 def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAPI:
     """The app.  401 for a request that is not genuine or not fresh, 4xx for one that will never be
-    right, 200 once the event is on the disk, whether it was new or not."""
+    right, 409 for another answer than the one that is held, 200 once the event is on the disk,
+    whether it was new or not."""
     app = FastAPI(
         title="wsi_ai reference receiver",
         docs_url=None,
@@ -72,15 +74,18 @@ def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAP
     )
 
     @app.post("/flags")
-    async def take(request: Request) -> dict[str, str]:
+    async def take(request: Request) -> Response:
         body = await _body(request)
         if not access.may_come(request) or not access.signed(request, body, clock()):
             raise HTTPException(401, "not signed by a known key within five minutes")
         event = _event(request, body)
         if isinstance(event, Beat):
             inbox.hear(event, clock())
-            return {"event_id": event.event_id, "became": "heard"}
-        return {"event_id": event.event_id, "became": inbox.take(event, clock())}
+            return JSONResponse({"event_id": event.event_id, "became": "heard"})
+        became = inbox.take(event, clock())
+        held = inbox.holds(event.flag["flag_id"])
+        told = {"event_id": event.event_id, "became": became, "held": held and as_json(held)}
+        return JSONResponse(told, 409 if became is Became.CONFLICT else 200)
 
     @app.get("/worklist")
     def worklist(request: Request) -> dict[str, Sequence[Any]]:
@@ -110,7 +115,7 @@ def _event(request: Request, body: bytes) -> Event | Beat:
     try:
         event = parse(body)
     except ValueError:
-        raise HTTPException(422, "neither a triage flag nor a heartbeat of version 1.0") from None
+        raise HTTPException(422, "neither a triage flag nor a heartbeat of version 1") from None
     if event.event_id != request.headers["webhook-id"]:
         raise HTTPException(400, "the event is not the one that was signed for")
     return event

@@ -11,11 +11,12 @@ from urllib.parse import urlsplit
 
 import httpcore
 
-from wsi_ai.delivery.messages import Endpoint, Message, Pulse, Receipt, Secret
+from wsi_ai.delivery.messages import Endpoint, Held, Message, Pulse, Receipt, Secret
 from wsi_ai.delivery.sinks.addresses import check_url
 from wsi_ai.delivery.sinks.guarded import Deadline, open_pool
 from wsi_ai.delivery.sinks.signing import signed_headers
-from wsi_ai.errors import DeliveryError, Paused, Refused, SinkError, TryAgain
+from wsi_ai.delivery.succession import from_json as held_from_json
+from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, SinkError, TryAgain
 from wsi_ai.schemas.reading import from_json
 
 _CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
@@ -26,6 +27,7 @@ _OK, _UNAUTHORIZED, _SERVER = range(200, 300), 401, 500
 _TRY_AGAIN = frozenset({408, 425, 429})
 _LONGEST_WAIT_S = 86_400.0
 """More than the outbox ever waits: what lies beyond is one to it."""
+_CONFLICT = 409
 _REFUSED = frozenset({400, 409, 413, 415, 422})
 
 
@@ -89,23 +91,25 @@ class WebhookSink:
 
     def send(self, message: Message, at: datetime) -> Receipt:
         """See ``contracts.Sink.send``.  After a 401, keys and token are read anew, once."""
+        if not message.is_whole():
+            raise Refused("its content is not what was kept")
         parcel = _Parcel(message.event_id, message.flag_id.replace("-", ""), message.body)
         answer = self._deliver(parcel, at)
         reference = hashlib.sha256(answer).hexdigest()[:16]
-        return Receipt(message.flag_id, self.endpoint.name, reference, at)
+        return Receipt(message.flag_id, self.endpoint.name, reference, at, _held(answer))
 
     def beat(self, pulse: Pulse, at: datetime) -> None:
         """See ``contracts.HeartbeatSink.beat``."""
         self._deliver(_Parcel(pulse.event_id, pulse.event_id[-32:], pulse.body), at)
 
-    def held(self, at: datetime) -> Mapping[str, int] | None:
+    def held(self, at: datetime) -> Mapping[str, Held] | None:
         """See ``contracts.Sink.held``."""
         if self.endpoint.read_back is None:
             return None
         told = self._request("GET", self.endpoint.read_back, {}, b"", at)
         try:
-            held = {line["flag_id"]: int(line["revision"]) for line in from_json(told)["flags"]}
-        except (ValueError, KeyError, TypeError, OverflowError):
+            held = {line["flag_id"]: held_from_json(line) for line in from_json(told)["flags"]}
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise TryAgain("the receiver's list of flags cannot be read") from None
         return held
 
@@ -153,6 +157,8 @@ class WebhookSink:
             raise TryAgain(f"no answer: {type(error).__name__}") from None
         if response.status in _OK:
             return told
+        if response.status == _CONFLICT and (held := _held(told)) is not None:
+            raise Conflict("the receiver holds another answer", _CONFLICT, held)
         raise _refusal(response, at)
 
 
@@ -163,6 +169,14 @@ def _read(response: httpcore.Response, most: int) -> bytes:
         if len(read) > most:
             raise TryAgain("the answer has no end", response.status)
     return bytes(read)
+
+
+def _held(told: bytes) -> Held | None:
+    """What an answer says that the receiver holds; ``None`` where it says nothing of that."""
+    try:
+        return held_from_json(from_json(told)["held"])
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        return None
 
 
 def _refusal(response: httpcore.Response, at: datetime) -> DeliveryError:
