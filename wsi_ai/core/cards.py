@@ -333,6 +333,8 @@ class ModelCard:
     pool: Pool = Pool.NONE
     aggregator: AggregatorRef | None = None
     """The second network of a slide-classification."""
+    policy: Path | None = None
+    """The triage policy that comes with the model, used where nobody names another."""
     precision: Precision = Precision.FP32
     """INT8 where the weights were quantised; others are cast by the runtime, if at all."""
     original_sha256: str = ""

@@ -94,6 +94,8 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
     if second := table.get("aggregator"):
         path = _weights(manifest.parent, second, named, "aggregator")
         card = replace(card, aggregator=AggregatorRef(path, second["format"], second["sha256"]))
+    if policy := table.get("policy"):
+        card = replace(card, policy=_approved(manifest.parent, policy, named, "policy"))
     return card, table, named
 
 
@@ -117,6 +119,17 @@ def placeholder_card(model: Path) -> ModelCard:
 
 
 def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weights") -> Path:
+    path = _approved(folder, table, named, field)
+    if table["format"] == "onnx" and keeps_tensors_elsewhere(path):
+        raise ModelError(
+            f"{path.name} keeps tensors in other files, which its SHA-256 does not vouch for;"
+            " save it as one file"
+        )
+    return path
+
+
+def _approved(folder: Path, table: dict[str, Any], named: str, field: str) -> Path:
+    """A file of the model's folder that is the one its SHA-256 on the card names."""
     path: Path = folder / table["path"]
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ModelError(f"{named}: {field}.path: leads out of the model's folder")
@@ -129,11 +142,6 @@ def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weig
         raise ModelError(
             f"{path.name} is not the approved file: {field}.sha256 in {named} is"
             f" {table['sha256'][:12]}…, the file's is {digest[:12]}…; get the model again"
-        )
-    if table["format"] == "onnx" and keeps_tensors_elsewhere(path):
-        raise ModelError(
-            f"{path.name} keeps tensors in other files, which its SHA-256 does not vouch for;"
-            " save it as one file"
         )
     return path
 

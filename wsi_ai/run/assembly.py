@@ -21,7 +21,7 @@ from wsi_ai.slides.identity import Cases, load_cases
 from wsi_ai.slides.registry import open_slide
 from wsi_ai.tiles.reading import HostTiles, SharedTiles
 from wsi_ai.tissue.overview import OverviewOf, OverviewOnce, overview_of
-from wsi_ai.triage.policy import Policy, load_policy
+from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 OpenRuntime = Callable[[ModelCard, RuntimeRequest], Runtime]
 ModelRefused = tuple[ModelCard, ModelError | DeviceError]
@@ -32,7 +32,8 @@ ModelRefused = tuple[ModelCard, ModelError | DeviceError]
 class Assembly:
     """All that a run's devices share.  It can be sent to another process."""
 
-    policy: Policy
+    policy: Policy | None
+    """What was asked for; ``None``: what comes with each model, else the default."""
     cases: Cases
     out: Path
     options: RunOptions
@@ -54,7 +55,7 @@ class Assembly:
         works = [
             SlideWork(
                 engine=engine,
-                policy=self.policy,
+                policy=policy_for(engine.card, self.policy),
                 out=self.out,
                 open_slide=open_slide,
                 force=self.options.force,
@@ -76,7 +77,7 @@ class Assembly:
 
     def failed(self, card: ModelCard, slide: Path, reason: str, post: Post) -> Outcome:
         """The slide was not assessed by this model."""
-        failures = Failures(card, self.policy, self.out, post)
+        failures = Failures(card, policy_for(card, self.policy), self.out, post)
         return failures.record(slide, reason, self.cases.identity_of(slide))
 
     def _engines(self) -> tuple[list[Engine], list[ModelRefused]]:
@@ -96,7 +97,8 @@ class Assembly:
             return runtime
 
         def build_pipeline(runtime: Runtime) -> Pipeline:
-            source, policy = source_for(runtime, self._threads), self.policy
+            source = source_for(runtime, self._threads)
+            policy = policy_for(card, self.policy)
             return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate)
 
         aggregate = open_aggregator(card)
@@ -124,4 +126,5 @@ def source_for(runtime: Runtime, threads: int) -> TileSource:
 
 def assemble(out: Path, options: RunOptions) -> Assembly:
     """Without a model yet.  Raises PolicyError."""
-    return Assembly(load_policy(options.policy), load_cases(options.cases), out, options)
+    policy = load_policy(options.policy) if options.policy else None
+    return Assembly(policy, load_cases(options.cases), out, options)

@@ -21,7 +21,7 @@ from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import SlideTask, refuse_same_model
 from wsi_ai.run.stages import through_stages
-from wsi_ai.triage.policy import check_policy
+from wsi_ai.triage.policy import policy_for
 
 
 def run_slides(
@@ -83,7 +83,7 @@ def _cards(
         try:
             card = load_card(approved_model(model, site), assembly.options.precision)
             _refuse_vectors(card)
-            check_policy(assembly.policy, card)
+            policy_for(card, assembly.policy)
             refuse_same_model(card, cards)
         except ModelError as error:
             refused.append((card, error))

@@ -51,6 +51,16 @@ def load_policy(path: Path | None) -> Policy:
     return Policy(triage, QualityLimits(**table.get("quality", {})))
 
 
+def policy_for(card: ModelCard, asked: Policy | None) -> Policy:
+    """What was asked for; else what comes with the model; else the default.
+
+    Raises PolicyError where the model's own cannot be used, or asks what the model cannot tell.
+    """
+    policy = load_policy(card.policy) if asked is None else asked
+    _check_policy(policy, card)
+    return policy
+
+
 def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
     """Raises ValueError, which names the field."""
     if "objects" in table and table.keys() <= {"objects", "within_mm2"}:
@@ -71,7 +81,7 @@ def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
     return Tiles(table[kind]) if kind == "tiles" else TopMean(table[kind])
 
 
-def check_policy(policy: Policy, card: ModelCard) -> None:
+def _check_policy(policy: Policy, card: ModelCard) -> None:
     """Raises PolicyError where the rule asks what this model cannot tell."""
     if card.task is not Task.DETECTION and _counts_objects(policy.triage.rule):
         raise PolicyError(
