@@ -8,23 +8,25 @@ from torch import Tensor
 
 from wsi_ai.demo.stain import EOSIN, HAEMATOXYLIN
 
-SIDE_PX = 224
+SIDE_PX = 160  # the network takes any size: less to compute than the 224 px of its use
 _STAINS = torch.tensor([HAEMATOXYLIN, EOSIN, (0.27, 0.57, 0.78)])  # the third takes what is left
 STAINS = _STAINS / _STAINS.norm(dim=1, keepdim=True)
 
 
 class Augment:
-    """uint8 [n, 256, 256, 3] to float [n, 3, 224, 224] in 0..1, a little different every time."""
+    """uint8 [n, 256, 256, 3] and its nests, bool [n, 64, 64], to float [n, 3, 160, 160] and
+    [n, 1, 160, 160] in 0..1, a little different every time."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self._generator = generator
 
-    def __call__(self, tiles: Tensor) -> Tensor:
-        img = self._place(tiles.permute(0, 3, 1, 2).float() / 255)
-        img = self._restain(img)
+    def __call__(self, tiles: Tensor, nests: Tensor) -> tuple[Tensor, Tensor]:
+        where = F.interpolate(nests[:, None].float(), tiles.shape[1:3], mode="nearest")
+        both = self._place(torch.cat([tiles.permute(0, 3, 1, 2).float() / 255, where], 1))
+        img, where = self._restain(both[:, :3]), both[:, 3:]
         for _ in range(2):
             self._focus(img)
-        return self._expose(img)
+        return self._expose(img), where
 
     def _uniform(self, lo: float, hi: float, *shape: int) -> Tensor:
         return lo + (hi - lo) * torch.rand(shape, generator=self._generator)
@@ -37,7 +39,7 @@ class Augment:
         flip = (self._uniform(0, 1, n) < 0.5).float() * 2 - 1
         c, s, none = turn.cos() * scale * zoom, turn.sin() * scale * zoom, torch.zeros(n)
         theta = torch.stack([c * stretch * flip, -s, none, s * flip * stretch, c, none], 1)
-        grid = F.affine_grid(theta.view(n, 2, 3), [n, 3, SIDE_PX, SIDE_PX], align_corners=False)
+        grid = F.affine_grid(theta.view(n, 2, 3), [n, 4, SIDE_PX, SIDE_PX], align_corners=False)
         return F.grid_sample(img, grid, padding_mode="reflection", align_corners=False)
 
     def _restain(self, img: Tensor) -> Tensor:
