@@ -14,6 +14,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import onnx
 import torch
 import torch.nn.functional as F
 from augment import Augment
@@ -24,7 +25,11 @@ from torch import Tensor
 HERE = Path(__file__).parent
 ONNX, PROGRAM, CARD = (HERE / n for n in ("demo-tumour.onnx", "demo-tumour.pt2", "model.toml"))
 SEEDS, PER_KIND = range(100, 124), 110
-STEPS, BATCH, PEAK_RATE, SMOOTHING = 450, 32, 5e-3, 0.02
+BATCH, PEAK_RATE, SMOOTHING = 32, 5e-3, 0.02
+CYCLES = (
+    (450, 1.0),
+    (1000, 0.4),
+)  # steps and strength of variation: first the wide world, then its own
 NEAR_UM = 16  # what lies so near to a nest counts as tumour too
 
 
@@ -35,14 +40,22 @@ def collect() -> Tiles:
 
 def train(tiles: Tiles) -> TumourNet:
     torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
-    net, augment = TumourNet(), Augment(generator)
+    net = TumourNet()
+    for cycle, (steps, strength) in enumerate(CYCLES):
+        generator = torch.Generator().manual_seed(cycle)
+        _train(net, tiles, steps, Augment(generator, strength), generator)
+    return net.eval()
+
+
+def _train(
+    net: TumourNet, tiles: Tiles, steps: int, augment: Augment, generator: torch.Generator
+) -> None:
     optimiser = torch.optim.AdamW(net.parameters(), lr=PEAK_RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, STEPS, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, steps, pct_start=0.1)
     rgb, nest = torch.from_numpy(tiles.rgb), torch.from_numpy(tiles.nest)
     tumour = nest.float().mean((1, 2)) >= NEST_SHARE
     kinds = [torch.nonzero(tumour == k)[:, 0] for k in (False, True)]
-    for step in range(STEPS):
+    for step in range(steps):
         half = [k[torch.randint(len(k), (BATCH // 2,), generator=generator)] for k in kinds]
         index = torch.cat(half)
         img, where = augment(rgb[index], nest[index])
@@ -53,8 +66,7 @@ def train(tiles: Tiles) -> TumourNet:
         optimiser.step()
         schedule.step()
         if step % 50 == 49:
-            print(f"step {step + 1} of {STEPS}: loss {loss.item():.3f}", flush=True)
-    return net.eval()
+            print(f"step {step + 1} of {steps}: loss {loss.item():.3f}", flush=True)
 
 
 def _near(where: Tensor) -> Tensor:
@@ -88,7 +100,20 @@ def export(net: TumourNet) -> None:
         dynamic_shapes={"tiles": batch},
         external_data=False,
     )
-    torch.export.save(torch.export.export(net, (example,), dynamic_shapes=(batch,)), PROGRAM)
+    _without_traces(ONNX)
+    program = torch.export.export(net, (example,), dynamic_shapes=(batch,))
+    program.example_inputs = None  # twice the weights' size
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)
+    torch.export.save(program, PROGRAM)
+
+
+def _without_traces(path: Path) -> None:
+    """The exporter notes from which line of which file each node comes: this machine's paths."""
+    model = onnx.load(path)
+    for part in (*model.graph.node, *model.graph.value_info, model.graph, model):
+        del part.metadata_props[:]
+    onnx.save(model, path)
 
 
 def fill_card() -> None:
