@@ -7,9 +7,8 @@ where they are not there yet.  Writes the threshold, the policy and its SHA-256 
 
 1. The threshold is the highest, in hundredths, at which at every size of slide the tiles that
    reach it cover `AREA_FOUND` of the planted tumours' area.
-2. Regions of fewer than four tiles do not count: false alarms lie scattered.
-3. The rule asks for half of the least that any slide with a tumour shows: in mm² on large
-   slides, as a share of the tissue on small ones.
+2. The rule lies half way, by ratio, between the least that any slide with a tumour shows and the
+   most that any without shows: in mm² on large slides, as a share of the tissue on small ones.
 """
 
 import argparse
@@ -17,10 +16,11 @@ import hashlib
 import math
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from scores import HERE, TILE_MM2, Scorer, SlideScores
+from scores import HERE, Scorer, SlideScores
 from slides import SIZES_PX, SlideFile, draw_all, slides_of
 
 from wsi_ai.demo import SampleSpec
@@ -28,18 +28,16 @@ from wsi_ai.models.parity import make_golden
 from wsi_ai.triage.rules import Area
 
 CARD, POLICY = HERE / "model.toml", HERE / "policy.toml"
-SEEDS, SEEDS_OF_LARGEST = range(1000, 1012), range(1000, 1004)
-AREA_FOUND, SMALL_PX = 0.7, 4096
-SMALLEST_REGION_MM2 = 0.05
+SEEDS = {2048: range(1000, 1012), 4096: range(1000, 1012), 8192: range(1000, 1008), 16_384: [1000]}
+AREA_FOUND, SMALL_PX = 0.65, 4096
 GOLDEN = SampleSpec(seed=930, tumour=True)
 Scored = dict[SlideFile, SlideScores]
 
 
 def calibration_slides(folder: Path) -> list[SlideFile]:
     found = []
-    for seed in SEEDS:
-        sizes = SIZES_PX if seed in SEEDS_OF_LARGEST else SIZES_PX[:-1]
-        slides = slides_of(folder, seed, sizes)
+    for seed in SEEDS[SIZES_PX[0]]:
+        slides = slides_of(folder, seed, tuple(size for size in SIZES_PX if seed in SEEDS[size]))
         draw_all(slides)
         found += slides
     return found
@@ -64,21 +62,20 @@ def shares_found(scored: Scored, threshold: float) -> dict[int, float]:
 
 
 def choose_rule(scored: Scored, threshold: float) -> Area:
-    """In mm² to the lower twentieth, as a share to the lower hundredth."""
-    counted = Area(smallest_region_mm2=SMALLEST_REGION_MM2)
-    least_mm2, least_share = math.inf, math.inf
-    for slide, scores in scored.items():
-        if slide.spec.tumour:
-            cells = counted.counted(scores.evidence(), threshold)
-            if slide.spec.size_px > SMALL_PX:
-                least_mm2 = min(least_mm2, cells * TILE_MM2)
-            else:
-                least_share = min(least_share, cells / np.isfinite(scores.score).sum())
+    """In mm² to the twentieth, as a share to the hundredth."""
+    large = {slide: s for slide, s in scored.items() if slide.spec.size_px > SMALL_PX}
+    small = {slide: s for slide, s in scored.items() if slide not in large}
     return Area(
-        area_mm2=math.floor(least_mm2 / 2 * 20) / 20,
-        tissue_share=math.floor(least_share / 2 * 100) / 100,
-        smallest_region_mm2=SMALLEST_REGION_MM2,
+        area_mm2=round(20 * half_way(large, lambda s: s.positive_mm2(threshold))) / 20,
+        tissue_share=round(half_way(small, lambda s: s.positive_share(threshold)), 2),
     )
+
+
+def half_way(scored: Scored, shown: Callable[[SlideScores], float]) -> float:
+    """By ratio; where none without a tumour shows anything, as if it were a thousandth."""
+    least = min(shown(s) for slide, s in scored.items() if slide.spec.tumour)
+    most = max(shown(s) for slide, s in scored.items() if not slide.spec.tumour)
+    return math.sqrt(least * max(most, least / 1000))
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:
@@ -107,6 +104,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", help="where slides are drawn and kept")
     folder: Path = parser.parse_args().folder or Path(tempfile.gettempdir()) / "demo-tumour"
     folder.mkdir(parents=True, exist_ok=True)
+    name_policy()
     slides, score = calibration_slides(folder), Scorer(folder)
     scored = {slide: score(slide) for slide in slides}
     threshold = choose_threshold(scored)

@@ -43,6 +43,10 @@ class SlideScores:
     def positive_mm2(self, threshold: float) -> float:
         return float(reaching(self.score, threshold).sum()) * TILE_MM2
 
+    def positive_share(self, threshold: float) -> float:
+        """Of the tissue."""
+        return float(reaching(self.score, threshold).sum() / np.isfinite(self.score).sum())
+
     def planted_mm2(self) -> float:
         return float(self.tumour.sum()) * TILE_MM2
 

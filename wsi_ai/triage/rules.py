@@ -108,10 +108,10 @@ class Area:
         needed, smallest = self.cells_needed(evidence), self._smallest(evidence)
         if smallest <= 1:
             return _nth_highest(evidence.scores, needed)
-        return _highest(evidence.scores, lambda t: self.counted(evidence, t) >= needed)
+        return _highest(evidence.scores, lambda t: self._counted(evidence, t) >= needed)
 
     def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
-        found = self.counted(evidence, threshold) * evidence.cell_mm2
+        found = self._counted(evidence, threshold) * evidence.cell_mm2
         asked = self.cells_needed(evidence) * evidence.cell_mm2
         return (
             f"{found:.2f} mm² of tissue look like {label} ({evidence.cell_name} score"
@@ -122,7 +122,7 @@ class Area:
     def _smallest(self, evidence: Evidence) -> int:
         return _cells(self.smallest_region_mm2, evidence.cell_mm2)
 
-    def counted(self, evidence: Evidence, threshold: float) -> int:
+    def _counted(self, evidence: Evidence, threshold: float) -> int:
         """Positive cells in regions that are large enough."""
         positive = reaching(evidence.scores, threshold)
         smallest = min(self._smallest(evidence), self.cells_needed(evidence))
