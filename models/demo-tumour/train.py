@@ -102,7 +102,8 @@ def export(net: TumourNet) -> None:
     )
     _without_traces(ONNX)
     program = torch.export.export(net, (example,), dynamic_shapes=(batch,))
-    program.example_inputs = None  # twice the weights' size
+    blank = torch.zeros(1, dtype=torch.uint8).expand(example.shape)  # of one byte, on disk too
+    program.example_inputs = ((blank,), {})
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     torch.export.save(program, PROGRAM)
