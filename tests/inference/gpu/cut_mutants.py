@@ -5,14 +5,15 @@
 import subprocess
 import sys
 
+from tests.conftest import ROOT
 from tests.inference.gpu.cut_scenarios import differing
 from tests.inference.gpu.host_kernel import build
 from wsi_ai.inference.gpu.cutting import source
 
 SEED, CASES = 1, 60
-EQUIVALENT = "average of four as any other"
-"""``(sum + 2) >> 2`` and the product in single precision agree wherever a sum is no odd multiple of
-two, and there the latter rounds to even: see ``test_cut_kernel``."""
+EQUIVALENT = "x and y exchanged in the output"
+"""Which thread draws which pixel is another order and nothing else: every pixel is drawn once, by
+both numberings, and no thread looks at another's."""
 CHANGES = {
     "beyond the right rim not white": ("x >= level.width || y", "x > level.width || y"),
     "beyond the bottom rim not white": ("|| y >= level.height", ""),
@@ -24,9 +25,13 @@ CHANGES = {
         "(row - first_row) * level.cols + (col - first_col)",
         "(col - first_col) * level.rows + (row - first_row)",
     ),
-    "stored tile's row stride is its height": ("* level.tile_w + (x - col", "* level.tile_h + (x - col"),
+    "stored tile's row stride is its height": (
+        "* level.tile_w + (x - col", "* level.tile_h + (x - col",
+    ),
     "never scanned read as a tile": ("if (at == NOTHING) return white;", ""),
-    "never scanned is black": ("const Rgb white = {WHITE, WHITE, WHITE};", "const Rgb white = {0, 0, 0};"),
+    "never scanned is black": (
+        "const Rgb white = {WHITE, WHITE, WHITE};", "const Rgb white = {0, 0, 0};",
+    ),
     "red and blue exchanged": ("{p[0], p[1], p[2]}", "{p[2], p[1], p[0]}"),
     "weights of the taps exchanged": ("a.r * a0 + b.r * a1", "a.r * a1 + b.r * a0"),
     "vertical weights exchanged": (
@@ -81,10 +86,14 @@ def mutant(what: str) -> str:
 
 def found_by(what: str) -> str | None:
     """What notices it; ``None`` where nothing does.  In a process of its own, for it may crash."""
-    command = [sys.executable, "-m", __name__, what]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "tests.inference.gpu.cut_mutants", what]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT
+    )
     if done.returncode < 0:
         return f"killed by signal {-done.returncode}"
+    if done.returncode:
+        raise RuntimeError(done.stderr)
     return done.stdout.strip() or None
 
 

@@ -50,7 +50,9 @@ def draw_case(rng: np.random.Generator) -> Case:
     across, down = grid.across, -(-size.height // tile.height)
     coarse = (down * tile.height // 8, across * tile.width // 8, 3)
     seeds = rng.integers(0, 256, coarse, dtype=np.uint8)
-    smooth = cv2.resize(seeds, (across * tile.width, down * tile.height), interpolation=cv2.INTER_CUBIC)
+    smooth = cv2.resize(
+        seeds, (across * tile.width, down * tile.height), interpolation=cv2.INTER_CUBIC
+    )
     whole = np.clip(smooth + rng.integers(-9, 10, smooth.shape), 0, 255).astype(np.uint8)
     blank = rng.choice(across * down, size=(across * down) // 5, replace=False)
     side = int(rng.integers(8, 65))
@@ -64,7 +66,7 @@ def draw_case(rng: np.random.Generator) -> Case:
 def _place(rng: np.random.Generator, size: Size, side: int) -> Placement:
     ratios = (1.0, float(rng.integers(2, 6)), rng.uniform(1.25, 4), rng.uniform(0.5, 1.25))
     ratio = ratios[rng.integers(0, 4)]
-    skew = rng.uniform(0.9, 1.1) if rng.random() < 0.3 else 1.0
+    skew = rng.uniform(0.6, 1.6) if rng.random() < 0.3 else 1.0
     read = Size(max(2, round(side * ratio)), max(2, round(side * ratio * skew)))
     count = int(rng.integers(1, 9))
     x = rng.integers(-read.width, size.width + read.width // 2, count)
@@ -73,7 +75,10 @@ def _place(rng: np.random.Generator, size: Size, side: int) -> Placement:
 
 
 def _form(rng: np.random.Generator, mean: Any, std: Any) -> Form:
-    planes, dtype = bool(rng.integers(2)), ("uint8", "float16", "bfloat16", "float32")[rng.integers(4)]
+    planes, dtype = (
+        bool(rng.integers(2)),
+        ("uint8", "float16", "bfloat16", "float32")[rng.integers(4)],
+    )
     if dtype == "uint8":
         return Form(dtype, planes)
     return Form(dtype, planes, levels(*scale_and_shift(_card(mean, std)), dtype))
@@ -105,7 +110,7 @@ def by_kernel(case: Case, library: Any, seed: int) -> NDArray[Any]:
     kernel = compiled("", options(linear=plan.linear, form=case.form), library=library, seed=seed)
     taps = (np.ascontiguousarray(a.taps) for a in (plan.along, plan.down))
     args = (pool, at, corners, *taps, case.form.levels, out, *plan.numbers(count))
-    kernel((-(-case.side**2 // 256), len(out)), (256,), args)
+    kernel((-(-(case.side**2) // 256), len(out)), (256,), args)
     return out
 
 
