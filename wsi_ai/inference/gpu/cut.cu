@@ -50,12 +50,14 @@ __device__ static Rgb pixel(
     return found;
 }
 
+#if LINEAR
 // Two rows into one, in fixed point of 16 bits, as OpenCV's linear resizing rounds it
 __device__ static int between(int above, int below, int b0, int b1)
 {
     const int v = (((b0 * (above >> 4)) >> 16) + ((b1 * (below >> 4)) >> 16) + 2) >> 2;
     return v < 0 ? 0 : v > 255 ? 255 : v;
 }
+#endif
 
 // Of count values, as OpenCV's area resizing rounds it: four by a shift, others in single precision
 __device__ static int mean(int sum, int count, bool four)
