@@ -177,6 +177,9 @@ class TileBatch:
     read: tuple[float, float] | None = None
     """From when to when it was being read, on ``time.perf_counter()``; ``None`` where that is not
     known."""
+    decoded_by: str | None = None
+    """In a slide's first batch, where its tiles are decoded and why there; ``None`` where there was
+    no choice."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:

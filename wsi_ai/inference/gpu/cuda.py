@@ -173,6 +173,13 @@ class CudaDevice:
             found: bytes = cupy.cuda.runtime.getDeviceProperties(self.index)["name"]
         return found.decode()
 
+    @property
+    def capability(self) -> tuple[int, int]:
+        """Of its instructions, e.g. (9, 0)."""
+        with device_errors("asking the device"):
+            found = cupy.cuda.runtime.getDeviceProperties(self.index)
+        return int(found["major"]), int(found["minor"])
+
     def empty_cache(self) -> None:
         """What is kept for later allocations goes back to the device."""
         with device_errors("freeing memory"), cupy.cuda.Device(self.index):

@@ -11,7 +11,7 @@ declines, the host's decodes, tile by tile, into the same slots.  Checked on the
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class DeviceTiles(Generic[B]):
 
     def batches(
         self, level: EncodedLevel, plan: TilePlan, start: int, codec: Codec[B]
-    ) -> Iterator[TileBatch]:
+    ) -> Generator[TileBatch, None, None]:
         """As a ``contracts.TileSource``.  A tile over one that cannot be decoded is left out.
         Raises PoolTooLarge or OutOfDeviceMemory before the first batch."""
         place = placement(plan, start, level.corner)

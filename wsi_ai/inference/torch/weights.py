@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
+from torch.export.passes import move_to_device_pass
 
 from wsi_ai.core.cards import ModelCard, Pool
 from wsi_ai.core.plugins import from_extra
@@ -21,8 +22,14 @@ _MISFIT, _LINE = "Error(s) in loading state_dict", 150
 _PLAIN = ("archive_format", "archive_version", "byteorder")
 
 
-def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
-    """The card's network, ready for inference, in host memory.
+HOST = torch.device("cpu")
+
+
+def load_module(
+    card: ModelCard, *, trusted: bool = False, device: torch.device = HOST
+) -> torch.nn.Module:
+    """The card's network, ready for inference.  In host memory but for what a ``device`` is written
+    into, in graphs and constants: a later ``.to(device)`` would not find that.
 
     The formats are ``pt2`` (torch.export), ``torchscript``, ``state-dict`` of an architecture that
     torchvision or timm names, and ``pickle``.  What could run its author's code is refused unless
@@ -30,13 +37,15 @@ def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
     library that knows the architecture is not installed.
     """
     if card.format != "state-dict":
-        return load_whole(card.weights, card.format, trusted=trusted)
+        return load_whole(card.weights, card.format, trusted=trusted, device=device)
     return _loaded(card.weights, partial(_named, card, trusted=trusted))
 
 
-def load_whole(path: Path, kind: str, *, trusted: bool = False) -> torch.nn.Module:
+def load_whole(
+    path: Path, kind: str, *, trusted: bool = False, device: torch.device = HOST
+) -> torch.nn.Module:
     """The same of a file that holds the whole network: ``pt2``, ``torchscript`` or ``pickle``."""
-    return _loaded(path, partial(_FORMATS[kind], path, trusted=trusted))
+    return _loaded(path, partial(_FORMATS[kind], path, trusted=trusted, device=device))
 
 
 def _loaded(path: Path, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
@@ -56,7 +65,7 @@ def _error_line(error: Exception) -> str:
     return first_line(error)
 
 
-def _exported(path: Path, *, trusted: bool) -> torch.nn.Module:
+def _exported(path: Path, *, trusted: bool, device: torch.device) -> torch.nn.Module:
     content = path.read_bytes()
     wrong = None if trusted else pickled_part(content)
     if wrong:
@@ -65,7 +74,10 @@ def _exported(path: Path, *, trusted: bool) -> torch.nn.Module:
             " export the network again from plain tensors, or give --trust-pickle if you trust"
             " whoever made it"
         )
-    module: torch.nn.Module = torch.export.load(io.BytesIO(content)).module()
+    program = torch.export.load(io.BytesIO(content))
+    if device != HOST:  # the host is named in its graph, wherever it makes a tensor
+        program = move_to_device_pass(program, str(device))
+    module: torch.nn.Module = program.module()
     return module
 
 
@@ -106,7 +118,7 @@ def _plain_tensor(entry: dict[str, Any]) -> bool:
     return entry["use_pickle"] is False and path.startswith(("weight_", "tensor_"))
 
 
-def _scripted(path: Path, *, trusted: bool) -> torch.nn.Module:
+def _scripted(path: Path, *, trusted: bool, device: torch.device) -> torch.nn.Module:
     """Trusted or not: TorchScript is read without running Python."""
     del trusted
     with warnings.catch_warnings():
@@ -114,10 +126,26 @@ def _scripted(path: Path, *, trusted: bool) -> torch.nn.Module:
             "ignore", FutureWarning
         )  # of torch, that this format is on its way out
         module: torch.nn.Module = torch.jit.load(str(path), map_location="cpu")
+    if device != HOST:
+        name_device(module, device)
     return module.eval()
 
 
-def _pickled(path: Path, *, trusted: bool) -> torch.nn.Module:
+def name_device(module: torch.nn.Module, device: torch.device) -> None:
+    """In place of the host, in a scripted or traced module: constants of its graphs, which say
+    where a tensor is to be made."""
+    for part in module.modules():
+        if not hasattr(part, "forward"):
+            continue
+        graph: Any = part.graph  # kept, for its nodes go with it
+        for node in graph.findAllNodes("prim::Constant"):
+            is_device = node.output().type().kind() == "DeviceObjType"
+            if is_device and node.s("value") == str(HOST):
+                node.s_("value", str(device))
+
+
+def _pickled(path: Path, *, trusted: bool, device: torch.device) -> torch.nn.Module:
+    del device  # nothing is written into code that is run as it is
     return load_pickled(path, trusted=trusted).eval()
 
 

@@ -23,7 +23,9 @@ def shrinker(read: Size, wanted: Size) -> Shrink:
     without a seam.  Against exact area averaging, 418 to 224 px of dense H&E: 54 dB, at most 5 grey
     levels, a third of the time; the worst is near one and a half, 43 dB.
     """
-    whole = Size(whole_multiple(read.width, wanted.width), whole_multiple(read.height, wanted.height))
+    whole = Size(
+        whole_multiple(read.width, wanted.width), whole_multiple(read.height, wanted.height)
+    )
 
     own = threading.local()
 
