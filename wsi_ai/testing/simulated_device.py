@@ -19,7 +19,6 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from wsi_ai.errors import DeviceError
-from wsi_ai.inference.gpu.device import Module
 from wsi_ai.testing.happens_before import (
     DEFAULT,
     HOST,
@@ -40,6 +39,8 @@ def poison(array: NDArray[Any]) -> None:
         array.view(np.uint8).fill(0xA5)
 
 
+Module = Callable[..., None]
+"""See ``gpu.device.Module``."""
 Compiler = Callable[[str, Sequence[str]], Module]
 """From source and options."""
 

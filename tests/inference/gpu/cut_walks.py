@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.inference.gpu.cut_scenarios import painted, shrunk
-from tests.inference.gpu.host_kernel import build, compiled
+from tests.inference.gpu.host_kernel import Launch, build, compiled
 from tests.tiles.memory import MemoryLevel, memory_slide
 from wsi_ai.core.cards import TileSpec
 from wsi_ai.core.geometry import Size
@@ -31,12 +31,16 @@ STORED = Size(24, 20)
 BATCH = 4
 
 
-def device(seed: int = 0, *, threads: bool = False, **kwargs: Any) -> SimulatedDevice:
+def device(
+    seed: int = 0, *, threads: bool = False, kind: type[SimulatedDevice] = SimulatedDevice
+) -> SimulatedDevice:
     scheduler = ThreadScheduler(seed) if threads else None
-    compiler = partial(compiled, library=build(source()))
-    return SimulatedDevice(
-        seed, scheduler, compiler=lambda text, options: compiler(text, options), **kwargs
-    )
+    library = build(source())
+
+    def compiler(text: str, options: Sequence[str]) -> Launch:
+        return compiled(text, options, library=library)
+
+    return kind(seed, scheduler, compiler=compiler)
 
 
 @dataclass

@@ -120,7 +120,8 @@ class FakeCupy(types.ModuleType):
     def _at(self, address: int) -> SimBuffer:
         if address in self.pinned:
             return self.pinned[address]
-        return next(b for b in self.sim.buffers if b.data.ctypes.data == address)
+        known = [row for b in self.sim.buffers for row in (*b.rows, b)]
+        return next(b for b in known if b.data.ctypes.data == address)
 
     def _stream(self, *, non_blocking: bool) -> FakeStream:
         assert non_blocking, "it would wait for the default stream, and that for it"

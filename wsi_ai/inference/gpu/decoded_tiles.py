@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Generic, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +25,9 @@ from wsi_ai.core.contracts import EncodedLevel
 from wsi_ai.core.values import Encoding, TileBatch, TilePlan
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory, TileUnreadable
 from wsi_ai.inference.gpu.cutting import NO_CELL, NOTHING, Form, Ints, cells_under, cut_plan
-from wsi_ai.inference.gpu.device import B, Cut, Device, Event, Stream
+from wsi_ai.inference.gpu.device import B, Cut, Device, Event
 from wsi_ai.inference.gpu.drawing import drawn, open_drawing, uploaded
-from wsi_ai.inference.gpu.slots import Needs, Slots, Taken, needs_of, offsets, parts
+from wsi_ai.inference.gpu.slots import Flags, Needs, Slots, Taken, needs_of, offsets, parts
 from wsi_ai.tiles.reading.host import placement
 from wsi_ai.tiles.reading.schedule import Placement, StoredGrid
 
@@ -38,15 +38,15 @@ _TABLES, _STAGERS = 3, 4
 _FETCHED_AT_A_TIME = 16
 DecodeOnHost = Callable[[Encoding, bytes], NDArray[np.uint8]]
 """One stored tile to uint8 RGB (height, width, 3) in host memory.  Raises TileUnreadable."""
+C = TypeVar("C", contravariant=True)
+"""A buffer."""
 Fetched = bytes | TileUnreadable | None
 
 
-class Codec(Protocol[B]):
+class Codec(Protocol[C]):
     """A device's decoder.  One thread at a time."""
 
-    def __call__(
-        self, encoded: Sequence[bytes], into: Sequence[B], stream: Stream
-    ) -> Sequence[bool]:
+    def __call__(self, encoded: Sequence[bytes], into: Sequence[C], stream: Any) -> Sequence[bool]:
         """Queue stored tiles' decoding, each to uint8 RGB in ``into``; false for what it declines.
         Raises DeviceError."""
         ...
@@ -126,7 +126,7 @@ class _Walk(Generic[B]):
         device, tiles, buffers = self._device, self._tiles, list[B]()
         plan = cut_plan(grid, place.size, side)
         size = self._pool_size(plan.tile_bytes)
-        self._held.callback(lambda: [device.free(buffer) for buffer in buffers])
+        self._held.callback(_free_all, device, buffers)
 
         def own(buffer: B) -> B:
             buffers.append(buffer)
@@ -171,7 +171,7 @@ class _Walk(Generic[B]):
                 table.drawn.synchronize()
         self._stream.close()
 
-    def batch(self, number: int, part: Placement) -> tuple[NDArray[np.bool_], Cut[B]]:
+    def batch(self, number: int, part: Placement) -> tuple[Flags, Cut[B]]:
         """Which of its tiles can be read, and how these are drawn."""
         table, side = self._tables[number % _TABLES], self._drawing.plan.side
         under = cells_under(self._drawing.plan.grid, part)
@@ -181,7 +181,7 @@ class _Walk(Generic[B]):
         for reader in taken.readers():
             self._stream.wait(self._tables[reader % _TABLES].drawn)
         self._decode(taken)
-        kept = ~self._lost[under].any(axis=1)
+        kept: Flags = np.logical_not(self._lost[under].any(axis=1))
         used = self._fill(table, under[kept], Placement(part.x[kept], part.y[kept], part.size))
         count = int(kept.sum())
         reads = [table.device, self._drawing.constants, *(self._rows[slot] for slot in used)]
@@ -256,3 +256,8 @@ class _Walk(Generic[B]):
             return self._level.encoded(col, row)
         except TileUnreadable as error:
             return error
+
+
+def _free_all(device: Device[B], buffers: Sequence[B]) -> None:
+    for buffer in buffers:
+        device.free(buffer)

@@ -101,7 +101,7 @@ def shrinking(length: int, wanted: int) -> NDArray[np.float32]:
     middle = (np.arange(wanted) + 0.5) * ratio
     away = np.abs(np.arange(length) + 0.5 - middle[:, None]) / reach
     weight = np.maximum(0, 1 - away)
-    return (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True), np.float32)
 
 
 def address(array: Any) -> int:

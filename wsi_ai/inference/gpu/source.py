@@ -92,7 +92,7 @@ class CudaTiles(Generic[B]):
         if len(kinds) != 1:
             raise Unproven("its tiles are of several kinds, or none can be read")
         (kind,) = kinds
-        if kind not in self.proven:
+        if kind is None or kind not in self.proven:
             raise Unproven(f"the device's decoder is not proven for {kind or 'its colours'}")
         how = self.open_codec(level.encoding.tile, self.proven[kind])
         trial, threads = Trial(self.device.device, how), self.host.threads

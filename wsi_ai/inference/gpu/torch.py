@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.utils.dlpack import from_dlpack
 
 from wsi_ai.core.cards import Layout, ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.plugins import from_extra
@@ -87,7 +88,7 @@ def on_tensors(kernel: Callable[..., None], stream: Any) -> Callable[..., None]:
 
     def launched(pixels: Any, outputs: Any, **kwargs: Any) -> None:
         with torch.cuda.stream(stream):
-            kernel(torch.from_dlpack(pixels), torch.from_dlpack(outputs), **kwargs)
+            kernel(from_dlpack(pixels), from_dlpack(outputs), **kwargs)
 
     return launched
 
