@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from tests.conftest import ROOT
-from tests.inference.gpu.cut_scenarios import differing
+from tests.inference.gpu.cut_scenarios import differing, on_host
 from tests.inference.gpu.host_kernel import build
 from wsi_ai.inference.gpu.cutting import source
 
@@ -98,7 +98,7 @@ def found_by(what: str) -> str | None:
 
 
 def _first_case(what: str) -> str:
-    bad = differing(build(mutant(what), ("-O0",)), CASES, SEED, stop=True)
+    bad = differing(on_host(build(mutant(what), ("-O0",))), CASES, SEED, stop=True)
     return f"case {bad[0]}" if bad else ""
 
 

@@ -1,5 +1,6 @@
 """Random plans for ``cut.cu``, and the pixels that the host makes of them."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -7,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.inference.gpu.host_kernel import compiled
+from tests.inference.gpu.host_kernel import Launch, compiled
 from wsi_ai.core.cards import InputSpec, Layout
 from wsi_ai.core.geometry import Size
 from wsi_ai.inference.gpu.cutting import Form, cells_under, cut_plan, levels, options
@@ -18,6 +19,8 @@ from wsi_ai.tiles.reading.schedule import Placement, StoredGrid
 from wsi_ai.tiles.reading.shrink import shrinker
 
 Image = NDArray[np.uint8]
+Make = Callable[[Sequence[str], int], Launch]
+"""The kernel, compiled with options; the number draws the order of its threads."""
 UNTOUCHED = 0xA5
 PADDING = 2
 """Tiles of a batch that are not there."""
@@ -88,16 +91,21 @@ def _card(mean: Any, std: Any) -> Any:
     return replace(MEAN_CARD, input=InputSpec(Layout.NCHW, "float32", mean, std))
 
 
-def by_kernel(case: Case, library: Any, seed: int) -> NDArray[Any]:
+def on_host(library: Any) -> Make:
+    """By a library of ``host_kernel.build``, the threads in another order each time."""
+    return lambda given, seed: compiled("", given, library=library, seed=seed)
+
+
+def by_kernel(case: Case, make: Make, seed: int) -> NDArray[Any]:
     """What one launch writes; the pool holds rubbish where nothing was decoded."""
     plan, count = cut_plan(case.grid, case.place.size, case.side), len(case.place)
     needs = needs_of(case.grid, case.place, count)
     under = cells_under(case.grid, case.place)
-    blank = np.zeros(len(needs.last_batch), np.bool_)
+    blank = np.zeros(needs.level, np.bool_)
     blank[list(case.blank)] = True
-    slots = Slots(needs.most_kept + 3, needs)
-    pool = np.full((needs.most_kept + 3, plan.tile_bytes), UNTOUCHED, np.uint8)
-    taken = slots.take(0, np.unique(under[under >= 0]))
+    slots = Slots(needs.most_at_once + 3, needs)
+    pool = np.full((needs.most_at_once + 3, plan.tile_bytes), UNTOUCHED, np.uint8)
+    taken = slots.take(0)
     for cell, slot in zip(taken.cells.tolist(), taken.slots.tolist(), strict=True):
         if cell not in case.blank:
             pool[slot] = case.stored(cell).reshape(-1)
@@ -107,7 +115,7 @@ def by_kernel(case: Case, library: Any, seed: int) -> NDArray[Any]:
         f"u{case.form.bytes_each}",
     )  # fmt: skip
     at = offsets(plan, under, slots, blank)
-    kernel = compiled("", options(linear=plan.linear, form=case.form), library=library, seed=seed)
+    kernel = make(options(linear=plan.linear, form=case.form), seed)
     taps = (np.ascontiguousarray(a.taps) for a in (plan.along, plan.down))
     args = (pool, at, corners, *taps, case.form.levels, out, *plan.numbers(count))
     kernel((-(-(case.side**2) // 256), len(out)), (256,), args)
@@ -166,12 +174,12 @@ def shrunk(pixels: Image, side: int) -> Image:
     return out
 
 
-def differing(library: Any, cases: int, seed: int = 0, *, stop: bool = False) -> list[int]:
+def differing(make: Make, cases: int, seed: int = 0, *, stop: bool = False) -> list[int]:
     """Which of so many random plans the kernel draws otherwise than the host."""
     rng, found = np.random.default_rng(seed), list[int]()
     for number in range(cases):
         case = draw_case(rng)
-        if not np.array_equal(by_kernel(case, library, number + 1), by_host(case)):
+        if not np.array_equal(by_kernel(case, make, number + 1), by_host(case)):
             found.append(number)
             if stop:
                 break

@@ -28,8 +28,8 @@ def report(cases: int) -> str:
 
 
 if __name__ == "__main__":
-    from tests.inference.gpu.cut_scenarios import differing
+    from tests.inference.gpu.cut_scenarios import differing, on_host
     from tests.inference.gpu.host_kernel import build
     from wsi_ai.inference.gpu.cutting import source
 
-    sys.exit(len(differing(build(source(), _FLAGS), int(sys.argv[1]), seed=7)))
+    sys.exit(len(differing(on_host(build(source(), _FLAGS)), int(sys.argv[1]), seed=7)))

@@ -14,8 +14,11 @@ from tests.inference.gpu.cut_walks import (
     STORED,
     StandInCodec,
     Trial,
+    device,
+    features,
     level,
     plan_for,
+    ring_shape,
     unpacked,
     walks,
     wanted,
@@ -229,8 +232,6 @@ def test_in_a_pool_with_less_room_the_pixels_are_the_same_and_some_are_decoded_a
 
 
 def test_batches_say_from_when_to_when_they_were_read() -> None:
-    from tests.inference.gpu.cut_walks import device
-
     stored, sim = level(), device()
     tiles = decoded_tiles.DeviceTiles(sim, unpacked, Form(), BATCH, 2)
     walk = tiles.batches(stored, plan_for(stored), 0, StandInCodec(sim))
@@ -240,3 +241,20 @@ def test_batches_say_from_when_to_when_they_were_read() -> None:
     with pytest.raises(BufferError, match="yet to be drawn"):
         np.from_dlpack(batch.pixels)
     walk.close()
+
+
+@pytest.mark.parametrize("walk", WALKS, ids=[name for name, *_ in WALKS])
+def test_a_batch_is_cut_by_one_launch_whatever_it_reads(walk: Any) -> None:
+    _, stored, plan = walk
+    sim = device()
+    launched, module = list[str](), sim.module
+
+    def counted(text: str, name: str, options: Any) -> Any:
+        run = module(text, name, options)
+        return lambda *args: (launched.append(name), run(*args))
+
+    sim.module = counted  # type: ignore[method-assign]
+    tiles = decoded_tiles.DeviceTiles(sim, unpacked, Form(), BATCH, 2)
+    batches = tiles.batches(stored, plan, 0, StandInCodec(sim))
+    list(ring.Ring(sim, features, ring_shape(16, Form())).predict(batches))
+    assert launched == ["cut"] * -(-len(plan) // BATCH)

@@ -184,6 +184,8 @@ def cells_under(grid: StoredGrid, part: Placement) -> Ints:
     row, col = row0[:, None] + np.arange(rows), col0[:, None] + np.arange(cols)
     bottom = np.minimum(part.y + part.size.height, grid.size.height)[:, None]
     right = np.minimum(part.x + part.size.width, grid.size.width)[:, None]
-    there = (row * grid.tile.height < bottom)[:, :, None] & (col * grid.tile.width < right)[:, None]
+    down = (row * grid.tile.height < bottom) & (part.y[:, None] < bottom)
+    along = (col * grid.tile.width < right) & (part.x[:, None] < right)
+    there = down[:, :, None] & along[:, None]
     cell = row[:, :, None] * grid.across + col[:, None, :]
     return np.where(there, cell, NO_CELL).reshape(len(part), rows * cols)

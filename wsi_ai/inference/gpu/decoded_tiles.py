@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from wsi_ai.core.contracts import EncodedLevel
 from wsi_ai.core.values import Encoding, TileBatch, TilePlan
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory, TileUnreadable
-from wsi_ai.inference.gpu.cutting import NO_CELL, NOTHING, Form, Ints, cells_under, cut_plan
+from wsi_ai.inference.gpu.cutting import NOTHING, Form, Ints, cells_under, cut_plan
 from wsi_ai.inference.gpu.device import B, Cut, Device, Event
 from wsi_ai.inference.gpu.drawing import drawn, open_drawing, uploaded
 from wsi_ai.inference.gpu.slots import Flags, Needs, Slots, Taken, needs_of, offsets, parts
@@ -34,6 +34,8 @@ from wsi_ai.tiles.reading.schedule import Placement, StoredGrid
 log = logging.getLogger(__name__)
 POOL_BYTES = 1 << 30
 """Of stored tiles on the device, for each slide that is read at a time."""
+_KEPT_BYTES = 96 << 20
+"""Of these, for stored tiles that wait for a later batch."""
 _TABLES, _STAGERS = 3, 4
 _FETCHED_AT_A_TIME = 16
 DecodeOnHost = Callable[[Encoding, bytes], NDArray[np.uint8]]
@@ -118,8 +120,8 @@ class _Walk(Generic[B]):
     ) -> None:
         self._tiles, self._device, self._codec, self._held = tiles, tiles.device, codec, held
         self._level, self._needs = level, needs
-        self._blank = np.zeros(len(needs.last_batch), np.bool_)
-        self._lost = np.zeros(len(needs.last_batch) + 1, np.bool_)  # the last is NO_CELL's
+        self._blank = np.zeros(needs.level, np.bool_)
+        self._lost = np.zeros(needs.level + 1, np.bool_)  # the last is NO_CELL's
 
     def open(self, grid: StoredGrid, place: Placement, side: int) -> None:
         """All memory is allocated here, and freed when all that used it has ended."""
@@ -155,14 +157,15 @@ class _Walk(Generic[B]):
         self._readers = self._held.enter_context(ThreadPoolExecutor(tiles.threads, "stored"))
 
     def _pool_size(self, tile_bytes: int) -> int:
-        """In stored tiles: room for the next batch while the last one is still drawn."""
-        most = self._tiles.pool_bytes // tile_bytes
+        """In stored tiles: room for the next batch while the last one is still drawn, and for those
+        that wait for a later one."""
+        most, kept = self._tiles.pool_bytes // tile_bytes, _KEPT_BYTES // tile_bytes
         if self._needs.most_at_once > most:
             raise PoolTooLarge(
                 f"a batch needs {self._needs.most_at_once * tile_bytes >> 20} MiB of stored tiles"
                 f" at once, and {self._tiles.pool_bytes >> 20} are given to them"
             )
-        return min(most, self._needs.most_kept + self._needs.most_at_once)
+        return min(most, 2 * self._needs.most_at_once + kept, self._needs.level)
 
     def _finish(self) -> None:
         """A broken device was reported by whoever met it."""
@@ -175,8 +178,7 @@ class _Walk(Generic[B]):
         """Which of its tiles can be read, and how these are drawn."""
         table, side = self._tables[number % _TABLES], self._drawing.plan.side
         under = cells_under(self._drawing.plan.grid, part)
-        cells = np.unique(under[under != NO_CELL])
-        taken = self._slots.take(number, cells)
+        taken = self._slots.take(number)
         self._stream.wait(table.drawn)  # and so for all batches before that one
         for reader in taken.readers():
             self._stream.wait(self._tables[reader % _TABLES].drawn)
@@ -242,10 +244,10 @@ class _Walk(Generic[B]):
         """As the file stores them, some at a time by each thread."""
         across = self._drawing.plan.grid.across
         places = [(cell % across, cell // across) for cell in taken.cells.tolist()]
-        if len(places) <= _FETCHED_AT_A_TIME:
+        each = max(_FETCHED_AT_A_TIME, -(-len(places) // self._tiles.threads))
+        if len(places) <= each:
             return self._fetch(places)
-        starts = range(0, len(places), _FETCHED_AT_A_TIME)
-        chunks = [places[start : start + _FETCHED_AT_A_TIME] for start in starts]
+        chunks = [places[start : start + each] for start in range(0, len(places), each)]
         return [data for found in self._readers.map(self._fetch, chunks) for data in found]
 
     def _fetch(self, places: Sequence[tuple[int, int]]) -> list[Fetched]:
