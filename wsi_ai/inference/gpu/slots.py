@@ -98,6 +98,7 @@ class Slots:
         part = slice(*self._needs.starts[batch : batch + 2])
         cells = self._needs.cells[part]
         missing = self._slot_of[cells] == _NEVER
+        self._kept_until[self._slot_of[cells[~missing]]] = batch  # some that nobody waited for
         fresh = self._free(batch, int(missing.sum()))
         taken = Taken(cells[missing], fresh, self._used_in[fresh])
         before = self._cell_of[fresh]
