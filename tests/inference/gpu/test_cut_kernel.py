@@ -25,6 +25,7 @@ from wsi_ai.tiles.reading.host import placement
 from wsi_ai.tiles.reading.schedule import StoredGrid
 
 SLOW = os.environ.get("WSI_AI_SLOW") == "1"
+UNHURRIED = pytest.mark.skipif(not SLOW, reason="takes minutes: WSI_AI_SLOW=1 runs it")
 CMU, TCGA = "cmu-1-small-region.svs", "tcga-cr-7395-01a-01-ts1.svs"
 SCALES = (1, 2, 1.87, 3, 4, 1.1, 1.5, 2.6, 0.8)
 QUICK = ("one table of levels for all channels", "padding left as it was")
@@ -41,11 +42,11 @@ def test_random_plans_come_out_as_the_host_shrinks_and_prepares_them(library: An
     assert differing(on_host(library), 2000 if SLOW else 200) == []
 
 
+@pytest.mark.slow
+@UNHURRIED
 def test_no_byte_beside_its_memory_is_touched() -> None:
     """In a process of its own, where the library can be checked."""
     needs_compiler()
-    if not SLOW:
-        pytest.skip("takes a minute: WSI_AI_SLOW=1 runs it")
     from tests.inference.gpu.sanitized import report
 
     assert report(40) == ""
@@ -94,7 +95,13 @@ def drawn_batches(level: Any, plan: Any, library: Any) -> Any:
         yield out
 
 
-@pytest.mark.parametrize("what", [name for name in CHANGES if SLOW or name in QUICK])
+@pytest.mark.parametrize(
+    "what",
+    [
+        name if name in QUICK else pytest.param(name, marks=[pytest.mark.slow, UNHURRIED])
+        for name in CHANGES
+    ],
+)
 def test_each_mutant_of_the_kernel_is_found_but_the_one_that_changes_nothing(what: str) -> None:
     needs_compiler()
     assert (found_by(what) is None) == (what == EQUIVALENT)
