@@ -132,16 +132,18 @@ def _scripted(path: Path, *, trusted: bool, device: torch.device) -> torch.nn.Mo
 
 
 def name_device(module: torch.nn.Module, device: torch.device) -> None:
-    """In place of the host, in a scripted or traced module: constants of its graphs, which say
-    where a tensor is to be made."""
+    """In place of the host, in a scripted or traced module: constants of its graphs, which are
+    tensors, or say where one is to be made."""
     for part in module.modules():
         if not hasattr(part, "forward"):
             continue
         graph: Any = part.graph  # kept, for its nodes go with it
         for node in graph.findAllNodes("prim::Constant"):
-            is_device = node.output().type().kind() == "DeviceObjType"
-            if is_device and node.s("value") == str(HOST):
+            kind = node.output().type().kind()
+            if kind == "DeviceObjType" and node.s("value") == str(HOST):
                 node.s_("value", str(device))
+            elif kind == "TensorType" and node.hasAttribute("value"):
+                node.t_("value", node.t("value").to(device))
 
 
 def _pickled(path: Path, *, trusted: bool, device: torch.device) -> torch.nn.Module:
