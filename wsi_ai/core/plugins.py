@@ -15,6 +15,8 @@ A plug-in is a package with an entry point in one of the groups:
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
@@ -28,12 +30,19 @@ def missing(error: ModuleNotFoundError, extra: str) -> str:
     return f"{error.name} is not installed; install it with: pip install 'wsi-ai[{extra}]'"
 
 
-def from_extra(module: str, extra: str, failed: type[WsiAiError]) -> Any:
-    """The module.  Raises ``failed`` where it, or what it imports, is not installed."""
+@contextmanager
+def needs_extra(extra: str, failed: type[WsiAiError]) -> Iterator[None]:
+    """For an ``import`` of ours that needs the extra.  Raises ``failed`` where it is missing."""
     try:
-        return import_module(module)
+        yield
     except ModuleNotFoundError as error:
         raise failed(missing(error, extra)) from None
+
+
+def from_extra(module: str, extra: str, failed: type[WsiAiError]) -> Any:
+    """Another project's module.  Raises ``failed`` where it, or what it imports, is missing."""
+    with needs_extra(extra, failed):
+        return import_module(module)
 
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.contracts import Runtime
-from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import NoDevice
 from wsi_ai.inference.gpu.driver import open_driver
 
@@ -12,15 +12,15 @@ def open_onnx(card: ModelCard, request: RuntimeRequest) -> Runtime:
     on a device, and what they lose, was not measured."""
     if card.precision is Precision.INT8:
         raise NoDevice("int8 weights run on the processor only; give --device cpu")
-    return _open("wsi_ai.inference.gpu.onnx", card, request)
+    open_driver()
+    with needs_extra("cuda", NoDevice):
+        from wsi_ai.inference.gpu import onnx
+    return onnx.open_runtime(card, request)
 
 
 def open_torch(card: ModelCard, request: RuntimeRequest) -> Runtime:
     """See ``gpu.torch.open_runtime``."""
-    return _open("wsi_ai.inference.gpu.torch", card, request)
-
-
-def _open(module: str, card: ModelCard, request: RuntimeRequest) -> Runtime:
     open_driver()
-    runtime: Runtime = from_extra(module, "cuda", NoDevice).open_runtime(card, request)
-    return runtime
+    with needs_extra("cuda,torch", NoDevice):
+        from wsi_ai.inference.gpu import torch
+    return torch.open_runtime(card, request)

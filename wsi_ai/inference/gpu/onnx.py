@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime as ort
 
 from wsi_ai.core.cards import ModelCard, RuntimeRequest
-from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import (
     DeviceError,
     ModelError,
@@ -53,7 +53,9 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[Any]:
             f"onnxruntime {ort.__version__} here has no CUDA; install the other one with:"
             " pip uninstall onnxruntime && pip install 'wsi-ai[cuda]'"
         )
-    device = from_extra("wsi_ai.inference.gpu.cuda", "cuda", NoDevice).open_device(request.device)
+    with needs_extra("cuda", NoDevice):
+        from wsi_ai.inference.gpu.cuda import open_device
+    device = open_device(request.device)
     ort.preload_dlls()  # of CUDA and cuDNN, from their wheels
     tensorrt = version_of_tensorrt()
 

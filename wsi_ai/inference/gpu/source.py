@@ -12,7 +12,7 @@ from typing import Any, Generic
 from wsi_ai.core.cards import ReadLike, Resampling
 from wsi_ai.core.contracts import EncodedLevel, EncodedSlide, Slide, TileSource
 from wsi_ai.core.geometry import Size
-from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.core.values import Codec as CodecName
 from wsi_ai.core.values import TileBatch, TilePlan
 from wsi_ai.errors import DeviceError, NoDevice, TileUnreadable
@@ -109,18 +109,18 @@ def _noted(batches: Iterator[TileBatch], decoded_by: str) -> Iterator[TileBatch]
 def tiles_for(device: Any, form: Form, host: HostTiles) -> TileSource:
     """By nvImageCodec, where it is installed, for those codecs in which it gives the host's pixels
     for a few drawn tiles, within what JPEG leaves open; else ``host``, and the log says why."""
-    found = from_extra("wsi_ai.inference.gpu.nvimagecodec", "cuda", NoDevice)
+    with needs_extra("cuda", NoDevice):
+        from wsi_ai.inference.gpu import nvimagecodec
 
     def open_codec(tile: Size, colours: Colours) -> Codec[Any]:
-        codec: Codec[Any] = found.NvImageCodec(device, tile, colours)
-        return codec
+        return nvimagecodec.NvImageCodec(device, tile, colours)
 
-    version = found.version_of_nvimagecodec()
+    version = nvimagecodec.version_of_nvimagecodec()
     if version is None:
         log.warning("tiles are decoded on the processor: nvImageCodec is not installed")
         return host
     described = f"nvImageCodec {version}/cuda:{device.index}"
-    return source_for(device, form, host, open_codec, found.COLOURS, described)
+    return source_for(device, form, host, open_codec, nvimagecodec.COLOURS, described)
 
 
 def source_for(

@@ -11,7 +11,7 @@ import torch
 from torch.utils.dlpack import from_dlpack
 
 from wsi_ai.core.cards import Layout, ModelCard, Precision, RuntimeRequest
-from wsi_ai.core.plugins import from_extra
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import DeviceError, ModelError, NoDevice, first_line
 from wsi_ai.inference.gpu.cutting import Form, form_for
 from wsi_ai.inference.gpu.driver import check_driver, open_driver
@@ -38,7 +38,8 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[Any]:
     the device is not there, too small, or has no instructions for the precision.
     """
     check_torch(torch.version.cuda)
-    cuda = from_extra("wsi_ai.inference.gpu.cuda", "cuda", NoDevice)
+    with needs_extra("cuda,torch", NoDevice):
+        from wsi_ai.inference.gpu import cuda
     device = cuda.open_device(request.device)
     check_precision(request.precision, device.capability)
     torch.backends.cudnn.allow_tf32 = False  # what is called fp32 here is fp32
