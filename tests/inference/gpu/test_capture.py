@@ -18,8 +18,9 @@ from wsi_ai.core.cards import Precision  # noqa: E402
 from wsi_ai.errors import DeviceError  # noqa: E402
 from wsi_ai.inference.gpu.runtime import ring_shape  # noqa: E402
 from wsi_ai.inference.gpu.torch import captured, check_precision  # noqa: E402
+from wsi_ai.inference.torch.devices import name_device  # noqa: E402
 from wsi_ai.inference.torch.forward import open_forward  # noqa: E402
-from wsi_ai.inference.torch.weights import load_module, load_whole, name_device  # noqa: E402
+from wsi_ai.inference.torch.weights import load_module, load_whole  # noqa: E402
 from wsi_ai.models.manifest import load_card  # noqa: E402
 
 HOST, META = torch.device("cpu"), torch.device("meta")

@@ -10,19 +10,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
-from torch.export.passes import move_to_device_pass
 
 from wsi_ai.core.cards import ModelCard, Pool
 from wsi_ai.core.plugins import from_extra
 from wsi_ai.errors import DeviceError, ModelError, first_line
+from wsi_ai.inference.torch.devices import HOST, exported_for, name_device
 from wsi_ai.inference.torch.encoders import Pooled, arguments_for
 from wsi_ai.inference.torch.pickles import BROKEN, load_pickled, load_state, plain_state
 
 _MISFIT, _LINE = "Error(s) in loading state_dict", 150
 _PLAIN = ("archive_format", "archive_version", "byteorder")
-
-
-HOST = torch.device("cpu")
 
 
 def load_module(
@@ -75,9 +72,7 @@ def _exported(path: Path, *, trusted: bool, device: torch.device) -> torch.nn.Mo
             " whoever made it"
         )
     program = torch.export.load(io.BytesIO(content))
-    if device != HOST:  # the host is named in its graph, wherever it makes a tensor
-        program = move_to_device_pass(program, str(device))
-    module: torch.nn.Module = program.module()
+    module: torch.nn.Module = exported_for(program, device).module()
     return module
 
 
@@ -126,24 +121,8 @@ def _scripted(path: Path, *, trusted: bool, device: torch.device) -> torch.nn.Mo
             "ignore", FutureWarning
         )  # of torch, that this format is on its way out
         module: torch.nn.Module = torch.jit.load(str(path), map_location="cpu")
-    if device != HOST:
-        name_device(module, device)
+    name_device(module, device)
     return module.eval()
-
-
-def name_device(module: torch.nn.Module, device: torch.device) -> None:
-    """In place of the host, in a scripted or traced module: constants of its graphs, which are
-    tensors, or say where one is to be made."""
-    for part in module.modules():
-        if not hasattr(part, "forward"):
-            continue
-        graph: Any = part.graph  # kept, for its nodes go with it
-        for node in graph.findAllNodes("prim::Constant"):
-            kind = node.output().type().kind()
-            if kind == "DeviceObjType" and node.s("value") == str(HOST):
-                node.s_("value", str(device))
-            elif kind == "TensorType" and node.hasAttribute("value"):
-                node.t_("value", node.t("value").to(device))
 
 
 def _pickled(path: Path, *, trusted: bool, device: torch.device) -> torch.nn.Module:
