@@ -18,9 +18,9 @@ from wsi_ai.core.cards import Precision  # noqa: E402
 from wsi_ai.errors import DeviceError  # noqa: E402
 from wsi_ai.inference.gpu.runtime import ring_shape  # noqa: E402
 from wsi_ai.inference.gpu.torch import captured, check_precision  # noqa: E402
-from wsi_ai.inference.torch.devices import name_device  # noqa: E402
+from wsi_ai.inference.torch.devices import exported_for, name_device  # noqa: E402
 from wsi_ai.inference.torch.forward import open_forward  # noqa: E402
-from wsi_ai.inference.torch.weights import load_module, load_whole  # noqa: E402
+from wsi_ai.inference.torch.weights import load_module  # noqa: E402
 from wsi_ai.models.manifest import load_card  # noqa: E402
 
 HOST, META = torch.device("cpu"), torch.device("meta")
@@ -133,26 +133,33 @@ class Constant(torch.nn.Module):
 NETWORKS = [Places, Hidden, Embedded, Constant]
 
 
-def exported(network: Any, folder: Path) -> Path:
-    path = folder / "model.pt2"
+def exported(network: Any) -> Any:
+    """As it comes out of a file."""
+    file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of PyTorch, about how it keeps an LSTM's weights
-        program = torch.export.export(network().eval(), (torch.zeros(2, 4, 3),))
-    torch.export.save(program, path)
-    return path
+        torch.export.save(torch.export.export(network().eval(), (torch.zeros(2, 4, 3),)), file)
+        file.seek(0)
+        return torch.export.load(file)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_an_exported_network_runs_where_it_is_moved_to(network: Any, tmp_path: Path) -> None:
-    path = exported(network, tmp_path)
+def test_an_exported_network_runs_where_it_is_moved_to(network: Any) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of PyTorch, about its own archive
-        moved = load_whole(path, "pt2", trusted=True, device=META)
-        left = load_whole(path, "pt2", trusted=True).to(META)
+        warnings.simplefilter("ignore")
+        moved = exported_for(exported(network), META).module()
+        left = exported_for(exported(network), HOST).module().to(META)
     tiles = torch.empty(2, 4, 3, device=META)
     assert moved(tiles).device == META
     with pytest.raises(RuntimeError, match="device"):
         left(tiles)
+
+
+def test_a_cards_network_is_loaded_for_the_device_that_runs_it(tmp_path: Path) -> None:
+    content = Nets(Red(), torch.zeros(2, 3, 64, 64)).pt2()
+    card = load_card(write_torch_model(tmp_path / "m", content, "pt2"))
+    module = load_module(card, device=META)
+    assert module(torch.empty(2, 3, 64, 64, device=META)).device == META
 
 
 def test_a_traced_network_makes_its_tensors_where_it_is_moved_to() -> None:
