@@ -10,9 +10,10 @@
 # for.  A stage that lacks a library says which, and the next one goes on; a stage that fails says
 # so, and is told of at the end.  No figure is written that was not measured.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 2
 python="${PYTHON:-python3}"
 out=gpu-results wheels='' slides=../shared/data/slides
+known=(kernel codec tests blocking sanitizer rates networks end-to-end)
 stages=()
 while (($#)); do
     case "$1" in
@@ -21,11 +22,14 @@ while (($#)); do
         --slides) slides="$2" && shift ;;
         --help | -h) sed -n '2,11s/^# \{0,1\}//p' "$0" && exit 0 ;;
         -*) echo "no such option: $1" >&2 && exit 2 ;;
-        *) stages+=("$1") ;;
+        *)
+            [[ " ${known[*]} " == *" $1 "* ]] || { echo "no such stage: $1; there are: ${known[*]}" >&2 && exit 2; }
+            stages+=("$1")
+            ;;
     esac
     shift
 done
-((${#stages[@]})) || stages=(kernel codec tests blocking sanitizer rates networks end-to-end)
+((${#stages[@]})) || stages=("${known[@]}")
 mkdir -p "$out"
 export WSI_AI_REQUIRE_GPU=1 PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 failed=() absent=()
@@ -78,25 +82,25 @@ stage() { # stage SECONDS NAME 'MODULES' COMMAND...
 run_stage() {
     local check="benchmarks/device_check.py"
     local on_device="tests/inference/gpu/test_on_device.py"
+    local host='cv2 imagecodecs simplejpeg PIL' # what the host's own pixels take
     case "$1" in
-        kernel) stage 60 kernel 'cupy cv2' "$python" $check kernel ;;
-        codec) stage 60 codec 'cupy nvidia.nvimgcodec simplejpeg imagecodecs' "$python" $check codec ;;
-        tests) stage 80 tests 'pytest cupy' "$python" -m pytest -q $on_device ;;
+        kernel) stage 60 kernel "cupy $host" "$python" $check kernel ;;
+        codec) stage 60 codec "cupy nvidia.nvimgcodec $host" "$python" $check codec ;;
+        tests) stage 80 tests "pytest hypothesis cupy onnxruntime $host" "$python" -m pytest -q $on_device ;;
         # With every launch awaited: whatever passes only so is a race.
-        blocking) stage 50 blocking 'pytest cupy' env CUDA_LAUNCH_BLOCKING=1 "$python" -m pytest -q $on_device ;;
+        blocking) stage 50 blocking "pytest hypothesis cupy onnxruntime $host" env CUDA_LAUNCH_BLOCKING=1 "$python" -m pytest -q $on_device ;;
         sanitizer)
             if ! command -v compute-sanitizer >/dev/null; then
                 echo "== sanitizer: not here: compute-sanitizer is not installed"
                 absent+=("sanitizer (compute-sanitizer)")
             else
-                stage 60 sanitizer 'cupy cv2' compute-sanitizer --error-exitcode 1 \
+                stage 60 sanitizer "cupy $host" compute-sanitizer --error-exitcode 1 \
                     "$python" $check kernel --cases 20
             fi
             ;;
-        rates) stage 60 rates 'cupy nvidia.nvimgcodec' "$python" $check rates --slides "$slides" ;;
-        networks) stage 70 networks 'torch cupy timm' "$python" benchmarks/infer_cuda.py --json --rounds 3 --batches 128 ;;
-        end-to-end) stage 130 end-to-end 'torch cupy timm openslide' "$python" benchmarks/device_figures.py --slides "$slides" --seconds 4 ;;
-        *) echo "no such stage: $1" >&2 && exit 2 ;;
+        rates) stage 60 rates "cupy nvidia.nvimgcodec tifffile $host" "$python" $check rates --slides "$slides" ;;
+        networks) stage 70 networks "torch cupy timm $host" "$python" benchmarks/infer_cuda.py --json --rounds 3 --batches 128 ;;
+        end-to-end) stage 130 end-to-end "torch cupy timm openslide tifffile $host" "$python" benchmarks/device_figures.py --slides "$slides" --seconds 4 ;;
     esac
 }
 
