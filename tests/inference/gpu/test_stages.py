@@ -1,4 +1,4 @@
-"""``benchmarks/gpu.sh`` on a machine that lacks things: each stage says what, and the next goes on."""
+"""``benchmarks/gpu.sh`` where things are missing: each stage says what, and the next goes on."""
 
 import os
 import subprocess
