@@ -139,6 +139,18 @@ def test_a_stream_that_its_container_padded_is_whole(monkeypatch: pytest.MonkeyP
     assert Setting(monkeypatch).decoded([encoded(5) + b"\0"]) == ([True], [5])
 
 
+@pytest.mark.parametrize("strides", [None, (12, 3, 1)])
+def test_rows_without_gaps_are_one_copy_however_that_is_said(
+    strides: tuple[int, ...] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeImage, "__cuda_array_interface__", property(partial(_said, strides)))
+    assert Setting(monkeypatch).decoded([encoded(5), encoded(6)]) == ([True] * 2, [5, 6])
+
+
+def _said(strides: tuple[int, ...] | None, image: FakeImage) -> dict[str, Any]:
+    return {"data": (image.buffer.data.ctypes.data, False), "strides": strides}
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_its_images_are_used_again_only_when_they_are_copied(
     seed: int, monkeypatch: pytest.MonkeyPatch

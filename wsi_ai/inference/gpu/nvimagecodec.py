@@ -110,8 +110,8 @@ class NvImageCodec:
 
 
 def _copy(image: Any, row: Any, queue: int) -> None:
-    where = image.__cuda_array_interface__
-    if where.get("strides") is not None:
+    where, (_, width, channels) = image.__cuda_array_interface__, image.shape
+    if where.get("strides") not in (None, (width * channels, channels, 1)):
         source = cupy.asarray(image)
         row.reshape(source.shape)[...] = source
     else:
