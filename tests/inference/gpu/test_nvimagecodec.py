@@ -39,11 +39,17 @@ class FakeDecoder:
         self.module, self.kwargs = module, kwargs
         module.decoders.append(self)
 
+    def image(self, queue: int) -> FakeImage:
+        """Its memory is taken in the order of the stream."""
+        buffer = self.module.cupy.sim.alloc((24,), np.uint8)
+        buffer.reads.clear()
+        return FakeImage(buffer, queue)
+
     def decode(self, streams: Any, *, images: Any, params: Any, cuda_stream: int) -> Any:
         cupy = self.module.cupy
         self.module.calls.append((len(streams), images is not None, params))
         (queue,) = [s for s in cupy.streams if s.ptr == cuda_stream]
-        given = images or [FakeImage(cupy.sim.alloc((24,), np.uint8), cuda_stream) for _ in streams]
+        given = images or [self.image(cuda_stream) for _ in streams]
         assert len(given) == len(streams)
         if self.module.full:
             raise RuntimeError("cudaErrorMemoryAllocation: out of memory")
@@ -152,16 +158,17 @@ def _said(strides: tuple[int, ...] | None, image: FakeImage) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_its_images_are_used_again_only_when_they_are_copied(
+def test_its_images_are_used_again_and_each_copy_is_of_its_own_call(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setting = Setting(monkeypatch, seed)
-    for n in range(1, 9):
-        done = setting.codec([encoded(n)] * 4, setting.rows[:4], setting.stream)
-        assert done == [True] * 4
-    assert [again for _, again, _ in setting.library.calls] == [False] * 3 + [True] * 5
-    assert setting.shown(setting.rows[3]) == 8
+    setting, counts = Setting(monkeypatch, seed), [3, 2, 4, 1, 4, 5, 3]
+    for n, count in enumerate(counts, 1):
+        rows = setting.rows[:count]
+        assert all(setting.codec([encoded(n)] * count, rows, setting.stream))
+        assert [setting.shown(row) for row in rows] == [n] * count
+    assert [again for _, again, _ in setting.library.calls] == [False, True, False] + [True] * 4
     assert setting.cupy.sim.faults == []
+    assert setting.cupy.sim.checker.races == []
 
 
 def test_where_memory_runs_out_that_is_said_as_what_it_is(

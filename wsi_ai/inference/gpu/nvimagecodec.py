@@ -4,9 +4,7 @@ It decodes into images of its own, which are used again and again, for it takes 
 (0.9); each is copied into its slot of the pool, in the same stream.
 """
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -14,24 +12,16 @@ import cupy
 
 from wsi_ai.core.geometry import Size
 from wsi_ai.errors import NoDevice
-from wsi_ai.inference.gpu.cuda import CudaDevice, CudaEvent, CudaStream, device_errors
+from wsi_ai.inference.gpu.cuda import CudaDevice, CudaStream, device_errors
 
 _PACKAGES = ("nvidia-nvimgcodec-cu13", "nvidia-nvimgcodec-cu12")
 _END = b"\xff\xd9"
 """Of a whole stream, in JPEG (EOI) as in JPEG 2000 (EOC); a container may pad it with zeros."""
 _PADDING = 16
-_SETS = 3
-"""Of images in use at a time, so that the host need not wait for the last one."""
 _ANY_WAY = 4
 """``cudaMemcpyDefault`` in driver_types.h."""
 COLOURS = ("SRGB", "SYCC")
 """What may be asked for; the second leaves the samples as the stream has them."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Used:
-    images: list[Any]
-    copied: CudaEvent
 
 
 class NvImageCodec:
@@ -59,7 +49,7 @@ class NvImageCodec:
             apply_exif_orientation=False, color_spec=getattr(nvimgcodec.ColorSpec, colours)
         )
         self._code_stream, self._device, self._tile = nvimgcodec.CodeStream, device, tile
-        self._used, self._spare = deque[_Used](), list[Any]()
+        self._images = list[Any]()
 
     def __call__(
         self, encoded: Sequence[bytes], into: Sequence[Any], stream: CudaStream
@@ -74,24 +64,23 @@ class NvImageCodec:
             for image, row in zip(given, into, strict=True):
                 if image is not None:
                     _copy(image, row, stream.raw.ptr)
-        copied = self._device.event()
-        copied.record(stream)
-        self._used.append(_Used([image for image in given if image is not None], copied))
         return [image is not None for image in given]
 
     def _decoded(self, streams: list[Any], queue: int) -> list[Any]:
-        if not streams:
+        """Into images that an earlier call made, where there are as many: their copies lie before
+        it in the stream.  None is let go while it may still be copied."""
+        count = len(streams)
+        if not count:
             return []
-        reused: list[Any] | None = None
-        while len(self._used) >= _SETS and len(self._spare) < len(streams):
-            done = self._used.popleft()
-            done.copied.synchronize()
-            self._spare += done.images
-        if len(self._spare) >= len(streams):
-            reused, self._spare = self._spare[: len(streams)], self._spare[len(streams) :]
+        reused, rest = self._images[:count], self._images[count:]
         found: list[Any] = self._decoder.decode(
-            streams, images=reused, params=self._params, cuda_stream=queue
+            streams,
+            images=reused if len(reused) == count else None,
+            params=self._params,
+            cuda_stream=queue,
         )
+        made = [image for image in found if image is not None]
+        self._images = made + (rest if len(reused) == count else self._images)
         return [image if self._fits(image) else None for image in found]
 
     def _fits(self, image: Any) -> bool:
