@@ -156,8 +156,8 @@ def against_host(
 def damaged(library: Any, made: Any, kinds: Sequence[str], sample: Any) -> Row:
     shown = [decoded(library, made, [data], "SRGB")[0] is not None for data in damages(sample)]
     names = ("cut short", "holed in the middle")
-    told = {name: "shown" if s else "declined" for name, s in zip(names, shown, strict=True)}
-    return {"name": f"nvImageCodec {'+'.join(kinds)} damaged {sample.name}", **told}
+    found = {name: "shown" if s else "declined" for name, s in zip(names, shown, strict=True)}
+    return {"name": f"nvImageCodec {'+'.join(kinds)} damaged {sample.name}", **found}
 
 
 def own_memory(device: Any) -> Row:

@@ -65,11 +65,11 @@ def ours(model: Path, slides: list[Path], device: str, seconds: float) -> Iterat
     for path in slides:
         with open_slide(path, Spacing(0.5, 0.5)) as slide:
             plan = plan_tiles(slide.info, np.ones((4, 4), np.bool_), runtime.card.tile)
-            said = list[str | None]()
+            decoders = list[str | None]()
             rounds = (
                 len(p.index)
                 for _ in range(1000)
-                for p in runtime.predict(_noted(source(slide, plan, 0), said))
+                for p in runtime.predict(_noted(source(slide, plan, 0), decoders))
             )
             row = timed(rounds, seconds)
         share = row.get("tiles_per_s", 0) / limit.get("tiles_per_s", float("inf"))
@@ -77,13 +77,13 @@ def ours(model: Path, slides: list[Path], device: str, seconds: float) -> Iterat
             "name": f"{runtime.description}: from a {path.suffix} file",
             **row,
             "share_of_limit": round(share, 3),
-            "decoded_by": said[0],
+            "decoded_by": decoders[0],
         }
 
 
-def _noted(batches: Iterator[TileBatch], said: list[str | None]) -> Iterator[TileBatch]:
+def _noted(batches: Iterator[TileBatch], decoders: list[str | None]) -> Iterator[TileBatch]:
     for batch in batches:
-        said.append(batch.decoded_by)
+        decoders.append(batch.decoded_by)
         yield batch
 
 

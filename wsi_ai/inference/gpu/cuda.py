@@ -72,7 +72,7 @@ class CudaStream:
 
     def close(self) -> None:
         """The stream itself stays: see ``CudaDevice.stream``."""
-        with suppress(RuntimeError):  # a broken context, which was told of already
+        with suppress(RuntimeError):  # a broken context, which was reported already
             self.raw.synchronize()
 
 

@@ -162,7 +162,7 @@ class CutPlan:
         return self.grid.tile.width * self.grid.tile.height * 3
 
     def numbers(self, tiles: int) -> tuple[np.int32, ...]:
-        """Those at the end of the kernel's arguments, for a batch of so many tiles."""
+        """The last of the kernel's arguments, for a batch of ``tiles``."""
         grid, (rows, cols) = self.grid, self.under
         level = (grid.size.width, grid.size.height, grid.tile.width, grid.tile.height, cols, rows)
         shape = (self.side, self.along.box, self.down.box, tiles)

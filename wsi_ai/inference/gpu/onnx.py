@@ -127,10 +127,10 @@ class OnnxKernel:
 
 def translated(card: ModelCard, error: Exception) -> WsiAiError:
     """By its words: ONNX Runtime has no types for these."""
-    said = str(error).lower()
-    if any(words in said for words in _MEMORY):
+    text = str(error).lower()
+    if any(words in text for words in _MEMORY):
         return OutOfDeviceMemory("inference: out of memory on the device")
-    if "invalid dimensions" in said:
+    if "invalid dimensions" in text:
         return ModelError(misfit(card, error))
     return DeviceError(f"inference failed on the device: {first_line(error)}")
 

@@ -68,7 +68,7 @@ class Way:
 def ways(
     card: ModelCard, precision: Precision, device: HasStream, tensorrt: str | None, batch: int
 ) -> list[Way]:
-    """For batches of so many tiles, the fastest first; ``tensorrt`` is its version, where it is
+    """For batches of ``batch`` tiles, the fastest first; ``tensorrt`` is its version, where it is
     installed.  fp32 is the CUDA provider's alone: what TensorRT calls so is TF32 (issue 26029).
     Raises DeviceError where nothing here computes in the precision."""
     stream = str(device.stream("compute").raw.ptr)

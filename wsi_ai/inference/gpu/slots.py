@@ -66,7 +66,7 @@ class Needs:
 
 
 def needs_of(grid: StoredGrid, place: Placement, batch: int) -> Needs:
-    """Of a placement whose tiles come in batches of so many."""
+    """Of a placement whose tiles come in batches of ``batch``."""
     level = grid.across * -(-grid.size.height // grid.tile.height)
     step, found = max(1, _AT_ONCE // batch) * batch, [np.empty(0, np.int64)]
     for start in range(0, len(place), step):

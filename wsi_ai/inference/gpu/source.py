@@ -137,8 +137,8 @@ def source_for(
         return host
     tiles = DeviceTiles(device, on_host, form, host.batch_size, host.threads)
     able = " and ".join(proven)
-    told = f"{described} for {able} where it is faster, else {host.description}"
-    return CudaTiles(tiles, host, open_codec, proven, told)
+    description = f"{described} for {able} where it is faster, else {host.description}"
+    return CudaTiles(tiles, host, open_codec, proven, description)
 
 
 def proven_kinds(

@@ -142,8 +142,8 @@ def check_fit(forward: Forward, shape: RingShape, device: torch.device) -> None:
     except (torch.OutOfMemoryError, torch.AcceleratorError):
         raise
     except TORCH_ERRORS as error:
-        told = f"input: {name} does not take what its card says: {first_line(error)}"
-        raise ModelError(told) from None
+        message = f"input: {name} does not take what its card says: {first_line(error)}"
+        raise ModelError(message) from None
     if given[:1] != shape.outputs[:1] or not fits(given, forward.card):
         raise ModelError(
             f"{FIELDS[forward.card.task]}: {name} gives {given} for {shape.tiles[0]} tiles;"
