@@ -97,6 +97,7 @@ def test_flag_and_record_agree_and_the_flag_keeps_its_schema(done: Outcome) -> N
     assert timing["pipeline_efficiency"] == timing[f"{timing['limit']}_busy_share"]
     assert 0 < timing["pipeline_efficiency"] <= 1
     assert record["device_changes"] == []
+    assert record["decoded_by"] is None, "there was no choice"
 
 
 def test_the_same_question_is_answered_once(cmu: Path, model: Path, done: Outcome) -> None:

@@ -122,6 +122,7 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
         "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
         "device_changes": list(run.changes),
+        "decoded_by": run.clock.decoded_by if run.clock else None,
         "asked": dict(run.asked),
         f"{flag.model.cell_name}s": {
             "planned": flag.planned,

@@ -10,6 +10,7 @@ from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import TileSource
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import OutOfDeviceMemory
+from wsi_ai.inference.gpu.cutting import Form
 from wsi_ai.inference.gpu.device import B
 from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.inference.scoring import batch_for, output_shape, scores_over_views
@@ -30,11 +31,12 @@ def usual_batch(card: ModelCard) -> int:
     return card.input.batch or batch_for(card, BATCH, _PIXELS)
 
 
-def ring_shape(card: ModelCard, batch: int) -> RingShape:
-    """Outputs of several views stand side by side: (batch, views, ...)."""
+def ring_shape(card: ModelCard, batch: int, form: Form | None = None) -> RingShape:
+    """Outputs of several views stand side by side: (batch, views, ...).  Tiles are RGB where no
+    other form is given."""
     side, views = card.tile.size_px, len(views_of(card.input.tta))
     lead = (batch,) if views == 1 else (batch, views)
-    return RingShape((batch, side, side, 3), (*lead, *output_shape(card)))
+    return RingShape((batch, side, side, 3), (*lead, *output_shape(card)), form=form or Form())
 
 
 class RingRuntime(Generic[B]):
