@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from wsi_ai.core.cards import InputSpec, Layout, MacenkoTarget, ModelCard, Tta
 from wsi_ai.inference.gpu.cutting import form_for
 from wsi_ai.inference.gpu.kernel import Placed, open_prepare, shrinking
-from wsi_ai.inference.scoring import prepare, resized
+from wsi_ai.inference.scoring import prepare, resized_all
 from wsi_ai.testing.stand_ins import MEAN_CARD
 
 
@@ -41,7 +41,7 @@ def test_without_another_size_it_is_the_hosts_input_bit_for_bit(layout: Layout, 
 def test_another_size_is_a_grey_level_from_pillows_at_most(seed: int, side: int) -> None:
     model = card(side, Layout.NHWC, "uint8")
     got = open_prepare(model, Placed(np))(tiles(seed)).astype(int)
-    assert np.abs(got - resized(tiles(seed), side)).max() <= 1
+    assert np.abs(got - resized_all(tiles(seed), side)).max() <= 1
 
 
 @given(length=st.integers(1, 400), wanted=st.integers(1, 400))

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 from tests.inference.gpu.cut_walks import device as simulated
 from tests.inference.gpu.host_kernel import needs_compiler
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.core.cards import ModelCard, RuntimeRequest
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.contracts import Runtime
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory
 from wsi_ai.inference.gpu.cutting import Form, form_for
@@ -78,7 +78,6 @@ class TestTorchKernel(OnSimulatedDevice):
     def runtime(self, device: SimulatedDevice, tmp_path: Path) -> Runtime:
         torch = pytest.importorskip("torch", reason="torch is not installed")
         from tests.inference.torch_models import Nets, Red, write_torch_model
-        from wsi_ai.core.cards import Precision
         from wsi_ai.inference.gpu.torch import EagerKernel, Network, check_fit
         from wsi_ai.inference.torch.forward import open_forward
         from wsi_ai.inference.torch.weights import load_module
@@ -191,7 +190,7 @@ def fitting(bytes_left: int) -> tuple[Small, RingRuntime[Any]]:
             MEAN_CARD, "ring/sim", Ring(device, mean_kernel, ring_shape(MEAN_CARD, batch))
         )
 
-    return device, open_fitting(build, 32)
+    return device, open_fitting(build, 32, Precision.FP32)
 
 
 def test_the_batch_is_halved_until_it_fits_and_that_is_said(

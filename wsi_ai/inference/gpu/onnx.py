@@ -64,7 +64,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[Any]:
         possible = ways(card, request.precision, device, tensorrt, batch)
         return _fastest(card, request, device, ring_shape(card, batch, form_for(card)), possible)
 
-    return open_fitting(build, request.batch_size or usual_batch(card))
+    return open_fitting(build, request.batch_size or usual_batch(card), request.precision)
 
 
 def _fastest(
@@ -85,7 +85,7 @@ def _fastest(
             kernel = bind(card, way.open(card, shape), shape, ("cuda", device.index), cupy)
             ring = Ring(device, recoloured_views(kernel, card, Placed(cupy)), shape)
             runtime = RingRuntime(card, described, ring, partial(tiles_for, device, shape.form))
-            try_once(runtime)
+            try_once(runtime, request.precision)
         except OutOfDeviceMemory:
             raise
         except WsiAiError as error:

@@ -61,7 +61,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[Any]:
         ring = Ring(device, on_tensors(recoloured_views(kernel, card, torch), stream), shape)
         return RingRuntime(card, described, ring, partial(tiles_for, device, shape.form))
 
-    return open_fitting(build, request.batch_size or usual_batch(card))
+    return open_fitting(build, request.batch_size or usual_batch(card), request.precision)
 
 
 def check_torch(built_for: str | None) -> None:
