@@ -4,12 +4,18 @@ The kinds are those of public reports: a library of the plug-in's own is missing
 entry point is one version old, the package was removed and its metadata stayed.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from wsi_ai.errors import NoDevice, UnknownFormat
+from wsi_ai.core.cards import AggregatorRef
+from wsi_ai.delivery.messages import Endpoint
+from wsi_ai.delivery.registry import open_sink
+from wsi_ai.errors import NoDevice, SinkError, UnknownFormat
+from wsi_ai.inference.registry import devices_asked, open_aggregator
 from wsi_ai.slides.registry import open_slide
+from wsi_ai.testing import MEAN_CARD
 
 BROKEN = {
     "its library is missing": "import a_library_that_is_not_there\n",
@@ -27,7 +33,9 @@ def broken(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
     module = f"broken_reader_{tmp_path.name}"
-    (about / "entry_points.txt").write_text(f"[wsi_ai.readers]\nbroken = {module}:open_slide\n")
+    rooms = {"readers": "slide", "sinks": "sink", "aggregators": "aggregator", "devices": "count"}
+    points = (f"[wsi_ai.{room}]\nbroken = {module}:open_{what}" for room, what in rooms.items())
+    (about / "entry_points.txt").write_text("\n".join(points))
     if request.param is not None:
         (tmp_path / f"{module}.py").write_text(request.param)
     monkeypatch.syspath_prepend(tmp_path)
@@ -55,3 +63,16 @@ def test_a_reader_that_was_asked_for_by_name_says_that_it_does_not_load(broken: 
     with pytest.raises(NoDevice, match="the plug-in broken") as refused:
         open_slide(broken, reader="broken")
     assert "wsi-ai[" not in str(refused.value)  # no extra of ours would help
+
+
+@pytest.mark.usefixtures("broken")
+def test_no_other_package_is_mended_by_an_extra_of_ours() -> None:
+    with pytest.raises(SinkError, match="sink region: the plug-in broken") as sink:
+        open_sink(Endpoint("region", "broken://place", None))
+    second = AggregatorRef(Path("head"), "broken", "0" * 64)
+    with pytest.raises(NoDevice, match="the plug-in broken") as aggregator:
+        open_aggregator(replace(MEAN_CARD, aggregator=second))
+    with pytest.raises(NoDevice, match="the plug-in broken") as device:
+        devices_asked("broken")
+    for refused in (sink, aggregator, device):
+        assert "wsi-ai[" not in str(refused.value)

@@ -13,7 +13,10 @@ from hypothesis.extra import numpy as npst
 from tests.examples import PROVENANCE, example_flag, example_heatmap
 from wsi_ai import schemas
 from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.timing import timestamp
+from wsi_ai.delivery.events import answer_digest, as_version
+from wsi_ai.delivery.messages import Version
 from wsi_ai.results.flag_json import SCHEMA, flag_json
 from wsi_ai.triage.judge import TriagePolicy, not_assessed
 
@@ -108,3 +111,19 @@ def test_summer_time_is_told_in_utc() -> None:
 
 def test_there_is_no_level_that_means_benign() -> None:
     assert {level.value for level in Level} == {"expedite", "standard", "not_assessed"}
+
+
+def test_what_was_chosen_against_the_file_stands_in_the_flag_and_is_another_answer() -> None:
+    flag = example_flag()
+    stated = dataclasses.replace(flag.slide, stated=flag.slide.spacing)
+    plain = flag_json(dataclasses.replace(flag, slide=stated), PROVENANCE)
+    assert plain == flag_json(flag, PROVENANCE)
+    assert plain["extensions"] == {}
+    overridden = dataclasses.replace(flag.slide, stated=Spacing(0.5, 0.5), image="Image_1")
+    chosen = flag_json(dataclasses.replace(flag, slide=overridden), PROVENANCE)
+    assert chosen["extensions"] == {"image": "Image_1", "file_mpp": 0.5, "used_mpp": 0.255}
+    assert chosen["slide"] == plain["slide"]
+    assert schemas.complaint(SCHEMA, chosen) is None
+    assert answer_digest(chosen) != answer_digest(plain)
+    as_before = as_version(plain, Version.V1_0)
+    assert answer_digest(plain) == answer_digest(as_before)

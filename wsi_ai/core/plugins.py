@@ -46,7 +46,14 @@ def from_extra(module: str, extra: str, failed: type[WsiAiError]) -> Any:
 
 
 log = logging.getLogger(__name__)
-EXTRAS = {"onnx": "cpu", "cuda": "cuda", "openvino": "openvino", "tiffslide": "tiffslide"}
+EXTRAS = {
+    "onnx": "cpu",
+    "cuda": "cuda",
+    "openvino": "openvino",
+    "tiffslide": "tiffslide",
+    "http": "service",
+    "https": "service",
+}
 
 
 def points(group: str) -> EntryPoints:

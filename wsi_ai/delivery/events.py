@@ -53,7 +53,11 @@ class Revision:
 def answer_digest(flag: Mapping[str, Any]) -> str:
     """SHA-256 of what the flag says, whenever, wherever and in whatever revision it was said.
 
-    A flag without extensions has one digest in every version of the schema.
+    Extensions belong to it where there are any: a scale that was put in the place of the file's, or
+    another image of the file, makes another answer, which a receiver must not take for the same
+    one.  A flag without extensions has one digest in every version of the schema, so that an
+    upgrade amends nothing that was sent; to a receiver of version 1.0, which cannot be shown them,
+    the digest is of what it is shown.
     """
     answer = {k: v for k, v in flag.items() if k not in _NOT_THE_ANSWER}
     answer["model"] = {k: v for k, v in flag["model"].items() if k != "runtime"}

@@ -1,9 +1,9 @@
 """Sinks by the scheme of their URL: entry points in ``wsi_ai.sinks``."""
 
-from wsi_ai.core.plugins import missing, points
+from wsi_ai.core.plugins import load, points
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.messages import Endpoint
-from wsi_ai.errors import SinkError
+from wsi_ai.errors import NoDevice, SinkError
 
 
 def open_sink(endpoint: Endpoint) -> Sink:
@@ -13,7 +13,7 @@ def open_sink(endpoint: Endpoint) -> Sink:
     if scheme not in found:
         raise SinkError(f"sink {endpoint.name}: nothing installed sends to {scheme}://")
     try:
-        sink: Sink = found[scheme].load()(endpoint)
-    except ModuleNotFoundError as error:
-        raise SinkError(missing(error, "service")) from None
+        sink: Sink = load(found[scheme])(endpoint)
+    except NoDevice as error:
+        raise SinkError(f"sink {endpoint.name}: {error}") from None
     return sink

@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint
 
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.contracts import Aggregator, Runtime
-from wsi_ai.core.plugins import EXTRAS, load, log, missing, points
+from wsi_ai.core.plugins import load, log, points
 from wsi_ai.errors import DeviceError, InputError, NoDevice
 
 _HOST, _AUTO = "cpu", ("cuda", "openvino")
@@ -37,11 +37,7 @@ def open_aggregator(card: ModelCard) -> Aggregator | None:
     found = {point.name: point for point in points("aggregators")}
     if card.aggregator.format not in found:
         raise NoDevice(f"nothing installed runs {card.aggregator.format} aggregators")
-    try:
-        aggregate: Aggregator = found[card.aggregator.format].load()(card)
-    except ModuleNotFoundError as error:
-        extra = EXTRAS.get(card.aggregator.format, "torch")
-        raise NoDevice(missing(error, extra)) from None
+    aggregate: Aggregator = load(found[card.aggregator.format])(card)
     return aggregate
 
 
@@ -60,7 +56,7 @@ def devices_asked(said: str) -> list[str]:
     counts = {point.name: point for point in points("devices")}
     found: list[str] = []
     for name in names:
-        several = int(counts[name].load()()) if name in counts else 1
+        several = int(load(counts[name])()) if name in counts else 1
         found += [f"{name}:{n}" for n in range(several)] if several > 1 else [name]
     return found
 

@@ -12,6 +12,7 @@ import shapely
 
 from wsi_ai import schemas
 from wsi_ai.core.flags import STATEMENT, Check, Finding, Flag, Identity, Level, Quality, Status
+from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.timing import timestamp
 from wsi_ai.core.values import SlideInfo
 
@@ -86,7 +87,7 @@ def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
             "run_id": provenance.run_id,
             "config_sha256": provenance.config_sha256,
         },
-        "extensions": dict(flag.extensions),
+        "extensions": {**_chosen(flag.slide), **flag.extensions},
     }
 
 
@@ -109,10 +110,22 @@ def _slide(slide: SlideInfo, identity: Identity | None) -> dict[str, Any]:
         "slide_id": {"value": name, "issuer": issuer},
         **told,
         "image_sha256": slide.fingerprint,
-        "mpp": slide.spacing.mean_um if slide.spacing else None,
+        "mpp": _mean_um(slide.spacing),
         "width": slide.size.width,
         "height": slide.size.height,
     }
+
+
+def _chosen(slide: SlideInfo) -> dict[str, Any]:
+    """What a person chose of the slide's file, or against it: of most slides nothing."""
+    chosen: dict[str, Any] = {"image": slide.image} if slide.image else {}
+    if slide.spacing is not None and slide.stated not in (None, slide.spacing):
+        chosen |= {"file_mpp": _mean_um(slide.stated), "used_mpp": _mean_um(slide.spacing)}
+    return chosen
+
+
+def _mean_um(spacing: Spacing | None) -> float | None:
+    return spacing.mean_um if spacing else None
 
 
 def _result(flag: Flag) -> dict[str, Any]:
