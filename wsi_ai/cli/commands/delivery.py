@@ -160,11 +160,18 @@ def flags_list(database: Database) -> None:
 
 
 @flags_app.command("show")
-def flags_show(flag: FlagId, database: Database) -> None:
+def flags_show(
+    flag: FlagId,
+    database: Database,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="FORMAT", help="cloudevent, fhir, hl7 or sectra."),
+    ] = None,
+) -> None:
     """The newest revision.  It names the slide."""
     with extra("service"):
         from wsi_ai.cli import flags
-    raise typer.Exit(flags.show(database, flag))
+    raise typer.Exit(flags.show(database, flag, name))
 
 
 @flags_app.command("retract")
