@@ -5,6 +5,9 @@ from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.errors import SinkError
 
+_EXTRAS = {"jwt": "fhir"}
+"""What a module that is missing comes with, where that is not the service's extra."""
+
 
 def open_sink(endpoint: Endpoint) -> Sink:
     """The sink for the endpoint's URL.  Raises SinkError."""
@@ -15,5 +18,5 @@ def open_sink(endpoint: Endpoint) -> Sink:
     try:
         sink: Sink = found[scheme].load()(endpoint)
     except ModuleNotFoundError as error:
-        raise SinkError(missing(error, "service")) from None
+        raise SinkError(missing(error, _EXTRAS.get(error.name or "", "service"))) from None
     return sink
