@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from hypothesis import given, settings
 
 from tests.delivery.conftest import new_id
 from tests.delivery.fhir_servers import answering, fhir_endpoint, fhir_engine, in_front_of
+from tests.delivery.formats.flags import flags
 from tests.delivery.parts import credentials
 from tests.delivery.servers import serving
 from wsi_ai.core.flags import Level
@@ -25,7 +27,7 @@ from wsi_ai.delivery.events import (
     next_revision,
     retraction,
 )
-from wsi_ai.delivery.formats.event import event_for
+from wsi_ai.delivery.formats.event import event_for, summary_of
 from wsi_ai.delivery.formats.fhir import bundle, codes
 from wsi_ai.delivery.messages import Credentials, FhirSettings, Message, Retraction, Secret
 from wsi_ai.delivery.sinks.fhir import FhirSink, open_sink
@@ -95,6 +97,22 @@ def test_a_flag_is_raised_amended_and_taken_back_where_a_worklist_looks(
     assert found["status"] == "entered-in-error"
     assert task["focus"]["reference"] == f"Observation/{found['id']}"
     assert seen(engine, "Task", name, status="requested") == []
+
+
+@given(flag=flags())
+@settings(max_examples=15, deadline=None)
+def test_whatever_a_flag_may_say_the_server_takes_it_and_holds_the_same(
+    engine: str, flag: dict[str, Any]
+) -> None:
+    name = new_id()
+    flag = flag | {"flag_id": name}
+    with closing(open_sink(fhir_endpoint(engine))) as sink:
+        sink.send(message_of(flag), NOW)
+    kinds = {kind: seen(engine, kind, name) for kind in ("Task", "Observation")}
+    device = json.loads(bundle.render(event_for(flag)))["entry"][0]["resource"]
+    held = [*kinds["Task"], *kinds["Observation"], device]
+    content = json.dumps({"entry": [{"resource": one} for one in held]}).encode()
+    assert bundle.parse(content) == summary_of(flag)
 
 
 def test_a_slide_that_is_not_assessed_has_a_task_and_no_value(engine: str, sink: FhirSink) -> None:
@@ -325,11 +343,34 @@ def test_a_sink_that_would_leak_is_not_opened(base: str, why: str) -> None:
         open_sink(fhir_endpoint(base))
 
 
-def test_a_server_of_another_version_is_named_by_the_check() -> None:
-    statement = {"resourceType": "CapabilityStatement", "fhirVersion": "5.0.0"}
+R4_SERVER = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        (R4_SERVER | {"fhirVersion": "5.0.0"}, r"FHIR 5\.0\.0"),
+        ({}, "FHIR None"),
+        (R4_SERVER | {"rest": [{"interaction": [{"code": "batch"}]}]}, "no transactions"),
+        (
+            R4_SERVER | {"rest": [{"resource": [{"type": "Provenance", "updateCreate": False}]}]},
+            "update as create",
+        ),
+    ],
+)
+def test_a_server_that_lacks_what_flags_need_is_named_by_the_check(
+    statement: dict[str, Any], why: str
+) -> None:
     with (
         answering(statement) as base,
         closing(open_sink(fhir_endpoint(base))) as sink,
-        pytest.raises(Refused, match=r"FHIR 5\.0\.0"),
+        pytest.raises(Refused, match=why),
     ):
         sink.check(NOW)
+
+
+@pytest.mark.parametrize("part", [None, 5, [], [5], "x", {"name": 5}])
+def test_a_statement_of_whatever_shape_breaks_no_check(part: Any) -> None:
+    statement = R4_SERVER | {"rest": part, "software": part}
+    with answering(statement) as base, closing(open_sink(fhir_endpoint(base))) as sink:
+        assert sink.check(NOW).startswith("FHIR 4.0.1")

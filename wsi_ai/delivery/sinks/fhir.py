@@ -83,10 +83,10 @@ class FhirSink:
         version = str(statement.get("fhirVersion"))
         if not version.startswith("4.0"):
             raise Refused(f"it speaks FHIR {version}, and flags go out as 4.0.1")
-        software = statement.get("software") or {}
+        if lacks := _lacks(statement):
+            raise Refused(f"it says that it has no {lacks}")
         self._search("Task", "none", at)
-        named = " ".join(str(software[part]) for part in ("name", "version") if part in software)
-        return f"FHIR {version}, {named or 'unnamed server'}; Tasks can be read"
+        return f"FHIR {version}, {_named(statement)}; Tasks can be read"
 
     def close(self) -> None:
         self._exchange.close()
@@ -164,6 +164,29 @@ class FhirSink:
             headers["Authorization"] = f"Bearer {token.value.decode()}"
         most = _MOST_PAGE_BYTES if request.method == "GET" else _MOST_ANSWER_BYTES
         return self._exchange.ask(Request(request.method, request.url, headers, request.body), most)
+
+
+def _lacks(statement: Mapping[str, Any]) -> str | None:
+    """What flags need, and a CapabilityStatement says is not there; one that is silent says
+    nothing."""
+    for rest in _objects(statement.get("rest")):
+        interactions = [one.get("code") for one in _objects(rest.get("interaction"))]
+        if interactions and "transaction" not in interactions:
+            return "transactions"
+        for resource in _objects(rest.get("resource")):
+            if resource.get("type") == "Provenance" and resource.get("updateCreate") is False:
+                return "update as create for Provenance"
+    return None
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _named(statement: Mapping[str, Any]) -> str:
+    (software,) = _objects([statement.get("software")]) or [{}]
+    name = " ".join(str(software[part]) for part in ("name", "version") if part in software)
+    return name[:80] or "a server without a name"
 
 
 def _is_known(event: FlagEvent, there: OnServer, held: Held) -> bool:
