@@ -17,12 +17,12 @@ def read(content: bytes) -> tuple[str, str]:
 def render(to: Parsed | None, code: str, text: str, stamp: str) -> bytes:
     """To a message, or to what was none.  ``text`` names no slide and no case."""
     first = to.first if to is not None else _nothing
-    trigger = first("MSH", 9, 2)
+    answer = ("ORL", "O22", "ORL_O22") if first("MSH", 9) == "OML" else ("ACK", first("MSH", 9, 2))
     lines = [
         segment(
             f"MSH|{SEPARATORS[1:]}", field(first("MSH", 5)), field(first("MSH", 6)),
             field(first("MSH", 3)), field(first("MSH", 4)), stamp, "",
-            field("ACK", trigger, "ACK"), field(first("MSH", 10)) or "0",
+            field(*answer), field(first("MSH", 10)) or "0",
             field(first("MSH", 11)) or "P", field(first("MSH", 12)) or "2.5.1",
         ),
         segment("MSA", code, field(first("MSH", 10)), field(text)),

@@ -50,6 +50,7 @@ class Parsed:
     names: Mapping[str, str]
     """What an escape stands for."""
     component: str
+    sub: str
     escape: str
 
     def of(self, name: str) -> Sequence[Sequence[str]]:
@@ -67,6 +68,14 @@ class Parsed:
         """Of the first such segment; empty where there is none."""
         found = self.of(name)
         return self.value(found[0], number, component) if found else ""
+
+    def entity(self, name: str, number: int, component: int) -> str:
+        """Of a field whose components are identifiers with parts of their own (EIP): the value."""
+        found = self.of(name)
+        text = found[0][number] if found and number < len(found[0]) else ""
+        parts = text.split(self.component)
+        whole = parts[component - 1] if component <= len(parts) else ""
+        return self._plain(whole.partition(self.sub)[0])
 
     def _plain(self, text: str) -> str:
         sign = re.escape(self.escape)
@@ -93,4 +102,4 @@ def parsed(content: bytes) -> Parsed:
         raise NotHl7("a message whose separators cannot be told apart")
     lines = filter(None, re.split(r"\r\n?|\n", text))
     names = {"F": by, "S": component, "R": repetition, "E": escape, "T": sub, ".br": "\n"}
-    return Parsed([line.split(by) for line in lines], names, component, escape)
+    return Parsed([line.split(by) for line in lines], names, component, sub, escape)
