@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from hypothesis import given, settings
 
 from tests.delivery.conftest import new_id
@@ -290,6 +290,8 @@ NONSENSE = [
     {"entry": [{"resource": {"resourceType": "Task"}}]},
     {"entry": [{"resource": {"resourceType": "Task", "id": "1", "input": [{}]}}]},
     {"entry": [{"resource": []}]},
+    {"entry": [{"response": {"status": "201"}}]},
+    {"entry": [{"response": {"status": "created"}}] * 4},
 ]
 
 
@@ -309,6 +311,69 @@ def test_a_bundle_that_is_refused_is_dead_and_a_question_that_is_refused_pauses(
             send_to(base, message)
     with answering(outcome, outcome, asked=400) as base, pytest.raises(Paused, match="400"):
         send_to(base, message)
+
+
+def test_what_another_flag_left_is_never_touched_though_the_server_gives_all_it_has() -> None:
+    """A server may ignore a search parameter that it does not know, and answer with everything."""
+    others: list[dict[str, Any]] = []
+    for _ in range(2):
+        made = json.loads(bundle.render(event_for(example_body(new_id()))))
+        for number, entry in enumerate(made["entry"][1:3]):
+            stored = {"id": f"x{number}", "meta": {"versionId": "1"}}
+            others.append({"resource": entry["resource"] | stored})
+    taken: list[dict[str, Any]] = []
+    headers: list[dict[str, str]] = []
+    app = FastAPI()
+
+    @app.get("/{kind}")
+    async def search(kind: str, request: Request) -> dict[str, Any]:
+        headers.append(dict(request.headers))
+        return {"entry": [one for one in others if one["resource"]["resourceType"] == kind]}
+
+    @app.post("/")
+    async def write(request: Request) -> dict[str, Any]:
+        taken.extend((await request.json())["entry"])
+        return {"entry": [{"response": {"status": "201 Created"}}] * len(taken)}
+
+    with serving(app) as base:
+        send_to(f"{base}/", message_of(example_body(new_id())))
+    assert [entry["request"]["method"] for entry in taken] == ["POST", "POST", "POST", "PUT"]
+    assert {one["cache-control"] for one in headers} == {"no-cache"}
+    assert {one["prefer"] for one in headers} == {"handling=strict"}
+
+
+def test_twins_of_the_observation_beside_no_task_are_mended_too(
+    engine: str, sink: FhirSink
+) -> None:
+    name = new_id()
+    sink.send(message_of(example_body(name)), NOW)
+    (found,), (task,) = seen(engine, "Observation", name), seen(engine, "Task", name)
+    twin = {part: value for part, value in found.items() if part not in ("id", "meta")}
+    assert httpx.post(f"{engine}/Observation", json=twin).status_code == 201
+    assert httpx.delete(f"{engine}/Task/{task['id']}").status_code == 200
+    sink.send(message_of(example_body(name)), NOW)
+    statuses = [one["status"] for one in seen(engine, "Observation", name)]
+    assert sorted(statuses) == ["entered-in-error", "preliminary"]
+    assert len(seen(engine, "Task", name, priority="urgent")) == 1
+
+
+def test_a_twin_that_was_marked_as_an_error_is_not_what_the_server_holds(
+    engine: str, sink: FhirSink
+) -> None:
+    name = new_id()
+    raised, lowered, _ = story(name, Level.EXPEDITE, Level.STANDARD)
+    sink.send(message_of(raised), NOW)
+    (task,) = seen(engine, "Task", name)
+    twin = {part: value for part, value in task.items() if part not in ("id", "meta")}
+    httpx.post(f"{engine}/Task", json=twin)
+    sink.send(message_of(lowered), NOW)
+    assert sink.held(NOW)[name] == sink.send(message_of(lowered), NOW).held
+    assert not sink.held(NOW)[name].retracted
+    both = seen(engine, "Task", name)
+    for order in (both, both[::-1]):
+        page = {"entry": [{"resource": one} for one in order]}
+        with answering(page) as base, closing(open_sink(fhir_endpoint(base))) as other:
+            assert not other.held(NOW)[name].retracted
 
 
 def test_a_list_in_pages_is_read_to_its_end_at_our_own_address() -> None:
@@ -336,6 +401,7 @@ def test_a_list_in_pages_is_read_to_its_end_at_our_own_address() -> None:
         ("http://fhir.example/R4", "https only"),
         ("https://elsewhere.example/R4", "allowed hosts"),
         ("https://user:pa55@127.0.0.1/R4", "no user or password"),
+        ("https://127.0.0.1/R4?tenant=1", "no \\? and no #"),
     ],
 )
 def test_a_sink_that_would_leak_is_not_opened(base: str, why: str) -> None:

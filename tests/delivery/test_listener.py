@@ -170,6 +170,9 @@ def test_a_message_without_end_is_cut_off_and_others_are_served(kept: Kept) -> N
             caller.sendall(b"x" * (1 << 16))
 
     with listening(kept, most_bytes=1 << 16) as port:
+        with socket.create_connection((HOST, port), timeout=10) as caller:
+            caller.sendall(b"\x0b" + b"x" * (1 << 16) + b"x")
+            assert b"MSA|AR||the message is too long" in caller.recv(4096)
         with (
             socket.create_connection((HOST, port), timeout=10) as caller,
             pytest.raises(ConnectionError),

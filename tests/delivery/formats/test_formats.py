@@ -183,6 +183,21 @@ def test_any_text_comes_back_out_of_a_field_and_ends_no_segment(text: str) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("4\\5 re.", "4\\5 re."),  # Efferent-Health/HL7-dotnetcore#77: an escape that never ends
+        ("a\\E\\b", "a\\b"),  # johnpaulett/python-hl7#59
+        ("a\\.br\\b", "a\nb"),
+        ("a\\H\\b\\N\\", "ab"),
+        ("\\XC3A9\\", "\u00e9"),
+        ("\\XZZ\\", ""),
+    ],
+)
+def test_escapes_of_other_programs_are_read(text: str, meant: str) -> None:
+    assert parsed(f"MSH|^~\\&|A\nNTE|1|L|{text}\n".encode()).first("NTE", 3) == meant
+
+
 @given(st.binary(max_size=60) | st.binary(max_size=40).map(lambda b: b"MSH|^~\\&|" + b))
 def test_whatever_comes_is_a_message_or_is_refused(content: bytes) -> None:
     try:

@@ -14,7 +14,7 @@ from wsi_ai.delivery.sinks.addresses import check_endpoint, refuse_heartbeat
 from wsi_ai.delivery.sinks.http import UNAUTHORIZED, Answer, Exchange, Request, refusal
 from wsi_ai.delivery.sinks.tokens import GivenToken, OAuthTokens, Tokens
 from wsi_ai.delivery.succession import Standing, standing
-from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, TryAgain
+from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, SinkError, TryAgain
 from wsi_ai.schemas.reading import Unreadable, from_json
 
 _JSON = "application/fhir+json"
@@ -22,7 +22,7 @@ _MOST_ANSWER_BYTES = 1 << 20
 _MOST_PAGE_BYTES = 1 << 26
 _PAGE, _MOST_PAGES = 200, 10_000
 _CHANGED_MEANWHILE = frozenset({409, 412})
-_MADE = "201"
+_TAKEN, _MADE = range(200, 300), 201
 _UNREADABLE = "the server's answer cannot be read"
 
 
@@ -33,6 +33,8 @@ def open_sink(endpoint: Endpoint) -> "FhirSink":
     urls = [base, *([oauth.token_url] if oauth and oauth.token_url else [])]
     check_endpoint(endpoint, urls)
     refuse_heartbeat(endpoint, "a FHIR server")
+    if urlsplit(base).query or urlsplit(base).fragment:
+        raise SinkError(f"sink {endpoint.name}: the base of a FHIR server has no ? and no #")
     exchange = Exchange(endpoint)
     tokens: Tokens = GivenToken(endpoint.credentials.bearer)
     if oauth is not None:
@@ -65,16 +67,15 @@ class FhirSink:
 
     def held(self, at: datetime) -> Mapping[str, Held]:
         """See ``contract.Sink.held``."""
-        found = dict[str, Held]()
+        found = dict[str, TaskState]()
         for task in self._tasks(at):
             try:
                 state = _state(task)
             except Refused:
                 continue  # what nobody can read counts as lost
-            held = found.get(state.flag_id)
-            if held is None or held.revision < state.revision:
-                found[state.flag_id] = _held(state)
-        return found
+            if state.flag_id not in found or _rank(found[state.flag_id]) < _rank(state):
+                found[state.flag_id] = state
+        return {flag_id: _held(state) for flag_id, state in found.items()}
 
     def check(self, at: datetime) -> str:
         """See ``contract.CheckedSink.check``."""
@@ -95,7 +96,7 @@ class FhirSink:
         tasks = self._search("Task", flag_id, at)
         observations = self._search("Observation", flag_id, at)
         states = [_state(task) for task in tasks]
-        newest = max(states, key=lambda state: state.revision, default=None)
+        newest = max(states, key=_rank, default=None)
         there = OnServer(
             tuple(map(_stored, tasks)),
             tuple(map(_stored, observations)),
@@ -104,8 +105,11 @@ class FhirSink:
         return there, newest
 
     def _search(self, kind: str, flag_id: str, at: datetime) -> list[dict[str, Any]]:
+        """Of this flag alone: a server may pass over what it does not know of a question, and give
+        all that it has."""
         asked = urlencode({"identifier": f"{codes.FLAG_ID}|{flag_id}"})
-        return _resources(self._json(Request("GET", f"{self._base}/{kind}?{asked}"), at), kind)
+        page = self._json(Request("GET", f"{self._base}/{kind}?{asked}"), at)
+        return [one for one in _resources(page, kind) if bundle.is_of(one, flag_id)]
 
     def _tasks(self, at: datetime) -> Iterator[dict[str, Any]]:
         """All of ours.  Pages follow each other by the server's own links, at our own address."""
@@ -130,15 +134,14 @@ class FhirSink:
 
     def _write(self, event: FlagEvent, there: OnServer, at: datetime) -> None:
         body = bundle.render(event, self._systems, there)
-        told = self._json(Request("POST", self._base, body=body), at)
-        try:
-            statuses = [str(entry["response"]["status"])[:3] for entry in told["entry"]]
-            worst = max(map(int, statuses))
-        except (KeyError, TypeError, ValueError):
-            raise TryAgain(_UNREADABLE) from None
-        if worst >= 300:  # a server that has no transactions takes the bundle in parts
+        statuses = _statuses(self._json(Request("POST", self._base, body=body), at))
+        if len(statuses) != 2 + max(1, len(there.observations)) + max(1, len(there.tasks)):
+            raise TryAgain(_UNREADABLE)
+        worst = max(statuses)
+        if worst not in _TAKEN:  # a server that has no transactions takes the bundle in parts
             raise _refused(Answer(worst, {}, b""), at, "POST")
-        fresh = [n for n, kind in ((1, there.observations), (2, there.tasks)) if not kind]
+        behind = 1 + max(1, len(there.observations))
+        fresh = [n for n, kind in ((1, there.observations), (behind, there.tasks)) if not kind]
         if any(statuses[n] != _MADE for n in fresh):
             raise TryAgain("another sender was faster; what it wrote is read first")
 
@@ -158,7 +161,12 @@ class FhirSink:
         return told
 
     def _authorized(self, request: Request, at: datetime) -> Answer:
-        headers = {"Accept": _JSON, "Content-Type": _JSON, "Cache-Control": "no-cache"}
+        headers = {
+            "Accept": _JSON,
+            "Content-Type": _JSON,
+            "Cache-Control": "no-cache",
+            "Prefer": "handling=strict",
+        }
         token = self._tokens.current(at)
         if token is not None:
             headers["Authorization"] = f"Bearer {token.value.decode()}"
@@ -220,6 +228,11 @@ def _state(task: Mapping[str, Any]) -> TaskState:
         ) from None
 
 
+def _rank(state: TaskState) -> tuple[int, bool]:
+    """Of two Tasks of one flag, that which was marked as an error comes after the other."""
+    return state.revision, not state.retracted
+
+
 def _held(state: TaskState) -> Held:
     return Held(state.revision, state.events[-1], state.answer, state.retracted)
 
@@ -229,6 +242,14 @@ def _stored(resource: Mapping[str, Any]) -> Stored:
         return Stored(str(resource["id"]), str(resource["meta"]["versionId"]))
     except (KeyError, TypeError):
         raise Paused("the server does not say which versions it holds") from None
+
+
+def _statuses(told: Mapping[str, Any]) -> list[int]:
+    """What became of each part of a bundle."""
+    try:
+        return [int(str(entry["response"]["status"])[:3]) for entry in told["entry"]]
+    except (KeyError, TypeError, ValueError):
+        raise TryAgain(_UNREADABLE) from None
 
 
 def _resources(page: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:

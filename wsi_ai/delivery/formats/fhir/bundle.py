@@ -141,6 +141,13 @@ def task_state(task: Mapping[str, Any]) -> TaskState:
     )
 
 
+def is_of(resource: Mapping[str, Any], flag_id: str) -> bool:
+    """Whether the resource of a server is this flag's."""
+    names = resource.get("identifier")
+    ours = {"system": codes.FLAG_ID, "value": flag_id}.items()
+    return isinstance(names, list) and any(isinstance(n, dict) and ours <= n.items() for n in names)
+
+
 def _flag_id(resource: Mapping[str, Any]) -> str:
     (named,) = [one for one in resource["identifier"] if one.get("system") == codes.FLAG_ID]
     return str(named["value"])
