@@ -2,6 +2,7 @@
 # make test    set everything up and run the tests; EXTRAS=cpu,service,test,torch for those of PyTorch too
 # make check   ruff, mypy --strict, import-linter
 # make fuzz    read 2,000 damaged slides, as every night; make test reads 200
+# make demo-model  train the demo model anew, then choose its threshold and rule; see its README
 # make clean   remove what these made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check fuzz clean
+.PHONY: demo test check fuzz demo-model clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wsi-ai demo-slide demo/tumour.svs --seed 1 --tumour
@@ -28,6 +29,11 @@ check: $(VENV)/.test
 
 fuzz: $(VENV)/.test
 	WSI_AI_MUTANTS=2000 $(BIN)/python -m pytest tests/fuzz
+
+demo-model: | $(VENV)/bin/python
+	$(PIP) --editable '.[cpu,train]'
+	$(BIN)/python models/demo-tumour/train.py
+	$(BIN)/python models/demo-tumour/calibrate.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""The pictures of docs/tasks.md, made anew: python docs/make_task_pictures.py"""
+"""The pictures of README.md and docs/tasks.md, made anew: python docs/make_task_pictures.py"""
 
 import tempfile
 from pathlib import Path
@@ -10,9 +10,10 @@ from wsi_ai.demo import SampleSpec, write_sample_slide
 
 HERE = Path(__file__).resolve().parent
 WIDTH = 1000
-TASKS = {
-    "segmentation": ("demo-stains", None),
-    "detection": ("demo-nuclei", HERE.parent / "configs" / "objects.toml"),
+PICTURES = {
+    "overlay": ("demo-tumour", None),
+    "overlay-segmentation": ("demo-stains", None),
+    "overlay-detection": ("demo-nuclei", HERE.parent / "configs" / "objects.toml"),
 }
 
 
@@ -20,7 +21,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         slide = Path(scratch) / "sample.svs"
         write_sample_slide(slide, SampleSpec(tumour=True))
-        for task, (model, policy) in TASKS.items():
+        for name, (model, policy) in PICTURES.items():
             options = RunOptions(policy=policy)
             (done,) = run_slides([slide], HERE.parent / "models" / model, Path(scratch), options)
             if done.folder is None:
@@ -28,8 +29,8 @@ def main() -> None:
             with Image.open(done.folder / "overlay.png") as picture:
                 height = round(picture.height * WIDTH / picture.width)
                 small = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
-            small.save(HERE / f"overlay-{task}.png", optimize=True)
-            print(f"{task}: {done.reason}")
+            small.save(HERE / f"{name}.png", optimize=True)
+            print(f"{name}: {done.reason}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,30 @@
-"""What the demo model can and cannot do, in figures."""
+"""What the demo model can and cannot do, in figures: by its own threshold and rule.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+    python models/demo-tumour/evaluate.py [FOLDER] [--real FOLDER_OF_KATHER_TILES]
+
+Draws slides of unseen seeds into FOLDER, with and without tumour at every size, scores each once,
+and keeps both.  Prints the table and writes results.json.
+"""
+
+import argparse
+import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+from calibrate import wilson
 from numpy.typing import NDArray
-from tiles import NEST_SHARE, SIDE_PX, DrawnSlide, shares, squares
+from scores import HERE, Scorer, SlideScores
+from slides import SIZES_PX, draw_all, slides_of
 
+from wsi_ai.models.manifest import load_card
+from wsi_ai.triage.policy import policy_for
+
+FIRST_SEED = 5000
 KATHER = ("tumour", "stroma", "complex", "lympho", "debris", "mucosa", "adipose", "empty")
-KATHER_PX = 150  # 74 µm: 224 px at 0.33 µm/px, at 0.5 µm/px
-TILE_MM2 = (SIDE_PX * 0.5e-3) ** 2
-Score = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+SIDE_PX, KATHER_PX = 224, 150  # 74 µm: 224 px at 0.33 µm/px, 150 at 0.5 µm/px
 
 
 def auc(score: NDArray[np.floating[Any]], positive: NDArray[np.bool_]) -> float:
@@ -36,53 +47,50 @@ def auc_interval(
     return float(lo), float(hi)
 
 
-@dataclass(frozen=True)
-class SlideScores:
-    """Every tile of a plain 224 px grid of one slide: pixels, score, share of tumour nests."""
-
-    rgb: NDArray[np.uint8]
-    score: NDArray[np.float32]
-    nest: NDArray[np.float64]
-
-
-def score_slide(score: Score, slide: DrawnSlide) -> SlideScores:
-    rgb = np.asarray(squares(slide.rgb, SIDE_PX), np.uint8)
-    return SlideScores(rgb, score(rgb), shares(slide.nest, SIDE_PX))
-
-
-def lowest_threshold(tumour_free: list[SlideScores], most_tiles: int) -> float:
-    """The lowest, in hundredths, with at most so many tiles at or above it on every slide."""
-    ranked = [np.sort(slide.score)[::-1][most_tiles] for slide in tumour_free]
-    return (int(np.floor(max(ranked) * 100)) + 1) / 100
-
-
-def tile_figures(slides: list[SlideScores], threshold: float) -> dict[str, Any]:
-    """Tiles with 30 % of nest or more against tiles with none, glass included."""
-    p = np.concatenate([s.score for s in slides])
-    nest = np.concatenate([s.nest for s in slides])
-    clear, truth = (nest >= NEST_SHARE) | (nest == 0), nest >= NEST_SHARE
+def figures_of_size(
+    tumour: list[SlideScores], free: list[SlideScores], threshold: float, met: list[list[bool]]
+) -> dict[str, Any]:
+    """`met`: whether each slide of either list is expedited."""
+    hits, alarms = (sum(own) for own in met)
+    planted = [s.planted_mm2() for s in tumour]
+    found = [s.found_mm2(threshold) for s in tumour]
+    shares = np.array(found) / planted
+    false_mm2 = [s.positive_mm2(threshold) for s in free]
     return {
-        "tiles": int(clear.sum()),
-        "tumour_tiles": int(truth.sum()),
-        "auc": round(auc(p[clear], truth[clear]), 4),
-        "sensitivity": round(float((p[truth] >= threshold).mean()), 4),
-        "specificity": round(float((p[nest == 0] < threshold).mean()), 4),
+        "with_tumour": len(tumour),
+        "expedited": hits,
+        "sensitivity_95": [round(v, 3) for v in wilson(hits, len(tumour))],
+        "without_tumour": len(free),
+        "not_expedited": len(free) - alarms,
+        "specificity_95": [round(v, 3) for v in wilson(len(free) - alarms, len(free))],
+        "planted_area_found": round(sum(found) / sum(planted), 3),
+        "planted_area_found_median": round(float(np.median(shares)), 3),
+        "planted_area_found_least": round(float(shares.min()), 3),
+        "largest_false_area_mm2": round(max(false_mm2), 3),
     }
 
 
-def slide_figures(slide: SlideScores, threshold: float) -> dict[str, Any]:
-    high, clear = slide.score >= threshold, slide.nest >= NEST_SHARE
+def slide_figures(score: Scorer, folder: Path, seeds: int, seeds_of_largest: int) -> dict[str, Any]:
+    card = load_card(HERE)
+    policy, threshold = policy_for(card, None).triage, card.point.threshold
+    by_size: dict[int, tuple[list[SlideScores], list[SlideScores]]] = {
+        size: ([], []) for size in SIZES_PX
+    }
+    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
+        largest = seed < FIRST_SEED + seeds_of_largest
+        slides = slides_of(folder, seed, SIZES_PX if largest else SIZES_PX[:-1])
+        draw_all(slides)
+        for slide in slides:
+            by_size[slide.spec.size_px][not slide.spec.tumour].append(score(slide))
     return {
-        "tiles": len(high),
-        "at_or_above": int(high.sum()),
-        "area_mm2": round(float(high.sum()) * TILE_MM2, 3),
-        "nest_tiles": int(clear.sum()),
-        "nest_tiles_found": int((high & clear).sum()),
-        "alarms_without_nest": int((high & (slide.nest == 0)).sum()),
+        str(size): figures_of_size(
+            *both, threshold, [[s.meets(policy.rule, threshold) for s in own] for own in both]
+        )
+        for size, both in by_size.items()
     }
 
 
-def real_figures(score: Score, folder: Path, threshold: float) -> dict[str, Any]:
+def real_figures(score: Scorer, folder: Path, threshold: float) -> dict[str, Any]:
     """Kather's real tiles, mirrored out to the 224 px that the network sees."""
     files = sorted(folder.rglob("*_label_?.png"))
     if not files:
@@ -93,7 +101,7 @@ def real_figures(score: Score, folder: Path, threshold: float) -> dict[str, Any]
         img = np.asarray(cv2.imread(str(file)))[..., ::-1]
         small = cv2.resize(img, (KATHER_PX, KATHER_PX), interpolation=cv2.INTER_AREA)
         rgb.append(cv2.copyMakeBorder(small, lo, hi, lo, hi, cv2.BORDER_REFLECT_101))
-    p, kind = score(np.asarray(rgb, np.uint8)), np.array([int(f.stem[-1]) for f in files])
+    p, kind = score.tiles(np.asarray(rgb, np.uint8)), np.array([int(f.stem[-1]) for f in files])
     truth, tissue = kind == 0, kind < 6
     return {
         "tiles": len(p),
@@ -108,3 +116,47 @@ def real_figures(score: Score, folder: Path, threshold: float) -> dict[str, Any]
             name: round(float(np.median(p[kind == k])), 3) for k, name in enumerate(KATHER)
         },
     }
+
+
+def table(sizes: dict[str, Any]) -> str:
+    rows = [
+        "| size, px | with tumour: expedited | without: not expedited"
+        " | planted area at or above the threshold (least) | largest false area |",
+        "|---|---|---|---|---|",
+    ]
+    for size, f in sizes.items():
+        yes, no = ("{:.2f} to {:.2f}".format(*f[k]) for k in ("sensitivity_95", "specificity_95"))
+        rows.append(
+            f"| {size} | {f['expedited']} of {f['with_tumour']} ({yes})"
+            f" | {f['not_expedited']} of {f['without_tumour']} ({no})"
+            f" | {f['planted_area_found']:.0%} ({f['planted_area_found_least']:.0%})"
+            f" | {f['largest_false_area_mm2']:.2f} mm² |"
+        )
+    return "\n".join(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the demo model.")
+    parser.add_argument("folder", type=Path, nargs="?", help="where slides are drawn and kept")
+    parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument("--largest", type=int, default=40, help="seeds drawn at 16384 px too")
+    parser.add_argument("--real", type=Path, help="Kather's 100 tiles, for the report only")
+    asked = parser.parse_args()
+    folder: Path = asked.folder or Path(tempfile.gettempdir()) / "demo-tumour"
+    folder.mkdir(parents=True, exist_ok=True)
+    score, threshold = Scorer(folder), load_card(HERE).point.threshold
+    results: dict[str, Any] = {
+        "weights_sha256": load_card(HERE).ref.sha256,
+        "policy": policy_for(load_card(HERE), None).as_dict(),
+        "threshold": threshold,
+        "slides_by_size_px": slide_figures(score, folder, asked.seeds, asked.largest),
+    }
+    print(table(results["slides_by_size_px"]))
+    if asked.real:
+        results["real_tiles"] = real_figures(score, asked.real, threshold)
+        print(json.dumps(results["real_tiles"], indent=2))
+    (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

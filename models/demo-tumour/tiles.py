@@ -1,4 +1,4 @@
-"""Tiles of synthetic slides, and whole slides in memory.  Nothing here is real tissue."""
+"""Tiles of synthetic slides, to train on.  Nothing here is real tissue."""
 
 from dataclasses import dataclass
 
@@ -7,52 +7,67 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.demo import SampleSpec
+from wsi_ai.demo.atlases import make_atlases
 from wsi_ai.demo.drawing import SampleDrawing
 from wsi_ai.demo.frame import BLOCK_PX, F32, HALO_PX, BlockAt, fine
 
 SIDE_PX, CUT_PX = 224, 256  # what the network sees; what is kept, so that there is room to turn
-NEST_SHARE = 0.3  # a tile with this share of tumour nests is a tumour tile
-UNCLEAR = 0.02  # a tile with less than NEST_SHARE but more than this is left out
+DOWN = 4  # maps of what is where are a quarter the size
+NEST_SHARE = 0.05  # a tile with this share of tumour nests is a tumour tile
+SIZE_PX = 5120
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """RGB uint8 [n, side, side, 3] and 0 or 1 for each."""
+    """RGB uint8 [n, 256, 256, 3], and where nests are, bool [n, 64, 64]."""
 
     rgb: NDArray[np.uint8]
-    tumour: NDArray[np.int64]
+    nest: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class DrawnSlide:
-    """A slide as pixels; the maps of what is where are a quarter the size."""
+    """A slide as pixels, and maps of what is where."""
 
     rgb: NDArray[np.uint8]
     nest: NDArray[np.bool_]
+    grown: NDArray[np.bool_]
+    """Where the tumour has grown: nests, and the stroma among them."""
     fat: NDArray[np.bool_]
     mucosa: NDArray[np.bool_]
     cells: F32
 
 
-def draw_slide(spec: SampleSpec) -> DrawnSlide:
+def tiles_of_seed(seed: int, per_kind: int) -> Tiles:
+    """Of two slides: one with a tumour; one without, with pen or out of focus on some seeds.
+
+    Up to `per_kind` tumour tiles, and as many others of either slide.
+    """
     cv2.setNumThreads(1)
-    drawing, n = SampleDrawing(spec, workers=1), spec.size_px // BLOCK_PX
-    side, small = n * BLOCK_PX, n * BLOCK_PX // 4
+    tumour = SampleSpec(size_px=SIZE_PX, seed=seed, tumour=True)
+    free = SampleSpec(size_px=SIZE_PX, seed=seed, pen=seed % 3 == 0, blur=seed % 3 == 1)
+    atlases, rng = make_atlases(tumour, workers=1), np.random.default_rng([seed, 99])
+    drawn = (draw(SampleDrawing(spec, 1, atlases)) for spec in (tumour, free))
+    return join([_pick(rng, slide, per_kind) for slide in drawn])
+
+
+def draw(drawing: SampleDrawing) -> DrawnSlide:
+    n = drawing.spec.size_px // BLOCK_PX
+    side, small, part = n * BLOCK_PX, n * BLOCK_PX // DOWN, BLOCK_PX // DOWN
     rgb = np.zeros((side, side, 3), np.uint8)
-    nest, fat, mucosa = (np.zeros((small, small), np.bool_) for _ in range(3))
+    nest, grown, fat, mucosa = (np.zeros((small, small), np.bool_) for _ in range(4))
     cells = np.zeros((small, small), np.float32)
-    middle = slice(HALO_PX, -HALO_PX, 4)
-    for by in range(n):
-        for bx in range(n):
-            at = BlockAt(bx, by)
-            y, x = (slice(k * BLOCK_PX, (k + 1) * BLOCK_PX) for k in (by, bx))
-            rgb[y, x] = drawing.block(at)
-            y, x = (slice(k * BLOCK_PX // 4, (k + 1) * BLOCK_PX // 4) for k in (by, bx))
-            nest[y, x] = drawing.nests(at)[::4, ::4]
-            fat[y, x] = fine(drawing.plan.fat, at)[middle, middle] > 0
-            mucosa[y, x] = fine(drawing.plan.mucosa, at)[middle, middle] > 0
-            cells[y, x] = fine(drawing.plan.lymph, at)[middle, middle]
-    return DrawnSlide(rgb, nest, fat, mucosa, cells)
+    middle = np.s_[HALO_PX:-HALO_PX:DOWN, HALO_PX:-HALO_PX:DOWN]
+    for at in (BlockAt(bx, by) for by in range(n) for bx in range(n)):
+        y, x = at.by * BLOCK_PX, at.bx * BLOCK_PX
+        rgb[y : y + BLOCK_PX, x : x + BLOCK_PX] = drawing.block(at)
+        own = np.s_[at.by * part : (at.by + 1) * part, at.bx * part : (at.bx + 1) * part]
+        nest[own] = drawing.nests(at)[::DOWN, ::DOWN]
+        grown[own] = fine(drawing.plan.tumour, at)[middle] > 0
+        fat[own] = fine(drawing.plan.fat, at)[middle] > 0
+        mucosa[own] = fine(drawing.plan.mucosa, at)[middle] > 0
+        cells[own] = fine(drawing.plan.lymph, at)[middle]
+    return DrawnSlide(rgb, nest, grown, fat, mucosa, cells)
 
 
 def squares(image: NDArray[np.generic], side: int) -> NDArray[np.generic]:
@@ -63,41 +78,39 @@ def squares(image: NDArray[np.generic], side: int) -> NDArray[np.generic]:
     return cut.reshape(rows * columns, side, side, *image.shape[2:])
 
 
-def shares(mask: NDArray[np.bool_], side_px: int) -> NDArray[np.float64]:
-    """The share of a quarter-size mask in every tile of a plain grid of `side_px`."""
-    return np.asarray(squares(mask, side_px // 4).mean((1, 2)), np.float64)
-
-
-def training_tiles(spec: SampleSpec, per_kind: int) -> Tiles:
-    """Up to `per_kind` tumour tiles and as many others of one slide, 256 px.
-
-    Crypts and crowds of lymphocytes are the look-alikes: they are shown more often, fat and
-    bare glass less.
-    """
-    slide, rng = draw_slide(spec), np.random.default_rng([spec.seed, 99])
+def _pick(rng: np.random.Generator, slide: DrawnSlide, per_kind: int) -> Tiles:
     grids = [_grid(slide, shift) for shift in (0, CUT_PX // 2)]
-    rgb, nest, odds = (np.concatenate([g[k] for g in grids]) for k in range(3))
-    picked = []
-    for wanted, weight in ((nest >= NEST_SHARE, np.ones_like(odds)), (nest <= UNCLEAR, odds)):
-        there = np.flatnonzero(wanted)
+    rgb, nest, odds = (np.concatenate([grid[k] for grid in grids]) for k in range(3))
+    share, picked = nest.mean((1, 2)), []
+    sparse = 1 + 2 * (share < 0.3)  # where nests are few there is most to learn
+    for wanted, weight in ((share >= NEST_SHARE, sparse), (share == 0, odds)):
+        there = np.flatnonzero(wanted & (weight > 0))
         if len(there):
             p = weight[there] / weight[there].sum()
             picked.append(rng.choice(there, min(per_kind, len(there)), replace=False, p=p))
     index = np.concatenate(picked)
-    return Tiles(rgb[index], (nest[index] >= NEST_SHARE).astype(np.int64))
+    return Tiles(rgb[index], nest[index])
 
 
-def _grid(slide: DrawnSlide, shift_px: int) -> tuple[NDArray[np.uint8], F32, F32]:
-    """Tiles of a grid that starts at `shift_px`, their share of nests, and odds to be shown."""
-    own = slice(shift_px // 4, None)
-    maps = (slide.nest, slide.fat, slide.mucosa, slide.cells > 0.35)
-    nest, fat, mucosa, crowd = (shares(m[own, own], CUT_PX) for m in maps)
+def _grid(slide: DrawnSlide, shift_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_], F32]:
+    """Tiles of a grid that starts at `shift_px`, their nests, and how often they are shown.
+
+    Crypts and crowds of lymphocytes are the look-alikes: they are shown more often, fat and
+    bare glass less, and never what lies in the tumour without a nest: it is neither.
+    """
+    own = np.s_[shift_px // DOWN :, shift_px // DOWN :]
+    side = CUT_PX // DOWN
+    grown, fat, mucosa, crowd = (
+        squares(m[own], side).mean((1, 2))
+        for m in (slide.grown, slide.fat, slide.mucosa, slide.cells > 0.35)
+    )
     rgb = np.asarray(squares(slide.rgb[shift_px:, shift_px:], CUT_PX), np.uint8)
-    odds = 1 + 6 * (crowd > 0.3) + 2 * (mucosa > 0.6)
+    odds = 1 + 4 * (crowd > 0.3) + 2 * (mucosa > 0.6)
     odds = np.where(fat > 0.5, 0.35, odds)
-    odds = np.where(rgb[:, ::4, ::4].std((1, 2)).mean(1) < 6, 0.12, odds)
-    return rgb, nest.astype(np.float32), odds.astype(np.float32)
+    odds = np.where(rgb[:, ::4, ::4].std((1, 2)).mean(1) < 6, 0.06, odds)
+    odds = np.where(grown > 0.1, 0, odds)
+    return rgb, np.asarray(squares(slide.nest[own], side), np.bool_), odds.astype(np.float32)
 
 
 def join(parts: list[Tiles]) -> Tiles:
-    return Tiles(np.concatenate([t.rgb for t in parts]), np.concatenate([t.tumour for t in parts]))
+    return Tiles(np.concatenate([t.rgb for t in parts]), np.concatenate([t.nest for t in parts]))

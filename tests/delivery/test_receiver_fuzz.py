@@ -32,7 +32,7 @@ EXAMPLES = int(os.environ.get("WSI_AI_FUZZ", "120"))
 TOKEN = "a token of the tests"
 FLAG = example_message(str(uuid.uuid4())).body
 BEATING = Endpoint("x", "memory://x", frozenset({"RXX"}), heartbeat_s=60.0)
-BEAT = pulse_of(BEATING, Backlog(1, 0, 0.0, 0.0), datetime.now(UTC), "3:" + "a" * 64).body
+BEAT = pulse_of(BEATING, "sender", Backlog(1, 0, 0.0, 0.0), datetime.now(UTC), "3:" + "a" * 64).body
 TYPE = "application/cloudevents+json"
 SEEN: Counter[int] = Counter()
 
@@ -211,7 +211,7 @@ def test_the_head_of_the_senders_audit_is_kept_and_one_that_shrinks_is_seen() ->
             return dict(found)
 
         def beat(head: str | None) -> int:
-            pulse = pulse_of(BEATING, Backlog(0, 0, None, None), datetime.now(UTC), head)
+            pulse = pulse_of(BEATING, "sender", Backlog(0, 0, None, None), datetime.now(UTC), head)
             return post(client, pulse.body, genuine(pulse.event_id, pulse.body))
 
         assert beat(None) == 200

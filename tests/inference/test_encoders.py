@@ -70,7 +70,7 @@ def test_the_vector_is_the_class_token_the_mean_of_the_patches_or_both(
 @pytest.mark.parametrize(
     ("pool", "wanted", "told"),
     [
-        ("none", {}, "gives (32, 21, 24)"),
+        ("none", {}, "gives (2, 21, 24)"),
         ("first", {"global_pool": "token"}, "weights.pool is first, but the encoder gives"),
         ("first", {"act_layer": "Popen"}, "weights.arguments.act_layer: neither timm.layers"),
         ("first", {"depth": 3}, "weights.arguments or output.classes do not fit it: "),

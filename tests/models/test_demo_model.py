@@ -6,7 +6,6 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import onnxruntime
 import pytest
@@ -15,6 +14,9 @@ from numpy.typing import NDArray
 from wsi_ai.demo import SampleSpec
 from wsi_ai.demo.drawing import SampleDrawing
 from wsi_ai.demo.frame import BLOCK_PX, BlockAt
+from wsi_ai.models.golden import load_golden
+from wsi_ai.models.manifest import load_card
+from wsi_ai.triage.policy import load_policy, policy_for
 
 HERE = Path(__file__).parents[2] / "models" / "demo-tumour"
 CARD = tomllib.loads((HERE / "model.toml").read_text())
@@ -50,8 +52,8 @@ def test_the_weights_are_the_ones_on_the_card():
     assert hashlib.sha256(WEIGHTS.read_bytes()).hexdigest() == CARD["weights"]["sha256"]
 
 
-def test_the_weights_are_one_file_of_at_most_2_mb():
-    assert WEIGHTS.stat().st_size <= 2_000_000
+def test_the_weights_are_one_file_of_less_than_200_kb():
+    assert WEIGHTS.stat().st_size < 200_000
     assert not list(HERE.glob("*.data"))
 
 
@@ -79,13 +81,29 @@ def test_the_operating_point_is_a_probability_between_the_two_answers():
 def test_it_reproduces_the_scores_kept_with_its_golden_tiles(
     session: onnxruntime.InferenceSession,
 ):
-    golden = json.loads((HERE / "results.json").read_text())["golden"]
-    assert len(golden) >= 4
-    for name, kept in golden.items():
-        tile = cv2.imread(str(HERE / "golden" / name))
-        assert tile is not None
-        rgb = np.ascontiguousarray(tile[None, ..., ::-1], np.uint8)
-        assert scores(session, rgb)[0, 0] == pytest.approx(kept, abs=1e-4)
+    golden = load_golden(load_card(HERE))
+    assert golden is not None
+    assert len(golden.tiles) >= 16
+    assert scores(session, golden.tiles) == pytest.approx(golden.scores, abs=1e-4)
+
+
+def test_its_own_rule_is_used_where_no_other_is_asked_for():
+    policy = policy_for(load_card(HERE), None)
+    assert policy == load_policy(HERE / "policy.toml")
+    assert policy.triage.name != load_policy(None).triage.name
+    assert policy.quality == load_policy(None).quality
+
+
+def test_the_kept_figures_are_of_these_weights_and_meet_what_the_demo_promises():
+    kept = json.loads((HERE / "results.json").read_text())
+    assert kept["weights_sha256"] == CARD["weights"]["sha256"]
+    assert kept["threshold"] == CARD["operating_point"]["threshold"]
+    assert kept["policy"] == policy_for(load_card(HERE), None).as_dict()
+    assert set(kept["slides_by_size_px"]) == {"2048", "4096", "8192", "16384"}
+    for figures in kept["slides_by_size_px"].values():
+        assert figures["expedited"] >= 0.95 * figures["with_tumour"]
+        assert figures["not_expedited"] >= 0.95 * figures["without_tumour"]
+        assert figures["planted_area_found"] >= 0.6
 
 
 def test_bare_glass_is_far_below_the_operating_point(session: onnxruntime.InferenceSession):

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 
 import onnx
@@ -37,6 +38,21 @@ def test_changed_weights_are_refused(model: Path) -> None:
     with (model / "weights.onnx").open("ab") as file:
         file.write(b"\0")
     with pytest.raises(ModelError, match=r"weights\.onnx is not the approved file"):
+        load_card(model)
+
+
+def test_a_policy_of_the_models_own_is_refused_once_it_was_changed(model: Path) -> None:
+    assert load_card(model).policy is None
+    policy, card = model / "own.toml", model / "model.toml"
+    policy.write_text('name = "own"')
+    digest = hashlib.sha256(policy.read_bytes()).hexdigest()
+    card.write_text(f'{card.read_text()}\n[policy]\npath = "own.toml"\nsha256 = "{digest}"\n')
+    assert load_card(model).policy == policy
+    policy.write_text('name = "another"')
+    with pytest.raises(ModelError, match=r"own\.toml is not the approved file: policy\.sha256"):
+        load_card(model)
+    card.write_text(card.read_text().replace("own.toml", "../own.toml"))
+    with pytest.raises(ModelError, match=r"policy\.path: leads out of the model's folder"):
         load_card(model)
 
 

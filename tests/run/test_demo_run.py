@@ -37,7 +37,7 @@ def found(folder: Path) -> shapely.Geometry:
 
 def overlap(slide: Path, folder: Path) -> tuple[float, float]:
     """Share of the regions found that lies in the planted tumour, and of the tumour that was
-    found.  The planted outline includes the stroma between nests, which is not to be found."""
+    found.  Tiles at the outline reach beyond it."""
     truth, regions = planted(slide), found(folder)
     common = truth.intersection(regions).area
     return common / regions.area, common / truth.area
@@ -49,11 +49,23 @@ def test_the_planted_tumour_is_found_where_it_was_planted(
 ) -> None:
     slide = sample(size_px=4096, seed=seed, tumour=True)
     (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path)
+    assert outcome.level is Level.EXPEDITE
     assert outcome.folder is not None
     hit, covered = overlap(slide, outcome.folder)
     print(f"{hit:.3f} of the regions lie in the tumour, {covered:.3f} of the tumour was found")
-    assert hit > 0.8
-    assert covered > 0.2
+    assert hit > 0.75
+    assert covered > 0.5
+
+
+@pytest.mark.parametrize("seed", SEEDS[:2])
+def test_a_small_slide_is_expedited_where_a_tumour_was_planted_and_only_there(
+    sample: Callable[..., Path], tmp_path: Path, seed: int
+) -> None:
+    """evaluate.py of the model measures 40 seeds at four sizes."""
+    slides = [sample(size_px=2048, seed=seed, tumour=tumour) for tumour in (True, False)]
+    for slide, level in zip(slides, (Level.EXPEDITE, Level.STANDARD), strict=True):
+        (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path / level)
+        assert outcome.level is level
 
 
 class EarlyFlags(NoPost):
@@ -77,7 +89,7 @@ def test_a_slide_with_a_tumour_is_expedited_before_a_quarter_of_it_was_seen(
     assert early["qc"]["analysed_fraction"] < 0.25
     assert early["result"]["level"] == outcome.level == Level.EXPEDITE
     assert outcome.folder is not None
-    assert overlap(slide, outcome.folder)[0] > 0.9
+    assert overlap(slide, outcome.folder)[0] > 0.85
 
 
 @pytest.mark.parametrize("marks", [{}, {"pen": True, "blur": True}])

@@ -1,5 +1,6 @@
 """The main job through its Python interface, on a real slide and a tiny network."""
 
+import hashlib
 import json
 import resource
 import shutil
@@ -96,6 +97,7 @@ def test_flag_and_record_agree_and_the_flag_keeps_its_schema(done: Outcome) -> N
     assert timing["pipeline_efficiency"] == timing[f"{timing['limit']}_busy_share"]
     assert 0 < timing["pipeline_efficiency"] <= 1
     assert record["device_changes"] == []
+    assert record["decoded_by"] is None, "there was no choice"
 
 
 def test_the_same_question_is_answered_once(cmu: Path, model: Path, done: Outcome) -> None:
@@ -123,6 +125,53 @@ def test_another_policy_is_another_question(cmu: Path, model: Path, tmp_path: Pa
     second = run_one(cmu, model, tmp_path / "out", policy=policy)
     assert (first.level, second.level, second.fresh) == (Level.EXPEDITE, Level.STANDARD, True)
     assert load(second, "flag.json")["result"]["policy"] == "never"
+
+
+def with_policy(model: Path, folder: Path, text: str) -> Path:
+    """A copy of the model that brings a policy of its own."""
+    shutil.copytree(model, folder)
+    (folder / "own.toml").write_text(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    with (folder / "model.toml").open("a") as card:
+        card.write(f'\n[policy]\npath = "own.toml"\nsha256 = "{digest}"\n')
+    return folder
+
+
+def test_a_models_own_policy_holds_where_no_other_is_asked_for(
+    cmu: Path, model: Path, tmp_path: Path
+) -> None:
+    own = with_policy(model, tmp_path / "red", 'name = "own"\n[rule]\nthreshold = 0.999\n')
+    always = tmp_path / "always.toml"
+    always.write_text('name = "always"\n[rule]\nthreshold = 0.001\n')
+    first = run_one(cmu, own, tmp_path / "out")
+    assert (first.level, load(first, "flag.json")["result"]["policy"]) == (Level.STANDARD, "own")
+    second = run_one(cmu, own, tmp_path / "out", policy=always)
+    assert (second.level, second.fresh) == (Level.EXPEDITE, True)
+    assert load(second, "flag.json")["result"]["policy"] == "always"
+
+
+def test_each_model_of_a_run_is_judged_by_its_own_policy(
+    cmu: Path, model: Path, tmp_path: Path
+) -> None:
+    own = with_policy(model, tmp_path / "red", 'name = "own"\n[rule]\nthreshold = 0.999\n')
+    card = own / "model.toml"
+    card.write_text(card.read_text().replace('name = "red"', 'name = "strict"', 1))
+    both = list(run_slides([cmu], [model, own], tmp_path / "out"))
+    assert {o.model: o.level for o in both} == {
+        "red-1.0.0": Level.EXPEDITE,
+        "strict-1.0.0": Level.STANDARD,
+    }
+
+
+@pytest.mark.parametrize(
+    "text", ["name = 5", "[rule]\nobjects = 3\n", 'name = "own"\n[rule]\nobjects = 3\n']
+)
+def test_a_models_own_policy_that_cannot_be_used_is_told_before_anything_runs(
+    cmu: Path, model: Path, tmp_path: Path, text: str
+) -> None:
+    own = with_policy(model, tmp_path / "red", text)
+    with pytest.raises(PolicyError):
+        list(run_slides([cmu], own, tmp_path / "out"))
 
 
 def test_a_slide_that_fails_is_told_and_the_next_one_runs(

@@ -34,7 +34,8 @@ def embed(slides: list[Path], models: list[Path], out: Path, arguments: EmbedArg
         progress_for(sys.stderr, "tiles", len(slides)) as progress,
     ):
         for outcome in embed_slides(slides, models, out, options, progress, hdf5=arguments.h5):
-            say(_line(outcome, several=len(models) > 1), sys.stdout)
+            for line in _lines(outcome, several=len(models) > 1):
+                say(line)
             total, done = total + 1, done + (outcome.tiles is not None)
             statuses += _status(outcome)
     what = "slides" if len(models) == 1 else "slides and models"
@@ -48,11 +49,11 @@ def _status(outcome: Embedded) -> list[Exit]:
     return [Exit.SOME] if outcome.tiles is None else []
 
 
-def _line(outcome: Embedded, *, several: bool) -> str:
+def _lines(outcome: Embedded, *, several: bool) -> list[str]:
     name = f"{outcome.slide} [{outcome.model}]" if several else str(outcome.slide)
     if outcome.tiles is None:
-        return f"{name}: NOT EMBEDDED: {outcome.reason}"
+        return [f"{name}: NOT EMBEDDED: {outcome.reason}"]
     if not outcome.fresh:
-        return f"{name}: {outcome.folder}/  done before (--force runs it anew)"
+        return [f"{name}: {outcome.folder}/  done before (--force runs it anew)"]
     names = sorted(path.name for path in outcome.folder.iterdir()) if outcome.folder else []
-    return f"{name}: {outcome.tiles} tiles\n  {outcome.folder}/  {'  '.join(names)}"
+    return [f"{name}: {outcome.tiles} tiles", f"  {outcome.folder}/  {'  '.join(names)}"]

@@ -116,7 +116,8 @@ class _Begun:
                 for outcome in run_slides(
                     settled, self.models, self.out, options, progress, self.post
                 ):
-                    say(_format_outcome(outcome, several=len(self.models) > 1), sys.stdout)
+                    for line in _outcome_lines(outcome, several=len(self.models) > 1):
+                        say(line)
                     outcomes.append(outcome)
         except WsiAiError as error:
             if not outcomes:
@@ -217,7 +218,7 @@ def _limit(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _format_outcome(outcome: Outcome, *, several: bool) -> str:
+def _outcome_lines(outcome: Outcome, *, several: bool) -> list[str]:
     word = outcome.level.value.replace("_", " ").upper()
     model = f" [{outcome.model}]" if several else ""
     lines = [f"{outcome.slide}{model}: {word}: {outcome.reason}"]
@@ -230,7 +231,7 @@ def _format_outcome(outcome: Outcome, *, several: bool) -> str:
         lines.append(f"  {outcome.folder}/  {'  '.join(names)}")
     else:
         lines.append(f"  {outcome.folder}/  done before, nothing to do (--force runs it anew)")
-    return "\n".join(lines)
+    return lines
 
 
 def _summary(outcomes: Sequence[Outcome], models: int) -> str:

@@ -341,6 +341,10 @@ class ModelCard:
     pool: Pool = Pool.NONE
     aggregator: AggregatorRef | None = None
     """The second network of a slide-classification."""
+    policy: Path | None = None
+    """The triage policy that comes with the model, used where nobody names another."""
+    policy_sha256: str = ""
+    """Of that file as it was approved."""
     precision: Precision = Precision.FP32
     """INT8 where the weights were quantised; other weights are cast by the runtime, if at all."""
     original_sha256: str = ""

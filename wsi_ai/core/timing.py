@@ -61,6 +61,8 @@ class Stopwatch:
     def __init__(self, epoch: float, clock: Callable[[], float] = time.perf_counter) -> None:
         self.spans: list[tuple[str, float, float]] = []
         """Stage, start and end."""
+        self.decoded_by: str | None = None
+        """Where the stream's tiles were decoded and why there, where there was a choice."""
         self._epoch, self._clock = epoch, clock
         self._last = self.now()
         self._began: float | None = None

@@ -192,6 +192,9 @@ class TileBatch:
     """What still has to be done to the pixels, wherever they are: the runtime's first step."""
     read: tuple[float, float] | None = None
     """From when to when it was read, on ``time.perf_counter()``; ``None`` where that is unknown."""
+    decoded_by: str | None = None
+    """In a slide's first batch, where its tiles are decoded and why there; ``None`` where there was
+    no choice."""
 
     def __post_init__(self) -> None:
         if len(self.index) != self.pixels.shape[0]:

@@ -42,8 +42,8 @@ def pulse_of(
 
     ``sender`` is one machine with one outbox: that another one lives says nothing of it.
     ``audit_head`` goes as an attribute of the event's own, which whoever does not know it passes
-    over: where our audit ends, for the receiver to keep.  ``not_started`` is of the last run, if that
-    could not begin; a receiver of version 1.0 cannot be told.
+    over: where our audit ends, for the receiver to keep.  ``not_started`` is of the last run,
+    if that could not begin; a receiver of version 1.0 cannot be told.
     """
     trusts = sorted(endpoint.trusts or ())
     moment = timestamp(at)

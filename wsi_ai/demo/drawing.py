@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.demo.atlases import make_atlases
+from wsi_ai.demo.atlases import Atlases, make_atlases
 from wsi_ai.demo.frame import (
     BLOCK_PX,
     HALO_PX,
@@ -29,10 +29,12 @@ SHARPEN = 0.55  # scanners sharpen: the bright halo around nuclei is theirs
 class SampleDrawing:
     """The slide of a spec.  Threads may draw blocks at the same time, in any order."""
 
-    def __init__(self, spec: SampleSpec, workers: int = 2) -> None:
+    def __init__(self, spec: SampleSpec, workers: int = 2, atlases: Atlases | None = None) -> None:
+        """`atlases`: those of the same seed and scale, where they are made already; with nests
+        or without, a slide without tumour is the same."""
         self.spec = spec
         self.plan = lay_out(np.random.default_rng([spec.seed, 1]), spec)
-        atlases = make_atlases(spec, workers)
+        atlases = atlases or make_atlases(spec, workers)
         self._mottle = atlases.stroma.mottle
         self._tissue = Tissue(self.plan, atlases, spec.px_per_um)
         rng = np.random.default_rng([spec.seed, 3])

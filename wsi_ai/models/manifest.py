@@ -99,6 +99,9 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
     if second := table.get("aggregator"):
         path = _weights(manifest.parent, second, named, "aggregator")
         card = replace(card, aggregator=AggregatorRef(path, second["format"], second["sha256"]))
+    if policy := table.get("policy"):
+        path = _approved(manifest.parent, policy, named, "policy")
+        card = replace(card, policy=path, policy_sha256=policy["sha256"])
     return card, table, named
 
 
@@ -108,12 +111,23 @@ def manifest_path(model: Path) -> Path:
 
 
 def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weights") -> Path:
+    path = _approved(folder, table, named, field)
+    if table["format"] == "onnx" and keeps_tensors_elsewhere(path):
+        raise ModelError(
+            f"{path.name} keeps tensors in other files, which its SHA-256 does not vouch for;"
+            " save it as one file"
+        )
+    return path
+
+
+def _approved(folder: Path, table: dict[str, Any], named: str, field: str) -> Path:
+    """A file of the model's folder that is the one its SHA-256 on the card names."""
     path: Path = folder / table["path"]
     try:
         if not within(path, folder):
             raise ModelError(f"{named}: {field}.path: leads out of the model's folder")
         with open_regular(path) as file:
-            if os.fstat(file.fileno()).st_size > most_for(table["format"]):
+            if os.fstat(file.fileno()).st_size > most_for(table.get("format", "")):
                 raise ModelError(f"{named}: {field}.path: {path.name} is too large to be loaded")
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
@@ -122,11 +136,6 @@ def _weights(folder: Path, table: dict[str, Any], named: str, field: str = "weig
         raise ModelError(
             f"{path.name} is not the approved file: {field}.sha256 in {named} is"
             f" {table['sha256'][:12]}…, the file's is {digest[:12]}…; get the model again"
-        )
-    if table["format"] == "onnx" and keeps_tensors_elsewhere(path):
-        raise ModelError(
-            f"{path.name} keeps tensors in other files, which its SHA-256 does not vouch for;"
-            " save it as one file"
         )
     return path
 

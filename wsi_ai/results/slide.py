@@ -11,7 +11,7 @@ from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
 from wsi_ai.core.values import Marks, SlideInfo
 from wsi_ai.errors import HeldBack, OutputError, Unsent
 from wsi_ai.results.assessment import Assessment
-from wsi_ai.results.flag_json import Provenance, flag_json
+from wsi_ai.results.flag_json import Provenance, check_json, flag_json
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
@@ -117,10 +117,12 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
         "level": flag.level.value,
         "reason": flag.reason,
         "slide": slide_record(flag.slide),
+        "quality": [check_json(one) for one in flag.quality.checks] if flag.quality else None,
         "model": model_record(flag.model),
         "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
         "device_changes": list(run.changes),
+        "decoded_by": run.clock.decoded_by if run.clock else None,
         "asked": dict(run.asked),
         f"{flag.model.cell_name}s": {
             "planned": flag.planned,

@@ -48,7 +48,7 @@ from wsi_ai.slides.readers.dicom.case_header import case_header
 from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.triage.gates import scope_complaint
 from wsi_ai.triage.judge import case_flag_id, identified, not_assessed
-from wsi_ai.triage.policy import Policy
+from wsi_ai.triage.policy import Policy, policy_for
 
 log = logging.getLogger(__name__)
 _UNREAD = "none"
@@ -110,17 +110,31 @@ AnswerFor = Callable[[ModelCard, Post], Answer[Out]]
 
 
 def flags_for(
-    policy: Policy, cases: Cases, out: Path, options: RunOptions | None = None
+    policy: Policy | None, cases: Cases, out: Path, options: RunOptions | None = None
 ) -> AnswerFor[Outcome]:
+    """Without a policy, by the one that comes with each model, else the default."""
     chosen = options or RunOptions()
-    return partial(
-        FlagAnswer,
-        policy=policy,
+    return partial(_flags, policy=policy, cases=cases, out=out, options=chosen)
+
+
+def _flags(
+    card: ModelCard,
+    post: Post,
+    *,
+    policy: Policy | None,
+    cases: Cases,
+    out: Path,
+    options: RunOptions,
+) -> "FlagAnswer":
+    return FlagAnswer(
+        card=card,
+        post=post,
+        policy=policy_for(card, policy),
         cases=cases,
         out=out,
-        formats=chosen.formats,
-        amend=chosen.amend,
-        rescan=chosen.rescan,
+        formats=options.formats,
+        amend=options.amend,
+        rescan=options.rescan,
     )
 
 

@@ -31,7 +31,7 @@ from wsi_ai.run.several_models import OpenOnce, SlideTasks
 from wsi_ai.run.steps import Elsewhere, SlideSteps, no_other_device
 from wsi_ai.tiles.reading import HostTiles, SharedTiles
 from wsi_ai.tissue.overview import OverviewOf, OverviewOnce, overview_of
-from wsi_ai.triage.policy import Policy
+from wsi_ai.triage.policy import Policy, policy_for
 
 OpenRuntime = Callable[[ModelCard, RuntimeRequest], Runtime]
 ModelRefused = tuple[ModelCard, ModelError | DeviceError]
@@ -43,7 +43,9 @@ class Assembly(Generic[Out]):
     """All that a run's devices share.  It can be sent to another process."""
 
     answer_for: AnswerFor[Out]
-    policy: Policy
+    policy: Policy | None
+    """The policy that was asked for; ``None``: the one that comes with each model, else the
+    default."""
     options: RunOptions
     cards: Sequence[ModelCard] = ()
     open_runtime: OpenRuntime = open_runtime
@@ -115,7 +117,8 @@ class Assembly(Generic[Out]):
             return runtime
 
         def build_pipeline(runtime: Runtime) -> Pipeline:
-            source, policy = source_for(runtime, self._threads), self.policy
+            source = source_for(runtime, self._threads)
+            policy = policy_for(card, self.policy)
             return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate)
 
         return Engine(opened, self.options.request(), build_pipeline)

@@ -33,7 +33,7 @@ from wsi_ai.tiles.reading import HostTiles
 from wsi_ai.tissue.mask import find_tissue
 from wsi_ai.tissue.thumbnail import take_thumbnail
 from wsi_ai.triage.gates import scope_gate
-from wsi_ai.triage.policy import Policy, check_policy, load_policy
+from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ def compare_readers(
     does not take the slide, or the model cannot judge it; ModelError; DeviceError.
     """
     options = options or RunOptions()
-    card, policy = load_card(model), load_policy(options.policy)
-    check_policy(policy, card)
+    card = load_card(model)
+    policy = policy_for(card, load_policy(options.policy) if options.policy else None)
     runtime = open_runtime(card, options.request())
     with ExitStack() as opened:
         slides = [

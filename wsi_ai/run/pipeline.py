@@ -172,4 +172,5 @@ def _recoloured(batches: Iterator[TileBatch], recolour: Recolour | None) -> Iter
 def _timed(batches: Iterator[TileBatch], clock: Stopwatch) -> Iterator[TileBatch]:
     for batch in clock.waits(batches):
         clock.made(batch.read)
+        clock.decoded_by = batch.decoded_by or clock.decoded_by
         yield batch

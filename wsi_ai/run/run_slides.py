@@ -22,7 +22,7 @@ from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import refuse_same_model
 from wsi_ai.run.twins import apart
 from wsi_ai.slides.identity import load_cases
-from wsi_ai.triage.policy import Policy, check_policy, load_policy
+from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 _STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
 
@@ -56,7 +56,8 @@ def run_slides(
     """
     options, post = options or RunOptions(), post or NoPost()
     devices = devices_asked(options.device)
-    site, policy = load_site(options.trusted_keys), load_policy(options.policy)
+    site = load_site(options.trusted_keys)
+    policy = load_policy(options.policy) if options.policy else None
     cases = load_cases(options.cases)
     answer_for = flags_for(policy, cases, out, options)
     _check_formats(options.formats)
@@ -79,14 +80,14 @@ def run_slides(
 
 
 def _cards(
-    models: Sequence[Path], site: Site, policy: Policy, options: RunOptions
+    models: Sequence[Path], site: Site, policy: Policy | None, options: RunOptions
 ) -> list[ModelCard]:
     """Raises ModelError or PolicyError where any of them may not run."""
     cards = list[ModelCard]()
     for model in models:
         card = approved_card(model, site, options.precision)
         _refuse_vectors(card)
-        check_policy(policy, card)
+        policy_for(card, policy)
         refuse_same_model(card, cards)
         cards.append(card)
     return cards

@@ -36,6 +36,8 @@ class SimBuffer:
     last_write: Access | None = None
     reads: dict[int, Access] = field(default_factory=dict)
     """Since the last write, one for each actor."""
+    rows: "list[SimBuffer]" = field(default_factory=list)
+    """Used each by itself, where it was taken apart."""
 
 
 class HappensBefore:

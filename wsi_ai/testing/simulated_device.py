@@ -39,6 +39,12 @@ def poison(array: NDArray[Any]) -> None:
         array.view(np.uint8).fill(0xA5)
 
 
+Module = Callable[..., None]
+"""See ``gpu.device.Module``."""
+Compiler = Callable[[str, Sequence[str]], Module]
+"""From source and options."""
+
+
 @dataclass(frozen=True, slots=True)
 class SimPixels:
     """Tiles on the simulated device: what a ``TileBatch`` holds there."""
@@ -113,10 +119,16 @@ class SimulatedDevice:
 
     With ``sticky_errors`` the first failure breaks the device, as a kernel's fault does on CUDA:
     every later call that can fail raises it, even one about work that had ended well.
+    ``compiler`` makes a function of CUDA C one of the host's; without it there is none.
     """
 
     def __init__(
-        self, seed: int = 0, scheduler: Scheduler | None = None, *, sticky_errors: bool = False
+        self,
+        seed: int = 0,
+        scheduler: Scheduler | None = None,
+        *,
+        sticky_errors: bool = False,
+        compiler: Compiler | None = None,
     ) -> None:
         self.scheduler: Scheduler = scheduler or SteppedScheduler(seed)
         self.checker = HappensBefore()
@@ -128,6 +140,7 @@ class SimulatedDevice:
         self._default: Clock = {DEFAULT: 0}
         self._random = random.Random(~seed)
         self._sticky, self._failures = sticky_errors, list[Exception]()
+        self._compiler = compiler
         self._actors = 0
 
     def problems(self) -> list[str]:
@@ -157,10 +170,19 @@ class SimulatedDevice:
         self.buffers.append(buffer)
         return buffer
 
+    def rows(self, buffer: SimBuffer) -> list[SimBuffer]:
+        """Watched one by one."""
+        for number, row in enumerate(buffer.data):
+            part = SimBuffer(f"{buffer.name}[{number}]", row, buffer.pinned)
+            part.reads.update(buffer.reads)
+            buffer.rows.append(part)
+        return buffer.rows
+
     def free(self, buffer: SimBuffer) -> None:
-        buffer.reads.pop(DEFAULT, None)  # given back unused, to the stream it came from
-        self.checker.writes(buffer, HOST, self.checker.host, "free")
-        buffer.freed = True
+        for part in (*buffer.rows, buffer):
+            part.reads.pop(DEFAULT, None)  # given back unused, to the stream it came from
+            self.checker.writes(part, HOST, self.checker.host, "free")
+            part.freed = True
         self.buffers.remove(buffer)
         poison(buffer.data)
 
@@ -243,6 +265,11 @@ class SimulatedDevice:
             fn(*inputs, *(buffer.data for buffer in writes))
 
         self._submit(stream, _Work(f"kernel in {stream.name}", begin, end, reads, writes))
+
+    def module(self, source: str, name: str, options: Sequence[str]) -> Module:
+        if self._compiler is None:
+            raise DeviceError(f"the simulated device was given no compiler for {name}")
+        return self._compiler(source, options)
 
     def _submit(self, stream: SimStream, work: _Work) -> None:
         if stream.closed:

@@ -1,5 +1,6 @@
 """The triage policy that a site sets, from TOML."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 from wsi_ai import schemas
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.errors import PolicyError
+from wsi_ai.schemas.reading import SETTINGS_BYTES, Unreadable, content_of
 from wsi_ai.tissue.quality import QualityLimits
 from wsi_ai.triage.counting import HotSpot, ObjectCount
 from wsi_ai.triage.judge import TriagePolicy
@@ -36,7 +38,21 @@ def load_policy(path: Path | None) -> Policy:
     """
     if path is None:
         return Policy()
-    table = schemas.load_toml(path, "policy-1", "policy", PolicyError)
+    return _policy(schemas.load_toml(path, "policy-1", "policy", PolicyError), str(path))
+
+
+def _of_model(path: Path, sha256: str) -> Policy:
+    """The bytes that were approved are the bytes that are read.  Raises PolicyError."""
+    try:
+        content = content_of(path, SETTINGS_BYTES)
+    except (OSError, Unreadable):
+        raise PolicyError(f"{path.name} of the model cannot be read; get the model again") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise PolicyError(f"{path.name} is not the policy that came with the model; get it again")
+    return _policy(schemas.parse_toml(content, "policy-1", path.name, PolicyError), path.name)
+
+
+def _policy(table: Mapping[str, Any], named: str) -> Policy:
     rule = dict(table.get("rule", {}))
     try:
         triage = TriagePolicy(
@@ -46,8 +62,19 @@ def load_policy(path: Path | None) -> Policy:
             min_coverage=table.get("coverage", {}).get("min", TriagePolicy().min_coverage),
         )
     except ValueError as error:
-        raise PolicyError(f"{path}: {error}") from None
+        raise PolicyError(f"{named}: {error}") from None
     return Policy(triage, QualityLimits(**table.get("quality", {})))
+
+
+def policy_for(card: ModelCard, asked: Policy | None) -> Policy:
+    """What was asked for; else what comes with the model; else the default.
+
+    Raises PolicyError where the model's own cannot be used, or asks what the model cannot tell.
+    """
+    own = _of_model(card.policy, card.policy_sha256) if card.policy else Policy()
+    policy = own if asked is None else asked
+    _check_policy(policy, card)
+    return policy
 
 
 def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
@@ -70,7 +97,7 @@ def _rule(table: Mapping[str, Any], field_name: str) -> Rule:
     return Tiles(table[kind]) if kind == "tiles" else TopMean(table[kind])
 
 
-def check_policy(policy: Policy, card: ModelCard) -> None:
+def _check_policy(policy: Policy, card: ModelCard) -> None:
     """Raises PolicyError where the rule asks for something that this model cannot give."""
     if card.task is not Task.DETECTION and _counts_objects(policy.triage.rule):
         raise PolicyError(

@@ -67,8 +67,9 @@ def _mutant(kind: str, index: int, change: Change) -> Mutant | None:
     tree = ast.parse(SOURCE)
     block, position = sites(tree)[index]
     line = f"{block[position].lineno}: {ast.unparse(block[position])}"
+    known = names_at(tree, block)
     done = change(block, position)
-    if done is None:
+    if done is None or not known >= _roots(block[position]):
         return None
     what = f"{line}{done}"
     return kind, what, load(ast.fix_missing_locations(tree), f"{kind} {what}")
@@ -84,6 +85,22 @@ def sites(tree: ast.Module) -> list[tuple[list[ast.stmt], int]]:
         for position, statement in enumerate(block)
         if _synchronises(statement)
     ]
+
+
+def names_at(tree: ast.Module, block: list[ast.stmt]) -> set[str]:
+    """What a function that has the block calls its arguments, and what it assigns."""
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef):
+            inside = list(ast.walk(function))
+            blocks = [getattr(n, f, None) for n in inside for f in ("body", "finalbody")]
+            if any(found is block for found in blocks):
+                stored = {n.id for n in inside if isinstance(n, ast.Name)}
+                return stored | {n.arg for n in inside if isinstance(n, ast.arg)}
+    raise ValueError("a synchronisation outside a function")
+
+
+def _roots(node: ast.stmt) -> set[str]:
+    return {found.id for found in ast.walk(node) if isinstance(found, ast.Name)}
 
 
 def _synchronises(node: ast.AST) -> bool:

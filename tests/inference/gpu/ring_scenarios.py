@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.values import Predictions, TileBatch
+from wsi_ai.errors import DeviceError
+from wsi_ai.inference.gpu.device import Cut
 from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.testing.schedulers import SteppedScheduler, ThreadScheduler
 from wsi_ai.testing.simulated_device import SimPixels, SimulatedDevice, poison
@@ -73,6 +76,37 @@ def decoded(device: SimulatedDevice, data: Tiles) -> Iterator[TileBatch]:
             device.free(buffer)
 
 
+def cut(device: SimulatedDevice, data: Tiles) -> Iterator[TileBatch]:
+    """The same, yet to be drawn, out of two memories that a stream of the source's own fills."""
+    memory = [device.alloc((SHAPE.tiles[0], *TILE), np.uint8) for _ in range(2)]
+    events = [(device.event(), device.event()) for _ in memory]
+    stream, start = device.stream("decode"), 0
+
+    def draw(count: int, pixels: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        out[:count], out[count:] = pixels[:count], 0
+
+    def fill(batch: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+        out[: len(batch)] = batch
+
+    try:
+        for number, batch in enumerate(data):
+            stored, (ready, drawn) = memory[number % 2], events[number % 2]
+            stream.wait(drawn)
+            device.launch(partial(fill, batch), stream, [], [stored])
+            ready.record(stream)
+            count = len(batch)
+            pixels = Cut((count, *TILE), partial(draw, count), [stored], ready, drawn)
+            yield TileBatch("slide", np.arange(start, start + count), pixels)
+            start += count
+    finally:
+        for _, drawn in events:
+            with suppress(DeviceError):  # of a broken ring's
+                drawn.synchronize()
+        stream.close()
+        for stored in memory:
+            device.free(stored)
+
+
 def wrong(results: list[Predictions], data: Tiles, columns: int = 2) -> list[str]:
     """What differs from the features of the padded batches, in their first ``columns``."""
     found, start = list[str](), 0
@@ -131,7 +165,7 @@ class Judge:
 
     def judge(self, seed: int) -> Verdict:
         """A full run with a tail, one closed early, one whose input fails, one in shared memory,
-        one on the device."""
+        one on the device, one that the ring draws."""
         data = tiles([3] * 9 + [2], seed)
         kept = max(0, 6 - self.shape.results)
         self.verdict = Verdict()
@@ -140,6 +174,7 @@ class Judge:
         self._run(seed, interrupted, data[:kept], lambda device: broken(data[:6]))
         self._run(seed, list, data, lambda device: shared(device, data))
         self._run(seed, list, data, lambda device: decoded(device, data), columns=1)
+        self._run(seed, list, data, lambda device: cut(device, data))
         return self.verdict
 
     def _run(

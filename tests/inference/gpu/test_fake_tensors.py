@@ -13,7 +13,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from wsi_ai.core.cards import InputSpec, Layout, ModelCard, Precision  # noqa: E402
-from wsi_ai.inference.gpu.torch import EagerKernel  # noqa: E402
+from wsi_ai.inference.gpu.cutting import Form, form_for  # noqa: E402
+from wsi_ai.inference.gpu.torch import EagerKernel, Network, channels_last  # noqa: E402
 from wsi_ai.inference.torch.forward import Forward, Prepare  # noqa: E402
 from wsi_ai.testing.stand_ins import MEAN_CARD  # noqa: E402
 
@@ -69,12 +70,13 @@ def run(
     card = replace(MEAN_CARD, input=spec)
     with FakeTensorMode(), torch.device(device):
         prepare = Prepare(card, torch.empty(3), torch.empty(3))
-        kernel = EagerKernel(Forward(card, Net(card).eval(), precision, prepare))
+        forward = Forward(card, Net(card).eval(), precision, prepare)
+        kernel = EagerKernel(Network(forward, Form()))
         pixels = torch.empty(8, 64, 64, 3, dtype=torch.uint8)
         outputs = torch.empty(8, 1)
         with Watch() as watch:
             kernel(pixels, outputs)
-            assert kernel.forward(pixels).dtype == torch.float32
+            assert forward(pixels).dtype == torch.float32
             given = prepare(pixels)
     return watch, given, outputs
 
@@ -119,3 +121,19 @@ def test_normalising_on_the_device_is_what_it_is_on_the_host() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
     there = open_prepare(card, torch.device("cpu"))(torch.from_numpy(pixels))
     np.testing.assert_allclose(there.numpy(), prepare(pixels, card), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_a_slot_that_holds_the_networks_input_is_shown_to_it_as_it_lies(layout: Layout) -> None:
+    """Channels last in memory, whatever the network calls its axes; nothing is prepared again."""
+    card = replace(MEAN_CARD, input=replace(PLAIN, layout=layout))
+    form = channels_last(form_for(card))
+    assert form.dtype == "float32"
+    with FakeTensorMode(), torch.device(CUDA):
+        prepare = Prepare(card, torch.empty(3), torch.empty(3))
+        forward = Forward(card, Net(card).eval(), Precision.FP32, prepare)
+        tiles = torch.empty(form.shape((8, 64, 64, 3)), dtype=torch.float32)
+        with Watch() as watch:
+            outputs = Network(forward, form)(tiles)
+    assert watch.devices == {CUDA}
+    assert tuple(outputs.shape) == (8, 1)

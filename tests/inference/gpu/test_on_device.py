@@ -4,6 +4,7 @@ WSI_AI_REQUIRE_GPU=1 says that there must be one."""
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.gpu
 def cuda() -> None:
     try:
         open_driver()
-        pytest.importorskip("torch", reason="torch is not installed")
+        pytest.importorskip("cupy", reason="CuPy is not installed")
     except (DeviceError, pytest.skip.Exception) as error:
         if os.environ.get("WSI_AI_REQUIRE_GPU") == "1":
             pytest.fail(f"WSI_AI_REQUIRE_GPU=1, but {error}")
@@ -33,8 +34,7 @@ def cuda() -> None:
 
 
 def torch_model(folder: Path) -> Path:
-    import torch
-
+    torch = pytest.importorskip("torch", reason="torch is not installed")
     from tests.inference.torch_models import Nets, Red, write_torch_model
 
     return write_torch_model(folder, Nets(Red(), torch.zeros(2, 3, 64, 64)).pt2(), "pt2")
@@ -117,3 +117,24 @@ def test_the_demo_models_flags_are_the_same_on_the_device() -> None:
         pytest.skip("the demo model has no golden tiles yet")
     rows = verify(DEMO_MODEL, [RuntimeRequest("cuda:0")])
     assert all(row.accepted for row in rows)
+
+
+def test_the_cutting_kernel_gives_the_hosts_bytes_there() -> None:
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+    from tests.inference.gpu.cut_scenarios import differing
+    from wsi_ai.inference.gpu.cuda import open_device
+    from wsi_ai.inference.gpu.cutting import source
+
+    device = open_device("cuda:0")
+
+    def make(options: Any, seed: int) -> Any:
+        run = device.module(source(), "cut", options)
+
+        def launch(grid: Any, block: Any, args: Any) -> None:
+            there = [cupy.asarray(np.ascontiguousarray(array)) for array in args[:7]]
+            run(grid, block, (*there, *args[7:]))
+            args[6][...] = there[6].get()
+
+        return launch
+
+    assert differing(make, 300, seed=11) == []

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -46,20 +45,17 @@ def opened(request: pytest.FixtureRequest) -> Iterator[Open]:
 
 
 def on_ring(device: SimulatedDevice, card: ModelCard) -> Runtime:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
-    from wsi_ai.inference.gpu.kernel import recoloured_views
+    from wsi_ai.inference.gpu.kernel import Placed, recoloured_views
     from wsi_ai.inference.gpu.onnx import bind
     from wsi_ai.inference.gpu.ring import Ring
     from wsi_ai.inference.gpu.runtime import RingRuntime, ring_shape
     from wsi_ai.inference.onnx.runtime import open_session, session_options
 
     session = open_session(card, session_options(), ["CPUExecutionProvider"])
-    kernel = recoloured_views(bind(card, session, ring_shape(card, 4), torch.device("cpu")), card)
-
-    def launched(pixels: Any, outputs: Any, **kwargs: Any) -> None:
-        kernel(torch.from_numpy(pixels), torch.from_numpy(outputs), **kwargs)
-
-    return RingRuntime(card, "onnx/sim", Ring(device, launched, ring_shape(card, 4)))
+    shape, library = ring_shape(card, 4), Placed(np)
+    inner = bind(card, session, shape, ("cpu", 0), np)
+    kernel = recoloured_views(inner, card, library)
+    return RingRuntime(card, "onnx/sim", Ring(device, kernel, shape))
 
 
 def tiles(count: int) -> np.ndarray:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT
+from tests.inference.gpu.cut_walks import device as simulated
+from tests.inference.gpu.host_kernel import needs_compiler
 from tests.models_for_tests import red_network, write_model
-from wsi_ai.core.cards import ModelCard, RuntimeRequest
+from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.contracts import Runtime
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory
+from wsi_ai.inference.gpu.cutting import Form, form_for
 from wsi_ai.inference.gpu.ring import Ring
 from wsi_ai.inference.gpu.runtime import RingRuntime, open_fitting, ring_shape
 from wsi_ai.inference.registry import open_runtime
@@ -75,8 +78,7 @@ class TestTorchKernel(OnSimulatedDevice):
     def runtime(self, device: SimulatedDevice, tmp_path: Path) -> Runtime:
         torch = pytest.importorskip("torch", reason="torch is not installed")
         from tests.inference.torch_models import Nets, Red, write_torch_model
-        from wsi_ai.core.cards import Precision
-        from wsi_ai.inference.gpu.torch import EagerKernel, check_fit
+        from wsi_ai.inference.gpu.torch import EagerKernel, Network, check_fit
         from wsi_ai.inference.torch.forward import open_forward
         from wsi_ai.inference.torch.weights import load_module
 
@@ -86,7 +88,7 @@ class TestTorchKernel(OnSimulatedDevice):
         forward = open_forward(load_module(card), card, Precision.FP32, host)
         shape = ring_shape(card, 8)
         check_fit(forward, shape, host)
-        kernel = on_arrays(EagerKernel(forward))
+        kernel = on_arrays(EagerKernel(Network(forward, shape.form)))
         return RingRuntime(card, "torch/sim", Ring(device, kernel, shape))
 
 
@@ -101,14 +103,37 @@ class TestOnnxKernel(OnSimulatedDevice):
         return onnx_on(device, load_card(folder))
 
 
-def onnx_on(device: SimulatedDevice, card: ModelCard, batch: int = 8) -> RingRuntime[Any]:
-    torch = pytest.importorskip("torch", reason="torch is not installed")
+class TestOnnxKernelOfItsOwnInput(OnSimulatedDevice):
+    """Tiles in host memory are laid out on the device by the cutting kernel; nothing else prepares
+    them."""
+
+    @pytest.fixture
+    def device(self) -> Iterator[SimulatedDevice]:
+        needs_compiler()
+        device = simulated(7)
+        yield device
+        assert device.problems() == device.faults == []
+
+    @pytest.fixture(params=[("nchw", "float32"), ("nhwc", "float32"), ("nchw", "uint8")])
+    def runtime(
+        self, request: pytest.FixtureRequest, device: SimulatedDevice, tmp_path: Path
+    ) -> Runtime:
+        layout, dtype = request.param
+        network = red_network(layout=layout, dtype=dtype)
+        card = load_card(write_model(tmp_path / "m", network, layout=layout, dtype=dtype))
+        return onnx_on(device, card, form=form_for(card))
+
+
+def onnx_on(
+    device: SimulatedDevice, card: ModelCard, batch: int = 8, form: Form | None = None
+) -> RingRuntime[Any]:
+    """PyTorch is not asked for."""
     from wsi_ai.inference.gpu.onnx import bind
     from wsi_ai.inference.onnx.runtime import open_session, session_options
 
-    shape = ring_shape(card, batch)
+    shape = ring_shape(card, batch, form)
     session = open_session(card, session_options(), ["CPUExecutionProvider"])
-    kernel = on_arrays(bind(card, session, shape, torch.device("cpu")))
+    kernel = bind(card, session, shape, ("cpu", 0), np)
     return RingRuntime(card, "onnx/sim", Ring(device, kernel, shape))
 
 
@@ -165,7 +190,7 @@ def fitting(bytes_left: int) -> tuple[Small, RingRuntime[Any]]:
             MEAN_CARD, "ring/sim", Ring(device, mean_kernel, ring_shape(MEAN_CARD, batch))
         )
 
-    return device, open_fitting(build, 32)
+    return device, open_fitting(build, 32, Precision.FP32)
 
 
 def test_the_batch_is_halved_until_it_fits_and_that_is_said(

@@ -96,7 +96,10 @@ class RunArguments:
         typer.Option(help="Where the device has it; int8: after wsi-ai models optimize."),
     ] = "fp32"
     policy: Annotated[
-        Path | None, typer.Option(help="Triage policy in TOML, as configs/area.toml.")
+        Path | None,
+        typer.Option(
+            help="Triage policy in TOML, in place of the model's own or configs/area.toml."
+        ),
     ] = None
     reader: Annotated[
         str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from wsi_ai.core.flags import Level
-from wsi_ai.delivery.events import answer_digest, message_of
-from wsi_ai.delivery.messages import Message
+from wsi_ai.delivery.events import answer_digest, kind_of, message_of
+from wsi_ai.delivery.messages import Kind, Message
 from wsi_ai.errors import Refused
 from wsi_ai.schemas.reading import Unreadable, from_json
 
@@ -26,7 +26,7 @@ class FlagEvent:
 
     @property
     def is_retraction(self) -> bool:
-        return bool(self.flag["action"] == "retract")
+        return kind_of(self.flag) is Kind.RETRACTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def summary_of(flag: Mapping[str, Any]) -> Summary:
     return Summary(
         flag_id=flag["flag_id"],
         revision=flag["revision"],
-        retracted=flag["action"] == "retract",
+        retracted=kind_of(flag) is Kind.RETRACTED,
         accession=flag["case"]["accession"]["value"],
         slide_id=flag["slide"]["slide_id"]["value"],
         level=Level(flag["result"]["level"]),

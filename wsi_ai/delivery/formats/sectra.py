@@ -62,6 +62,7 @@ def _context(event: FlagEvent) -> dict[str, Any]:
         "flagId": flag["flag_id"],
         "revision": flag["revision"],
         "action": flag["action"],
+        "retracted": event.is_retraction,
         "eventId": event.event_id,
         "answer": event.answer,
         "accession": flag["case"]["accession"]["value"],
@@ -100,7 +101,7 @@ def parse(content: bytes) -> Summary:
     return Summary(
         flag_id=kept["flagId"],
         revision=kept["revision"],
-        retracted=kept["action"] == "retract",
+        retracted=kept["retracted"],
         accession=kept["accession"],
         slide_id=kept["slideId"],
         level=Level(kept["level"]),

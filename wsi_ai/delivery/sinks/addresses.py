@@ -37,7 +37,7 @@ def check_url(url: str, named: str) -> None:
         raise SinkError(f"{named}: its URL has a host name that cannot be")
 
 
-_SECURE = frozenset({"https", "mllps"})
+SECURE = frozenset({"https", "mllps"})
 
 
 def check_endpoint(endpoint: Endpoint, urls: Iterable[str]) -> None:
@@ -52,9 +52,10 @@ def check_endpoint(endpoint: Endpoint, urls: Iterable[str]) -> None:
             raise SinkError(f"{named}: its URL names no host")
         if parts.username or parts.password:
             raise SinkError(f"{named}: no user or password in a URL; name a bearer file")
-        if parts.scheme not in _SECURE and not is_loopback(host):
-            secure = "mllps" if parts.scheme == "mllp" else "https"
-            raise SinkError(f"{named}: {secure} only, unless the receiver is on this machine")
+        if parts.scheme not in SECURE and not is_loopback(host):
+            raise SinkError(
+                f"{named}: {parts.scheme}s only, unless the receiver is on this machine"
+            )
         if host not in endpoint.allowed_hosts:
             raise SinkError(f"{named}: its host is not among the allowed hosts")
 

@@ -18,11 +18,11 @@ from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, SinkError, T
 from wsi_ai.schemas.reading import Unreadable, from_json
 
 _JSON = "application/fhir+json"
-_MOST_ANSWER_BYTES = 1 << 20
-_MOST_PAGE_BYTES = 1 << 26
+_MOST_ANSWER_BYTES = 1 << 26
 _PAGE, _MOST_PAGES = 200, 10_000
 _CHANGED_MEANWHILE = frozenset({409, 412})
 _TAKEN, _MADE = range(200, 300), 201
+_NO_UPDATE_AS_CREATE = {"type": "Provenance", "updateCreate": False}.items()
 _UNREADABLE = "the server's answer cannot be read"
 
 
@@ -126,10 +126,10 @@ class FhirSink:
 
     def _next(self, page: Mapping[str, Any]) -> str | None:
         links = page.get("link") or []
-        following = [str(one.get("url")) for one in links if one.get("relation") == "next"]
-        if not following:
+        following = {one.get("relation"): str(one.get("url")) for one in links}
+        if "next" not in following:
             return None
-        ours, theirs = urlsplit(self._base), urlsplit(following[0])
+        ours, theirs = urlsplit(self._base), urlsplit(following["next"])
         return theirs._replace(scheme=ours.scheme, netloc=ours.netloc).geturl()
 
     def _write(self, event: FlagEvent, there: OnServer, at: datetime) -> None:
@@ -139,7 +139,7 @@ class FhirSink:
             raise TryAgain(_UNREADABLE)
         worst = max(statuses)
         if worst not in _TAKEN:  # a server that has no transactions takes the bundle in parts
-            raise _refused(Answer(worst, {}, b""), at, "POST")
+            raise _refused(Answer(worst, {}, b""), at)
         behind = 1 + max(1, len(there.observations))
         fresh = [n for n, kind in ((1, there.observations), (behind, there.tasks)) if not kind]
         if any(statuses[n] != _MADE for n in fresh):
@@ -151,7 +151,9 @@ class FhirSink:
             self._tokens.forget()
             answer = self._authorized(request, at)
         if not answer.is_ok:
-            raise _refused(answer, at, request.method)
+            error = _refused(answer, at)
+            about_flag = bool(request.body) or not isinstance(error, Refused)
+            raise error if about_flag else Paused(str(error), answer.status)
         try:
             told = from_json(answer.body)
         except Unreadable:
@@ -170,8 +172,9 @@ class FhirSink:
         token = self._tokens.current(at)
         if token is not None:
             headers["Authorization"] = f"Bearer {token.value.decode()}"
-        most = _MOST_PAGE_BYTES if request.method == "GET" else _MOST_ANSWER_BYTES
-        return self._exchange.ask(Request(request.method, request.url, headers, request.body), most)
+        return self._exchange.ask(
+            Request(request.method, request.url, headers, request.body), _MOST_ANSWER_BYTES
+        )
 
 
 def _lacks(statement: Mapping[str, Any]) -> str | None:
@@ -182,7 +185,7 @@ def _lacks(statement: Mapping[str, Any]) -> str | None:
         if interactions and "transaction" not in interactions:
             return "transactions"
         for resource in _objects(rest.get("resource")):
-            if resource.get("type") == "Provenance" and resource.get("updateCreate") is False:
+            if resource.items() >= _NO_UPDATE_AS_CREATE:
                 return "update as create for Provenance"
     return None
 
@@ -210,13 +213,10 @@ def _is_known(event: FlagEvent, there: OnServer, held: Held) -> bool:
             raise Conflict("the server holds another answer", None, held)
 
 
-def _refused(answer: Answer, at: datetime, method: str) -> DeliveryError:
-    """A refused bundle is about its flag; a refused question never is."""
+def _refused(answer: Answer, at: datetime) -> DeliveryError:
     if answer.status in _CHANGED_MEANWHILE:
         return TryAgain("it was changed meanwhile; it is read again first", answer.status)
-    error = refusal(answer, at)
-    about_us = method == "GET" and isinstance(error, Refused)
-    return Paused(str(error), answer.status) if about_us else error
+    return refusal(answer, at)
 
 
 def _state(task: Mapping[str, Any]) -> TaskState:

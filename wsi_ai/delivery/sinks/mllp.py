@@ -16,7 +16,7 @@ from wsi_ai.delivery.formats.event import event_of
 from wsi_ai.delivery.formats.hl7v2 import acknowledgement, oru
 from wsi_ai.delivery.formats.hl7v2.text import NotHl7
 from wsi_ai.delivery.messages import Endpoint, Message, Receipt
-from wsi_ai.delivery.sinks.addresses import check_endpoint, refuse_heartbeat
+from wsi_ai.delivery.sinks.addresses import SECURE, check_endpoint, refuse_heartbeat
 from wsi_ai.delivery.sinks.guarded import (
     NO_ANSWER,
     Deadline,
@@ -37,7 +37,7 @@ def open_sink(endpoint: Endpoint) -> "MllpSink":
     check_endpoint(endpoint, [endpoint.url])
     refuse_heartbeat(endpoint, "an HL7 engine")
     parts = urlsplit(endpoint.url)
-    if parts.port is None or parts.path not in ("", "/"):
+    if parts.port is None or parts.path.strip("/"):
         raise SinkError(f"sink {endpoint.name}: mllps://host:port, and nothing after it")
     return MllpSink(endpoint)
 
@@ -51,7 +51,7 @@ class MllpSink:
         self._host, self._port = parts.hostname or "", parts.port or 0
         self._deadline = Deadline()
         self._network = GuardedBackend(endpoint.allowed_hosts, self._deadline)
-        self._context = context_of(endpoint) if parts.scheme == "mllps" else None
+        self._context = context_of(endpoint) if parts.scheme in SECURE else None
         settings = endpoint.hl7
         self._receiver = oru.Receiver(settings.application, settings.facility)
         self._errors = Counter[str]()

@@ -138,7 +138,7 @@ class WebhookSink:
         if self._bearer is not None:
             headers["Authorization"] = f"Bearer {self._bearer.value.decode()}"
         self._exchange.begin()
-        most = _MOST_ANSWER_BYTES if request.method == "POST" else _MOST_HELD_BYTES
+        most = _MOST_ANSWER_BYTES if request.body else _MOST_HELD_BYTES
         return self._exchange.ask(Request(request.method, request.url, headers, request.body), most)
 
 

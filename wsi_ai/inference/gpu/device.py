@@ -1,4 +1,4 @@
-"""What the ring may ask of an accelerator: ordered streams, events, asynchronous copies.
+"""What the ring may ask of an accelerator: ordered streams, events, asynchronous copies, kernels.
 
 ``cuda.CudaDevice`` is one; ``wsi_ai.testing.simulated_device`` is another, which runs late and in
 an adversarial order, and knows what is a race.
@@ -6,7 +6,8 @@ an adversarial order, and knows what is a race.
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -17,6 +18,10 @@ B = TypeVar("B")
 """A buffer: opaque to the ring."""
 Kernel = Callable[..., None]
 """Called with the arrays that it reads, then those that it writes, as the device holds them."""
+
+Module = Callable[[tuple[int, ...], tuple[int, ...], tuple[Any, ...]], None]
+"""A compiled function of the device's: grid, block and arguments.  Among these may stand arrays as
+the device holds them, buffers, and numbers of numpy's types.  Called inside ``launch``."""
 
 
 class Stream(Protocol):
@@ -59,6 +64,11 @@ class Device(Protocol[B]):
 
     def alloc(self, shape: Sequence[int], dtype: DTypeLike) -> B: ...
 
+    def rows(self, buffer: B) -> Sequence[B]:
+        """Its rows as buffers of their own, for as long as it lives: who uses them does not use
+        the whole, but to free it."""
+        ...
+
     def free(self, buffer: B) -> None: ...
 
     def host(self, buffer: B, *, write: bool) -> AbstractContextManager[NDArray[Any]]: ...
@@ -77,3 +87,29 @@ class Device(Protocol[B]):
         ...
 
     def launch(self, fn: Kernel, stream: Any, reads: Sequence[B], writes: Sequence[B]) -> None: ...
+
+    def module(self, source: str, name: str, options: Sequence[str]) -> Module:
+        """A function of CUDA C, compiled once.  Raises DeviceError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cut(Generic[B]):
+    """Pixels of a batch that are yet to be drawn: by whoever takes it, where it wants them."""
+
+    shape: tuple[int, int, int, int]
+    """(tiles, height, width, 3), as if they lay there as RGB."""
+    kernel: Kernel
+    """Called with what ``reads`` holds, then with memory for a whole batch; tiles that are not
+    there come out black."""
+    reads: Sequence[B]
+    ready: Event
+    """What is read is there."""
+    drawn: Event
+    """To be recorded once the kernel is queued: only then is what it reads overwritten."""
+
+    def __dlpack__(self, *, stream: Any = None) -> Any:
+        raise BufferError("these pixels are yet to be drawn")
+
+    def __dlpack_device__(self) -> tuple[Any, int]:
+        raise BufferError("these pixels are yet to be drawn")

@@ -21,6 +21,6 @@ def open_onnx(card: ModelCard, request: RuntimeRequest) -> Runtime:
 def open_torch(card: ModelCard, request: RuntimeRequest) -> Runtime:
     """See ``gpu.torch.open_runtime``."""
     open_driver()
-    with needs_extra("cuda", NoDevice):
+    with needs_extra("cuda,torch", NoDevice):
         from wsi_ai.inference.gpu import torch
     return torch.open_runtime(card, request)

@@ -6,12 +6,13 @@ Its kernel has run on the host, over the simulated device; it has not met a real
 import logging
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import onnxruntime as ort
-import torch
 
-from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.core.cards import ModelCard, RuntimeRequest
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import (
     DeviceError,
     ModelError,
@@ -20,8 +21,8 @@ from wsi_ai.errors import (
     WsiAiError,
     first_line,
 )
-from wsi_ai.inference.gpu.cuda import CudaDevice, open_device
-from wsi_ai.inference.gpu.kernel import recoloured_views
+from wsi_ai.inference.gpu.cutting import Form, form_for
+from wsi_ai.inference.gpu.kernel import Placed, Prepare, address, open_prepare, recoloured_views
 from wsi_ai.inference.gpu.providers import CUDA, Way, input_shape, version_of_tensorrt, ways
 from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.inference.gpu.runtime import (
@@ -34,14 +35,13 @@ from wsi_ai.inference.gpu.runtime import (
 from wsi_ai.inference.gpu.source import tiles_for
 from wsi_ai.inference.onnx.runtime import REFUSED, misfit, output_of
 from wsi_ai.inference.scoring import output_shape
-from wsi_ai.inference.torch.forward import Prepare, open_prepare
 
 log = logging.getLogger(__name__)
 _MEMORY = ("out of memory", "allocate memory")
 """What a failure for want of memory says, whatever its type."""
 
 
-def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.Tensor]:
+def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[Any]:
     """A session on the device by the fastest way that works, tried once.
 
     No part of the network runs on the host.  Raises ModelError where the file does not load or
@@ -53,38 +53,39 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> RingRuntime[torch.
             f"onnxruntime {ort.__version__} here has no CUDA; install the other one with:"
             " pip uninstall onnxruntime && pip install 'wsi-ai[cuda]'"
         )
-    tensorrt = version_of_tensorrt()
-    if request.precision is not Precision.FP32 and tensorrt is None:
-        raise DeviceError(
-            f"without TensorRT an ONNX model runs in its own precision, not {request.precision};"
-            " install tensorrt, or give --precision fp32"
-        )
+    with needs_extra("cuda", NoDevice):
+        from wsi_ai.inference.gpu.cuda import open_device
     device = open_device(request.device)
-    possible = ways(card, request.precision, device, tensorrt)
+    ort.preload_dlls()  # of CUDA and cuDNN, from their wheels
+    tensorrt = version_of_tensorrt()
 
-    def build(batch: int) -> RingRuntime[torch.Tensor]:
-        torch.cuda.empty_cache()
-        return _fastest(card, request, device, ring_shape(card, batch), possible)
+    def build(batch: int) -> RingRuntime[Any]:
+        device.empty_cache()
+        possible = ways(card, request.precision, device, tensorrt, batch)
+        return _fastest(card, request, device, ring_shape(card, batch, form_for(card)), possible)
 
-    return open_fitting(build, request.batch_size or usual_batch(card))
+    return open_fitting(build, request.batch_size or usual_batch(card), request.precision)
 
 
 def _fastest(
     card: ModelCard,
     request: RuntimeRequest,
-    device: CudaDevice,
+    device: Any,
     shape: RingShape,
     possible: list[Way],
-) -> RingRuntime[torch.Tensor]:
+) -> RingRuntime[Any]:
     """The first way in which one batch succeeds."""
+    import cupy
+
     for way in possible:
-        told = f"onnxruntime {ort.__version__}/{device.torch_device} {way.name}/{request.precision}"
+        described = (
+            f"onnxruntime {ort.__version__}/cuda:{device.index} {way.name}/{request.precision}"
+        )
         try:
-            session = way.open(card, shape)
-            kernel = recoloured_views(bind(card, session, shape, device.torch_device), card)
-            ring = Ring(device, kernel, shape)
-            runtime = RingRuntime(card, told, ring, partial(tiles_for, device))
-            try_once(runtime)
+            kernel = bind(card, way.open(card, shape), shape, ("cuda", device.index), cupy)
+            ring = Ring(device, recoloured_views(kernel, card, Placed(cupy)), shape)
+            runtime = RingRuntime(card, described, ring, partial(tiles_for, device, shape.form))
+            try_once(runtime, request.precision)
         except OutOfDeviceMemory:
             raise
         except WsiAiError as error:
@@ -96,59 +97,64 @@ def _fastest(
     raise DeviceError("no provider of onnxruntime computes in this precision here")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class OnnxKernel:
-    """A kernel of the ring over memory of its own, which a CUDA graph may hold on to."""
+    """A kernel of the ring: the network reads a slot where it lies, unless something is to be done
+    to it first, and writes into memory of its own."""
 
     card: ModelCard
     session: ort.InferenceSession
     binding: ort.IOBinding
+    where: tuple[str, int]
+    form: Form
     prepare: Prepare
-    tiles: torch.Tensor
-    given: torch.Tensor
+    given: Any
 
-    def __call__(self, pixels: torch.Tensor, outputs: torch.Tensor) -> None:
-        self.tiles.copy_(self.prepare(pixels))
+    def __call__(self, pixels: Any, outputs: Any) -> None:
+        tiles = self.prepare(pixels) if self.form.is_rgb else pixels
         options = ort.RunOptions()
         options.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        name = self.session.get_inputs()[0].name
         try:
+            self.binding.bind_input(
+                name, *self.where, np.dtype(self.card.input.dtype), tiles.shape, address(tiles)
+            )
             self.session.run_with_iobinding(self.binding, options)
         except (*REFUSED, RuntimeError) as error:  # the latter is what a binding raises
             raise translated(self.card, error) from error
-        outputs.copy_(self.given.reshape(outputs.shape))
+        outputs[...] = self.given.reshape(outputs.shape)
 
 
 def translated(card: ModelCard, error: Exception) -> WsiAiError:
     """By its words: ONNX Runtime has no types for these."""
-    said = str(error).lower()
-    if any(words in said for words in _MEMORY):
+    text = str(error).lower()
+    if any(words in text for words in _MEMORY):
         return OutOfDeviceMemory("inference: out of memory on the device")
-    if "invalid dimensions" in said:
+    if "invalid dimensions" in text:
         return ModelError(misfit(card, error))
     return DeviceError(f"inference failed on the device: {first_line(error)}")
 
 
 def bind(
-    card: ModelCard, session: ort.InferenceSession, shape: RingShape, device: torch.device
+    card: ModelCard,
+    session: ort.InferenceSession,
+    shape: RingShape,
+    where: tuple[str, int],
+    xp: Any,
 ) -> OnnxKernel:
-    """The session's input and output bound to memory on the device.  Raises ModelError where they
-    are not what the card says."""
-    wanted = input_shape(card, shape)
-    tiles = torch.empty(wanted, dtype=getattr(torch, card.input.dtype), device=device)
-    name, told = output_of(card, session), (shape.tiles[0], *output_shape(card))
+    """The session's output bound to memory where it runs, which ``xp`` allocates.  Raises
+    ModelError where input or output are not what the card says."""
+    name, wanted = output_of(card, session), (shape.tiles[0], *output_shape(card))
     (output,) = [output for output in session.get_outputs() if output.name == name]
-    flat = len(output.shape) == 1 and told[1:] == (1,)
-    given = torch.empty(told[:1] if flat else told, device=device)
-    binding, where = session.io_binding(), (device.type, device.index or 0)
+    flat = len(output.shape) == 1 and wanted[1:] == (1,)
+    given = xp.empty(wanted[:1] if flat else wanted, np.float32)
+    white = xp.full(input_shape(card, shape), 255, card.input.dtype)
+    binding = session.io_binding()
     try:
-        binding.bind_input(
-            session.get_inputs()[0].name,
-            *where,
-            np.dtype(card.input.dtype),
-            wanted,
-            tiles.data_ptr(),
-        )
-        binding.bind_output(output.name, *where, np.float32, tuple(given.shape), given.data_ptr())
+        first = session.get_inputs()[0].name
+        binding.bind_input(first, *where, np.dtype(card.input.dtype), white.shape, address(white))
+        binding.bind_output(output.name, *where, np.float32, tuple(given.shape), address(given))
     except REFUSED as error:
         raise ModelError(misfit(card, error)) from None
-    return OnnxKernel(card, session, binding, open_prepare(card, device), tiles, given)
+    prepare = open_prepare(card, xp)
+    return OnnxKernel(card, session, binding, where, shape.form, prepare, given)

@@ -1,24 +1,38 @@
-"""The ways in which ONNX Runtime can use a CUDA device, and a session by each of them."""
+"""The ways in which ONNX Runtime can use a CUDA device, and a session by each of them.
+
+Without its own CUDA graphs: these belong to the thread that captured them, and a session is opened
+in one thread and run in another; until PR 28686 each replay made the host wait, too (issue 20392).
+"""
 
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import onnxruntime as ort
-import torch
 
 from wsi_ai.core.cards import Layout, ModelCard, Precision
 from wsi_ai.core.environment import cache_folder
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.inference.gpu.cuda import CudaDevice
 from wsi_ai.inference.gpu.ring import RingShape
 from wsi_ai.inference.onnx.runtime import open_session, session_options
 
 CUDA, TENSORRT = "CUDAExecutionProvider", "TensorrtExecutionProvider"
 _TENSORRT_PACKAGES = ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
+_TOO_NEW = 11
+"""TensorRT from which on a network's types are its file's own: it has no flags for precision."""
 Provider = tuple[str, dict[str, str]]
+
+
+class HasStream(Protocol):
+    """What of a device a session wants to know."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def name(self) -> str: ...
+    def stream(self, name: str) -> Any: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +66,33 @@ class Way:
 
 
 def ways(
-    card: ModelCard, precision: Precision, device: CudaDevice, tensorrt: str | None
+    card: ModelCard, precision: Precision, device: HasStream, tensorrt: str | None, batch: int
 ) -> list[Way]:
-    """The fastest first.  ``tensorrt`` is its version, where it is installed."""
-    index = device.torch_device.index
-    stream = str(device.stream("compute").raw.cuda_stream)
-    shared = {"device_id": str(index), "user_compute_stream": stream}
+    """For batches of ``batch`` tiles, the fastest first; ``tensorrt`` is its version, where it is
+    installed.  fp32 is the CUDA provider's alone: what TensorRT calls so is TF32 (issue 26029).
+    Raises DeviceError where nothing here computes in the precision."""
+    stream = str(device.stream("compute").raw.ptr)
+    shared = {"device_id": str(device.index), "user_compute_stream": stream}
     cuda = {**shared, "use_tf32": "0"}
-    found = list[Way]()
-    if tensorrt is not None:
-        cache = _engine_cache(card, index, tensorrt)
-        engine = {**shared, "has_user_compute_stream": "1", **_engine(cache, precision)}
-        graph = {**engine, "trt_cuda_graph_enable": "1"}
-        found.append(Way("TensorRT graph", ((TENSORRT, graph), (CUDA, cuda))))
-        found.append(Way("TensorRT", ((TENSORRT, engine), (CUDA, cuda))))
     if precision is Precision.FP32:
-        found.append(Way("CUDA graph", ((CUDA, {**cuda, "enable_cuda_graph": "1"}),)))
-        found.append(Way("CUDA", ((CUDA, cuda),)))
-    return found
+        return [Way("CUDA", ((CUDA, cuda),))]
+    _check_tensorrt(precision, tensorrt)
+    cache = engine_cache(card, precision, device.name, f"{tensorrt}", batch)
+    engine = {**shared, "has_user_compute_stream": "1", **_engine(cache, precision)}
+    return [Way("TensorRT", ((TENSORRT, engine), (CUDA, cuda)))]
+
+
+def _check_tensorrt(precision: Precision, tensorrt: str | None) -> None:
+    if tensorrt is None:
+        raise DeviceError(
+            f"without TensorRT an ONNX model runs in its own precision, not {precision};"
+            " install 'tensorrt<11', or give --precision fp32"
+        )
+    if int(tensorrt.partition(".")[0]) >= _TOO_NEW:
+        raise DeviceError(
+            f"TensorRT {tensorrt} runs an ONNX model in its own precision only, not {precision};"
+            f" install 'tensorrt<{_TOO_NEW}', or give --precision fp32"
+        )
 
 
 def version_of_tensorrt() -> str | None:
@@ -111,8 +134,11 @@ def _engine(cache: Path, precision: Precision) -> dict[str, str]:
     }
 
 
-def _engine_cache(card: ModelCard, index: int, tensorrt: str) -> Path:
-    """An engine is code for one model, device and version, and takes minutes to build."""
-    device = torch.cuda.get_device_name(index).replace(" ", "-")
-    key = f"{card.ref.sha256[:16]}-{device}-{ort.__version__}-{tensorrt}"
-    return cache_folder() / "tensorrt" / key
+def engine_cache(
+    card: ModelCard, precision: Precision, device: str, tensorrt: str, batch: int
+) -> Path:
+    """An engine is code for one model, batch, precision, device and version, and takes minutes to
+    build; under its own name TensorRT's provider would take that of another batch (issue 32254)."""
+    made = (card.ref.sha256[:16], precision.value, f"batch-{batch}", f"{card.network_px}px")
+    ran = (device.replace(" ", "-").replace("/", "-"), ort.__version__, tensorrt)
+    return cache_folder() / "tensorrt" / "-".join((*made, *ran))

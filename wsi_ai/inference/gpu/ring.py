@@ -8,22 +8,25 @@ What keeps a buffer from being overwritten too early:
 * pinned input: the host waits for ``uploaded``; the same for pixels that are taken from where
   they came, on the device or in shared memory
 * device input: the upload waits for ``consumed``
+* what a ``Cut`` is drawn from: its owner waits for ``drawn``
 * result pair: collected, after ``downloaded``, before its reuse; so it needs no wait of its own
 """
 
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import WsiAiError
-from wsi_ai.inference.gpu.device import B, Device, Event, Kernel, Stream
+from wsi_ai.inference.gpu.cutting import Form
+from wsi_ai.inference.gpu.device import B, Cut, Device, Event, Kernel, Stream
+from wsi_ai.inference.gpu.drawing import LayOut, lay_out, uploaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,8 @@ class RingShape:
     """(batch, ...), float32."""
     slots: int = 2
     results: int = 4
+    form: Form = field(default_factory=Form)
+    """How tiles lie in an input slot, for the kernel."""
 
     def __post_init__(self) -> None:
         if min(*self.tiles, *self.outputs, self.slots, self.results) < 1:
@@ -48,6 +53,7 @@ class _Input(Generic[B]):
     device: B
     uploaded: Event
     consumed: Event
+    laid: LayOut[B] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +104,28 @@ class Ring(Generic[B]):
 
     @contextmanager
     def _opened(self) -> Iterator[_Opened[B]]:
-        device, buffers, streams = self.device, list[B](), list[Stream]()
+        device, form = self.device, self.shape.form
+        buffers, streams = list[B](), list[Stream]()
 
-        def pair(shape: tuple[int, ...], dtype: DTypeLike) -> tuple[B, B]:
-            buffers.append(device.alloc_pinned(shape, dtype))
-            buffers.append(device.alloc(shape, dtype))
-            return buffers[-2], buffers[-1]
+        def held(buffer: B) -> B:
+            buffers.append(buffer)
+            return buffer
 
         try:
             inputs, results = list[_Input[B]](), list[_Result[B]]()
+            laid, tables = lay_out(device, self.shape.tiles, form, buffers)
             for _ in range(self.shape.slots):
-                pinned, there = pair(self.shape.tiles, np.uint8)
-                inputs.append(_Input(pinned, there, device.event(), device.event()))
+                pinned = held(device.alloc_pinned(self.shape.tiles, np.uint8))
+                there = held(device.alloc(form.shape(self.shape.tiles), form.stored_dtype))
+                inputs.append(_Input(pinned, there, device.event(), device.event(), laid))
             for _ in range(self.shape.results):
-                pinned, there = pair(self.shape.outputs, np.float32)
+                there = held(device.alloc(self.shape.outputs, np.float32))
+                pinned = held(device.alloc_pinned(self.shape.outputs, np.float32))
                 results.append(_Result(there, pinned, device.event()))
             for name in ("upload", "compute", "download"):
                 streams.append(device.stream(name))
+            for array, where in tables:
+                uploaded(device, array, where, streams[0], buffers)
             yield inputs, results, streams
         finally:
             for stream in streams:
@@ -132,10 +143,10 @@ class Ring(Generic[B]):
         download: Stream,
     ) -> None:
         self._check(batch)
-        resident = self.device.resident(batch.pixels)
+        resident = None if isinstance(batch.pixels, Cut) else self.device.resident(batch.pixels)
         source = self._stage(batch, slot) if resident is None else resident
         upload.wait(slot.consumed)
-        self.device.copy_async(slot.device, source, upload)
+        self._fill(slot, source, upload)
         slot.uploaded.record(upload)
         compute.wait(slot.uploaded)
         self.device.launch(self._kernel(batch), compute, [slot.device], [result.device])
@@ -146,6 +157,20 @@ class Ring(Generic[B]):
         if resident is not None:  # its owner overwrites it once the next batch is taken
             slot.uploaded.synchronize()
 
+    def _fill(self, slot: _Input[B], source: B | Cut[B], upload: Stream) -> None:
+        if isinstance(source, Cut):
+            self._draw(slot, source, upload)
+        elif slot.laid is None:
+            self.device.copy_async(slot.device, source, upload)
+        else:
+            self.device.copy_async(slot.laid.rgb, source, upload)
+            self.device.launch(slot.laid.kernel, upload, slot.laid.reads, [slot.device])
+
+    def _draw(self, slot: _Input[B], cut: Cut[B], upload: Stream) -> None:
+        upload.wait(cut.ready)
+        self.device.launch(cut.kernel, upload, cut.reads, [slot.device])
+        cut.drawn.record(upload)
+
     def _kernel(self, batch: TileBatch) -> Kernel:
         return partial(self.kernel, recolour=batch.recolour) if batch.recolour else self.kernel
 
@@ -154,7 +179,9 @@ class Ring(Generic[B]):
         if count > self.shape.tiles[0] or tuple(tile) != self.shape.tiles[1:]:
             raise ValueError(f"tiles of {batch.pixels.shape} do not fit into {self.shape.tiles}")
 
-    def _stage(self, batch: TileBatch, slot: _Input[B]) -> B:
+    def _stage(self, batch: TileBatch, slot: _Input[B]) -> B | Cut[B]:
+        if isinstance(batch.pixels, Cut):
+            return batch.pixels
         pixels = np.from_dlpack(batch.pixels)
         slot.uploaded.synchronize()
         with self.device.host(slot.pinned, write=True) as array:

@@ -5,14 +5,17 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Generic
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.cards import ModelCard, Precision
 from wsi_ai.core.contracts import TileSource
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import OutOfDeviceMemory
+from wsi_ai.inference.gpu.cutting import Form
 from wsi_ai.inference.gpu.device import B
 from wsi_ai.inference.gpu.ring import Ring, RingShape
 from wsi_ai.inference.scoring import batch_for, output_shape, scores_over_views
+from wsi_ai.inference.trial import Allowed, Batches, check_agreement, trial_tiles
 from wsi_ai.inference.views import views_of
 from wsi_ai.tiles.reading import HostTiles
 
@@ -30,11 +33,12 @@ def usual_batch(card: ModelCard) -> int:
     return card.input.batch or batch_for(card, BATCH, _PIXELS)
 
 
-def ring_shape(card: ModelCard, batch: int) -> RingShape:
-    """Outputs of several views stand side by side: (batch, views, ...)."""
+def ring_shape(card: ModelCard, batch: int, form: Form | None = None) -> RingShape:
+    """Outputs of several views stand side by side: (batch, views, ...).  Tiles are RGB where no
+    other form is given."""
     side, views = card.tile.size_px, len(views_of(card.input.tta))
     lead = (batch,) if views == 1 else (batch, views)
-    return RingShape((batch, side, side, 3), (*lead, *output_shape(card)))
+    return RingShape((batch, side, side, 3), (*lead, *output_shape(card)), form=form or Form())
 
 
 class RingRuntime(Generic[B]):
@@ -67,7 +71,9 @@ class RingRuntime(Generic[B]):
             yield Predictions(raw.slide_id, raw.index, scores)
 
 
-def open_fitting(build: Callable[[int], RingRuntime[B]], batch: int) -> RingRuntime[B]:
+def open_fitting(
+    build: Callable[[int], RingRuntime[B]], batch: int, precision: Precision
+) -> RingRuntime[B]:
     """The runtime with the largest batch that fits, from ``batch`` on halved as often as needed,
     and tried once.
 
@@ -76,7 +82,7 @@ def open_fitting(build: Callable[[int], RingRuntime[B]], batch: int) -> RingRunt
     while True:
         try:
             runtime = build(batch)
-            try_once(runtime)
+            try_once(runtime, precision)
         except OutOfDeviceMemory:
             if batch == 1:
                 raise
@@ -86,9 +92,14 @@ def open_fitting(build: Callable[[int], RingRuntime[B]], batch: int) -> RingRunt
             return runtime
 
 
-def try_once(runtime: RingRuntime[B]) -> None:
-    """One batch of white tiles, held to the card."""
-    side, count = runtime.card.tile.size_px, runtime.batch_size
-    white = np.full((count, side, side, 3), 255, np.uint8)
-    for _ in runtime.predict([TileBatch("", np.arange(count), white)]):
-        pass
+def try_once(runtime: RingRuntime[B], precision: Precision) -> None:
+    """A few batches, held to the card and to each other: see ``inference.trial``."""
+    card, count = runtime.card, runtime.batch_size
+
+    def network(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+        batch = TileBatch("", np.arange(len(tiles)), tiles)
+        return np.concatenate([made.scores for made in runtime.predict([batch])])
+
+    allowed = Allowed(card.tolerance.of(precision), vectors=card.gives_vectors)
+    tiles = trial_tiles(card.tile.size_px)
+    check_agreement(card.weights.name, network, tiles, Batches(count, count), allowed)

@@ -73,8 +73,13 @@ class Forward:
 
     def __call__(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 RGB (batch, height, width, 3) to float32 (batch, ...), on the pixels' device."""
-        with torch.inference_mode(), self._autocast(pixels.device.type):
-            output: torch.Tensor = self.module(self.prepare(pixels))
+        with torch.inference_mode():
+            return self.infer(self.prepare(pixels))
+
+    def infer(self, tiles: torch.Tensor) -> torch.Tensor:
+        """The same of tiles that are as the network wants them."""
+        with torch.inference_mode(), self._autocast(tiles.device.type):
+            output: torch.Tensor = self.module(tiles)
             return output.float()
 
     def _autocast(self, kind: str) -> AbstractContextManager[Any]:

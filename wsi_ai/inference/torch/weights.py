@@ -14,6 +14,7 @@ from wsi_ai.core.plugins import from_extra, needs_extra
 from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.ends import already_done
 from wsi_ai.inference.sealed import sealed_weights
+from wsi_ai.inference.torch.devices import HOST, exported_for, name_device
 from wsi_ai.inference.torch.encoders import Pooled, arguments_for
 from wsi_ai.inference.torch.ends import ends_in_scores
 from wsi_ai.inference.torch.errors import BROKEN, MEANS
@@ -30,8 +31,11 @@ from wsi_ai.inference.torch.scripts import checked_script, foreign_operators
 _MISFIT, _LINE = "Error(s) in loading state_dict", 150
 
 
-def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
-    """The card's network, ready for inference, in host memory.
+def load_module(
+    card: ModelCard, *, trusted: bool = False, device: torch.device = HOST
+) -> torch.nn.Module:
+    """The card's network, ready for inference.  In host memory but for what a ``device`` is written
+    into, in graphs and constants: a later ``.to(device)`` would not find that.
 
     The formats are ``pt2`` (torch.export), ``torchscript``, ``state-dict`` of an architecture that
     torchvision or timm names, and ``pickle``.  What could run its author's code is refused unless
@@ -42,15 +46,17 @@ def load_module(card: ModelCard, *, trusted: bool = False) -> torch.nn.Module:
     file = WeightsFile(card.weights.name, sealed_weights(card))
     if card.format == "state-dict":
         return _loaded(file, partial(_named, card, file, trusted=trusted))
-    module = load_whole(file, card.format, trusted=trusted)
+    module = load_whole(file, card.format, trusted=trusted, device=device)
     if card.activation is not Activation.NONE and ends_in_scores(module):
         raise ModelError(already_done(file.name, card.activation))
     return module
 
 
-def load_whole(file: WeightsFile, kind: str, *, trusted: bool = False) -> torch.nn.Module:
+def load_whole(
+    file: WeightsFile, kind: str, *, trusted: bool = False, device: torch.device = HOST
+) -> torch.nn.Module:
     """The same of a file that holds the whole network: ``pt2``, ``torchscript`` or ``pickle``."""
-    return _loaded(file, partial(_FORMATS[kind], file, trusted=trusted))
+    return _loaded(file, partial(_FORMATS[kind], file, trusted=trusted, device=device))
 
 
 def _loaded(file: WeightsFile, load: Callable[[], torch.nn.Module]) -> torch.nn.Module:
@@ -70,16 +76,17 @@ def _error_line(error: Exception) -> str:
     return first_line(error)
 
 
-def _exported(file: WeightsFile, *, trusted: bool) -> torch.nn.Module:
+def _exported(file: WeightsFile, *, trusted: bool, device: torch.device) -> torch.nn.Module:
     content = file.content
     if not trusted:
         content = checked_program(file.name, content)
         rehearse(file.name, "pt2", content)
-    module: torch.nn.Module = torch.export.load(io.BytesIO(content)).module()
+    program = torch.export.load(io.BytesIO(content))
+    module: torch.nn.Module = exported_for(program, device).module()
     return module
 
 
-def _scripted(file: WeightsFile, *, trusted: bool) -> torch.nn.Module:
+def _scripted(file: WeightsFile, *, trusted: bool, device: torch.device) -> torch.nn.Module:
     content = file.content
     if not trusted:
         content = checked_script(file.name, content)
@@ -93,10 +100,12 @@ def _scripted(file: WeightsFile, *, trusted: bool) -> torch.nn.Module:
             "ignore", FutureWarning
         )  # of torch, that this format is on its way out
         module: torch.nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+    name_device(module, device)
     return module.eval()
 
 
-def _pickled(file: WeightsFile, *, trusted: bool) -> torch.nn.Module:
+def _pickled(file: WeightsFile, *, trusted: bool, device: torch.device) -> torch.nn.Module:
+    del device  # nothing is written into code that is run as it is
     return load_pickled(file, trusted=trusted).eval()
 
 

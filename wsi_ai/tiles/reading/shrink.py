@@ -23,7 +23,9 @@ def shrinker(read: Size, wanted: Size) -> Shrink:
     without a seam.  Against exact area averaging, 418 to 224 px of dense H&E: 54 dB, at most 5 grey
     levels, a third of the time; the worst is near one and a half, 43 dB.
     """
-    whole = Size(_multiple(read.width, wanted.width), _multiple(read.height, wanted.height))
+    whole = Size(
+        whole_multiple(read.width, wanted.width), whole_multiple(read.height, wanted.height)
+    )
 
     own = threading.local()
 
@@ -47,7 +49,7 @@ def shrinker(read: Size, wanted: Size) -> Shrink:
     return shrink
 
 
-def _multiple(length: int, wanted: int) -> int:
+def whole_multiple(length: int, wanted: int) -> int:
     """Doubled from a ratio of 1.25 on: linear alone would alias."""
     ratio = length / wanted
     return wanted * max(1 if ratio < 1.25 else 2, round(ratio))

@@ -106,7 +106,7 @@ def _written(urn: str, resource: Resource, there: Sequence[Stored]) -> Iterator[
         if number:
             name = f"urn:uuid:{uuid.uuid5(uuid.UUID(urn), stored.resource_id)}"
             content |= {"status": "entered-in-error"}
-            content |= {"priority": "routine"} if kind == "Task" else {}
+            content |= {"priority": "routine"} if "priority" in content else {}
         yield {"fullUrl": name, "resource": content, "request": request}
 
 
@@ -159,7 +159,7 @@ def parse(content: bytes) -> Summary:
     observation, task, device = (by_kind[kind] for kind in ("Observation", "Task", "Device"))
     state = task_state(task)
     told = {code_of(part["code"]): part for part in observation["component"]}
-    (digest,) = [v["value"] for v in device["version"] if v["type"]["text"] == "weights-sha256"]
+    versions = {version["type"]["text"]: version["value"] for version in device["version"]}
     return Summary(
         flag_id=state.flag_id,
         revision=state.revision,
@@ -169,7 +169,7 @@ def parse(content: bytes) -> Summary:
         level=Level(code_of(told["level"]["valueCodeableConcept"])),
         score=observation.get("valueQuantity", {}).get("value"),
         threshold=told["threshold"]["valueQuantity"]["value"],
-        weights_sha256=digest,
+        weights_sha256=versions["weights-sha256"],
         statement=task["note"][0]["text"],
     )
 

@@ -38,16 +38,20 @@ class Systems:
 
     def case(self, event: FlagEvent) -> dict[str, Any]:
         acsn = {"coding": [{"system": f"{TERMINOLOGY}/v2-0203", "code": "ACSN"}]}
-        return {"type": acsn, **self._issued(event, event.flag["case"]["accession"], "accession")}
+        named = event.flag["case"]["accession"]
+        return {"type": acsn, **_issued(named, self.accession or _ours(event, "accession"))}
 
     def slide_id(self, event: FlagEvent) -> dict[str, Any]:
-        return self._issued(event, event.flag["slide"]["slide_id"], "slide")
+        return _issued(event.flag["slide"]["slide_id"], self.slide or _ours(event, "slide"))
 
-    def _issued(self, event: FlagEvent, named: Mapping[str, Any], kind: str) -> dict[str, Any]:
-        ours = f"{BASE}/sid/{kind}/{quote(event.flag['tenant']['trust_ods'], safe='')}"
-        given = self.accession if kind == "accession" else self.slide
-        assigner = {"display": named["issuer"]} if named["issuer"] else {}
-        return {"system": given or ours, "value": named["value"], "assigner": assigner}
+
+def _issued(named: Mapping[str, Any], system: str) -> dict[str, Any]:
+    assigner = {"display": named["issuer"]} if named["issuer"] else {}
+    return {"system": system, "value": named["value"], "assigner": assigner}
+
+
+def _ours(event: FlagEvent, kind: str) -> str:
+    return f"{BASE}/sid/{kind}/{quote(event.flag['tenant']['trust_ods'], safe='')}"
 
 
 OURS = Systems()

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.core.flags import STATEMENT, Level, Status
+from wsi_ai.delivery.events import kind_of
 from wsi_ai.delivery.formats.event import FlagEvent
 from wsi_ai.delivery.formats.fhir import codes
 from wsi_ai.delivery.formats.fhir.codes import Systems, concept
 from wsi_ai.delivery.formats.wording import LEVELS, REASONS
-from wsi_ai.delivery.messages import Retraction
+from wsi_ai.delivery.messages import Kind, Retraction
 
 Resource = dict[str, Any]
 _UNIT = {"unit": "1", "system": "http://unitsofmeasure.org", "code": "1"}
@@ -127,7 +128,7 @@ def task(event: FlagEvent, systems: Systems, made_by: str, found: str) -> Resour
 
 
 def _task_status(flag: Mapping[str, Any]) -> str:
-    if flag["action"] != "retract":
+    if kind_of(flag) is not Kind.RETRACTED:
         return "requested"
     another = flag["retraction_reason"] == Retraction.SLIDE_MISIDENTIFIED
     return "entered-in-error" if another else "cancelled"
@@ -189,4 +190,6 @@ def _code(text: str) -> str:
 
 
 def _failed(quality: Mapping[str, Any]) -> str:
-    return ", ".join(one["name"] for one in quality["checks"] if one["status"] == "fail")
+    return ", ".join(
+        one["name"] for one in quality["checks"] if Status(one["status"]) is Status.FAIL
+    )
