@@ -90,7 +90,9 @@ def in_front_of(base: str, before: Before) -> Iterator[str]:
 
 
 @contextmanager
-def answering(get: Any, post: Any = None, status: int = 200, asked: int = 200) -> Iterator[str]:
+def answering(
+    get: Any, post: Any = None, status: int = 200, asked: int = 200, **tls: Any
+) -> Iterator[str]:
     """A server that says the same to every question, and to every bundle."""
     app = FastAPI()
 
@@ -106,5 +108,5 @@ def answering(get: Any, post: Any = None, status: int = 200, asked: int = 200) -
     async def write(path: str) -> Response:
         return told(post, status)
 
-    with serving(app) as base:
+    with serving(app, **tls) as base:
         yield base

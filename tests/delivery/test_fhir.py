@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -29,7 +31,15 @@ from wsi_ai.delivery.events import (
 )
 from wsi_ai.delivery.formats.event import event_for, summary_of
 from wsi_ai.delivery.formats.fhir import bundle, codes
-from wsi_ai.delivery.messages import Credentials, FhirSettings, Message, Retraction, Secret
+from wsi_ai.delivery.messages import (
+    Credentials,
+    FhirSettings,
+    Message,
+    Receipt,
+    Retraction,
+    Secret,
+    Tls,
+)
 from wsi_ai.delivery.sinks.fhir import FhirSink, open_sink
 from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, SinkError, TryAgain
 from wsi_ai.testing import SinkContract, example_body
@@ -407,6 +417,38 @@ def test_a_list_in_pages_is_read_to_its_end_at_our_own_address() -> None:
 def test_a_sink_that_would_leak_is_not_opened(base: str, why: str) -> None:
     with pytest.raises(SinkError, match=why):
         open_sink(fhir_endpoint(base))
+
+
+def test_in_mutual_tls_both_sides_show_who_they_are(authority: Path) -> None:
+    tls = {
+        "ssl_certfile": authority / "server.pem",
+        "ssl_keyfile": authority / "server.key",
+        "ssl_ca_certs": str(authority / "ca.pem"),
+        "ssl_cert_reqs": ssl.CERT_REQUIRED,
+    }
+    taken = {"entry": [{"response": {"status": "201"}}] * 4}
+    own = (authority / "client.pem", authority / "client.key")
+    message = message_of(example_body(new_id()))
+
+    def send(base: str, trust: Tls) -> Receipt:
+        with closing(open_sink(fhir_endpoint(base, tls=trust))) as sink:
+            return sink.send(message, NOW)
+
+    with answering(EMPTY, taken, **tls) as base:
+        assert send(base, Tls(authority / "ca.pem", *own)).reference
+        with pytest.raises(TryAgain, match="certificate is not trusted"):
+            send(base, Tls(authority / "stranger.pem", *own))
+        with pytest.raises(TryAgain):
+            send(base, Tls(authority / "ca.pem"))
+
+
+def test_two_slides_of_one_accession_are_two_flags(engine: str, sink: FhirSink) -> None:
+    first, second = new_id(), new_id()
+    for name in (first, second):
+        sink.send(message_of(example_body(name)), NOW)
+    sink.send(message_of(story(first, Level.EXPEDITE)[-1]), NOW)
+    assert seen(engine, "Task", first, priority="urgent") == []
+    assert len(seen(engine, "Task", second, priority="urgent")) == 1
 
 
 R4_SERVER = {"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"}

@@ -146,6 +146,19 @@ def test_hl7_says_what_became_of_a_result_by_its_status(
     assert (told["order"], told["WSIAI-TPROB"], told["WSIAI-PRI"]) == (order, score, priority)
 
 
+@given(flag=flags())
+@settings(max_examples=20)
+def test_what_was_taken_back_has_no_priority_even_for_who_passes_over_its_status(
+    flag: dict[str, Any],
+) -> None:
+    message = parsed(oru.render(event_for(flag)))
+    rows = {message.value(one, 3): one for one in message.of("OBX")}
+    shown = message.value(rows["WSIAI-PRI"], 5), message.value(rows["WSIAI-TPROB"], 8)
+    assert ("EXP" in shown or "A" in shown) == (
+        flag["result"]["level"] == "expedite" and flag["action"] != "retract"
+    )
+
+
 def test_an_amendment_to_not_assessed_replaces_the_level_that_hl7_held() -> None:
     flag = example_body(new_id(), Level.NOT_ASSESSED)
     first = parsed(oru.render(event_for(flag)))
@@ -163,7 +176,7 @@ def test_another_library_reads_our_hl7_message(flag: dict[str, Any]) -> None:
     event = event_for(flag)
     message = hl7.parse(oru.render(event))
     assert [str(one[0]) for one in message] == [
-        "MSH", "ORC", "OBR", *["OBX"] * (7 + (flag["action"] == "retract")), "NTE", "NTE"
+        "MSH", "ORC", "OBR", *["OBX"] * (7 + 2 * (flag["action"] == "retract")), "NTE", "NTE"
     ]  # fmt: skip
     control = str(message.segment("MSH")(10))
     assert control == oru.control_id(event.event_id)

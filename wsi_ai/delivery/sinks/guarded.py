@@ -68,9 +68,10 @@ def no_answer(error: Exception) -> TryAgain:
     """What one of ``NO_ANSWER`` means, in words."""
     if isinstance(error, httpcore.TimeoutException | TimeoutError):
         return TryAgain("no answer in time")
-    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+    below = error.__cause__ or error.__context__  # a pool of connections hides the cause
+    if isinstance(below, ssl.SSLCertVerificationError):
         return TryAgain("its certificate is not trusted here; see ca_file, and the names in it")
-    if isinstance(error.__cause__, ssl.SSLError):
+    if isinstance(below, ssl.SSLError):
         return TryAgain("no TLS with it: it speaks none, or does not take our certificate")
     if isinstance(error, httpcore.ConnectError):
         return TryAgain("no connection: nobody listens there, or its address is not allowed")

@@ -18,6 +18,7 @@ _LEVELS = {Level.EXPEDITE: "EXP", Level.STANDARD: "STD", Level.NOT_ASSESSED: "NA
 _PROCESSING = {"production": "P", "test": "T", "research": "D"}
 """Table 0103; nothing but production is P."""
 _SCORE, _PRIORITY, _REVISION, _USE = "WSIAI-TPROB", "WSIAI-PRI", "WSIAI-REV", "WSIAI-USE"
+_BEFORE = "WSIAI-WAS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ def _status(flag: Mapping[str, Any]) -> _Status:
 
 
 def _observations(event: FlagEvent) -> Iterator[list[str]]:
-    """Each from OBX-2 on."""
+    """Each from OBX-2 on.  A receiver that passes over OBX-11 must not read a priority in what was
+    taken back."""
     flag = event.flag
     result, quality, times = flag["result"], flag["qc"], flag["timestamps"]
     score, status = result["score"], _status(flag)
@@ -113,14 +115,15 @@ def _observations(event: FlagEvent) -> Iterator[list[str]]:
     device = field(flag["model"]["weights_sha256"], OURS)
     made = ["", "", seen, "", field("", "wsi_ai"), method, device, seen]
     value = "" if score is None else repr(score)
-    above = "A" if level is Level.EXPEDITE else ""
+    above = "A" if level is Level.EXPEDITE and why is None else ""
     limit = f"<{result['threshold']['value']!r}"
     number = ["1^no units^UCUM", limit, above, "", "", status.score, *made]
     name = flag["slide"]["slide_id"]["value"]
     yield _row("NM", _SCORE, "Tumour probability", name, value, *number)
     rest = ["", "", "", "", "", status.rest]
     chosen = field(_LEVELS[level], LEVELS[level], _CODING)
-    yield _row("CWE", _PRIORITY, "AI triage priority", name, chosen, *rest)
+    now = chosen if why is None else field("RET", "Retracted", _CODING)
+    yield _row("CWE", _PRIORITY, "AI triage priority", name, now, *rest)
     yield _row("NM", _REVISION, "Revision", name, str(flag["revision"]), *rest)
     yield _row("ST", "WSIAI-FINDING", "Finding", name, field(result["finding"]["code"]), *rest)
     yield _row("ST", "WSIAI-QC", "Quality checks", name, field(quality["status"]), *rest)
@@ -131,6 +134,7 @@ def _observations(event: FlagEvent) -> Iterator[list[str]]:
     if why is not None:
         reason = field(why, REASONS[Retraction(why)], _CODING)
         yield _row("CWE", "WSIAI-WHY", "Why it was taken back", name, reason, *rest)
+        yield _row("CWE", _BEFORE, "Priority before it was taken back", name, chosen, *rest)
 
 
 def _row(kind: str, code: str, text: str, slide: str, value: str, *more: str) -> list[str]:
@@ -147,7 +151,7 @@ def parse(content: bytes) -> Summary:
     """What an ORU of ours says.  Raises NotHl7 or ValueError."""
     message = parsed(content)
     rows = {message.value(one, 3): one for one in message.of("OBX")}
-    score, chosen = rows[_SCORE], message.value(rows[_PRIORITY], 5)
+    score, chosen = rows[_SCORE], message.value(rows.get(_BEFORE, rows[_PRIORITY]), 5)
     value = message.value(score, 5)
     return Summary(
         flag_id=message.first("OBR", 3),
