@@ -300,6 +300,8 @@ NONSENSE = [
     {"entry": [{"resource": {"resourceType": "Task"}}]},
     {"entry": [{"resource": {"resourceType": "Task", "id": "1", "input": [{}]}}]},
     {"entry": [{"resource": []}]},
+    {"entry": [], "link": 5},
+    {"entry": [], "link": [5, {"relation": "next", "url": "http://[x"}]},
     {"entry": [{"response": {"status": "201"}}]},
     {"entry": [{"response": {"status": "created"}}] * 4},
 ]
@@ -440,6 +442,70 @@ def test_in_mutual_tls_both_sides_show_who_they_are(authority: Path) -> None:
             send(base, Tls(authority / "stranger.pem", *own))
         with pytest.raises(TryAgain):
             send(base, Tls(authority / "ca.pem"))
+
+
+def put(engine: str, task: dict[str, Any]) -> None:
+    assert httpx.put(f"{engine}/Task/{task['id']}", json=task).status_code == 200
+
+
+def test_what_people_did_with_a_task_stays_when_the_flag_changes(
+    engine: str, sink: FhirSink
+) -> None:
+    name = new_id()
+    raised, lowered, back = story(name, Level.EXPEDITE, Level.STANDARD)
+    sink.send(message_of(raised), NOW)
+    (task,) = seen(engine, "Task", name)
+    doctor, note = {"display": "a pathologist"}, {"text": "looked at first"}
+    taken = {"status": "in-progress", "owner": doctor, "note": [*task["note"], note]}
+    put(engine, task | taken)
+    sink.send(message_of(lowered), NOW)
+    (task,) = seen(engine, "Task", name)
+    assert (task["status"], task["owner"]) == ("in-progress", doctor)
+    assert task["note"][-1] == note
+    assert (task["priority"], task["businessStatus"]["text"]) == ("routine", "Standard order")
+    sink.send(message_of(back), NOW)
+    (task,) = seen(engine, "Task", name)
+    assert (task["status"], task["owner"], len(task["note"])) == ("cancelled", doctor, 2)
+
+
+def test_a_task_that_is_over_stays_over_and_is_urgent_no_more(engine: str, sink: FhirSink) -> None:
+    name = new_id()
+    raised, back = story(name, Level.EXPEDITE)
+    sink.send(message_of(raised), NOW)
+    (task,) = seen(engine, "Task", name)
+    put(engine, task | {"status": "completed"})
+    sink.send(message_of(back), NOW)
+    (task,) = seen(engine, "Task", name)
+    assert (task["status"], task["priority"]) == ("completed", "routine")
+    assert task["businessStatus"]["text"] == "Retracted"
+    assert sink.held(NOW)[name].retracted
+
+
+def test_a_task_that_a_person_cancelled_is_no_retraction_of_ours(
+    engine: str, sink: FhirSink
+) -> None:
+    name = new_id()
+    raised, lowered, _ = story(name, Level.EXPEDITE, Level.STANDARD)
+    sink.send(message_of(raised), NOW)
+    (task,) = seen(engine, "Task", name)
+    put(engine, task | {"status": "cancelled"})
+    assert not sink.held(NOW)[name].retracted
+    sink.send(message_of(lowered), NOW)
+    (task,) = seen(engine, "Task", name)
+    assert task["status"] == "cancelled"
+
+
+def test_a_flag_that_is_raised_anew_after_a_retraction_is_on_the_worklist_again(
+    engine: str, sink: FhirSink
+) -> None:
+    name = new_id()
+    raised, back = story(name, Level.EXPEDITE)
+    for flag in (raised, back):
+        sink.send(message_of(flag), NOW)
+    again = next_revision(example_body(name, Level.EXPEDITE, 0.9), before(back))
+    sink.send(message_of(again or {}), NOW)
+    (task,) = seen(engine, "Task", name, status="requested", priority="urgent")
+    assert "statusReason" not in task
 
 
 def test_two_slides_of_one_accession_are_two_flags(engine: str, sink: FhirSink) -> None:

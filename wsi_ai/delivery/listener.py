@@ -137,12 +137,12 @@ class _Peer:
         message: Parsed | None = None
         try:
             message = parsed(block)
-            told = notice.read(message)
+            image = notice.read(message)
         except NotHl7 as refused:
             log.warning("a peer sent %s", refused)
             return _acknowledged(message, "AR", str(refused))
-        keep = self.notices.available if told.available else self.notices.withdrawn
-        error = await asyncio.to_thread(error_of, lambda: keep(told))
+        keep = self.notices.available if image.available else self.notices.withdrawn
+        error = await asyncio.to_thread(error_of, lambda: keep(image))
         if error is None:
             return _acknowledged(message, "AA", "")
         if not isinstance(error, OutputError):

@@ -125,11 +125,15 @@ class FhirSink:
         raise TryAgain("the server's list of Tasks has no end")
 
     def _next(self, page: Mapping[str, Any]) -> str | None:
-        links = page.get("link") or []
-        following = {one.get("relation"): str(one.get("url")) for one in links}
-        if "next" not in following:
+        links = {
+            str(one.get("relation")): str(one.get("url")) for one in _objects(page.get("link"))
+        }
+        if "next" not in links:
             return None
-        ours, theirs = urlsplit(self._base), urlsplit(following["next"])
+        try:
+            ours, theirs = urlsplit(self._base), urlsplit(links["next"])
+        except ValueError:
+            raise TryAgain(_UNREADABLE) from None
         return theirs._replace(scheme=ours.scheme, netloc=ours.netloc).geturl()
 
     def _write(self, event: FlagEvent, there: OnServer, at: datetime) -> None:
@@ -155,12 +159,12 @@ class FhirSink:
             about_flag = bool(request.body) or not isinstance(error, Refused)
             raise error if about_flag else Paused(str(error), answer.status)
         try:
-            told = from_json(answer.body)
+            resource = from_json(answer.body)
         except Unreadable:
             raise TryAgain(_UNREADABLE) from None
-        if not isinstance(told, dict):
+        if not isinstance(resource, dict):
             raise TryAgain(_UNREADABLE)
-        return told
+        return resource
 
     def _authorized(self, request: Request, at: datetime) -> Answer:
         headers = {
@@ -239,15 +243,15 @@ def _held(state: TaskState) -> Held:
 
 def _stored(resource: Mapping[str, Any]) -> Stored:
     try:
-        return Stored(str(resource["id"]), str(resource["meta"]["versionId"]))
+        return Stored(str(resource["id"]), str(resource["meta"]["versionId"]), resource)
     except (KeyError, TypeError):
         raise Paused("the server does not say which versions it holds") from None
 
 
-def _statuses(told: Mapping[str, Any]) -> list[int]:
+def _statuses(response: Mapping[str, Any]) -> list[int]:
     """What became of each part of a bundle."""
     try:
-        return [int(str(entry["response"]["status"])[:3]) for entry in told["entry"]]
+        return [int(str(entry["response"]["status"])[:3]) for entry in response["entry"]]
     except (KeyError, TypeError, ValueError):
         raise TryAgain(_UNREADABLE) from None
 

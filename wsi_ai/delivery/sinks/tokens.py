@@ -85,9 +85,9 @@ class OAuthTokens:
         if not answer.is_ok:
             raise self._refused(answer, at)
         try:
-            told = from_json(answer.body)
-            self._token = bearer_of(Secret(told["access_token"].encode()))
-            life_s = float(told.get("expires_in", _USUAL_LIFE_S))
+            grant = from_json(answer.body)
+            self._token = bearer_of(Secret(grant["access_token"].encode()))
+            life_s = float(grant.get("expires_in", _USUAL_LIFE_S))
         except (Unreadable, KeyError, TypeError, ValueError, AttributeError, SinkError):
             raise TryAgain("the token server's answer cannot be read") from None
         early_s = min(60.0, life_s / 2)

@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -12,9 +12,11 @@ from wsi_ai.delivery.formats.event import FlagEvent, Summary
 from wsi_ai.delivery.formats.fhir import codes, resources
 from wsi_ai.delivery.formats.fhir.codes import OURS, Systems, code_of, concept
 from wsi_ai.delivery.formats.fhir.resources import Resource
+from wsi_ai.delivery.formats.fhir.worklist import with_theirs
 from wsi_ai.schemas.reading import from_json
 
-_REVISION, _EVENT, _ANSWER = "revision", "event-id", "answer-digest"
+_REVISION, _EVENT, _ANSWER, _ACTION = "revision", "event-id", "answer-digest", "action"
+_RETRACT = "retract"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,8 @@ class Stored:
 
     resource_id: str
     version_id: str
+    resource: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """As it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +79,14 @@ def _urn(event: FlagEvent, kind: str) -> str:
 
 def _inputs(event: FlagEvent, before: Sequence[str]) -> list[Resource]:
     events = [*(one for one in before if one != event.event_id), event.event_id]
-    told = [(_ANSWER, "Digest of the answer", event.answer)]
-    told += [(_EVENT, "Event", one) for one in events]
+    texts = [
+        (_ACTION, "Action", event.flag["action"]),
+        (_ANSWER, "Digest of the answer", event.answer),
+        *((_EVENT, "Event", one) for one in events),
+    ]
     return [
         {"type": concept(_REVISION, "Revision"), "valueInteger": event.flag["revision"]},
-        *({"type": concept(code, text), "valueString": value} for code, text, value in told),
+        *({"type": concept(code, text), "valueString": value} for code, text, value in texts),
     ]
 
 
@@ -101,13 +108,23 @@ def _written(urn: str, resource: Resource, there: Sequence[Stored]) -> Iterator[
             "url": f"{kind}/{stored.resource_id}",
             "ifMatch": f'W/"{stored.version_id}"',
         }
-        content = resource | {"id": stored.resource_id}
+        content = _with_theirs(resource, stored) | {"id": stored.resource_id}
         name = urn
         if number:
             name = f"urn:uuid:{uuid.uuid5(uuid.UUID(urn), stored.resource_id)}"
             content |= {"status": "entered-in-error"}
             content |= {"priority": "routine"} if "priority" in content else {}
         yield {"fullUrl": name, "resource": content, "request": request}
+
+
+def _with_theirs(resource: Resource, stored: Stored) -> Resource:
+    """A Task keeps what the people of the worklist did with it."""
+    if "input" not in resource or not stored.resource:
+        return resource
+    before, now = task_state(stored.resource), task_state(resource)
+    return with_theirs(
+        resource, stored.resource, now_retracted=now.retracted, was_retracted=before.retracted
+    )
 
 
 def provenance_id(event: FlagEvent) -> str:
@@ -129,7 +146,8 @@ def task_state(task: Mapping[str, Any]) -> TaskState:
     for each in task["input"]:
         value = each.get("valueString", each.get("valueInteger"))
         values.setdefault(code_of(each["type"]), []).append(value)
-    (revision,), (answer,), events = values[_REVISION], values[_ANSWER], values[_EVENT]
+    (revision,), (answer,), (action,) = values[_REVISION], values[_ANSWER], values[_ACTION]
+    events = values[_EVENT]
     if type(revision) is not int or revision < 1 or not events:
         raise ValueError("no revision")
     return TaskState(
@@ -137,7 +155,7 @@ def task_state(task: Mapping[str, Any]) -> TaskState:
         revision=revision,
         events=tuple(map(str, events)),
         answer=str(answer),
-        retracted=task["status"] in ("cancelled", "entered-in-error"),
+        retracted=action == _RETRACT,
     )
 
 
@@ -158,7 +176,7 @@ def parse(content: bytes) -> Summary:
     by_kind = {entry["resource"]["resourceType"]: entry["resource"] for entry in _entries(content)}
     observation, task, device = (by_kind[kind] for kind in ("Observation", "Task", "Device"))
     state = task_state(task)
-    told = {code_of(part["code"]): part for part in observation["component"]}
+    parts = {code_of(part["code"]): part for part in observation["component"]}
     versions = {version["type"]["text"]: version["value"] for version in device["version"]}
     return Summary(
         flag_id=state.flag_id,
@@ -166,9 +184,9 @@ def parse(content: bytes) -> Summary:
         retracted=state.retracted,
         accession=task["basedOn"][0]["identifier"]["value"],
         slide_id=observation["specimen"]["identifier"]["value"],
-        level=Level(code_of(told["level"]["valueCodeableConcept"])),
+        level=Level(code_of(parts["level"]["valueCodeableConcept"])),
         score=observation.get("valueQuantity", {}).get("value"),
-        threshold=told["threshold"]["valueQuantity"]["value"],
+        threshold=parts["threshold"]["valueQuantity"]["value"],
         weights_sha256=versions["weights-sha256"],
         statement=task["note"][0]["text"],
     )

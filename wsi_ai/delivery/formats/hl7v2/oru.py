@@ -89,7 +89,7 @@ def _order(event: FlagEvent) -> Iterator[str]:
 
 
 def _status(flag: Mapping[str, Any]) -> _Status:
-    """What was once said is replaced under the same OBR-3, OBX-3 and OBX-4."""
+    """What was sent before is replaced under the same OBR-3, OBX-3 and OBX-4."""
     scored = flag["result"]["score"] is not None
     match flag["action"]:
         case "raise":
