@@ -481,6 +481,20 @@ def test_a_task_that_is_over_stays_over_and_is_urgent_no_more(engine: str, sink:
     assert sink.held(NOW)[name].retracted
 
 
+@pytest.mark.parametrize("over", ["completed", "rejected", "cancelled"])
+def test_a_task_that_is_over_is_asked_for_again_when_its_flag_becomes_urgent(
+    engine: str, sink: FhirSink, over: str
+) -> None:
+    name = new_id()
+    first, raised, _ = story(name, Level.STANDARD, Level.EXPEDITE)
+    sink.send(message_of(first), NOW)
+    (task,) = seen(engine, "Task", name)
+    put(engine, task | {"status": over})
+    sink.send(message_of(raised), NOW)
+    (task,) = seen(engine, "Task", name)
+    assert (task["status"], task["priority"]) == ("requested", "urgent")
+
+
 def test_a_task_that_a_person_cancelled_is_no_retraction_of_ours(
     engine: str, sink: FhirSink
 ) -> None:
