@@ -26,14 +26,14 @@ from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.outcome import Ended
 from wsi_ai.run.twins import apart
-from wsi_ai.slides.identity import Cases
+from wsi_ai.slides.identity import Cases, FileClaim
 from wsi_ai.testing import MEAN_CARD
 from wsi_ai.triage.policy import Policy
 
 SIDE = 320
 """More than one batch of tiles."""
 ROW = {"trust": "RXX", "accession": "A1", "slide_id": "1"}
-CASES = Cases({"s.tif": ROW, "t.tif": ROW})
+CASES = Cases(tuple(FileClaim(name, name, ROW) for name in ("s.tif", "t.tif")))
 STRICT = replace(POLICY, triage=replace(POLICY.triage, threshold=0.999))
 _WEIGHT = {Level.NOT_ASSESSED: 0, Level.STANDARD: 1, Level.EXPEDITE: 2}
 ENDPOINT = Endpoint("region", "https://localhost/flags", None)
@@ -235,7 +235,8 @@ def _other_wrong(world: World) -> None:
 
 
 CPU = RunOptions(device="cpu")
-WRONG_TABLE = Cases({"s.tif": {**ROW, "accession": "A2"}}, None, {"accession": "A1"})
+_OTHER = FileClaim("s.tif", "s.tif", {**ROW, "accession": "A2"})
+WRONG_TABLE = Cases((_OTHER,), None, {"accession": "A1"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,7 @@ def test_sigterm_says_what_ctrl_c_says(tmp_path: Path) -> None:
     model = write_model(tmp_path / "red", red_network(), mpp=0.5)
     big = write_slide(tmp_path / "big.tif", 4096)
     policy = tmp_path / "policy.toml"
-    policy.write_text('name = "tests"\n[quality]\nfocus_min = 0.0\n')
+    policy.write_text('name = "tests"\n[quality]\nfocus_min = 0.0\ncast_max = 1.0\n')
     words = ["--model", model, "--out", tmp_path / "out", "--device", "cpu", "--policy", policy]
     process = wsi_ai("run", big, *words)
     deadline = time.monotonic() + 60
@@ -179,7 +179,7 @@ def test_a_run_that_cannot_begin_is_recorded_beside_the_earlier_ones_and_changes
     model = write_model(tmp_path / "red", red_network(), mpp=1.0)
     out = tmp_path / "out"
     policy = tmp_path / "policy.toml"
-    policy.write_text('name = "tests"\n[quality]\nfocus_min = 0.0\n')
+    policy.write_text('name = "tests"\n[quality]\nfocus_min = 0.0\ncast_max = 1.0\n')
     words = ["run", slide, "--model", model, "--out", out, "--policy", policy]
     assert status_of(*words) == Exit.OK
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.models_for_tests import constant_network, red_network, write_model
-from wsi_ai.core.cards import ModelCard, ModelRef, RuntimeRequest, TileSpec
+from wsi_ai.core.cards import ModelCard, RuntimeRequest, TileSpec
 from wsi_ai.core.contracts import EncodedLevel, Runtime, Slide
 from wsi_ai.core.flags import Level
 from wsi_ai.core.geometry import Size
@@ -259,7 +259,8 @@ def test_each_model_gets_batches_of_its_own_size(models: list[Path], tmp_path: P
     def opened(card: ModelCard, request: RuntimeRequest) -> Runtime:
         return open_runtime(card, replace(request, batch_size=next(sizes)))
 
-    cards = [replace(load_card(models[0]), ref=ModelRef(name, "1", "0" * 64)) for name in "abc"]
+    card = load_card(models[0])
+    cards = [replace(card, ref=replace(card.ref, name=name)) for name in "abc"]
     options = RunOptions(device="cpu")
     answer_for = flags_for(Policy(), load_cases(None), tmp_path)
     assembly = Assembly(answer_for, Policy(), options, cards, opened)
