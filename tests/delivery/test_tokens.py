@@ -24,7 +24,6 @@ from wsi_ai.delivery.sinks.fhir import FhirSink, open_sink
 from wsi_ai.errors import Paused, SinkError, TryAgain
 from wsi_ai.testing import example_message
 
-NOW = datetime.now(UTC)
 KEYS = {
     "RS": rsa.generate_private_key(65537, 2048),
     "ES": ec.generate_private_key(ec.SECP384R1()),
@@ -128,7 +127,7 @@ def signed(guard: Guard, **more: Any) -> OAuth:
 def test_an_assertion_of_any_agreed_algorithm_gets_a_token(algorithm: str) -> None:
     with guarded_server(Guard(algorithm)) as guard, closing(open_at(guard, signed(guard))) as sink:
         for _ in range(3):
-            assert sink.send(example_message(new_id()), NOW).reference
+            assert sink.send(example_message(new_id()), datetime.now(UTC)).reference
         assert guard.given == 1
         assert guard.forms[0]["grant_type"] == "client_credentials"
         assert guard.forms[0]["scope"] == "system/Task.crus"
@@ -138,7 +137,7 @@ def test_the_server_says_itself_where_its_tokens_are() -> None:
     with guarded_server(Guard()) as guard:
         oauth = OAuth("wsi-ai", None, key=lambda: pem("RS"), key_id="key-1")
         with closing(open_at(guard, oauth)) as sink:
-            assert sink.send(example_message(new_id()), NOW).reference
+            assert sink.send(example_message(new_id()), datetime.now(UTC)).reference
 
 
 def test_a_token_server_that_is_no_allowed_host_gets_nothing() -> None:
@@ -147,7 +146,7 @@ def test_a_token_server_that_is_no_allowed_host_gets_nothing() -> None:
         with closing(open_at(guard, oauth)) as sink:
             guard.base = "https://elsewhere.example"
             with pytest.raises(Paused, match="allowed hosts"):
-                sink.send(example_message(new_id()), NOW)
+                sink.send(example_message(new_id()), datetime.now(UTC))
         assert guard.forms == []
 
 
@@ -155,7 +154,7 @@ def test_a_secret_goes_as_basic_authentication_and_is_shown_nowhere() -> None:
     with guarded_server(Guard()) as guard:
         oauth = OAuth("wsi-ai", f"{guard.base}/token", secret=lambda: Secret(b"s%cret:1"))
         with closing(open_at(guard, oauth)) as sink:
-            sink.send(example_message(new_id()), NOW)
+            sink.send(example_message(new_id()), datetime.now(UTC))
             assert "s%cret" not in f"{sink!r}{sink.endpoint!r}"
         pair = base64.b64decode(guard.headers[0]["authorization"].removeprefix("Basic "))
         assert pair == b"wsi-ai:s%25cret%3A1"
@@ -164,18 +163,18 @@ def test_a_secret_goes_as_basic_authentication_and_is_shown_nowhere() -> None:
 
 def test_a_token_that_ends_in_the_middle_is_fetched_anew_once() -> None:
     with guarded_server(Guard()) as guard, closing(open_at(guard, signed(guard))) as sink:
-        sink.send(example_message(new_id()), NOW)
+        sink.send(example_message(new_id()), datetime.now(UTC))
         guard.valid = {"none"}
-        assert sink.send(example_message(new_id()), NOW).reference
+        assert sink.send(example_message(new_id()), datetime.now(UTC)).reference
         assert guard.given == 2
 
 
 def test_a_token_is_fetched_anew_shortly_before_its_end() -> None:
     with guarded_server(Guard()) as guard:
         oauth = OAuth("wsi-ai", f"{guard.base}/token", secret=lambda: Secret(b"secret"))
-        sink = open_at(guard, oauth)
+        sink, start = open_at(guard, oauth), datetime.now(UTC)
         for after_s, given in ((0, 1), (239, 1), (241, 2)):
-            sink.send(example_message(new_id()), NOW + timedelta(seconds=after_s))
+            sink.send(example_message(new_id()), start + timedelta(seconds=after_s))
             assert guard.given == given
         sink.close()
 
@@ -190,7 +189,7 @@ def test_a_client_that_the_token_server_does_not_know_pauses() -> None:
         oauth = OAuth("wsi-ai", f"{guard.base}/token", key=lambda: Secret(stranger),
                       algorithm="ES384", key_id="key-1")  # fmt: skip
         with closing(open_at(guard, oauth)) as sink, pytest.raises(Paused, match="401"):
-            sink.send(example_message(new_id()), NOW)
+            sink.send(example_message(new_id()), datetime.now(UTC))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +210,7 @@ def test_a_token_servers_nonsense_is_no_token(answer: Any) -> None:
         closing(open_at(guard, signed(guard))) as sink,
         pytest.raises(TryAgain, match="token server"),
     ):
-        sink.send(example_message(new_id()), NOW)
+        sink.send(example_message(new_id()), datetime.now(UTC))
 
 
 @pytest.mark.parametrize(("kind", "algorithm"), [("RS", "ES384"), ("ES", "RS384")])
@@ -233,6 +232,6 @@ def test_what_is_no_key_at_all_is_found_at_the_start() -> None:
 def test_an_assertion_says_when_it_was_made() -> None:
     """Keycloak refuses one without ``iat`` (HeliosSoftware/hfs#1437): the guard asks for it."""
     with guarded_server(Guard()) as guard, closing(open_at(guard, signed(guard))) as sink:
-        sink.send(example_message(new_id()), NOW)
+        sink.send(example_message(new_id()), datetime.now(UTC))
         made = jwt.decode(guard.forms[0]["client_assertion"], options={"verify_signature": False})
         assert abs(made["iat"] - time.time()) < 120
