@@ -117,6 +117,15 @@ def test_a_wrong_certificate_on_either_side_gets_nothing(
     assert log.got == []
 
 
+def test_the_check_sees_that_our_certificate_is_not_taken(authority: Path) -> None:
+    with (
+        mllp_server(context=server_context(authority)) as log,
+        closing(open_sink(mllp_endpoint(log.port, Tls(authority / "ca.pem")))) as sink,
+        pytest.raises(TryAgain, match="certificate"),
+    ):
+        sink.check(NOW)
+
+
 def test_without_tls_only_this_machine_is_sent_to() -> None:
     with pytest.raises(SinkError, match="mllps only"):
         open_sink(mllp_endpoint(2575, host="engine.example"))

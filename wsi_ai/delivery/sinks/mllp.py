@@ -28,6 +28,7 @@ from wsi_ai.errors import Refused, SinkError, TryAgain
 
 START, END = b"\x0b", b"\x1c\x0d"
 _MOST_ANSWER_BYTES = 1 << 16
+_SILENCE_S = 0.5
 _MOST_ERRORS = 5
 """An engine that answers AE as often does not do so for want of time."""
 
@@ -79,11 +80,25 @@ class MllpSink:
         """See ``contract.CheckedSink.check``."""
         stream = self._open()
         try:
+            self._wait_for_refusal(stream)
             tls = stream.get_extra_info("ssl_object")
         finally:
             stream.close()
         how = tls.version() if tls is not None else "no TLS, on this machine"
         return f"MLLP: a connection was made ({how}); nothing was sent"
+
+    def _wait_for_refusal(self, stream: httpcore.NetworkStream) -> None:
+        """In TLS 1.3 the other side refuses a certificate after the handshake: one that lets us in
+        stays silent.  Raises TryAgain."""
+        self._deadline.start(min(_SILENCE_S, self.endpoint.timeout_s))
+        try:
+            read = stream.read(1)
+        except httpcore.TimeoutException:
+            return
+        except NO_ANSWER as error:
+            raise no_answer(error) from None
+        if not read:
+            raise TryAgain("it hangs up at once: does it take our certificate?")
 
     def close(self) -> None: ...
 
