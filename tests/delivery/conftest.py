@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from tests.delivery.certificates import write_certificates
 from tests.delivery.servers import empty_database, postgres
 from wsi_ai.delivery.outbox import Outbox, open_database
 
@@ -27,6 +28,14 @@ class FakeClock:
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of certificates; see ``write_certificates``."""
+    folder = tmp_path_factory.mktemp("tls")
+    write_certificates(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -36,7 +36,7 @@ def test_the_statement_stands_on_what_people_read(name: str) -> None:
 
 
 def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
-    cases, sinks = blocks(page("sending.md"))
+    cases, sinks, *more = blocks(page("sending.md"))
     (tmp_path / "cases.toml").write_text(cases)
     (tmp_path / "cases.csv").write_text("file,trust\nS26-1-A1-1.svs,RXX\n")
     whose = load_cases(tmp_path / "cases.toml").identity_of(Path("S26-1-A1-1.svs"))
@@ -45,6 +45,13 @@ def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
     (tmp_path / "sinks.toml").write_text(sinks)
     (endpoint,) = load_endpoints([str(tmp_path / "sinks.toml")])
     assert endpoint.takes("RYY")
+    (tmp_path / "more.toml").write_text("\n".join(more))
+    fhir, hl7 = load_endpoints([str(tmp_path / "more.toml")])
+    assert fhir.credentials.oauth is not None
+    assert fhir.credentials.oauth.algorithm == "RS384"
+    assert fhir.allowed_hosts >= {"fhir.example", "login.example"}
+    assert fhir.fhir.slide_system == "https://lims.example/slide"
+    assert hl7.hl7.application == "TRIAGE"
 
 
 def test_every_test_that_the_hazard_log_names_exists() -> None:

@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import datetime as dt
-import ipaddress
 import json
 import ssl
 import uuid
@@ -15,17 +14,13 @@ from pathlib import Path
 import httpcore
 import pytest
 import standardwebhooks
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import NameOID
 from fastapi import FastAPI, Request
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.delivery.parts import KEY, OTHER_KEY, credentials, webhook_endpoint
-from tests.delivery.servers import HOST, answer, misbehaving, read_request, serving
+from tests.delivery.servers import answer, misbehaving, read_request, serving
 from wsi_ai.delivery.messages import Endpoint, Receipt, Secret, Tls
 from wsi_ai.delivery.receiver.verify import is_genuine
 from wsi_ai.delivery.sinks.addresses import is_forbidden
@@ -153,55 +148,6 @@ def test_a_redirect_is_not_followed() -> None:
     ):
         send_one(webhook_endpoint(base))
     assert reached == []
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A CA's folder: ca.pem, and server and client certificates of it; and a stranger's."""
-    folder = tmp_path_factory.mktemp("tls")
-    for ca, leaves in (("ca", ("server", "client")), ("stranger", ("impostor",))):
-        key = ec.generate_private_key(ec.SECP256R1())
-        root = _certificate(ca, key, None)
-        (folder / f"{ca}.pem").write_bytes(root.public_bytes(serialization.Encoding.PEM))
-        for leaf in leaves:
-            own = ec.generate_private_key(ec.SECP256R1())
-            signed = _certificate(leaf, own, (root, key))
-            (folder / f"{leaf}.pem").write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-            text = own.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-            (folder / f"{leaf}.key").write_bytes(text)
-    return folder
-
-
-def _certificate(
-    name: str,
-    key: ec.EllipticCurvePrivateKey,
-    issuer: tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None,
-) -> x509.Certificate:
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    by, by_key = (issuer[0].subject, issuer[1]) if issuer else (subject, key)
-    names = [x509.IPAddress(ipaddress.ip_address(HOST)), x509.DNSName("localhost")]
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    by_id = x509.AuthorityKeyIdentifier.from_issuer_public_key(by_key.public_key())
-    usage = x509.KeyUsage(
-        digital_signature=True, key_cert_sign=issuer is None, crl_sign=issuer is None,
-        content_commitment=False, key_encipherment=False, data_encipherment=False,
-        key_agreement=False, encipher_only=False, decipher_only=False,
-    )  # fmt: skip
-    return (
-        x509.CertificateBuilder(by, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(NOW - dt.timedelta(days=1))
-        .not_valid_after(NOW + dt.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(identifier, critical=False)
-        .add_extension(by_id, critical=False)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(by_key, hashes.SHA256())
-    )
 
 
 @pytest.fixture

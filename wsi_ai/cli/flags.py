@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
-from wsi_ai.cli.output import Exit, exit_on_error, say, say_json
+from wsi_ai.cli.output import Exit, exit_on_error, say, say_content, say_json
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.delivery.events import kind_of
+from wsi_ai.delivery.formats.event import event_for
+from wsi_ai.delivery.formats.registry import FORMATS
 from wsi_ai.delivery.messages import Retraction
 from wsi_ai.delivery.posting import open_outbox
 from wsi_ai.errors import OutputError
@@ -24,12 +26,18 @@ def list_flags(database: str) -> int:
 
 
 @exit_on_error
-def show(database: str, flag_id: str) -> int:
+def show(database: str, flag_id: str, name: str | None = None) -> int:
+    """As it is kept, or in the format of that name."""
     with open_outbox(database) as outbox:
         flag = outbox.flag(flag_id)
     if flag is None:
         raise OutputError("no such flag, or it is purged; see: wsi-ai flags list")
-    say_json(flag)
+    if name is None:
+        say_json(flag)
+    elif name in FORMATS:
+        say_content(FORMATS[name].render(event_for(flag)))
+    else:
+        raise OutputError(f"no such format; there are {', '.join(FORMATS)}")
     return Exit.OK
 
 

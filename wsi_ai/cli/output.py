@@ -80,6 +80,16 @@ def say_json(content: Any) -> None:
         say(line)
 
 
+def say_content(content: bytes) -> None:
+    """Bytes as they are, into a file or a pipe; on a terminal, line by line."""
+    if sys.stdout.isatty():
+        for line in content.decode(errors="replace").splitlines():
+            say(line)
+        return
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
 def log_from(level: int) -> None:
     """What is at least as serious as ``level`` goes to stderr."""
     logging.basicConfig(level=level, handlers=[line_handler()])

@@ -53,6 +53,8 @@ EXTRAS = {
     "tiffslide": "tiffslide",
     "http": "service",
     "https": "service",
+    "fhir+http": "fhir",
+    "fhir+https": "fhir",
 }
 
 

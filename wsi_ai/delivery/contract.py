@@ -37,3 +37,13 @@ class HeartbeatSink(Sink, Protocol):
     def beat(self, pulse: Pulse, at: datetime) -> None:
         """Say it once.  Raises TryAgain, Paused or Refused, as ``send`` does."""
         ...
+
+
+@runtime_checkable
+class CheckedSink(Sink, Protocol):
+    """A sink that can look at its receiver without sending it anything that stays."""
+
+    def check(self, at: datetime) -> str:
+        """What was found to work, in a line, with the receiver's own name and version where it
+        says them.  Raises DeliveryError, which says what does not work."""
+        ...

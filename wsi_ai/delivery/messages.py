@@ -125,12 +125,44 @@ ReadSecret = Callable[[], Secret]
 
 
 @dataclass(frozen=True, slots=True)
+class OAuth:
+    """Client credentials of OAuth2, with a secret or with a signed assertion."""
+
+    client_id: str
+    token_url: str | None = None
+    """``None``: the FHIR server's ``smart-configuration`` says it."""
+    secret: ReadSecret | None = field(default=None, repr=False)
+    key: ReadSecret | None = field(default=None, repr=False)
+    """A private key in PEM, to sign assertions with."""
+    algorithm: str = "RS384"
+    key_id: str | None = None
+    scope: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FhirSettings:
+    """Under which URIs the site's systems issue accessions and slide ids."""
+
+    accession_system: str | None = None
+    slide_system: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hl7Settings:
+    """MSH-5 and MSH-6."""
+
+    application: str = ""
+    facility: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """How a sender proves who it is.  Each is read when it is needed, and never kept in text."""
 
     signing: tuple[ReadSecret, ...] = field(default=(), repr=False)
     """Standard Webhooks keys (``whsec_``: v1, ``whsk_``: v1a); several while keys are rotated."""
     bearer: ReadSecret | None = field(default=None, repr=False)
+    oauth: OAuth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +191,8 @@ class Endpoint:
     """Where the receiver's worklist can be read."""
     allowed_hosts: frozenset[str] = frozenset()
     """The only hosts that may be spoken to."""
+    fhir: FhirSettings = FhirSettings()
+    hl7: Hl7Settings = Hl7Settings()
     heartbeat_s: float | None = None
     """How often its receiver wants to hear that we are alive; ``None``: never."""
     version: Version = Version.V1_1

@@ -11,6 +11,9 @@ from wsi_ai.delivery.messages import (
     TIMEOUT_S,
     Credentials,
     Endpoint,
+    FhirSettings,
+    Hl7Settings,
+    OAuth,
     ReadSecret,
     Secret,
     Tls,
@@ -81,7 +84,7 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
     url, read_back = row["url"], row.get("read_back")
     for place in filter(None, (url, read_back)):
         check_url(place, f"sink {row['name']}")
-    bearer = row.get("bearer")
+    bearer, token_url = row.get("bearer"), row.get("oauth", {}).get("token_url")
     return Endpoint(
         name=row["name"],
         url=url,
@@ -89,15 +92,31 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
         credentials=Credentials(
             tuple(secret_at(place) for place in row.get("signing_keys", ())),
             secret_at(bearer) if bearer else None,
+            _oauth(row["oauth"]) if "oauth" in row else None,
         ),
         tls=Tls(
             _path(row, "ca_file"), _path(row, "client_cert_file"), _path(row, "client_key_file")
         ),
         timeout_s=float(row.get("timeout_s", TIMEOUT_S)),
         read_back=read_back,
-        allowed_hosts=_hosts(url, read_back) if allowed is None else allowed,
+        allowed_hosts=_hosts(url, read_back, token_url) if allowed is None else allowed,
+        fhir=FhirSettings(**row.get("fhir", {})),
+        hl7=Hl7Settings(**row.get("hl7", {})),
         heartbeat_s=row.get("heartbeat_s"),
         version=Version(row.get("schema_version", Version.V1_1)),
+    )
+
+
+def _oauth(row: Mapping[str, Any]) -> OAuth:
+    secret, key = row.get("client_secret"), row.get("client_key")
+    return OAuth(
+        client_id=row["client_id"],
+        token_url=row.get("token_url"),
+        secret=secret_at(secret) if secret else None,
+        key=secret_at(key) if key else None,
+        algorithm=row.get("algorithm", "RS384"),
+        key_id=row.get("key_id"),
+        scope=row.get("scope", ""),
     )
 
 

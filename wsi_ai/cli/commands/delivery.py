@@ -25,6 +25,7 @@ Since = Annotated[str | None, typer.Option(help="Only what was made since: 2026-
 
 outbox_app = typer.Typer(no_args_is_help=True, help="Flags on their way: list, mend, deliver.")
 flags_app = typer.Typer(no_args_is_help=True, help="The flags as they hold now; take one back.")
+sinks_app = typer.Typer(no_args_is_help=True, help="The systems that flags go to.")
 audit_app = typer.Typer(no_args_is_help=True, help="The record of decisions and deliveries.")
 alone = typer.Typer()
 
@@ -160,11 +161,18 @@ def flags_list(database: Database) -> None:
 
 
 @flags_app.command("show")
-def flags_show(flag: FlagId, database: Database) -> None:
+def flags_show(
+    flag: FlagId,
+    database: Database,
+    name: Annotated[
+        str | None,
+        typer.Option("--as", metavar="FORMAT", help="cloudevent, fhir, hl7 or sectra."),
+    ] = None,
+) -> None:
     """The newest revision.  It names the slide."""
     with extra("service"):
         from wsi_ai.cli import flags
-    raise typer.Exit(flags.show(database, flag))
+    raise typer.Exit(flags.show(database, flag, name))
 
 
 @flags_app.command("retract")
@@ -178,6 +186,19 @@ def flags_retract(
     with extra("service"):
         from wsi_ai.cli import flags
     raise typer.Exit(flags.retract(database, flag, reason, audit_file))
+
+
+@sinks_app.command("check")
+def sinks_check(
+    sinks: Annotated[list[str], typer.Argument(metavar="TOML|URL|TRUST=URL...")],
+) -> None:
+    """Connect to each, log in, and read what it says of itself; send nothing that stays.
+
+    Exit status: 0 all work; 1 one does not; 2 the settings cannot be read.
+    """
+    with extra("service"):
+        from wsi_ai.cli import sinks as looked_at
+    raise typer.Exit(looked_at.check(sinks))
 
 
 @alone.command("recall")
@@ -258,5 +279,6 @@ def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
     app.add_typer(outbox_app, name="outbox")
     app.add_typer(flags_app, name="flags")
+    app.add_typer(sinks_app, name="sinks")
     app.add_typer(audit_app, name="audit")
     app.registered_commands += alone.registered_commands

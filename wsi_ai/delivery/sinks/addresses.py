@@ -2,11 +2,12 @@
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address as IPv4
 from ipaddress import IPv6Address as IPv6
 from urllib.parse import urlsplit
 
+from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.errors import SinkError
 
 _METADATA = frozenset(
@@ -34,6 +35,42 @@ def check_url(url: str, named: str) -> None:
         raise SinkError(f"{named}: its URL has a port that cannot be")
     if host and not _can_be_host(host):
         raise SinkError(f"{named}: its URL has a host name that cannot be")
+
+
+SECURE = frozenset({"https", "mllps"})
+
+
+def check_endpoint(endpoint: Endpoint, urls: Iterable[str]) -> None:
+    """Whether these URLs of it may be asked: in TLS, or on this machine; an allowed host; no
+    password.  Raises SinkError."""
+    named = f"sink {endpoint.name}"
+    for url in urls:
+        check_url(url, named)
+        parts = urlsplit(url)
+        host = parts.hostname
+        if not host:
+            raise SinkError(f"{named}: its URL names no host")
+        if parts.username or parts.password:
+            raise SinkError(f"{named}: no user or password in a URL; name a bearer file")
+        if parts.scheme not in SECURE and not is_loopback(host):
+            raise SinkError(
+                f"{named}: {parts.scheme}s only, unless the receiver is on this machine"
+            )
+        if host not in endpoint.allowed_hosts:
+            raise SinkError(f"{named}: its host is not among the allowed hosts")
+
+
+def refuse_heartbeat(endpoint: Endpoint, kind: str) -> None:
+    """Raises SinkError where one is set up for a kind of receiver that knows none."""
+    if endpoint.heartbeat_s is not None:
+        raise SinkError(f"sink {endpoint.name}: {kind} takes no heartbeat; leave out heartbeat_s")
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _can_be_host(host: str) -> bool:

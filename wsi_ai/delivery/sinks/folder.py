@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from wsi_ai.core.files import sync
 from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.messages import Endpoint, Held, Message, Receipt
+from wsi_ai.delivery.sinks.addresses import refuse_heartbeat
 from wsi_ai.delivery.succession import Standing, held_of, standing
 from wsi_ai.errors import Conflict, Refused, SinkError, TryAgain
 
@@ -23,8 +24,7 @@ def open_sink(endpoint: Endpoint) -> "FolderSink":
     parts = urlsplit(endpoint.url)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
         raise SinkError(f"sink {endpoint.name}: a folder is named by file:///its/absolute/path")
-    if endpoint.heartbeat_s is not None:
-        raise SinkError(f"sink {endpoint.name}: a folder takes no heartbeat; leave out heartbeat_s")
+    refuse_heartbeat(endpoint, "a folder")
     return FolderSink(endpoint, Path(unquote(parts.path)))
 
 
@@ -55,6 +55,14 @@ class FolderSink:
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
             newest[path.name.partition(".")[0]] = path
         return {flag_id: _held(path) for flag_id, path in newest.items()}
+
+    def check(self, at: datetime) -> str:
+        """See ``contract.CheckedSink.check``."""
+        if not self._folder.is_dir():
+            raise TryAgain("there is no such folder; the first flag will make it, if it may")
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            raise TryAgain("the folder cannot be written")
+        return f"the folder can be written; it has {len(self.held(at))} flags"
 
     def _take(self, path: Path, message: Message) -> Held | None:
         """Write it where it follows what lies there; what says nothing new is there already.

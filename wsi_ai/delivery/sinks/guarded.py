@@ -15,7 +15,7 @@ import httpcore
 
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.sinks.addresses import is_forbidden
-from wsi_ai.errors import SinkError
+from wsi_ai.errors import SinkError, TryAgain
 
 _KEEP_ALIVE_S = 4.0  # shorter than what common servers keep an idle connection for
 
@@ -47,11 +47,37 @@ def open_pool(endpoint: Endpoint, deadline: Deadline) -> httpcore.ConnectionPool
     """
     backend = GuardedBackend(endpoint.allowed_hosts, deadline)
     return httpcore.ConnectionPool(
-        ssl_context=_context(endpoint),
+        ssl_context=context_of(endpoint),
         max_connections=1,
         keepalive_expiry=_KEEP_ALIVE_S,
         network_backend=backend,
     )
+
+
+NO_ANSWER = (
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpcore.TimeoutException,
+    TimeoutError,
+)
+"""All that the network, or whoever is at its other end, can do to a request."""
+
+
+def no_answer(error: Exception) -> TryAgain:
+    """What one of ``NO_ANSWER`` means, in words."""
+    if isinstance(error, httpcore.TimeoutException | TimeoutError):
+        return TryAgain("no answer in time")
+    below = error.__cause__ or error.__context__  # a pool of connections hides the cause
+    if isinstance(below, ssl.SSLCertVerificationError):
+        return TryAgain("its certificate is not trusted here; see ca_file, and the names in it")
+    if isinstance(below, ssl.SSLError):
+        return TryAgain("no TLS with it: it speaks none, or does not take our certificate")
+    if isinstance(error, httpcore.ConnectError):
+        return TryAgain("no connection: nobody listens there, or its address is not allowed")
+    if isinstance(error, httpcore.ProtocolError):
+        return TryAgain("its answer is no HTTP")
+    return TryAgain("the connection broke off")
 
 
 Lookup = Callable[[str, int], list[str]]
@@ -146,7 +172,8 @@ class _TimedStream(httpcore.NetworkStream):
         return self._below.get_extra_info(info)
 
 
-def _context(endpoint: Endpoint) -> ssl.SSLContext:
+def context_of(endpoint: Endpoint) -> ssl.SSLContext:
+    """Verifies, always.  Raises SinkError where certificates cannot be read."""
     tls = endpoint.tls
     try:
         context = ssl.create_default_context(cafile=tls.authority)

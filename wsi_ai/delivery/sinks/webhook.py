@@ -1,54 +1,38 @@
 """CloudEvents over HTTPS, signed as Standard Webhooks say; the default road."""
 
 import hashlib
-import ipaddress
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from urllib.parse import urlsplit
-
-import httpcore
 
 from wsi_ai.delivery.messages import Endpoint, Held, Message, Pulse, Receipt, Secret
-from wsi_ai.delivery.sinks.addresses import check_url
-from wsi_ai.delivery.sinks.guarded import Deadline, open_pool
+from wsi_ai.delivery.sinks.addresses import check_endpoint
+from wsi_ai.delivery.sinks.http import (
+    UNAUTHORIZED,
+    Answer,
+    Exchange,
+    Request,
+    bearer_of,
+    refusal,
+)
 from wsi_ai.delivery.sinks.signing import signed_headers
 from wsi_ai.delivery.succession import from_json as held_from_json
-from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, SinkError, TryAgain
+from wsi_ai.errors import Conflict, Paused, Refused, SinkError, TryAgain
 from wsi_ai.schemas.reading import from_json
 
 _CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 _MOST_ANSWER_BYTES = 1 << 16
 _MOST_HELD_BYTES = 1 << 28
-_NO_ANSWER = httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol
-_OK, _UNAUTHORIZED, _SERVER = range(200, 300), 401, 500
-_TRY_AGAIN = frozenset({408, 425, 429})
-_LONGEST_WAIT_S = 86_400.0
-"""More than the outbox ever waits: what lies beyond is one to it."""
 _CONFLICT = 409
-_REFUSED = frozenset({400, 409, 413, 415, 422})
+_NOT_LET_IN = frozenset({401, 403})
 
 
 def open_sink(endpoint: Endpoint) -> "WebhookSink":
     """For https://, and http:// on this machine.  Raises SinkError."""
-    named = f"sink {endpoint.name}"
-    for url in filter(None, (endpoint.url, endpoint.read_back)):
-        check_url(url, named)
-    parts = urlsplit(endpoint.url)
-    if not parts.hostname:
-        raise SinkError(f"{named}: its URL names no host")
-    if parts.username or parts.password:
-        raise SinkError(f"{named}: no user or password in a URL; name a bearer file")
-    for url in filter(None, (endpoint.url, endpoint.read_back)):
-        host = urlsplit(url).hostname or ""
-        if urlsplit(url).scheme != "https" and not _is_loopback(host):
-            raise SinkError(f"{named}: https only, unless the receiver is on this machine")
-        if host not in endpoint.allowed_hosts:
-            raise SinkError(f"{named}: its host is not among the allowed hosts")
+    check_endpoint(endpoint, filter(None, (endpoint.url, endpoint.read_back)))
     if not endpoint.credentials.signing:
-        raise SinkError(f"{named}: no signing key; a flag is never sent unsigned")
+        raise SinkError(f"sink {endpoint.name}: no signing key; a flag is never sent unsigned")
     sink = WebhookSink(endpoint)
     sink.check_keys()
     return sink
@@ -64,21 +48,12 @@ class _Parcel:
     body: bytes
 
 
-def _checked(token: Secret) -> Secret:
-    """A bearer token that fits into a header.  Raises SinkError."""
-    text = token.value.decode("ascii", "replace")
-    if not text or not text.isascii() or not text.isprintable():
-        raise SinkError("a bearer token has printable ASCII signs, and at least one")
-    return token
-
-
 class WebhookSink:
     """See ``contracts.Sink``."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self._deadline = Deadline()
-        self._pool = open_pool(endpoint, self._deadline)
+        self._exchange = Exchange(endpoint)
         self._keys: tuple[Secret, ...] = ()
         self._bearer: Secret | None = None
 
@@ -87,7 +62,7 @@ class WebhookSink:
         self._keys = tuple(read() for read in self.endpoint.credentials.signing)
         signed_headers("evt_0", b"", self._keys, datetime.now(UTC))
         bearer = self.endpoint.credentials.bearer
-        self._bearer = _checked(bearer()) if bearer else None
+        self._bearer = bearer_of(bearer()) if bearer else None
 
     def send(self, message: Message, at: datetime) -> Receipt:
         """See ``contracts.Sink.send``.  After a 401, keys and token are read anew, once."""
@@ -106,15 +81,25 @@ class WebhookSink:
         """See ``contracts.Sink.held``."""
         if self.endpoint.read_back is None:
             return None
-        told = self._request("GET", self.endpoint.read_back, {}, b"", at)
+        told = self._request(Request("GET", self.endpoint.read_back), at)
         try:
             held = {line["flag_id"]: held_from_json(line) for line in from_json(told)["flags"]}
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise TryAgain("the receiver's list of flags cannot be read") from None
         return held
 
+    def check(self, at: datetime) -> str:
+        """See ``contract.CheckedSink.check``."""
+        held = self.held(at)
+        if held is not None:
+            return f"its list of flags can be read; it has {len(held)}"
+        answer = self._ask(Request("OPTIONS", self.endpoint.url))
+        if answer.status in _NOT_LET_IN:
+            raise refusal(answer, at)
+        return f"it answers ({answer.status} to OPTIONS); name read_back to have more looked at"
+
     def close(self) -> None:
-        self._pool.close()
+        self._exchange.close()
 
     def _read_keys_again(self) -> None:
         try:
@@ -126,7 +111,7 @@ class WebhookSink:
         try:
             return self._post(parcel, at)
         except Paused as refused:
-            if refused.code != _UNAUTHORIZED:
+            if refused.code != UNAUTHORIZED:
                 raise
             self._read_keys_again()
             return self._post(parcel, at)
@@ -138,37 +123,23 @@ class WebhookSink:
             "traceparent": f"00-{parcel.trace_id}-{secrets.token_hex(8)}-00",
             **signed_headers(parcel.event_id, parcel.body, self._keys, at),
         }
-        return self._request("POST", self.endpoint.url, headers, parcel.body, at)
+        return self._request(Request("POST", self.endpoint.url, headers, parcel.body), at)
 
-    def _request(
-        self, method: str, url: str, headers: dict[str, str], body: bytes, at: datetime
-    ) -> bytes:
-        if self._bearer is not None:
-            headers["Authorization"] = f"Bearer {self._bearer.value.decode().strip()}"
-        self._deadline.start(self.endpoint.timeout_s)
-        most = _MOST_ANSWER_BYTES if method == "POST" else _MOST_HELD_BYTES
-        try:
-            named = list(headers.items())
-            with self._pool.stream(method, url, headers=named, content=body) as response:
-                told = _read(response, most)
-        except (httpcore.TimeoutException, TimeoutError):
-            raise TryAgain("no answer in time") from None
-        except _NO_ANSWER as error:
-            raise TryAgain(f"no answer: {type(error).__name__}") from None
-        if response.status in _OK:
-            return told
-        if response.status == _CONFLICT and (held := _held(told)) is not None:
+    def _request(self, request: Request, at: datetime) -> bytes:
+        answer = self._ask(request)
+        if answer.is_ok:
+            return answer.body
+        if answer.status == _CONFLICT and (held := _held(answer.body)) is not None:
             raise Conflict("the receiver holds another answer", _CONFLICT, held)
-        raise _refusal(response, at)
+        raise refusal(answer, at)
 
-
-def _read(response: httpcore.Response, most: int) -> bytes:
-    read = bytearray()
-    for piece in response.iter_stream():
-        read += piece
-        if len(read) > most:
-            raise TryAgain("the answer has no end", response.status)
-    return bytes(read)
+    def _ask(self, request: Request) -> Answer:
+        headers = dict(request.headers)
+        if self._bearer is not None:
+            headers["Authorization"] = f"Bearer {self._bearer.value.decode()}"
+        self._exchange.begin()
+        most = _MOST_ANSWER_BYTES if request.body else _MOST_HELD_BYTES
+        return self._exchange.ask(Request(request.method, request.url, headers, request.body), most)
 
 
 def _held(told: bytes) -> Held | None:
@@ -177,34 +148,3 @@ def _held(told: bytes) -> Held | None:
         return held_from_json(from_json(told)["held"])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
-
-
-def _refusal(response: httpcore.Response, at: datetime) -> DeliveryError:
-    """What a status other than 2xx means.  Only one that is about this very flag refuses it: all
-    others, redirects too, are about the endpoint, and must not cost a flag."""
-    code = response.status
-    told = f"the receiver answered {code}"
-    if code in _TRY_AGAIN or code >= _SERVER:
-        return TryAgain(told, code, _retry_after_s(response, at))
-    return Refused(told, code) if code in _REFUSED else Paused(told, code)
-
-
-def _retry_after_s(response: httpcore.Response, at: datetime) -> float | None:
-    headers = {name.lower(): value for name, value in response.headers}
-    text = headers.get(b"retry-after", b"").decode("ascii", "replace").strip()
-    try:
-        wait_s = float(text) if text.isdecimal() else _until(text, at)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None  # anything may stand in a header
-    return min(max(0.0, wait_s), _LONGEST_WAIT_S)
-
-
-def _until(text: str, at: datetime) -> float:
-    return (parsedate_to_datetime(text) - at).total_seconds()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,0 +1,145 @@
+"""``wsi-ai sinks check``: a line for each sink, with everything right and with one thing wrong."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.delivery.fhir_servers import fhir_engine
+from tests.delivery.hl7_servers import Log, mllp_server
+from tests.delivery.parts import KEY
+from tests.delivery.servers import HOST, free_port, serving
+from tests.delivery.test_mllp import server_context
+from wsi_ai.cli import app
+from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.web import Access, receiver
+
+TOKEN = "a-token"
+
+
+def row(name: str, url: str, **more: object) -> str:
+    lines = [f"{key} = {value!r}" for key, value in more.items()]
+    return "\n".join(["[[sink]]", f"name = '{name}'", f"url = '{url}'", "trusts = ['RXX']", *lines])
+
+
+def check(folder: Path, *rows: str) -> Result:
+    path = folder / "sinks.toml"
+    path.write_text("\n".join(rows))
+    return CliRunner().invoke(app, ["sinks", "check", str(path)])
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[str]:
+    with fhir_engine(TOKEN=TOKEN) as base:
+        yield base
+
+
+@pytest.fixture
+def listener(authority: Path) -> Iterator[Log]:
+    with mllp_server(context=server_context(authority)) as log:
+        yield log
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    inbox = Inbox(tmp_path / "inbox.db")
+    yield inbox
+    inbox.close()
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    (tmp_path / "token").write_text(TOKEN)
+    (tmp_path / "wrong").write_text("another")
+    (tmp_path / "key").write_text(KEY)
+    return tmp_path
+
+
+def hl7_row(port: int, authority: Path, ca: str = "ca", **more: object) -> str:
+    certificate = {"client_cert_file": str(authority / "client.pem"),
+                   "client_key_file": str(authority / "client.key")}  # fmt: skip
+    return row("engine", f"mllps://{HOST}:{port}", ca_file=str(authority / f"{ca}.pem"),
+               **(certificate | more))  # fmt: skip
+
+
+def test_all_that_work_say_so_with_their_versions(
+    engine: str, listener: Log, inbox: Inbox, secrets: Path, authority: Path
+) -> None:
+    with serving(receiver(inbox, Access((KEY,)), time.time)) as base:
+        flags = f"{base}/flags"
+        done = check(
+            secrets,
+            row("lab", f"fhir+{engine}", bearer=f"file:{secrets}/token"),
+            hl7_row(listener.port, authority),
+            row("region", flags, signing_keys=[f"file:{secrets}/key"], read_back=flags),
+            row("plain", flags, signing_keys=[f"file:{secrets}/key"]),
+            row("share", f"file://{secrets}"),
+        )
+    assert done.exit_code == 0, done.output
+    lab, engine_line, region, plain, share = done.stdout.splitlines()
+    assert lab == "lab: works. FHIR 4.0.1, Medplum 5.2.13; Tasks can be read"
+    assert engine_line.startswith("engine: works. MLLP: a connection was made (TLSv1.")
+    assert region == "region: works. its list of flags can be read; it has 0"
+    assert plain.startswith("plain: works. it answers (405 to OPTIONS)")
+    assert share == "share: works. the folder can be written; it has 0 flags"
+    assert listener.got == []
+    assert inbox.arrivals() == []
+
+
+def test_each_thing_that_is_wrong_is_said_in_a_line_and_the_others_are_still_looked_at(
+    engine: str, listener: Log, secrets: Path, authority: Path
+) -> None:
+    root = engine.removesuffix("/fhir/R4")
+    done = check(
+        secrets,
+        row("login", f"fhir+{engine}", bearer=f"file:{secrets}/wrong"),
+        row("path", f"fhir+{root}/nowhere", bearer=f"file:{secrets}/token"),
+        row("silent", f"fhir+http://{HOST}:{free_port()}"),
+        hl7_row(listener.port, authority, "stranger"),
+        row("secret", f"fhir+{engine}", bearer=f"file:{secrets}/none"),
+        row("folder", f"file://{secrets}/none"),
+        row("kind", "fax://0123"),
+        row("beat", f"fhir+{engine}", heartbeat_s=60),
+        row("lab", f"fhir+{engine}", bearer=f"file:{secrets}/token"),
+    )
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [
+        "login", "path", "silent", "engine", "secret", "folder", "kind", "beat", "lab"
+    ]  # fmt: skip
+    for line, why in zip(
+        lines,
+        ["answered 401", "answered 404", "nobody listens", "certificate is not trusted",
+         "no secret", "no such folder", "nothing installed sends to fax", "takes no heartbeat",
+         "works. FHIR 4.0.1"],
+        strict=True,
+    ):  # fmt: skip
+        assert why in line
+    assert not [word for word in (TOKEN, "Error", "Traceback") if word in done.output]
+
+
+def test_settings_that_cannot_be_read_end_with_2(tmp_path: Path) -> None:
+    assert check(tmp_path, "[[sink]]\nname = 5").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"client_id": "a"},
+        {"client_id": "a", "client_secret": "file:x", "client_key": "file:y"},
+        {"client_id": "a", "client_secret": "file:x", "algorithm": "none"},
+        {"client_secret": "file:x"},
+    ],
+)
+def test_oauth_that_is_half_set_up_is_refused(tmp_path: Path, more: dict[str, str]) -> None:
+    lines = [f"{key} = {value!r}" for key, value in more.items()]
+    done = check(tmp_path, row("lab", "fhir+https://x.example/R4"), "[sink.oauth]", *lines)
+    assert done.exit_code == 2
+
+
+def test_oauth_beside_a_token_is_refused(tmp_path: Path) -> None:
+    oauth = "[sink.oauth]\nclient_id = 'a'\nclient_secret = 'file:x'"
+    done = check(tmp_path, row("lab", "fhir+https://x.example/R4", bearer="file:x"), oauth)
+    assert done.exit_code == 2
