@@ -147,7 +147,7 @@ def test_the_page_on_readers_adds_one(beside: Path, follow: Follow) -> None:
     printed = follow("reader", beside)
     assert "5 passed, 1 skipped" in printed
     assert record_in(beside)["slide"]["reader"] == "npy"
-    assert flag_in(beside)["level"] == "standard"
+    assert flag_in(beside)["level"] == "expedite"
 
 
 def test_the_page_on_sinks_adds_one(beside: Path, follow: Follow) -> None:
@@ -157,7 +157,7 @@ def test_the_page_on_sinks_adds_one(beside: Path, follow: Follow) -> None:
     lines = (beside / "flags.jsonl").read_text("utf-8").splitlines()
     sent = [json.loads(line)["data"] for line in lines]
     assert [flag["revision"] for flag in sent] == list(range(1, len(sent) + 1))
-    assert sent[-1]["result"]["level"] == flag_in(beside)["level"] == "standard"
+    assert sent[-1]["result"]["level"] == flag_in(beside)["level"] == "expedite"
 
 
 def test_the_page_on_runtimes_adds_one(beside: Path, follow: Follow) -> None:
@@ -165,7 +165,7 @@ def test_the_page_on_runtimes_adds_one(beside: Path, follow: Follow) -> None:
     printed = follow("runtime", beside)
     assert "12 passed" in printed
     assert re.search(r"opencv .*ok", printed), printed
-    assert flag_in(beside)["level"] == "standard"
+    assert flag_in(beside)["level"] == "expedite"
 
 
 def patched(page: str, folder: Path) -> None:
@@ -188,4 +188,4 @@ def test_the_page_on_model_tasks_adds_one(copy: Path, follow: Follow) -> None:
     printed = follow("model-task", copy)
     assert "1 passed" in printed
     assert "tile-ordinal" in (copy / "docs" / "model-card.md").read_text("utf-8")
-    assert flag_in(copy)["level"] == "standard"
+    assert flag_in(copy)["level"] == "expedite"

@@ -83,7 +83,7 @@ def test_a_second_run_of_the_same_slide_leaves_the_first_alone(
     while not list(tmp_path.glob("*/.*.lock")):
         time.sleep(0.01)
     second = start(cmu, model, tmp_path)
-    assert second.wait() in (0, 1)
+    assert second.wait() in (0, 4)
     assert first.wait() == 0
     assert flag_and_record(tmp_path)[0]["result"]["level"] == "expedite"
 
