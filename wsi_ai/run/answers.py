@@ -456,6 +456,7 @@ def _slide_asked(slide: SlideInfo) -> dict[str, Any]:
         "slide": slide.fingerprint,
         "reader": slide.reader,
         "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,
+        **({"image": slide.image} if slide.image else {}),
     }
 
 
