@@ -1,6 +1,5 @@
 """Slides in DICOM: VL Whole Slide Microscopy images, a file for each level or part of one."""
 
-import hashlib
 import logging
 import os
 import re
@@ -28,7 +27,7 @@ from wsi_ai.slides.readers.dicom.words import (
     profile_of,
     scanner_of,
 )
-from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.slides.readers.fingerprint import fingerprint, of_parts
 from wsi_ai.slides.readers.images import only_one
 from wsi_ai.slides.readers.stored import StoredSlide
 
@@ -175,8 +174,9 @@ class _Series:
 
     levels: list[list[_Instance]]
     """Each in its parts, finest level first."""
-    fingerprint: str
-    """Of all images of the series: which one was meant does not change the bytes."""
+    digests: tuple[str, ...]
+    """Of all files of the series, finest level first: which image was meant does not change the
+    bytes."""
     image: str = ""
 
 
@@ -191,12 +191,13 @@ def _series(instances: list[_Instance], wanted: str) -> _Series:
     for same in by_size.values():
         same.sort(key=lambda level: min(part.path for part in level))
     sizes = [by_size[size] for size in sorted(by_size, key=lambda size: -size.width)]
-    digest = _fingerprint([level for same in sizes for level in same])
+    found = (part for same in sizes for level in same for part in level)
+    digests = tuple(fingerprint(part.path) for part in found)
     if all(len(same) == 1 for same in sizes):
         only_one(wanted)
-        return _Series([same[0] for same in sizes], digest)
+        return _Series([same[0] for same in sizes], digests)
     number = chosen_of([[level[0].header for level in same] for same in sizes], wanted)
-    return _Series(_levels_of(sizes, number), digest, f"image {number}")
+    return _Series(_levels_of(sizes, number), digests, f"image {number}")
 
 
 def _levels_of(sizes: list[list[list[_Instance]]], number: int) -> list[list[_Instance]]:
@@ -221,7 +222,7 @@ def _open(name: str, series: _Series, spacing: Spacing | None) -> StoredSlide:
         size=sizes[0],
         spacing=spacing or scale.spacing,
         downsamples=tuple(downs),
-        fingerprint=series.fingerprint,
+        fingerprint=of_parts(series.digests),
         vendor="dicom",
         scanner=scanner_of(base),
         reader="dicom",
@@ -229,6 +230,7 @@ def _open(name: str, series: _Series, spacing: Spacing | None) -> StoredSlide:
         stated=scale.spacing,
         scale_doubt=scale.doubt,
         image=series.image,
+        parts=series.digests,
     )
     with ExitStack() as files:
         opened = [_level(parts, files) for parts in levels]
@@ -267,11 +269,3 @@ def _places(part: _Instance) -> list[tuple[int, int]]:
             raise SlideError("frames that are not laid out as a grid")
         places.append((x // header.Columns, y // header.Rows))
     return places
-
-
-def _fingerprint(levels: list[list[_Instance]]) -> str:
-    """Of the file; of several, the digest of their digests, finest level first."""
-    digests = [fingerprint(part.path) for parts in levels for part in parts]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
