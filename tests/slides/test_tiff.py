@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tests.tiles.memory import noise
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.run.process import prepare_process
 from wsi_ai.slides.readers.tiff.reader import open_slide
 
 Image = NDArray[np.uint8]
@@ -346,6 +347,7 @@ def test_a_directory_that_is_cut_off_is_no_line_in_the_log(
     link = first + 2 + 12 * entries
     assert int.from_bytes(data[link : link + 4], "little") == second
     path.write_bytes(data[:link] + (10**8).to_bytes(4, "little") + data[link + 4 :])
+    prepare_process()
     with open_slide(path) as slide:
         assert len(slide.info.downsamples) == 1
     assert not caplog.records

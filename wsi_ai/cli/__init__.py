@@ -11,6 +11,7 @@ from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands.options import (
     DrawArguments,
     EmbedArguments,
+    ImageChoice,
     Mpp,
     OverrideMpp,
     RunArguments,
@@ -113,14 +114,17 @@ def compare_readers(
     ] = ("auto", "openslide"),
     mpp: Mpp = None,
     override_mpp: OverrideMpp = False,
+    image: ImageChoice = "",
 ) -> None:
     """Read one plan through two readers: do the pixels differ, and does the flag?
 
     Exit status: 0 the flag is the same; 1 it is not; 2 the slide cannot be compared.
     """
+    from wsi_ai.app import RunOptions
     from wsi_ai.cli.compare_readers import compare
 
-    raise typer.Exit(compare(slide, model, readers, mpp, override_mpp=override_mpp))
+    options = RunOptions(mpp, override_mpp=override_mpp, image=image)
+    raise typer.Exit(compare(slide, model, readers, options))
 
 
 @app.command()

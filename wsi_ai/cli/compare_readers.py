@@ -10,13 +10,11 @@ from wsi_ai.run.compare_readers import compare_readers
 
 
 @exit_on_error
-def compare(
-    slide: Path, model: Path, readers: tuple[str, str], mpp: float | None, *, override_mpp: bool
-) -> int:
+def compare(slide: Path, model: Path, readers: tuple[str, str], options: RunOptions) -> int:
     """Compare, print, and return the exit status."""
     log_from(logging.ERROR)  # not a line for every tile that is left out
     one, other = (None if name == "auto" else name for name in readers)
-    found = compare_readers(slide, model, (one, other), RunOptions(mpp, override_mpp=override_mpp))
+    found = compare_readers(slide, model, (one, other), options)
     levels = [flag.level.value.replace("_", " ") for flag in found.flags]
     say(f"{' and '.join(found.readers)}: {found.tiles} tiles, {found.unmatched} unmatched")
     say(f"  pixels: differ by {found.max_difference} at most, PSNR {found.psnr_db:.1f} dB")

@@ -24,6 +24,7 @@ def embed(slides: list[Path], models: list[Path], out: Path, arguments: EmbedArg
         device=arguments.device,
         force=arguments.force,
         override_mpp=arguments.override_mpp,
+        image=arguments.image,
         reader=arguments.reader,
         precision=Precision(arguments.precision),
     )

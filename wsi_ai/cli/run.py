@@ -164,6 +164,7 @@ def _options(arguments: RunArguments) -> RunOptions:
         amend=arguments.amend,
         rescan=arguments.rescan,
         override_mpp=arguments.override_mpp,
+        image=arguments.image,
         reader=arguments.reader,
         precision=Precision(arguments.precision),
         cases=arguments.cases,

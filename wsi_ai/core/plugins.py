@@ -2,7 +2,8 @@
 
 A plug-in is a package with an entry point in one of the groups:
 
-* ``wsi_ai.readers``: ``open_slide(path: Path, spacing: Spacing | None) -> Slide``
+* ``wsi_ai.readers``: ``open_slide(path: Path, spacing: Spacing | None) -> Slide``; one that can
+  choose among several images in a file has ``image: str = ""`` as well
 * ``wsi_ai.runtimes``, named by the model format it runs, and by the kind of device where that is
   not the host's processor (``onnx``, ``onnx.cuda``):
   ``open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime``

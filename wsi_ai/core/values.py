@@ -78,6 +78,8 @@ class SlideInfo:
     """x and y of the scanned part's corner, where other programs count from there."""
     image: str = ""
     """Which image was chosen, where the file holds several."""
+    parts: tuple[str, ...] = field(default=(), repr=False)
+    """SHA-256 of each file, where ``fingerprint`` is of several that may become more."""
 
     def __post_init__(self) -> None:
         """A name that is no text, as file systems allow, is written out: JSON has no such."""

@@ -45,7 +45,7 @@ from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.standing import GuardedPost, doubted, of_same_name, still_stands, written_level
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim
 from wsi_ai.slides.readers.dicom.case_header import case_header
-from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.slides.readers.fingerprint import fingerprint, has_grown
 from wsi_ai.triage.gates import scope_complaint
 from wsi_ai.triage.judge import case_flag_id, identified, not_assessed
 from wsi_ai.triage.policy import Policy, policy_for
@@ -179,14 +179,17 @@ class FlagAnswer:
         self._refuse_newcomer(job)
 
     def _refuse_newcomer(self, job: SlideJob[Outcome]) -> None:
-        """Raises IdentityShared where an earlier slide with other bytes has this identity."""
+        """Raises IdentityShared where an earlier slide with other bytes has this identity, unless
+        that one was a part of this series."""
         if job.identity is None or self.rescan:
             return
         slide = job.known_info()
         earlier = self.post.standing(case_flag_id(job.identity, self.card.ref.name))
         if earlier is None or (earlier.level is Level.NOT_ASSESSED and not earlier.in_doubt):
             return
-        if not earlier.is_of(slide.fingerprint):
+        known = earlier.fingerprint
+        grown = known is not None and has_grown(slide.parts, known)
+        if not grown and not earlier.is_of(slide.fingerprint):
             raise IdentityShared(f"{DOUBT}; --rescan says that it is a new scan of the same glass")
 
     def folder(self, slide: SlideInfo) -> Path:
@@ -456,6 +459,7 @@ def _slide_asked(slide: SlideInfo) -> dict[str, Any]:
         "slide": slide.fingerprint,
         "reader": slide.reader,
         "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,
+        **({"image": slide.image} if slide.image else {}),
     }
 
 

@@ -24,11 +24,11 @@ def open_scaled(path: Path, options: RunOptions) -> Slide:
     """
     given = options.spacing(path)
     if given is None:
-        return open_slide(path, None, options.reader)
+        return open_slide(path, None, options.reader, options.image)
     try:
-        slide = open_slide(path, None, options.reader)
+        slide = open_slide(path, None, options.reader, options.image)
     except NoSpacing:
-        return open_slide(path, given, options.reader)
+        return open_slide(path, given, options.reader, options.image)
     stated = slide.info.spacing
     if stated is None or not _is_plausible(stated) or options.override_mpp:
         return scaled(slide, given)

@@ -36,6 +36,8 @@ class RunOptions:
     """Slides that come under a known identity are new scans of the same glass."""
     override_mpp: bool = False
     """Take ``mpp`` though the file says another one."""
+    image: str = ""
+    """Number or name of the image that is meant, where a file holds several."""
     growing: tuple[Path, ...] = ()
     """Slides that are still being written: they are listed, and not judged."""
     mpp_of: Mapping[Path, float] = field(default_factory=dict)

@@ -1,7 +1,9 @@
 """Readers by name: entry points in ``wsi_ai.readers``."""
 
+import inspect
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.geometry import Spacing
@@ -14,12 +16,15 @@ _FIRST, _LAST = ("tiff", "dicom", "zarr"), ("openslide", "flat")
 _ON_REQUEST = "tiffslide"
 
 
-def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = None) -> Slide:
+def open_slide(
+    path: Path, spacing: Spacing | None = None, reader: str | None = None, image: str = ""
+) -> Slide:
     """The slide by the first reader that takes it, judging by its content; ``spacing`` replaces
     what the file says.
 
     The readers that hand out stored tiles are asked first, OpenSlide and flat images last; with
-    ``reader``, only that one; for an address such as ``https://``, tiffslide.  A plug-in that does
+    ``reader``, only that one; for an address such as ``https://``, tiffslide.  ``image`` is the
+    number or the name of one of several that a file holds.  A plug-in that does
     not load is left out, with a warning; asked for by name, it raises NoDevice.  Raises
     UnknownFormat where none takes it, SlideError where the one whose format it is refuses it: then
     no other is asked.
@@ -29,7 +34,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
         reader = _ON_REQUEST
     for point in _readers(reader):
         try:
-            slide: Slide = load(point)(path, spacing)
+            slide = _opened(load(point), path, spacing, image)
         except UnknownFormat as error:
             declined = str(error)
         except NoDevice as error:
@@ -39,6 +44,20 @@ def open_slide(path: Path, spacing: Spacing | None = None, reader: str | None = 
         else:
             return _checked(slide)
     raise UnknownFormat(declined)
+
+
+def _opened(open_it: Any, path: Path, spacing: Spacing | None, image: str) -> Slide:
+    """A reader that can choose among several images has the parameter ``image``.  Raises SlideError
+    where one is wanted of a reader that cannot."""
+    if not image:
+        slide: Slide = open_it(path, spacing)
+        return slide
+    if "image" in inspect.signature(open_it).parameters:
+        chosen: Slide = open_it(path, spacing, image=image)
+        return chosen
+    with open_it(path, spacing) as whole:
+        name = whole.info.reader
+    raise SlideError(f"the reader {name} cannot choose an image; leave --image away")
 
 
 def _checked(slide: Slide) -> Slide:

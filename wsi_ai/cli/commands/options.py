@@ -35,6 +35,9 @@ Mpp = Annotated[
 OverrideMpp = Annotated[
     bool, typer.Option("--override-mpp", help="Take --mpp though the slides say another.")
 ]
+ImageChoice = Annotated[
+    str, typer.Option(metavar="N|NAME", help="Which image, where a slide's file holds several.")
+]
 TrustPickle = Annotated[
     bool,
     typer.Option(
@@ -106,6 +109,7 @@ class RunArguments:
     ] = None
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
     override_mpp: OverrideMpp = False
+    image: ImageChoice = ""
     amend: Annotated[
         bool, typer.Option("--amend", help="Send also what takes back a level that was sent.")
     ] = False
@@ -155,6 +159,7 @@ class EmbedArguments:
     reader: Annotated[str | None, typer.Option(help="Read with this one.")] = None
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
     override_mpp: OverrideMpp = False
+    image: ImageChoice = ""
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
 
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from wsi_ai.core.geometry import Size
 from wsi_ai.errors import SlideError
+from wsi_ai.slides.readers.images import Listed, chosen, only_one, several
 from wsi_ai.slides.scale import NO_SCALE, Scale, number, scale_of, unit_um
 
 _FIRST_AXES = ("t", "c", "z", "y", "x")
@@ -17,6 +19,8 @@ _FIRST_AXES = ("t", "c", "z", "y", "x")
 _MOST_LEVELS = 64
 _RGB = ({"r", "red"}, {"g", "green"}, {"b", "blue"})
 _RGB_HEX = ("ff0000", "00ff00", "0000ff")
+_MUCH_SMALLER = 16
+"""By how many times the area of a label or a macro image is less than the slide's."""
 _LAYOUT = 3  # bioformats2raw's only one that is left
 
 
@@ -33,23 +37,58 @@ class Image:
     """Where it lies, if the folder holds several."""
 
 
-def image_of(group: Any) -> Image:
-    """Raises SlideError where the group holds no image, or channels that are no colours."""
-    said, name = _attributes(group), ""
-    if "multiscales" not in said and "bioformats2raw.layout" in said:
-        group, name = _first_series(group, said)
-        said = _attributes(group)
-    if not said.get("multiscales"):
-        raise SlideError("a Zarr folder without an OME-Zarr image")
-    images = said["multiscales"]
-    if len(images) != 1:
-        raise SlideError(f"{len(images)} images in one OME-Zarr group; export a single one")
-    axes, units = _axes(images[0])
-    arrays = [group[str(data["path"])] for data in images[0]["datasets"][:_MOST_LEVELS]]
+def image_of(group: Any, wanted: str = "") -> Image:
+    """The image that is wanted, where there are several.  Raises SlideError where the group holds
+    none, or channels that are no colours."""
+    places = _places(group)
+    number = _number(places, wanted)
+    place = places[number]
+    axes, units = _axes(place.said)
+    arrays = [place.group[str(data["path"])] for data in place.said["datasets"][:_MOST_LEVELS]]
     channels = dict(zip(axes, arrays[0].shape, strict=False)).get("c", 1)
-    if wrong := _channel_complaint(said.get("omero") or {}, channels):
+    if wrong := _channel_complaint(_attributes(place.group).get("omero") or {}, channels):
         raise SlideError(wrong)
-    return Image(arrays, axes, _scale(images[0], axes, units), channels == 4, name)
+    name = f"image {number}" if len(places) > 1 else ""
+    return Image(arrays, axes, _scale(place.said, axes, units), channels == 4, name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One image of the folder."""
+
+    group: Any
+    said: Mapping[str, Any]
+    """Its entry in ``multiscales``."""
+
+    def listed(self, number: int) -> Listed:
+        finest = self.group[str(self.said["datasets"][0]["path"])]
+        sides = dict(zip(_axes(self.said)[0], finest.shape, strict=False))
+        return Listed(number, str(self.said.get("name", "")), Size(sides["x"], sides["y"]))
+
+
+def _number(places: list[_Place], wanted: str) -> int:
+    """By default the first, where all others are small beside it.  Raises SlideError."""
+    if len(places) == 1:
+        only_one(wanted)
+        return 0
+    images = [place.listed(number) for number, place in enumerate(places)]
+    if wanted:
+        return chosen(images, wanted)
+    first, *others = [image.size.width * image.size.height for image in images]
+    if any(other * _MUCH_SMALLER > first for other in others):
+        raise several("images in one OME-Zarr folder", images)
+    return 0
+
+
+def _places(group: Any) -> list[_Place]:
+    """Raises SlideError where there is none."""
+    said = _attributes(group)
+    bundled = "multiscales" not in said and "bioformats2raw.layout" in said
+    groups = _series(group, said) if bundled else [group]
+    places = [_Place(g, m) for g in groups for m in _attributes(g).get("multiscales") or ()]
+    if not places:
+        raise SlideError("a Zarr folder without an OME-Zarr image")
+    return places
 
 
 def _attributes(group: Any) -> Mapping[str, Any]:
@@ -59,7 +98,7 @@ def _attributes(group: Any) -> Mapping[str, Any]:
     return found
 
 
-def _first_series(group: Any, said: Mapping[str, Any]) -> tuple[Any, str]:
+def _series(group: Any, said: Mapping[str, Any]) -> list[Any]:
     """The layout of bioformats2raw: its series are groups, the slide before label and macro."""
     if said["bioformats2raw.layout"] != _LAYOUT:
         raise SlideError("a layout of bioformats2raw that is not known; convert it again")
@@ -68,7 +107,7 @@ def _first_series(group: Any, said: Mapping[str, Any]) -> tuple[Any, str]:
         series = [str(name) for name in _attributes(group["OME"]).get("series", series)]
     if not series or series[0] not in group:
         raise SlideError("the first image of the bioformats2raw folder is not there")
-    return group[series[0]], f"image {series[0]}" if len(series) > 1 else ""
+    return [group[name] for name in series if name in group]
 
 
 def _axes(image: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[float, ...]]:

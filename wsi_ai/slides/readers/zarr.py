@@ -23,8 +23,9 @@ _GLASS = 225
 """Of 255, the mean of the darkest colour: what is brighter at a coarser level is glass."""
 
 
-def open_slide(path: Path, spacing: Spacing | None = None) -> "ZarrSlide":
-    """Open the folder of an OME-Zarr image; ``spacing`` replaces what it says.
+def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> "ZarrSlide":
+    """Open the folder of an OME-Zarr image; ``spacing`` replaces what it says, ``image`` is one of
+    several.
 
     Raises UnknownFormat for what is no Zarr folder, SlideError where it holds no 8-bit image.
     """
@@ -33,11 +34,11 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "ZarrSlide":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # zarr's own, of what the image says
-            image = image_of(zarr.open_group(path, mode="r"))
-            levels = [Level(array, image.axes, image.alpha) for array in image.arrays]
+            found = image_of(zarr.open_group(path, mode="r"), image)
+            levels = [Level(array, found.axes, found.alpha) for array in found.arrays]
     except FAILURES:
         raise SlideError("the Zarr folder's description of its image cannot be read") from None
-    return ZarrSlide(_info(path, image, levels, spacing), levels)
+    return ZarrSlide(_info(path, found, levels, spacing), levels)
 
 
 class ZarrSlide:

@@ -1,6 +1,5 @@
 """Slides in DICOM: VL Whole Slide Microscopy images, a file for each level or part of one."""
 
-import hashlib
 import logging
 import os
 import re
@@ -21,13 +20,15 @@ from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, Span, frame_spans
 from wsi_ai.slides.readers.dicom.words import (
     check_frames,
+    chosen_of,
+    image_key,
     image_scale,
     image_size,
     profile_of,
-    rivals,
     scanner_of,
 )
-from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.slides.readers.fingerprint import fingerprint, of_parts
+from wsi_ai.slides.readers.images import only_one
 from wsi_ai.slides.readers.stored import StoredSlide
 
 # of an odd header it logs values; what that means for the slide is said here and in the flag
@@ -69,8 +70,9 @@ class _Instance:
         return int(self.header.get("ConcatenationFrameOffsetNumber", 0))
 
 
-def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
-    """Open the slide that ``path`` is part of, or that lies in the folder ``path``.
+def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> StoredSlide:
+    """Open the slide that ``path`` is part of, or that lies in the folder ``path``; ``image`` is
+    one of several of one size.
 
     The other files of its series are looked for beside it.  Raises UnknownFormat for what is not
     DICOM, SlideError for DICOM that is no slide, or is damaged.
@@ -79,8 +81,8 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's own, of what a header says
             named, beside = _files(path)
-            levels = _levels(_instances(named, beside))
-            return _open(named.stem if path.is_file() else path.name, levels, spacing)
+            series = _series(_instances(named, beside), image)
+            return _open(named.stem if path.is_file() else path.name, series, spacing)
     except DAMAGE as error:
         raise SlideError(_complaint(error)) from None
 
@@ -166,25 +168,51 @@ def _read(path: Path) -> _Instance:
         return _Instance(path, header, frame_spans(file, header))
 
 
-def _levels(instances: list[_Instance]) -> list[list[_Instance]]:
-    """Parts of levels, finest level first."""
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """The image that is meant."""
+
+    levels: list[list[_Instance]]
+    """Each in its parts, finest level first."""
+    digests: tuple[str, ...]
+    """Of all files of the series, finest level first: which image was meant does not change the
+    bytes."""
+    image: str = ""
+
+
+def _series(instances: list[_Instance], wanted: str) -> _Series:
+    """Raises SlideError where there are several images of one size, and none is wanted."""
     parts: dict[str, list[_Instance]] = defaultdict(list)
     for instance in instances:
         parts[instance.level].append(instance)
-    by_size: dict[Size, list[_Instance]] = {}
+    by_size: dict[Size, list[list[_Instance]]] = defaultdict(list)
     for level in parts.values():
-        size = image_size(level[0].header)
-        if size in by_size:
-            raise SlideError(rivals([p[0].header for p in parts.values() if _is(p[0], size)]))
-        by_size[size] = level
-    return [by_size[size] for size in sorted(by_size, key=lambda size: -size.width)]
+        by_size[image_size(level[0].header)].append(level)
+    for same in by_size.values():
+        same.sort(key=lambda level: min(part.path for part in level))
+    sizes = [by_size[size] for size in sorted(by_size, key=lambda size: -size.width)]
+    found = (part for same in sizes for level in same for part in level)
+    digests = tuple(fingerprint(part.path) for part in found)
+    if all(len(same) == 1 for same in sizes):
+        only_one(wanted)
+        return _Series([same[0] for same in sizes], digests)
+    number = chosen_of([[level[0].header for level in same] for same in sizes], wanted)
+    return _Series(_levels_of(sizes, number), digests, f"image {number}")
 
 
-def _is(instance: _Instance, size: Size) -> bool:
-    return image_size(instance.header) == size
+def _levels_of(sizes: list[list[list[_Instance]]], number: int) -> list[list[_Instance]]:
+    """The finest one of that number, and those coarser ones that are of no other image."""
+    mine = image_key(sizes[0][number][0].header)
+    finest, *coarser = (
+        [level for level in same if image_key(level[0].header) == mine] for same in sizes
+    )
+    if len(finest) > 1:
+        return [sizes[0][number]]
+    return [*finest, *(same[0] for same in coarser if len(same) == 1)]
 
 
-def _open(name: str, levels: list[list[_Instance]], spacing: Spacing | None) -> StoredSlide:
+def _open(name: str, series: _Series, spacing: Spacing | None) -> StoredSlide:
+    levels = series.levels
     base = levels[0][0].header
     scale = image_scale(base)
     sizes = [image_size(parts[0].header) for parts in levels]
@@ -194,13 +222,15 @@ def _open(name: str, levels: list[list[_Instance]], spacing: Spacing | None) -> 
         size=sizes[0],
         spacing=spacing or scale.spacing,
         downsamples=tuple(downs),
-        fingerprint=_fingerprint(levels),
+        fingerprint=of_parts(series.digests),
         vendor="dicom",
         scanner=scanner_of(base),
         reader="dicom",
         icc_profile=profile_of(base),
         stated=scale.spacing,
         scale_doubt=scale.doubt,
+        image=series.image,
+        parts=series.digests,
     )
     with ExitStack() as files:
         opened = [_level(parts, files) for parts in levels]
@@ -239,11 +269,3 @@ def _places(part: _Instance) -> list[tuple[int, int]]:
             raise SlideError("frames that are not laid out as a grid")
         places.append((x // header.Columns, y // header.Rows))
     return places
-
-
-def _fingerprint(levels: list[list[_Instance]]) -> str:
-    """Of the file; of several, the digest of their digests, finest level first."""
-    digests = [fingerprint(part.path) for parts in levels for part in parts]
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("".join(digests).encode()).hexdigest()

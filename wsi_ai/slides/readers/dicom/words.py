@@ -8,6 +8,7 @@ from typing import Any
 
 from wsi_ai.core.geometry import Size
 from wsi_ai.errors import SlideError
+from wsi_ai.slides.readers.images import Listed, chosen, several
 from wsi_ai.slides.scale import NO_SCALE, Scale, number, scale_of
 
 _SAME = 0.05
@@ -64,13 +65,29 @@ def profile_of(header: Any) -> bytes | None:
     return next((bytes(p.ICCProfile) for p in paths if "ICCProfile" in p), None)
 
 
-def rivals(headers: Sequence[Any]) -> str:
-    """Of images of one size: what tells them apart."""
+def chosen_of(sizes: Sequence[Sequence[Any]], wanted: str) -> int:
+    """Which one of the images of the largest size.  Raises SlideError where none is wanted, or
+    where choosing is of no use: slides in one series, or images of a smaller size only."""
+    headers = next(same for same in sizes if len(same) > 1)
     size = image_size(headers[0])
-    told = f"{len(headers)} images of {size.width} x {size.height} px in one series"
+    kind = f"images of {size.width} x {size.height} px in one series"
     differs = [name for name, word in _TELLS.items() if len({word(h) for h in headers}) > 1]
     by = f", which differ in {' and '.join(differs)}" if differs else ": focal planes, or slides"
-    return f"{told}{by}; export a single one"
+    glasses = {str(h.get("ContainerIdentifier")) for same in sizes for h in same}
+    if len(glasses) > 1 or headers is not sizes[0]:
+        raise SlideError(f"{len(headers)} {kind}{by}; put each into a folder of its own")
+    images = [
+        Listed(n, ", ".join(f"{name} {_TELLS[name](header)}" for name in differs), size)
+        for n, header in enumerate(headers)
+    ]
+    if not wanted:
+        raise several(f"{kind}{by}", images)
+    return chosen(images, wanted)
+
+
+def image_key(header: Any) -> tuple[str, ...]:
+    """Levels of one image have it in common."""
+    return tuple(word(header) for word in _TELLS.values())
 
 
 def _path_of(header: Any) -> str:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from wsi_ai.core.geometry import Size
 from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.slides.readers.images import Listed, chosen, only_one, several
 from wsi_ai.slides.readers.tiff.level import tile_table
 from wsi_ai.slides.readers.tiff.ndpi import describe_ndpi
 from wsi_ai.slides.readers.tiff.ome import describe_ome
@@ -28,10 +29,21 @@ from wsi_ai.slides.scale import number, scale_of
 _TRESTLE = "MedScan"
 
 
-def describe(tiff: Any) -> Pyramid:
-    """Which maker, and what follows from that.  Raises UnknownFormat where another reader knows
-    better: tiles that overlap, stripes, several scanned areas.  Raises SlideError where none does:
-    several channels, focal planes or images, 16 bits."""
+def describe(tiff: Any, wanted: str = "") -> Pyramid:
+    """Which maker, and what follows from that; the image that is ``wanted``, where there are
+    several.  Raises UnknownFormat where another reader knows better: tiles that overlap, stripes,
+    several scanned areas.  Raises SlideError where none does: several channels, focal planes or
+    images, 16 bits."""
+    if (single := _of_one_image(tiff)) is not None:
+        only_one(wanted)
+        return single
+    first = tiff.pages.first
+    describe_its = _aperio if first.is_svs else describe_ome if first.is_ome else _generic
+    return describe_its(tiff, wanted)
+
+
+def _of_one_image(tiff: Any) -> Pyramid | None:
+    """By makers who never put several images of tissue into one file."""
     first = tiff.pages.first
     if first.is_bif:
         raise UnknownFormat("Ventana's tiles overlap")
@@ -41,27 +53,35 @@ def describe(tiff: Any) -> Pyramid:
         return describe_ndpi(tiff)
     for is_its, describe_its in (
         (first.is_scn, describe_scn),
-        (first.is_svs, _aperio),
         (first.is_philips, _philips),
-        (first.is_ome, describe_ome),
         (first.is_qpi, _akoya),
     ):
         if is_its:
             return describe_its(tiff)
-    return _generic(tiff)
+    return None
 
 
-def _aperio(tiff: Any) -> Pyramid:
+def _aperio(tiff: Any, wanted: str) -> Pyramid:
     """Every tiled directory is a level; the µm/px stand in the first one's description.
 
-    Of several focal planes, told apart by their distance from the first one, that one.  A tile
-    without place and bytes is white, as in OpenSlide: an encoder leaves such ones out.
+    Of several focal planes, told apart by their distance from the first one, that one, or the one
+    that is wanted.  A tile without place and bytes is white, as in OpenSlide: an encoder leaves
+    such ones out.
     """
-    levels = [page for page in pages(tiff) if page.is_tiled]
+    planes: dict[float, list[Any]] = {}
+    for page in pages(tiff):
+        if page.is_tiled:
+            planes.setdefault(_aperio_value(page.description, "OffsetZ"), []).append(page)
+    images = [
+        Listed(n, f"focal plane {offset}", page_size(levels[0]))
+        for n, (offset, levels) in enumerate(planes.items())
+    ]
+    number = chosen(images, wanted) if wanted else 0
+    levels = list(planes.values())[number] if planes else []
     about = levels[0].description if levels else ""
-    um, power, plane = (_aperio_value(about, name) for name in ("MPP", "AppMag", "OffsetZ"))
-    levels = [p for p in levels if _aperio_value(p.description, "OffsetZ") == plane]
-    return pyramid("aperio", levels, scale_of(um, um, power), sparse=True)
+    um, power = (_aperio_value(about, name) for name in ("MPP", "AppMag"))
+    image = f"image {number}" if len(images) > 1 else ""
+    return pyramid("aperio", levels, scale_of(um, um, power), sparse=True, image=image)
 
 
 def _aperio_value(about: str, name: str) -> float:
@@ -69,20 +89,26 @@ def _aperio_value(about: str, name: str) -> float:
     return number(found[1]) if found else 0.0
 
 
-def _generic(tiff: Any) -> Pyramid:
+def _generic(tiff: Any, wanted: str) -> Pyramid:
     """The first directory and all reduced images that are tiled, masks left out; µm/px from the
-    resolution.  Raises SlideError where another directory is as large: nothing says which is the
-    slide."""
+    resolution.  Raises SlideError where another directory is as large, and nothing says which is
+    the slide: of several, the one that is wanted, without reduced images, which may be any one's.
+    """
     found = [page for page in pages(tiff) if page.is_tiled and not page.is_mask]
     levels = [page for page in found if page.index == 0 or page.is_reduced]
     if not levels or levels[0].index != 0:
         raise UnknownFormat("the image is not stored in tiles")
-    area = page_area(levels[0])
-    rivals = [p for p in found if p.index and not p.is_reduced and page_area(p) >= area]
-    if rivals:
-        kind = "grey planes" if levels[0].samplesperpixel == 1 else "images, such as focal planes"
-        raise SlideError(f"{len(rivals) + 1} {kind} in one file; export a single RGB image")
-    return pyramid("generic-tiff", levels, resolution(levels[0]))
+    whole = [page for page in found if page.index == 0 or not page.is_reduced]
+    images = [Listed(n, "", page_size(page)) for n, page in enumerate(whole)]
+    if any(page_area(page) >= page_area(whole[0]) for page in whole[1:]):
+        if any(page.samplesperpixel == 1 for page in whole):
+            raise SlideError(f"{len(whole)} grey planes in one file; export a single RGB image")
+        if not wanted:
+            raise several("images in one file, such as focal planes", images)
+    number = chosen(images, wanted) if wanted else 0
+    levels = levels if len(whole) == 1 or not wanted else [whole[number]]
+    image = f"image {number}" if wanted and len(whole) > 1 else ""
+    return pyramid("generic-tiff", levels, resolution(levels[0]), image=image)
 
 
 def _akoya(tiff: Any) -> Pyramid:

@@ -9,7 +9,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from wsi_ai.errors import SlideError
-from wsi_ai.slides.readers.tiff.pyramid import Pyramid, page_area, pages, pyramid
+from wsi_ai.slides.readers.images import Listed, chosen, several
+from wsi_ai.slides.readers.tiff.pyramid import Pyramid, page_area, page_size, pages, pyramid
 from wsi_ai.slides.scale import Scale, number, scale_of, unit_um
 
 _ASIDE = ("label", "macro", "overview", "thumbnail", "barcode")
@@ -26,6 +27,10 @@ class _Image:
     pixels: ElementTree.Element
     ifd: int
     page: Any
+
+    @property
+    def listed(self) -> Listed:
+        return Listed(self.number, self.name, page_size(self.page))
 
     @property
     def area(self) -> int:
@@ -45,25 +50,32 @@ class _Image:
         return self.area * _MUCH_COARSER**2 <= finest.area
 
 
-def describe_ome(tiff: Any) -> Pyramid:
-    """The finest image, beside which the others only show the glass from outside.
+def describe_ome(tiff: Any, wanted: str = "") -> Pyramid:
+    """The image that is wanted; else the finest, beside which the others only show the glass from
+    outside.
 
     Raises SlideError where there are several to choose from, or it is no 8-bit colour image.
     """
     images = _images(tiff)
-    finest = max(images, key=lambda image: image.area)
-    others = [image for image in images if image is not finest]
-    if any(not image.is_aside(finest) for image in others):
-        sizes = ", ".join(f"{i.page.imagewidth} x {i.page.imagelength}" for i in images)
-        raise SlideError(f"{len(images)} images in one file ({sizes} px); export a single one")
-    if wrong := _complaint(finest.pixels):
+    image = _the_image(images, wanted)
+    if wrong := _complaint(image.pixels):
         raise SlideError(wrong)
-    levels = [finest.page, *(finest.page.pages or ())]
-    if not finest.page.is_tiled:
+    levels = [image.page, *(image.page.pages or ())]
+    if not image.page.is_tiled:
         raise SlideError("the image is not stored in tiles; convert it to a tiled pyramid")
-    name = f"image {finest.number}" if others else ""
+    name = f"image {image.number}" if len(images) > 1 else ""
     tiled = [page for page in levels if page.is_tiled]
-    return pyramid("ome-tiff", tiled, finest.scale, image=name)
+    return pyramid("ome-tiff", tiled, image.scale, image=name)
+
+
+def _the_image(images: list[_Image], wanted: str) -> _Image:
+    """Raises SlideError."""
+    if wanted:
+        return images[chosen([image.listed for image in images], wanted)]
+    finest = max(images, key=lambda image: image.area)
+    if all(image is finest or image.is_aside(finest) for image in images):
+        return finest
+    raise several("images in one file", [image.listed for image in images])
 
 
 def _images(tiff: Any) -> list[_Image]:

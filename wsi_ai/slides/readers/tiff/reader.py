@@ -38,8 +38,8 @@ _DAMAGE = (  # what tifffile raises on a damaged structure, and the XML parser
 )
 
 
-def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
-    """Open a slide; ``spacing`` replaces what the file says.
+def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> StoredSlide:
+    """Open a slide; ``spacing`` replaces what the file says, ``image`` is one of several.
 
     Raises UnknownFormat for what is not laid out as tiles in a known way, SlideError for what is
     damaged.
@@ -51,7 +51,7 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> StoredSlide:
     digest = fingerprint(path)
     try:
         with tifffile.TiffFile(path, is_ndpi=is_ndpi(path)) as tiff:
-            pyramid = describe(tiff).checked()
+            pyramid = describe(tiff, image).checked()
     except tifffile.TiffFileError:
         raise _unreadable(path) from None
     except _DAMAGE:
