@@ -62,6 +62,14 @@ def test_the_hazard_log_names_tests_that_exist() -> None:
     assert [name for name in named if not _place(name).exists()] == []
 
 
+def test_the_hazard_log_s_rows_are_in_order_and_each_is_held_by_something() -> None:
+    page = (ROOT / "docs" / "hazard-log.md").read_text("utf-8")
+    rows = re.findall(r"^\| H(\d+) \|(.+)$", page, re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
+    held = [(row, row.rsplit(" | ", 1)[-1]) for _, row in rows if "outside the software" not in row]
+    assert [row for row, tests in held if not re.search(r"`(tests/|test_)\w+", tests)] == []
+
+
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 

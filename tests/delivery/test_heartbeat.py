@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +24,9 @@ from wsi_ai.delivery.flag_types import Heartbeat
 from wsi_ai.delivery.heartbeat import Backlog, pulse_of
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.outbox import Outbox
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.posting import Posting
+from wsi_ai.delivery.receiver.completeness import completeness
+from wsi_ai.delivery.receiver.inbox import Beat, Inbox, parse
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Relay
 from wsi_ai.delivery.sinks import folder
@@ -168,3 +171,80 @@ def test_all_attempts_of_a_flag_are_one_trace_and_each_has_its_own_id() -> None:
     (first, second) = [re.findall(pattern, request)[0] for request in got]
     assert first[0].decode() == second[0].decode() == message.flag_id.replace("-", "")
     assert first[1] != second[1]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_worklist_says_that_it_may_be_incomplete_until_a_run_begins(
+    outbox: Outbox, inbox: Inbox, clock: FakeClock
+) -> None:
+    with serving(receiver(inbox, Access((KEY,)), clock)) as base:
+
+        def shown() -> dict[str, Any]:
+            found: dict[str, Any] = httpx.get(f"{base}/worklist").json()
+            return found
+
+        assert not shown()["complete"]  # nobody was heard yet
+        endpoint = beating(webhook_endpoint(base))
+        with closing(open_sink(endpoint)) as sink:
+            relay = Relay(outbox, [sink], FAST)
+            posting = Posting(relay, (endpoint,))
+            relay.beat(sink)
+            assert (shown()["complete"], shown()["why"], shown()["note"]) == (True, [], None)
+            clock.move(30)
+            posting.not_started(7, "device")
+            clock.move(60)
+            relay.beat(sink)  # and it is still so
+            said = shown()
+            assert not said["complete"]
+            assert said["note"].startswith(
+                "This list may be incomplete since 2026-05-28T20:27:10.000Z:"
+            )
+            (why,) = said["why"]
+            assert "a run did not start (device), number of slides that wait: 7" in why
+            posting.begun()
+            relay.beat(sink)
+            assert shown()["complete"]
+            clock.move(181)
+            assert "is silent" in shown()["note"]
+
+
+ALL_IS_WELL = {"silent": False, "heard": "then", "sender": "s", "trusts": ["RXX"]} | dict.fromkeys(
+    ["dead", "waiting_elsewhere"], 0
+)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        {"silent": True},
+        {"dead": 1},
+        {"waiting_elsewhere": 2},
+        {"run_not_started": {"slides_waiting": 0, "reason": "model"}},
+    ],
+)
+def test_one_sender_that_is_well_hides_no_other(trouble: dict[str, Any]) -> None:
+    well = ALL_IS_WELL | {"incomplete_since": None}
+    assert completeness([well])["complete"]
+    ill = ALL_IS_WELL | {"incomplete_since": "noon"} | trouble
+    for senders in ([well, ill], [ill, well]):
+        told = completeness(senders)
+        assert not told["complete"]
+        assert len(told["why"]) == 1
+        assert "may be incomplete since noon" in told["note"]
+
+
+def test_a_receiver_s_file_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    endpoint = beating(endpoint_for("x"))
+    pulse = pulse_of(endpoint, SENDER, Backlog(0, 1, None, 1e9), NOON)
+    with closing(sqlite3.connect(tmp_path / "inbox.db")) as old, old:
+        old.execute("CREATE TABLE heard (sender TEXT PRIMARY KEY, at REAL, told TEXT)")
+        row = (SENDER, NOON.timestamp(), json.dumps(data_of(pulse.body)))
+        old.execute("INSERT INTO heard VALUES (?, ?, ?)", row)
+    inbox = Inbox(tmp_path / "inbox.db")
+    with closing(inbox):
+        (sender,) = inbox.senders(NOON.timestamp() + 1)
+        assert sender["incomplete_since"] == "2026-06-01T12:00:00.000Z"
+        beat = parse(pulse.body)
+        assert isinstance(beat, Beat)
+        inbox.hear(beat, NOON.timestamp() + 2)
+        assert not completeness(inbox.senders(NOON.timestamp() + 3))["complete"]

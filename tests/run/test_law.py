@@ -5,6 +5,7 @@ Every state of a slide's folder and outbox, met by everything that can go wrong 
 ``python -m tests.run.law_mutants`` breaks the code.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,7 +34,10 @@ from tests.stand_in_runs import write_slide
 from wsi_ai.core.flags import Level
 from wsi_ai.errors import WsiAiError
 from wsi_ai.models.manifest import load_card
+from wsi_ai.results.sealed import with_seal
 from wsi_ai.run.outcome import Outcome
+from wsi_ai.slides.identity import load_cases
+from wsi_ai.triage.policy import Policy
 
 EXHAUSTIVE = "WSI_AI_EXHAUSTIVE" in os.environ
 MET = (
@@ -208,6 +212,55 @@ def test_said_to_be_a_new_scan_the_newcomer_is_judged(
     (outcome,) = world.flags(step)
     assert isinstance(outcome, Outcome)
     assert outcome.level is Level.STANDARD
+
+
+@pytest.mark.parametrize("named", ["1", "s.tif", "2", "t.tif"])
+def test_a_row_that_says_of_what_it_is_a_new_scan_counts_for_its_own_slide_only(
+    worlds: dict[str, World], named: str, tmp_path: Path
+) -> None:
+    """By the slide's id, or by the file that was judged; what names another one says nothing."""
+    world = copied(worlds["standard, sent"], tmp_path / "w")
+    MISTAKES["another slide with its identity, later"].before(world)
+    row = "t.tif,RXX,A1,1," + named
+    cases = world.slide.with_name("cases.csv")
+    cases.write_text(f"file,trust,accession,slide_id,rescan_of\ns.tif,RXX,A1,1,\n{row}\n")
+    told = load_cases(cases)
+    (outcome,) = world.flags(Step(slides=("t.tif",), cases=told))
+    assert isinstance(outcome, Outcome)
+    is_right = named in ("1", "s.tif")
+    assert outcome.level is (Level.STANDARD if is_right else Level.NOT_ASSESSED)
+    assert ("rescan_of names neither" in outcome.reason) != is_right
+    (first,) = world.flags(Step(cases=told))  # its row says nothing
+    assert "identity in doubt" in (first.reason if is_right else first.held_back)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("amend", [False, True])
+@pytest.mark.parametrize(("was", "planted"), [(None, STRICT), (STRICT, None)])
+def test_results_that_are_not_those_that_were_put_neither_lower_nor_amend_what_was(
+    worlds: dict[str, World],
+    was: Policy | None,
+    planted: Policy | None,
+    amend: bool,  # noqa: FBT001
+    tmp_path: Path,
+) -> None:
+    """This site's own seal and question, and another level: from another disk, or an older day."""
+    world = copied(worlds["nothing"], tmp_path / "w")
+    world.flags(Step(policy=was))
+    sent = sent_levels(world)
+    lines = len(world.outbox().lines())
+    (folder,) = (path.parent for path in world.out.rglob("flag.json"))
+    record, flag = (json.loads((folder / name).read_text()) for name in ("run.json", "flag.json"))
+    level = "standard" if planted else "expedite"
+    flag["result"]["level"] = level
+    record.pop("seal")
+    (folder / "flag.json").write_text(json.dumps(flag))
+    (folder / "run.json").write_text(json.dumps(with_seal(record, flag)))
+    (outcome,) = world.flags(Step(policy=was, options=replace(CPU, amend=amend)))
+    assert isinstance(outcome, Outcome)
+    assert outcome.level.value != level
+    assert "what was put holds" in outcome.held_back
+    assert sent_levels(world) == sent
+    assert len(world.outbox().lines()) == lines
 
 
 def test_two_slides_with_one_identity_and_other_bytes_are_both_not_judged(

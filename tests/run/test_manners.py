@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.models_for_tests import red_network, write_model
+from tests.models_for_tests import mean_network, red_network, write_encoder, write_model
 from tests.stand_in_runs import Failed, assembly, write_slide
 from wsi_ai.app import NoWatcher, Outcome, RunOptions, run_slides
 from wsi_ai.cli.output import Exit, gravest
@@ -189,3 +189,23 @@ def test_a_run_that_cannot_begin_is_recorded_beside_the_earlier_ones_and_changes
     assert {p: after[p] for p in before} == before
     record = json.loads(new.read_text())
     assert (record["not_started"], record["slides_waiting"]) == ("device", 1)
+
+
+@pytest.mark.parametrize("command", ["run", "embed"])
+def test_where_the_site_s_key_cannot_be_made_no_slide_is_begun(
+    command: str,
+    tmp_path: Path,
+    slide: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "home").write_text("no folder")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home"))
+    flags = write_model(tmp_path / "red", red_network(), mpp=1.0)
+    vectors = write_encoder(tmp_path / "encoder", mean_network(side=64), side=64, mpp=1.0)
+    model, out = {"run": flags, "embed": vectors}[command], tmp_path / "out"
+    with wsi_ai(command, slide, "--model", model, "--out", out) as process:
+        said, errors = process.communicate(timeout=120)
+    assert (process.returncode, said) == (Exit.USAGE, "")
+    (line,) = errors.splitlines()
+    assert line.startswith("wsi-ai: the site's key cannot be had")
+    assert not list(out.rglob("flag.json"))

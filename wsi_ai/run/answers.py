@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.core.contracts import Aggregator, Post, RuntimeWithSource, Watcher
-from wsi_ai.core.flags import DOUBT, Flag, Level
+from wsi_ai.core.flags import Flag, Level
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.software import software
 from wsi_ai.core.values import SlideInfo, TilePlan
@@ -39,10 +39,18 @@ from wsi_ai.results.folder import claimed, folder_for, hidden
 from wsi_ai.results.record import provenance
 from wsi_ai.results.slide import RunRecord, finished, held_back_of, write_results
 from wsi_ai.run.job import Collected, SlideJob
+from wsi_ai.run.newcomer import refuse_newcomer
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Embedded, Out, Outcome
 from wsi_ai.run.pipeline import Pipeline
-from wsi_ai.run.standing import GuardedPost, doubted, of_same_name, still_stands, written_level
+from wsi_ai.run.standing import (
+    GuardedPost,
+    differs,
+    doubted,
+    of_same_name,
+    still_stands,
+    written_level,
+)
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim
 from wsi_ai.slides.readers.dicom.case_header import case_header
 from wsi_ai.slides.readers.fingerprint import fingerprint, has_grown
@@ -183,14 +191,12 @@ class FlagAnswer:
         that one was a part of this series."""
         if job.identity is None or self.rescan:
             return
-        slide = job.known_info()
         earlier = self.post.standing(case_flag_id(job.identity, self.card.ref.name))
-        if earlier is None or (earlier.level is Level.NOT_ASSESSED and not earlier.in_doubt):
+        slide = job.known_info()
+        if earlier and earlier.fingerprint and has_grown(slide.parts, earlier.fingerprint):
             return
-        known = earlier.fingerprint
-        grown = known is not None and has_grown(slide.parts, known)
-        if not grown and not earlier.is_of(slide.fingerprint):
-            raise IdentityShared(f"{DOUBT}; --rescan says that it is a new scan of the same glass")
+        row = self.cases.rescan_of(job.path)
+        refuse_newcomer(earlier, slide.fingerprint, job.identity, row)
 
     def folder(self, slide: SlideInfo) -> Path:
         return folder_for(self.out, slide, self.card)
@@ -210,10 +216,14 @@ class FlagAnswer:
 
     def known(self, job: SlideJob[Outcome]) -> Outcome | None:
         """The results stand; their flag is put again, for a crash may have come between the two,
-        or a receiver since."""
+        or a receiver since.  Where the outbox has another level for this very question, the
+        results are not those that were put: then the outbox's flag is shown, and none is put."""
         flag = finished(job.folder, record.digest(job.asked))
         if flag is None:
             return None
+        if not held_back_of(job.folder) and (put := self.guarded.other_than(flag)) is not None:
+            outcome = Outcome.of_flag(job.path, dict(put), job.folder, fresh=False)
+            return dataclasses.replace(outcome, held_back=differs(flag))
         outcome = Outcome.of_flag(job.path, flag, job.folder, fresh=False)
         try:
             self.guarded.put(flag)

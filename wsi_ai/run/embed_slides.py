@@ -5,6 +5,7 @@ from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Watcher
+from wsi_ai.core.seals import site_key
 from wsi_ai.errors import ModelError
 from wsi_ai.heatmaps import check_hdf5
 from wsi_ai.inference.registry import devices_asked
@@ -44,6 +45,7 @@ def embed_slides(
     options = options or RunOptions()
     devices = devices_asked(options.device)
     check_folder(out)
+    site_key()  # what is written is sealed with it
     if hdf5:
         check_hdf5()
     models = [model] if isinstance(model, Path) else model

@@ -6,6 +6,7 @@ from pathlib import Path
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.core.contracts import Post, Watcher
 from wsi_ai.core.flags import DOUBT
+from wsi_ai.core.seals import site_key
 from wsi_ai.errors import IdentityShared, ModelError, OutputError
 from wsi_ai.inference.registry import devices_asked
 from wsi_ai.models.approval import approved_card
@@ -62,6 +63,7 @@ def run_slides(
     answer_for = flags_for(policy, cases, out, options)
     _check_formats(options.formats)
     check_folder(out)
+    site_key()  # what is written is sealed with it
     models = [model] if isinstance(model, Path) else list(model)
     cards = _cards(models, site, policy, options)
     assembly = Assembly(answer_for, policy, options, cards)

@@ -31,6 +31,15 @@ class GuardedPost:
     def standing(self, flag_id: str) -> Standing | None:
         return self.post.standing(flag_id)
 
+    def other_than(self, flag: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What was put as the answer to the very same question, where its level is another one
+        than ``flag`` has.  A doubt that was cast on it since is no answer of its own."""
+        standing = self.post.standing(flag["flag_id"])
+        if standing is None or standing.flag is None or standing.in_doubt:
+            return None
+        same = _question(standing.flag) == _question(flag)
+        return standing.flag if same and standing.level != flag["result"]["level"] else None
+
     def _check(self, flag: Mapping[str, Any]) -> None:
         standing = self.post.standing(flag["flag_id"])
         if standing is None or self.amend or not standing.sent:
@@ -70,6 +79,20 @@ def of_same_name(out: Path, stem: str, model: str) -> Iterator[Path]:
 
 def still_stands(level: Level) -> str:
     return f"the earlier answer stands: {_words(level)}"
+
+
+def differs(flag: Mapping[str, Any]) -> str:
+    """Said of results that are not those whose flag was put."""
+    level = _words(Level(flag["result"]["level"]))
+    return (
+        f"the results say {level}, and another level was put for the same question; what was put"
+        " holds: --force judges the slide anew"
+    )
+
+
+def _question(flag: Mapping[str, Any]) -> str:
+    digest: str = flag["provenance"]["config_sha256"]
+    return digest
 
 
 def doubted(flag: Mapping[str, Any]) -> dict[str, Any] | None:

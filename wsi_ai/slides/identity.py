@@ -21,6 +21,7 @@ from wsi_ai.slides.spreadsheet import NoTable, read_sheet, unfit
 
 FIELDS = tuple(f.name for f in fields(Identity))
 _NEEDED = "trust", "accession", "slide_id"
+_RESCAN = "rescan_of"
 
 Claim = Mapping[str, str]
 """What one source says, by the names of Identity's fields."""
@@ -40,6 +41,8 @@ class FileClaim:
     """Of the file alone; without suffix it counts for any suffix.  Empty where the row speaks of
     one file in its folder, and of no other of this name."""
     claim: Claim
+    rescan_of: str = ""
+    """The slide id, or the file, of which this one is a new scan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +52,34 @@ class Cases:
     rows: tuple[FileClaim, ...] = field(default=(), repr=False)
     pattern: regex.Pattern[str] | None = None
     every_slide: Claim = field(default_factory=dict)
-    _by_place: Mapping[str, Claim] = field(init=False, repr=False, compare=False)
-    _by_name: Mapping[str, tuple[Claim, ...]] = field(init=False, repr=False, compare=False)
+    _by_place: Mapping[str, FileClaim] = field(init=False, repr=False, compare=False)
+    _by_name: Mapping[str, tuple[FileClaim, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        by_name: dict[str, tuple[Claim, ...]] = {}
+        by_name: dict[str, tuple[FileClaim, ...]] = {}
         for row in self.rows:
-            by_name[row.name] = (*by_name.get(row.name, ()), row.claim)
-        object.__setattr__(self, "_by_place", {row.place: row.claim for row in self.rows})
+            by_name[row.name] = (*by_name.get(row.name, ()), row)
+        object.__setattr__(self, "_by_place", {row.place: row for row in self.rows})
         object.__setattr__(self, "_by_name", by_name)
 
     def claims(self, path: Path) -> list[Claim]:
         """All that is said of one file.  Raises IdentityInDoubt where the file's name does not fit
         the site's own pattern, or where the table speaks of several files of this name."""
-        said = [self.every_slide, *self._table_claims(path)]
+        said = [self.every_slide, *(row.claim for row in self._rows_of(path))]
         if self.pattern is not None:
             said.append(self._named_claim(path))
         return said
 
-    def _table_claims(self, path: Path) -> list[Claim]:
+    def rescan_of(self, path: Path) -> tuple[str, ...]:
+        """Of which slide, by its id or its file, the table calls this one a new scan.  Raises
+        IdentityInDoubt."""
+        return tuple(row.rescan_of for row in self._rows_of(path) if row.rescan_of)
+
+    def _rows_of(self, path: Path) -> list[FileClaim]:
         """By path where a row has this very one, else by name."""
         if (row := self._by_place.get(_place(path))) is not None:
             return [row]
-        found: list[Claim] = []
+        found: list[FileClaim] = []
         for name in (_composed(path.name), _composed(path.stem)):
             rows = self._by_name.get(name, ())
             if len(rows) > 1:
@@ -212,10 +220,10 @@ def _rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> tuple[FileClaim, ...
 
 def _complaint(row: Mapping[str, Any]) -> str | None:
     """Names fields and no case."""
-    unknown = set(row) - {*FIELDS, "file"}
+    unknown = set(row) - {*FIELDS, "file", _RESCAN}
     if unknown or not row.get("file"):
         told = ", ".join(sorted(map(str, unknown))) or "file is missing"
-        return f"{told}; fields are file, {', '.join(FIELDS)}"
+        return f"{told}; fields are file, {', '.join(FIELDS)}, {_RESCAN}"
     for name, value in row.items():
         if value is not None and not isinstance(value, str):
             return f"{name}: a text in quotes is needed"
@@ -228,7 +236,14 @@ def _file_claim(folder: Path, row: Mapping[str, Any]) -> FileClaim:
     place = listed_path(folder, row["file"].strip())
     only_there = place.parent != folder and _exists(place)
     name = "" if only_there else _composed(place.name)
-    return FileClaim(_place(place), name, _known({n: row.get(n) for n in FIELDS}))
+    claim = _known({n: row.get(n) for n in FIELDS})
+    return FileClaim(_place(place), name, claim, _rescanned(folder, row.get(_RESCAN) or ""))
+
+
+def _rescanned(folder: Path, named: str) -> str:
+    """A file by its whole path, where there is one; else the slide id as it stands."""
+    place = listed_path(folder, named.strip())
+    return _place(place) if named.strip() and _exists(place) else _composed(named.strip())
 
 
 def listed_path(folder: Path, name: str) -> Path:

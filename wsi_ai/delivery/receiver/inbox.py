@@ -17,6 +17,7 @@ from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.flag_types import Heartbeat, TriageFlag
 from wsi_ai.delivery.messages import Held
+from wsi_ai.delivery.receiver.completeness import is_troubled
 from wsi_ai.delivery.succession import Standing, as_json, held_of, standing
 from wsi_ai.schemas.reading import from_json
 
@@ -25,7 +26,8 @@ CREATE TABLE IF NOT EXISTS arrival (
   n INTEGER PRIMARY KEY, event_id TEXT, flag_id TEXT, revision INTEGER, at REAL, became TEXT);
 CREATE TABLE IF NOT EXISTS newest (
   flag_id TEXT PRIMARY KEY, revision INTEGER, event_id TEXT, at REAL, flag TEXT, answer TEXT);
-CREATE TABLE IF NOT EXISTS heard (sender TEXT PRIMARY KEY, at REAL, told TEXT);
+CREATE TABLE IF NOT EXISTS heard (
+  sender TEXT PRIMARY KEY, at REAL, told TEXT, since REAL);
 CREATE TABLE IF NOT EXISTS audit_head (
   n INTEGER PRIMARY KEY, sender TEXT, at REAL, lines INTEGER, sha256 TEXT);
 CREATE INDEX IF NOT EXISTS audit_head_sender ON audit_head (sender, n);
@@ -140,16 +142,27 @@ class Inbox:
         sender = heartbeat.sender or json.dumps(heartbeat.trusts)
         row = (sender, at, heartbeat.model_dump_json(exclude_unset=True))
         with self._lock, self._db:
-            self._db.execute("INSERT OR REPLACE INTO heard VALUES (?, ?, ?)", row)
+            since = self._troubled_since(sender, at) if is_troubled(json.loads(row[2])) else None
+            self._db.execute("INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?)", (*row, since))
             if beat.audit_head is not None:
                 self._keep_head(row[0], at, beat.audit_head)
 
     def senders(self, now: float) -> list[dict[str, Any]]:
         """Who says to be alive, and who no longer does: then nothing that is shown is complete."""
         with self._lock:
-            rows = self._db.execute("SELECT sender, at, told FROM heard ORDER BY sender").fetchall()
+            rows = self._db.execute(
+                "SELECT sender, at, told, since FROM heard ORDER BY sender"
+            ).fetchall()
             heads = {name: self._heads(name) for name, *_ in rows}
-        return [_sender(at, json.loads(told), now) | _audit(heads[name]) for name, at, told in rows]
+        return [
+            _sender(at, json.loads(told), since, now) | _audit(heads[name])
+            for name, at, told, since in rows
+        ]
+
+    def _troubled_since(self, sender: str, at: float) -> float:
+        """When it first said so, of all the heartbeats since that said so too."""
+        row = self._db.execute("SELECT since FROM heard WHERE sender = ?", (sender,)).fetchone()
+        return at if row is None or row[0] is None else float(row[0])
 
     def _keep_head(self, sender: str, at: float, head: str) -> None:
         """Where it is another than the last."""
@@ -199,8 +212,12 @@ class Inbox:
         """What an earlier version kept."""
         with suppress(sqlite3.OperationalError):  # it is there
             self._db.execute("ALTER TABLE newest ADD COLUMN answer TEXT")
+        with suppress(sqlite3.OperationalError):  # it is there
+            self._db.execute("ALTER TABLE heard ADD COLUMN since REAL")
         with suppress(sqlite3.OperationalError):  # there is none
-            self._db.execute("INSERT OR IGNORE INTO heard SELECT trusts, at, told FROM sender")
+            self._db.execute(
+                "INSERT OR IGNORE INTO heard SELECT trusts, at, told, NULL FROM sender"
+            )
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
             lacking = "SELECT flag_id, flag FROM newest WHERE answer IS NULL"
@@ -253,12 +270,19 @@ def _audit(heads: list[tuple[int, str]]) -> dict[str, Any]:
     return {"audit_head": last, "audit_holds": grew if heads else None}
 
 
-def _sender(at: float, told: dict[str, Any], now: float) -> dict[str, Any]:
+def _sender(at: float, told: dict[str, Any], since: float | None, now: float) -> dict[str, Any]:
     shown = ("trusts", "waiting", "dead", "oldest_waiting", "newest_flag")
     newer = ("sender", "waiting_elsewhere", "run_not_started", "extensions")
+    silent = now - at > _MISSED * told["every_s"]
+    troubled = at if is_troubled(told) and since is None else since
     return {
-        "silent": now - at > _MISSED * told["every_s"],
-        "heard": timestamp(datetime.fromtimestamp(at, UTC)),
+        "silent": silent,
+        "heard": _time(at),
+        "incomplete_since": _time(at if silent and troubled is None else troubled),
         **{name: told[name] for name in shown},
         **{name: told.get(name) for name in newer},
     }
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))

@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 
+from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Beat, Became, Event, Inbox, parse
 from wsi_ai.delivery.receiver.verify import check_key, is_genuine
 from wsi_ai.delivery.succession import as_json
@@ -88,9 +89,10 @@ def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAP
         return JSONResponse(told, 409 if became is Became.CONFLICT else 200)
 
     @app.get("/worklist")
-    def worklist(request: Request) -> dict[str, Sequence[Any]]:
+    def worklist(request: Request) -> dict[str, Any]:
         _known(access, request)
-        return {"worklist": inbox.worklist(), "senders": inbox.senders(clock())}
+        senders = inbox.senders(clock())
+        return {**completeness(senders), "worklist": inbox.worklist(), "senders": senders}
 
     @app.get("/flags")
     def held(request: Request) -> dict[str, Sequence[Any]]:
