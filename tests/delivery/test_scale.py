@@ -8,8 +8,10 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+from sqlalchemy import event as listeners
 
 from tests.delivery.conftest import new_id
 from tests.delivery.servers import empty_database
@@ -207,3 +209,28 @@ def test_an_urgent_revision_does_not_wait_behind_what_is_not_urgent(tmp_path: Pa
     (first,) = outbox.claim("here", 1)
     assert (first.message.flag_id, first.message.revision) == (name, 1)
     outbox.engine.dispose()
+
+
+def test_a_put_and_a_recall_look_up_their_own_flags_alone(tmp_path: Path) -> None:
+    """However much lies in the outbox: no plan of the database goes through all of it."""
+    with make_outbox(str(tmp_path / "outbox.db")) as outbox:
+        put_many(outbox, 300)
+        asked = list[tuple[str, Any]]()
+
+        def note(_: Any, __: Any, text: str, given: Any, ___: Any, many: bool) -> None:  # noqa: FBT001
+            asked.append((text, given[0] if many else given))
+
+        listeners.listen(outbox.engine, "before_cursor_execute", note)
+        outbox.put(example_body(new_id()), [HERE])
+        assert next(outbox.recall("mean", "1")).event_ids
+        listeners.remove(outbox.engine, "before_cursor_execute", note)
+        with outbox.reading() as connection:
+            plans = [
+                step[3]
+                for text, given in asked
+                if text.startswith(("SELECT", "UPDATE", "DELETE"))
+                for step in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given)
+            ]
+    assert len(plans) > 10
+    through_all = "SCAN event", "SCAN delivery", "delivery_changed"
+    assert [plan for plan in plans if any(words in plan for words in through_all)] == []

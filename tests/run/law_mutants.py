@@ -42,10 +42,24 @@ MUTANTS = (
     ("vectors are overwritten by a failure", ANSWERS, "or vectors_stand(job.folder)", "", "fails"),
     (
         "a newcomer under a known identity is judged",
-        ANSWERS,
-        "if not earlier.is_of(slide.fingerprint):",
-        "if False:",
+        "run/newcomer.py",
+        "if earlier.is_of(slide_sha256):",
+        "if True:",
         "newcomer",
+    ),
+    (
+        "rescan_of may name any slide",
+        "run/newcomer.py",
+        "if named != identity.slide_id and",
+        "if False and",
+        "new_scan",
+    ),
+    (
+        "an older folder of results counts against the outbox",
+        STANDING,
+        "return standing.flag if same and",
+        "return standing.flag if False and",
+        "not_those",
     ),
     ("doubt takes back an expedite", STANDING, "if level is Level.STANDARD:", "if True:", "newcomer"),  # noqa: E501
     ("the doubt is forgotten with the next run", STANDING, "if standing.in_doubt and", "if False and", "newcomer"),  # noqa: E501

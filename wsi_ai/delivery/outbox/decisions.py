@@ -34,7 +34,7 @@ def write_some_down(connection: Connection, log: DecisionLog) -> bool:
     Killed in between, it is told twice rather than never.
     """
     alone(connection, "the log of decisions")
-    wanted = select(event).join(unrecorded, unrecorded.c.event_id == event.c.event_id)
+    wanted = select(event).where(event.c.event_id.in_(select(unrecorded.c.event_id)))
     order = event.c.created, event.c.flag_id, event.c.revision
     rows = connection.execute(wanted.order_by(*order).limit(_AT_ONCE)).all()
     if rows:

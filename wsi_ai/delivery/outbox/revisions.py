@@ -215,7 +215,8 @@ def _collapse(connection: Connection, messages: Sequence[Message], now: float) -
     someone may have seen go first, and at once, as urgent as what waits for them."""
     names = [message.flag_id for message in messages if message.revision > 1]
     if names:
-        waits = delivery.c.flag_id.in_(names), delivery.c.state == State.PENDING
+        pending = delivery.c.state.concat("") == State.PENDING  # by flag: of this state are most
+        waits = delivery.c.flag_id.in_(names), pending
         older = update(delivery).where(*waits).values(changed=now)
         unseen = older.where(delivery.c.attempts == 0)
         told = "superseded before it was sent"

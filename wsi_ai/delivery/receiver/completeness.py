@@ -6,9 +6,9 @@ from typing import Any
 _NOBODY = "no sender has said here that it lives: it sends no heartbeats, or none arrived"
 
 
-def is_troubled(told: Mapping[str, Any]) -> bool:
+def is_troubled(heartbeat: Mapping[str, Any]) -> bool:
     """Whether a heartbeat says itself that flags may be missing."""
-    return next(_said(told), None) is not None
+    return next(_reasons(heartbeat), None) is not None
 
 
 def completeness(senders: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -33,17 +33,17 @@ def _shown(why: list[str], since: str | None) -> dict[str, Any]:
 def _why(sender: Mapping[str, Any]) -> Iterator[str]:
     if sender["silent"]:
         yield f"{_whose(sender)} is silent: last heard {sender['heard']}"
-    for reason in _said(sender):
+    for reason in _reasons(sender):
         yield f"{_whose(sender)}: {reason}"
 
 
-def _said(told: Mapping[str, Any]) -> Iterator[str]:
-    if not_started := told.get("run_not_started"):
+def _reasons(heartbeat: Mapping[str, Any]) -> Iterator[str]:
+    if not_started := heartbeat.get("run_not_started"):
         count, reason = not_started["slides_waiting"], not_started["reason"]
         yield f"a run did not start ({reason}), number of slides that wait: {count}"
-    if elsewhere := told.get("waiting_elsewhere"):
+    if elsewhere := heartbeat.get("waiting_elsewhere"):
         yield f"deliveries that wait for a sink that is not set up: {elsewhere}"
-    if dead := told["dead"]:
+    if dead := heartbeat["dead"]:
         yield f"deliveries that need a person at the sender's: {dead}"
 
 
