@@ -19,6 +19,8 @@ _CACHE_BYTES = 8 << 20
 _GLASS = 225
 """Of 255, the mean of the darkest colour: what is brighter at a coarser level is glass."""
 _LOOKED_AT_PX = 128
+_PROBES = 4
+"""Places along each side of a tile where a finer level is asked for a tile of its own."""
 
 
 class StoredSlide:
@@ -54,10 +56,12 @@ class StoredSlide:
         return out
 
     def shows_tissue(self, beneath: int, x: int, y: int, width: int, height: int) -> bool:
-        """Whether the next coarser level than ``beneath`` has anything but glass in this place, in
-        pixels of level 0.  No tile missing there counts: it says nothing."""
-        level = beneath + 1
-        if level >= len(self._levels) or not self.has_tile(level, x + width // 2, y + height // 2):
+        """Whether the next level coarser than ``beneath`` that has a tile in this place, in pixels
+        of level 0, has anything but glass there: a level that lacks it, too, says nothing."""
+        centre = x + width // 2, y + height // 2
+        coarser = range(beneath + 1, len(self._levels))
+        level = next((n for n in coarser if self.has_tile(n, *centre)), None)
+        if level is None:
             return False
         down = self.info.downsamples[level]
         sides = (min(_LOOKED_AT_PX, max(1, round(side / down))) for side in (width, height))
@@ -68,11 +72,14 @@ class StoredSlide:
 
     def has_tile(self, level: int, x: int, y: int) -> bool:
         """Whether the level has a stored tile at this pixel of level 0."""
-        if level < 0:
-            return False
         stored, down = self._levels[level].stored, self.info.downsamples[level]
         col = (round(x / down) - stored.corner[0]) // stored.encoding.tile.width
         row = (round(y / down) - stored.corner[1]) // stored.encoding.tile.height
+        across = -(-stored.size.width // stored.encoding.tile.width)
+        if not (
+            0 <= col < across and 0 <= row < -(-stored.size.height // stored.encoding.tile.height)
+        ):
+            return False
         try:
             return stored.encoded(col, row) is not None
         except TileUnreadable:
@@ -116,8 +123,14 @@ class _Checked:
         width = min(tile.width, self.size.width - col * tile.width)
         height = min(tile.height, self.size.height - row * tile.height)
         x, y, w, h = (round(value * down) for value in (left, top, width, height))
-        return self._slide.shows_tissue(self._number, x, y, w, h) or self._slide.has_tile(
-            self._number - 1, x + w // 2, y + h // 2
+        places = [
+            (x + w * (2 * i + 1) // (2 * _PROBES), y + h * (2 * j + 1) // (2 * _PROBES))
+            for i in range(_PROBES)
+            for j in range(_PROBES)
+        ]
+        finer = ((n, *place) for n in range(self._number) for place in places)
+        return self._slide.shows_tissue(self._number, x, y, w, h) or any(
+            self._slide.has_tile(*at) for at in finer
         )
 
 
