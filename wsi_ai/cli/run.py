@@ -152,7 +152,8 @@ def _kind(error: WsiAiError) -> str:
 def _settled(found: Inputs, quiet_s: float) -> tuple[list[Path], Sequence[Path]]:
     """Those to be judged, and those that are still being written."""
     _, growing = at_rest([s for s in found.slides if s in found.in_folders], quiet_s)
-    return [slide for slide in found.slides if slide not in set(growing)], growing
+    unsettled = set(growing)
+    return [slide for slide in found.slides if slide not in unsettled], growing
 
 
 def _options(arguments: RunArguments) -> RunOptions:

@@ -10,9 +10,8 @@ from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import NoSpacing, ScaleContradicted
 from wsi_ai.run.options import RunOptions
 from wsi_ai.slides.registry import open_slide
+from wsi_ai.slides.scale import LEAST_UM, MOST_UM
 
-LEAST_UM, MOST_UM = 0.05, 20.0
-"""No scanner's pixel is smaller or larger: a file that says so says nothing."""
 _MOST_APART = 0.02
 
 

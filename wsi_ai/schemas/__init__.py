@@ -13,10 +13,8 @@ from jsonschema.validators import extend
 
 from wsi_ai.schemas.reading import (
     SETTINGS_BYTES,
-    TABLE_BYTES,
     Unreadable,
     content_of,
-    from_json,
     from_toml,
 )
 
@@ -87,14 +85,6 @@ def parse_toml(content: bytes, name: str, named: str, error: type[Exception]) ->
     if wrong := complaint(name, table):
         raise error(f"{named}: {wrong}")
     return table
-
-
-def load_json(path: Path, what: str, error: type[Exception]) -> Any:
-    """What a JSON file says, of whatever shape.  Raises ``error``, which names the file."""
-    try:
-        return from_json(_content(path, what, error, TABLE_BYTES))
-    except Unreadable as problem:
-        raise error(f"{path} {problem}") from None
 
 
 def _content(path: Path, what: str, error: type[Exception], most_bytes: int) -> bytes:
