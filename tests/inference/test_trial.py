@@ -36,7 +36,8 @@ def followed(nodes: list[onnx.NodeProto], *stored: tuple[str, object]) -> onnx.M
 
 
 def by_chance() -> onnx.ModelProto:
-    noise = helper.make_node("RandomUniformLike", ["before"], ["noise"], low=0.0, high=0.002)
+    """So little that no trial shows it."""
+    noise = helper.make_node("RandomUniformLike", ["before"], ["noise"], low=0.0, high=1e-9)
     return followed([noise, helper.make_node("Sub", ["before", "noise"], ["share"])])
 
 
@@ -99,22 +100,25 @@ def test_a_network_that_is_a_function_is_opened(network: onnx.ModelProto, tmp_pa
 @settings(deadline=None)
 @given(
     count=st.integers(1, 9),
-    which=st.integers(0, 8),
+    again=st.integers(1, 4),
+    which=st.integers(0, 6),
     apart=st.sampled_from([0.0, 1e-6, 1e-2, float("nan")]),
 )
-def test_one_answer_of_all_that_is_another_is_noticed(count: int, which: int, apart: float) -> None:
+def test_one_answer_of_all_that_is_another_is_noticed(
+    count: int, again: int, which: int, apart: float
+) -> None:
     """Whichever call it is; rounding is none."""
     calls = list[int]()
 
     def network(tiles: np.ndarray) -> np.ndarray:
         answer = tiles.mean((1, 2, 3), dtype=np.float32)[:, None] / np.float32(255)
         calls.append(1)
-        if len(calls) - 1 == which % 3:
+        if len(calls) - 1 == which % (3 + again):
             answer = answer + np.float32(apart)
         return answer
 
     def tried() -> None:
-        check_agreement("a.onnx", network, TILES, Batches(count, count))
+        check_agreement("a.onnx", network, TILES, Batches(count, count, again))
 
     if apart in (0.0, 1e-6):
         tried()

@@ -19,6 +19,8 @@ Raw = NDArray[np.float32]
 Tiles = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Network = Callable[[NDArray[np.uint8]], Raw]
 """(n, side, side, 3) to what the network gives for each: (n, ...)."""
+FOR_A_DRAFT = 4
+"""How often a network is asked again before a card is written for it; once where it is opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +30,15 @@ class Batches:
     alone: int
     """One, and blank ones up to this number where the network takes no fewer."""
     within: int
+    again: int = 1
+    """How often the first is asked once more, alone: a coin may fall twice on the same side."""
 
 
 def hold_to_itself(
     card: ModelCard, precision: Precision, network: Network, batches: Batches
 ) -> None:
-    """Try two tiles, each twice: alone and within a batch.  Raises ModelError where the network
-    does not agree with itself, and what the network raises."""
+    """Try two tiles, alone and within a batch, and one of them again.  Raises ModelError where the
+    network does not agree with itself, and what the network raises."""
     check_agreement(
         card.weights.name,
         lambda tiles: _comparable(network(tiles), card),
@@ -69,10 +73,16 @@ def check_agreement(
 
     apart = _disagreement(each, tiles, batches, vectors=allowed.vectors)
     if not apart <= allowed.share:
-        raise ModelError(
-            f"{name} does not say the same of a tile each time: alone and within a batch its output"
-            f" differs by {_share(apart)}; was it exported in training mode?"
-        )
+        found = f"alone and within a batch its output differs by {_share(apart)}"
+        raise ModelError(unsteady(name, found))
+
+
+def unsteady(name: str, found: str) -> str:
+    """What is wrong with a network that is no function of its tile."""
+    return (
+        f"{name} does not say the same of a tile each time: {found}; was it exported in training"
+        " mode?"
+    )
 
 
 def _disagreement(network: Network, tiles: Tiles, batches: Batches, *, vectors: bool) -> float:
@@ -91,8 +101,7 @@ def _disagreement(network: Network, tiles: Tiles, batches: Batches, *, vectors: 
     batch[::2], batch[1::2] = second, first
     among = network(batch)
     pairs = [((two, one)[n % 2], among[n]) for n in range(batches.within)]
-    if batches.within == 1:
-        pairs.append((one, alone(first)))
+    pairs += [(one, alone(first)) for _ in range(batches.again)]
     largest = max(_size(answer) for pair in pairs for answer in pair)
     scale = max(largest, float(np.finfo(np.float32).tiny) if vectors else 1.0)
     return float(np.max([_apart(a, b) for a, b in pairs])) / scale  # NaN, where one is

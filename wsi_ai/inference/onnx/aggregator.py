@@ -15,7 +15,7 @@ def open_aggregator(card: ModelCard) -> Aggregator:
     second, path = as_network(card)
     options = onnx.session_options()
     options.intra_op_num_threads = threads()
-    session = onnx.open_session(second, options, ["CPUExecutionProvider"])
+    session = onnx.open_session(second, options, ["CPUExecutionProvider"], outputs=2)
     given = session.get_inputs()[0]
     lone = len(given.shape) == 3
 

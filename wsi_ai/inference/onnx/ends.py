@@ -6,7 +6,9 @@ from pathlib import PurePosixPath
 from wsi_ai.core.cards import Activation, ModelCard
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.ends import ACTIVATION, UNKNOWN, Step, already_done, ends_in_activation
+from wsi_ai.inference.onnx.chance import by_chance
 from wsi_ai.inference.onnx.operators import Graph, Node
+from wsi_ai.inference.trial import unsteady
 
 _ACTIVATIONS = {"HardSigmoid", "Sigmoid", "Softmax"}
 _FIRST_INPUT = {
@@ -26,10 +28,7 @@ _LOADS_FILES = {"EPContext"}
 def ends_in_scores(graph: Graph, output: str) -> bool:
     """Whether the output is a softmax's or a sigmoid's, moved and picked at most."""
     makers = {name: node for node in graph.nodes for name in node.outputs}
-    constants = dict(graph.constants)
-    constants.update(
-        {name: node.constant for node in graph.nodes if node.constant for name in node.outputs}
-    )
+    constants = graph.constants
 
     def step_of(value: str) -> Step:
         node = makers.get(value)
@@ -48,15 +47,20 @@ def ends_in_scores(graph: Graph, output: str) -> bool:
     return ends_in_activation(output, step_of)
 
 
-def check_graph(card: ModelCard, graph: Graph, output: str) -> None:
-    """Raises ModelError where the network needs what is not in the file, or where the card asks for
-    an activation that the network has done."""
+def check_graph(card: ModelCard, graph: Graph, number: int = 1) -> None:
+    """Of the network's outputs the one is used that the card names, or the first ``number``.
+
+    Raises ModelError where the network needs what is not in the file, where it draws by chance, or
+    where the card asks for an activation that the network has done."""
+    used = (card.output.name,) if card.output.name else graph.outputs[:number]
     if foreign := foreign_operator(graph):
         raise ModelError(
             f"{card.weights.name} needs {foreign}, which is not in the file: no library and no"
             " compiled network is loaded for a model; export it in ONNX's own operators"
         )
-    done = card.activation is not Activation.NONE and ends_in_scores(graph, output)
+    if drawing := by_chance(graph, used):
+        raise ModelError(unsteady(card.weights.name, f"{drawing} draws by chance"))
+    done = card.activation is not Activation.NONE and ends_in_scores(graph, "".join(used[:1]))
     if done and not card.gives_vectors:
         raise ModelError(already_done(card.weights.name, card.activation))
 

@@ -8,7 +8,7 @@ import mmap
 import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _GRAPH, _FUNCTION = 7, 25  # of a ModelProto
@@ -16,8 +16,8 @@ _FUNCTION_NAME, _FUNCTION_DOMAIN, _FUNCTION_NODE = 1, 10, 7
 _NODE, _INITIALIZER, _OUTPUT = 1, 5, 12  # of a GraphProto
 _INPUTS, _OUTPUTS, _NODE_NAME, _OP_TYPE, _ATTRIBUTE, _DOMAIN = 1, 2, 3, 4, 5, 7
 _ATTRIBUTE_NAME, _INT, _TENSOR, _SUBGRAPH, _SUBGRAPHS = 1, 3, 5, 6, 11
-_DATA_TYPE, _FLOATS, _TENSOR_NAME, _RAW = 2, 4, 8, 9  # of a TensorProto
-_FLOAT = 1  # of TensorProto.DataType
+_DATA_TYPE, _FLOATS, _INTS, _TENSOR_NAME, _RAW = 2, 4, 5, 8, 9  # of a TensorProto
+_FLOAT, _BOOL = 1, 9  # of TensorProto.DataType
 _VALUE_NAME = 1
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 _SMALL, _DEEP = 64, 32
@@ -28,7 +28,7 @@ _Part = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One step of the graph; of its attributes the whole numbers, and one small tensor."""
+    """One step of a graph; of its attributes the whole numbers, and one small tensor."""
 
     op: str
     domain: str
@@ -37,7 +37,9 @@ class Node:
     outputs: tuple[str, ...]
     numbers: Mapping[str, int]
     constant: tuple[float, ...] | None
-    """Of a float tensor that it holds, where that is small."""
+    """Of a tensor of floats or truths that it holds, where that is small."""
+    inner: tuple["Node", ...] = ()
+    """Those of its loops and branches, and of what is in these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +47,20 @@ class Graph:
     """Nodes of the main graph, and what else there is to know."""
 
     nodes: tuple[Node, ...]
-    inner: tuple[Node, ...]
-    """Those of loops, branches and local functions."""
     outputs: tuple[str, ...]
     constants: Mapping[str, tuple[float, ...]]
-    """Stored float tensors, where they are small."""
-    functions: frozenset[tuple[str, str]]
-    """Domain and name of what the file itself defines."""
+    """Stored tensors of floats or truths, where they are small; those of inner graphs too."""
+    functions: Mapping[tuple[str, str], "Graph"]
+    """What the file itself defines, by domain and name."""
+
+    @property
+    def inner(self) -> Iterator[Node]:
+        """Those of loops, branches and local functions."""
+        for node in self.nodes:
+            yield from node.inner
+        for function in self.functions.values():
+            yield from function.nodes
+            yield from function.inner
 
     @property
     def operators(self) -> Counter[str]:
@@ -59,7 +68,7 @@ class Graph:
         return Counter(node.op for node in self.nodes)
 
 
-NOTHING = Graph((), (), (), {}, frozenset())
+NOTHING = Graph((), (), {}, {})
 
 
 def operators(path: Path) -> Counter[str]:
@@ -80,40 +89,52 @@ def read_graph(content: Content) -> Graph:
 
 
 def _graph(data: Content) -> Graph:
-    nodes, inner, outputs = list[Node](), list[Node](), list[str]()
-    constants, functions = dict[str, tuple[float, ...]](), set[tuple[str, str]]()
-    for model_field, part in _fields(data, (0, len(data))):
-        if model_field == _FUNCTION:
-            functions.add((_text(data, part, _FUNCTION_DOMAIN), _text(data, part, _FUNCTION_NAME)))
-            inner += _nodes(data, part, _FUNCTION_NODE, 0)
-        if model_field != _GRAPH:
-            continue
-        nodes += _nodes(data, part, _NODE, 0, inner)
-        for field, inside in _fields(data, part):
-            if field == _OUTPUT:
-                outputs.append(_text(data, inside, _VALUE_NAME))
-            elif field == _INITIALIZER and (small := _floats(data, inside)) is not None:
-                constants[_text(data, inside, _TENSOR_NAME)] = small
-    return Graph(tuple(nodes), tuple(inner), tuple(outputs), constants, frozenset(functions))
+    main, functions = NOTHING, dict[tuple[str, str], Graph]()
+    for field, part in _fields(data, (0, len(data))):
+        if field == _GRAPH:
+            nodes, constants = _nodes(data, part, _NODE)
+            outputs = (_text(data, inside, _VALUE_NAME) for inside in _parts(data, part, _OUTPUT))
+            main = Graph(nodes, tuple(outputs), constants, functions)
+        elif field == _FUNCTION:
+            name = (_text(data, part, _FUNCTION_DOMAIN), _text(data, part, _FUNCTION_NAME))
+            nodes, constants = _nodes(data, part, _FUNCTION_NODE)
+            if name in functions:  # another for other types: which is meant is not looked into
+                nodes, constants = (*functions[name].nodes, *nodes), {}
+            functions[name] = Graph(nodes, (), constants, {})
+    return main
 
 
 def _nodes(
-    data: Content, graph: _Part, wanted: int, depth: int, inner: list[Node] | None = None
-) -> list[Node]:
-    """Those right inside; what is in their own graphs is put into ``inner``, or among them."""
+    data: Content, graph: _Part, wanted: int
+) -> tuple[tuple[Node, ...], dict[str, tuple[float, ...]]]:
+    """Those right inside; and the small tensors that are stored in it, and in what is in it."""
+    constants = dict[str, tuple[float, ...]]()
+    return tuple(_each_node(data, graph, wanted, 0, constants)), constants
+
+
+def _each_node(
+    data: Content, graph: _Part, wanted: int, depth: int, constants: dict[str, tuple[float, ...]]
+) -> Iterator[Node]:
+    """With what is inside it; small tensors are put into ``constants``."""
     if depth > _DEEP:
         raise ValueError("graphs within graphs")
-    found = list[Node]()
-    deeper = found if inner is None else inner
     for field, part in _fields(data, graph):
-        if field != wanted:
-            continue
-        found.append(_node(data, part))
-        for attribute in _parts(data, part, _ATTRIBUTE):
-            for number, subgraph in _fields(data, attribute):
-                if number in (_SUBGRAPH, _SUBGRAPHS):
-                    deeper += _nodes(data, subgraph, _NODE, depth + 1)
-    return found
+        if field == _INITIALIZER and wanted == _NODE:
+            if (small := _small(data, part)) is not None:
+                constants[_text(data, part, _TENSOR_NAME)] = small
+        elif field == wanted:
+            inner = [
+                node
+                for attribute in _parts(data, part, _ATTRIBUTE)
+                for number, subgraph in _fields(data, attribute)
+                if number in (_SUBGRAPH, _SUBGRAPHS)
+                for node in _each_node(data, subgraph, _NODE, depth + 1, constants)
+            ]
+            deeper = (each for node in inner for each in (node, *node.inner))
+            made = replace(_node(data, part), inner=tuple(deeper))
+            if made.constant is not None:
+                constants.update(dict.fromkeys(made.outputs, made.constant))
+            yield made
 
 
 def _node(data: Content, part: _Part) -> Node:
@@ -127,19 +148,20 @@ def _node(data: Content, part: _Part) -> Node:
             name = _text(data, inside, _ATTRIBUTE_NAME)
             numbers[name] = next(_numbers(data, inside, _INT), 0)
             for tensor in _parts(data, inside, _TENSOR):
-                constant = _floats(data, tensor)
+                constant = _small(data, tensor)
     op, name, domain = ("".join(texts[field]) for field in (_OP_TYPE, _NODE_NAME, _DOMAIN))
     return Node(op, domain, name, tuple(texts[_INPUTS]), tuple(texts[_OUTPUTS]), numbers, constant)
 
 
-def _floats(data: Content, tensor: _Part) -> tuple[float, ...] | None:
-    """``None`` where there are many, or none that are floats of 32 bits."""
-    if next(_numbers(data, tensor, _DATA_TYPE), 0) != _FLOAT:
-        return None
+def _small(data: Content, tensor: _Part) -> tuple[float, ...] | None:
+    """``None`` where there are many, or none that are floats of 32 bits or truths."""
+    kind = next(_numbers(data, tensor, _DATA_TYPE), 0)
     for field, (start, end) in _fields(data, tensor):
-        whole = 0 < end - start <= _SMALL and not (end - start) % 4
-        if field in (_FLOATS, _RAW) and whole:
-            return struct.unpack(f"<{(end - start) // 4}f", data[start:end])
+        part = data[start:end] if 0 < end - start <= _SMALL else b""
+        if kind == _FLOAT and field in (_FLOATS, _RAW) and part and not len(part) % 4:
+            return struct.unpack(f"<{len(part) // 4}f", part)
+        if kind == _BOOL and field in (_INTS, _RAW) and part:
+            return tuple(map(float, part))  # truths take a byte each in either
     return None
 
 

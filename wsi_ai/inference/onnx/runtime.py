@@ -15,7 +15,7 @@ from wsi_ai.core.memory import give_back
 from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.host import HostRuntime, Trial, usual_batch
 from wsi_ai.inference.onnx.ends import check_graph
-from wsi_ai.inference.onnx.operators import read_graph
+from wsi_ai.inference.onnx.operators import NOTHING, read_graph
 from wsi_ai.inference.scoring import prepare, room_for
 from wsi_ai.inference.sealed import sealed_weights
 from wsi_ai.inference.trial import Batches
@@ -112,14 +112,17 @@ def output_of(card: ModelCard, session: ort.InferenceSession) -> str:
 
 
 def open_session(
-    card: ModelCard, options: ort.SessionOptions, providers: list[Any]
+    card: ModelCard, options: ort.SessionOptions, providers: list[Any], outputs: int = 1
 ) -> ort.InferenceSession:
-    """Raises ModelError where the file is not the card's, where it does not load or where it needs
-    what is not in it, and where the card asks for an activation that is done already."""
+    """``outputs`` is the number of those that are used.  Raises ModelError where the file is not
+    the card's, where it does not load, and what ``check_graph`` raises."""
     content = sealed_weights(card)
     graph = read_graph(content)
-    check_graph(card, graph, card.output.name or "".join(graph.outputs[:1]))
-    return _session(card.weights.name, content, options, providers)
+    check_graph(card, graph, outputs)
+    session = _session(card.weights.name, content, options, providers)
+    if graph is NOTHING:
+        raise ModelError(f"{card.weights.name} does not load: its graph cannot be read")
+    return session
 
 
 def raw_network(

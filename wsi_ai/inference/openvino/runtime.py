@@ -38,8 +38,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> HostRuntime:
         "PERFORMANCE_HINT": "LATENCY",
     }
     content = sealed_weights(card)
-    graph = read_graph(content)
-    check_graph(card, graph, card.output.name or "".join(graph.outputs[:1]))
+    check_graph(card, read_graph(content))
     try:
         model = core.read_model(content)
         _check_input(card, model)

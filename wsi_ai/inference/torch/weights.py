@@ -14,6 +14,7 @@ from wsi_ai.core.plugins import from_extra, needs_extra
 from wsi_ai.errors import DeviceError, ModelError, first_line
 from wsi_ai.inference.ends import already_done
 from wsi_ai.inference.sealed import sealed_weights
+from wsi_ai.inference.torch.chance import by_chance
 from wsi_ai.inference.torch.devices import HOST, exported_for, name_device
 from wsi_ai.inference.torch.encoders import Pooled, arguments_for
 from wsi_ai.inference.torch.ends import ends_in_scores
@@ -27,6 +28,7 @@ from wsi_ai.inference.torch.pickles import (
 from wsi_ai.inference.torch.programs import checked_program
 from wsi_ai.inference.torch.rehearsal import rehearse
 from wsi_ai.inference.torch.scripts import checked_script, foreign_operators
+from wsi_ai.inference.trial import unsteady
 
 _MISFIT, _LINE = "Error(s) in loading state_dict", 150
 
@@ -83,7 +85,7 @@ def _exported(file: WeightsFile, *, trusted: bool, device: torch.device) -> torc
         rehearse(file.name, "pt2", content)
     program = torch.export.load(io.BytesIO(content))
     module: torch.nn.Module = exported_for(program, device).module()
-    return module
+    return _steady(file, module)
 
 
 def _scripted(file: WeightsFile, *, trusted: bool, device: torch.device) -> torch.nn.Module:
@@ -100,8 +102,16 @@ def _scripted(file: WeightsFile, *, trusted: bool, device: torch.device) -> torc
             "ignore", FutureWarning
         )  # of torch, that this format is on its way out
         module: torch.nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+    module = _steady(file, module.eval())
     name_device(module, device)
-    return module.eval()
+    return module
+
+
+def _steady(file: WeightsFile, module: torch.nn.Module) -> torch.nn.Module:
+    """Raises ModelError where it draws by chance."""
+    if drawing := by_chance(module):
+        raise ModelError(unsteady(file.name, f"{drawing} draws by chance"))
+    return module
 
 
 def _pickled(file: WeightsFile, *, trusted: bool, device: torch.device) -> torch.nn.Module:

@@ -11,10 +11,11 @@ from onnx import TensorProto, helper
 from wsi_ai.core.cards import Activation, InputSpec, Layout
 from wsi_ai.core.regular_file import read_regular
 from wsi_ai.errors import ModelError, first_line
+from wsi_ai.inference.onnx.chance import by_chance
 from wsi_ai.inference.onnx.ends import ends_in_scores, foreign_operator, in_training_mode
 from wsi_ai.inference.onnx.operators import read_graph
 from wsi_ai.inference.sealed import most_for
-from wsi_ai.inference.trial import Batches, check_agreement, trial_tiles
+from wsi_ai.inference.trial import FOR_A_DRAFT, Batches, check_agreement, trial_tiles, unsteady
 from wsi_ai.models.drafts.inspected import Inspected, Shape, as_numbers
 from wsi_ai.models.hub_cache import within
 from wsi_ai.schemas.reading import Unreadable, from_json
@@ -39,6 +40,8 @@ def inspect(path: Path, output: str = "") -> Inspected:
     known = read_graph(model.SerializeToString())
     if foreign := foreign_operator(known):
         raise ModelError(f"{path.name} needs {foreign}, which is not in the file")
+    if drawing := by_chance(known, [name]):
+        raise ModelError(unsteady(path.name, f"{drawing} draws by chance"))
     opsets = ", ".join(f"{o.domain or 'onnx'} {o.version}" for o in model.opset_import)
     others = [value for value in graph.output if value.name != name]
     seen = Inspected(
@@ -73,9 +76,8 @@ def _hold_to_itself(path: Path, seen: Inspected, content: bytes) -> None:
     side = seen.size_px or _TRIED_PX
     network = raw_network(path.name, content, InputSpec(seen.layout, seen.dtype), seen.output)
     try:
-        check_agreement(
-            path.name, network, trial_tiles(side), Batches(seen.batch or 1, seen.batch or 2)
-        )
+        batches = Batches(seen.batch or 1, seen.batch or 2, FOR_A_DRAFT)
+        check_agreement(path.name, network, trial_tiles(side), batches)
     except ModelError as error:
         nodes = in_training_mode(read_graph(content))
         named = f"; training_mode is set in {', '.join(nodes[:3])}" if nodes else ""

@@ -17,7 +17,7 @@ from wsi_ai.inference.torch.ends import ends_in_scores
 from wsi_ai.inference.torch.forward import TORCH_ERRORS, error_line
 from wsi_ai.inference.torch.pickles import WeightsFile, load_pickled, load_state
 from wsi_ai.inference.torch.weights import load_whole, safe_tensors
-from wsi_ai.inference.trial import Batches, check_agreement, trial_tiles
+from wsi_ai.inference.trial import FOR_A_DRAFT, Batches, check_agreement, trial_tiles
 from wsi_ai.models.drafts.architectures import Shapes, class_count, recognise
 from wsi_ai.models.drafts.hub import find_place
 from wsi_ai.models.drafts.hub_config import HubConfig, read_config
@@ -147,7 +147,8 @@ def _hold_to_itself(name: str, module: torch.nn.Module, way: Way, side: int) -> 
             output: torch.Tensor = module(way.input_of(torch.from_numpy(tiles)))
         return output.float().numpy()
 
-    check_agreement(name, network, trial_tiles(side), Batches(way.count, way.count))
+    batches = Batches(way.count, way.count, FOR_A_DRAFT)
+    check_agreement(name, network, trial_tiles(side), batches)
 
 
 def _made_with(module: torch.nn.Module) -> Shape:
