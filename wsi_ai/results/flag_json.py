@@ -87,7 +87,7 @@ def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
             "run_id": provenance.run_id,
             "config_sha256": provenance.config_sha256,
         },
-        "extensions": {**_chosen(flag.slide), **flag.extensions},
+        "extensions": {**_chosen(flag.slide), **_dicom(flag.slide), **flag.extensions},
     }
 
 
@@ -122,6 +122,15 @@ def _chosen(slide: SlideInfo) -> dict[str, Any]:
     if slide.spacing is not None and slide.stated not in (None, slide.spacing):
         chosen |= {"file_mpp": _mean_um(slide.stated), "used_mpp": _mean_um(slide.spacing)}
     return chosen
+
+
+def _dicom(slide: SlideInfo) -> dict[str, Any]:
+    """Which image of an archive it is; names no patient."""
+    source = slide.dicom
+    if source is None:
+        return {}
+    uids = {name: getattr(source, name) for name in ("study_uid", "series_uid", "sop_uid")}
+    return {"dicom": uids | ({"image_sha256_of": "frames"} if source.frames_hashed else {})}
 
 
 def _mean_um(spacing: Spacing | None) -> float | None:
