@@ -9,7 +9,9 @@ from wsi_ai.delivery.formats.wording import LEVELS
 SCHEME = "99WSIAI"
 MAKER = "wsi_ai"
 REPORTS, WITHDRAWALS = "AI triage flag (wsi_ai)", "AI triage flag withdrawn (wsi_ai)"
-"""What the series are called: asked for when all of ours are listed."""
+"""What the series are called."""
+REPORT_SERIES, WITHDRAWAL_SERIES = 9100, 9101
+"""Their numbers: an archive is asked for the first when all of ours are listed."""
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 REPORT, NOTE = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.59"
 """SOP classes: Comprehensive 3D SR, Key Object Selection Document."""

@@ -29,7 +29,6 @@ from wsi_ai.delivery.formats.dicom.source import (
 )
 from wsi_ai.delivery.formats.event import FlagEvent
 
-_SERIES_NUMBER = 9100
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 
 
@@ -42,7 +41,7 @@ def render(event: FlagEvent, header: Dataset | None = None) -> bytes:
         evidence=[source, *(stub(source, one) for one in objects_of(event))],
         content=_content(event, source),
         series_instance_uid=uid_of_flag(flag["flag_id"]),
-        series_number=_SERIES_NUMBER,
+        series_number=codes.REPORT_SERIES,
         sop_instance_uid=uid_of_event(event.event_id),
         instance_number=flag["revision"],
         manufacturer=codes.MAKER,

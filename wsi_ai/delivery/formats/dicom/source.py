@@ -1,6 +1,7 @@
 """The image that a flag is about, as whoever writes about it needs it."""
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,9 +47,11 @@ def header_for(event: FlagEvent) -> Dataset:
 
 
 def completed(header: Dataset) -> Dataset:
-    """With all that a document of the study has to say, empty where it is not known."""
+    """With all that a document of the study has to say, empty where it is not known.  A data set
+    of its own: ``Dataset.update`` would share the elements, and change both."""
     found = Dataset()
-    found.update(header)
+    for element in header:
+        found.add(copy(element))
     for name in _PATIENT_AND_STUDY:
         setattr(found, name, header.get(name))
     return found

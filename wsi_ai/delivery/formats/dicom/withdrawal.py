@@ -24,7 +24,6 @@ from wsi_ai.delivery.formats.wording import REASONS
 from wsi_ai.delivery.messages import Retraction
 from wsi_ai.errors import Refused
 
-_SERIES_NUMBER = 9101
 _UNSAFE = frozenset({Retraction.SLIDE_MISIDENTIFIED, Retraction.MODEL_DEFECT})
 """Another patient's, or by a model that cannot be relied on."""
 
@@ -68,7 +67,7 @@ def render(
             description=f"{REASONS[why]}. {STATEMENT}",
         ),
         series_instance_uid=series_uid(event.flag["flag_id"]),
-        series_number=_SERIES_NUMBER,
+        series_number=codes.WITHDRAWAL_SERIES,
         sop_instance_uid=sop_uid(event),
         instance_number=event.flag["revision"],
         manufacturer=codes.MAKER,
