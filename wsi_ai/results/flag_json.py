@@ -4,7 +4,8 @@ Every other wire format is made from this one.  Times are RFC 3339 in UTC with m
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +46,14 @@ def flag_json(flag: Flag, provenance: Provenance) -> dict[str, Any]:
     if wrong:
         raise ValueError(f"the flag breaks its own schema: {wrong}")
     return body
+
+
+def with_objects(flag: Flag, objects: Sequence[Mapping[str, Any]]) -> Flag:
+    """The flag of a DICOM slide, naming what is written beside it."""
+    if not objects:
+        return flag
+    named = {**_dicom(flag.slide)["dicom"], "objects": [dict(one) for one in objects]}
+    return replace(flag, extensions={**flag.extensions, "dicom": named})
 
 
 def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """Heatmap and hotspots that a flag names: found in the folder of results by their digest, and given
 the patient's data as the archive has them."""
 
-import hashlib
-import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,20 +11,20 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from wsi_ai.delivery.formats.dicom.report import written
+from wsi_ai.delivery.formats.dicom.objects import FOLDER, content_sha256, written
 from wsi_ai.delivery.formats.dicom.source import image_of
 from wsi_ai.delivery.formats.event import FlagEvent
 
-FOLDER = "dicom"
-"""In a slide's folder of results."""
 _UID = re.compile(r"[0-9.]{1,64}")
 _HEX = re.compile(r"[0-9a-f]{64}")
-_MOST_BYTES = 1 << 28
 _OF_THE_ARCHIVE = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "IssuerOfPatientID",
     "OtherPatientIDsSequence", "AccessionNumber", "StudyID", "StudyDate", "StudyTime",
     "ReferringPhysicianName",
 )  # fmt: skip
+
+
+_DAMAGE = (AttributeError, EOFError, InvalidDicomError, LookupError, OSError, TypeError, ValueError)
 
 
 class MissingObject(Exception):
@@ -43,29 +41,23 @@ class NamedObject:
     image_sha256: str
 
     def content(self, folder: Path, header: Dataset) -> bytes:
-        """Of these very bytes, but for what the archive knows better: whose they are.  Raises
-        MissingObject."""
-        found = self._file(folder)
-        try:
-            document = pydicom.dcmread(io.BytesIO(found))
-            for name in _OF_THE_ARCHIVE:
-                if name in header:
-                    setattr(document, name, header.get(name))
-        except (InvalidDicomError, ValueError, TypeError, AttributeError, EOFError):
-            raise MissingObject("an object that the flag names cannot be read") from None
+        """With this very content; whose it is, the archive knows better.  Raises MissingObject."""
+        document = self._found(folder)
+        for name in _OF_THE_ARCHIVE:
+            if name in header:
+                setattr(document, name, header.get(name))
         return written(document)
 
-    def _file(self, folder: Path) -> bytes:
+    def _found(self, folder: Path) -> Dataset:
         """It may lie aside still, where the slide's folder is being written."""
         places = folder.glob(f"*-{self.image_sha256[:8]}/*/{FOLDER}/{self.sop_uid}.dcm")
         for place in places:
             try:
-                with place.open("rb") as file:
-                    content = file.read(_MOST_BYTES)
-            except OSError:
+                document = pydicom.dcmread(place)
+                if content_sha256(document) == self.sha256:
+                    return document
+            except _DAMAGE:
                 continue
-            if hashlib.sha256(content).hexdigest() == self.sha256:
-                return content
         raise MissingObject("an object that the flag names is not in the folder of results")
 
 

@@ -4,7 +4,6 @@ Its series is the flag and its instance number the revision; what holds is the l
 report is complete, preliminary and unverified.
 """
 
-import io
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from pydicom.sr.coding import Code
 from wsi_ai.core.dicom import uid_beside, uid_of, uid_of_event, uid_of_flag
 from wsi_ai.delivery.formats.dicom import codes
 from wsi_ai.delivery.formats.dicom.codes import named, ours
+from wsi_ai.delivery.formats.dicom.objects import written
 from wsi_ai.delivery.formats.dicom.source import (
     Reference,
     completed,
@@ -57,13 +57,6 @@ def render(event: FlagEvent, header: Dataset | None = None) -> bytes:
         )
         document.PredecessorDocumentsSequence = predecessors(source, [before])
     return written(document)
-
-
-def written(document: Dataset) -> bytes:
-    """As a file (PS3.10)."""
-    file = io.BytesIO()
-    document.save_as(file, enforce_file_format=True)
-    return file.getvalue()
 
 
 def _content(event: FlagEvent, source: Dataset) -> Dataset:

@@ -16,6 +16,7 @@ _PATIENT_AND_STUDY = (
     "StudyTime", "AccessionNumber", "ReferringPhysicianName",
 )  # fmt: skip
 """Type 2: they may be empty, and have to be there."""
+_SEXES = ("M", "F", "O")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ def completed(header: Dataset) -> Dataset:
         found.add(copy(element))
     for name in _PATIENT_AND_STUDY:
         setattr(found, name, header.get(name))
+    if found.PatientSex not in _SEXES:
+        found.PatientSex = None
     return found
 
 

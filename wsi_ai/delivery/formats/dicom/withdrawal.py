@@ -10,7 +10,7 @@ from pydicom.sr.codedict import codes as standard
 from wsi_ai.core.dicom import uid_beside, uid_of_event, uid_of_flag
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.delivery.formats.dicom import codes
-from wsi_ai.delivery.formats.dicom.report import written
+from wsi_ai.delivery.formats.dicom.objects import written
 from wsi_ai.delivery.formats.dicom.source import (
     Reference,
     completed,
