@@ -1,7 +1,6 @@
 """Heatmap and hotspots as DICOM objects of the slide's own study.  Other modules of this folder
 load highdicom; this one only when it is asked to."""
 
-import logging
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from wsi_ai.core.values import Heatmap
 from wsi_ai.errors import OutputError
 
 FOLDER, IMAGE = "dicom", "image.json"
-log = logging.getLogger(__name__)
 
 
 def check_dicom() -> None:
@@ -27,9 +25,8 @@ def write_dicom(
     """Write ``folder/dicom/<UID>.dcm``, and return what the flag says of each; and, as
     ``folder/dicom/image.json``, what a report of a DICOM slide has to repeat: it names the patient.
 
-    No objects of a slide that is no DICOM image, nor of one that was not assessed: a map of it could be
-    read as an answer.  Nor where the header lacks what they have to repeat: that must not cost the
-    flag.
+    No objects of a slide that is no DICOM image, nor of one that was not assessed: a map of it
+    could be read as an answer.
     """
     source = flag.slide.dicom
     if source is None or not source.header:
@@ -40,12 +37,4 @@ def write_dicom(
         return []
     with needs_extra("dicom", OutputError):
         from wsi_ai.results.dicom.objects import write_objects
-    try:
-        return write_objects(folder, flag, heatmap, at)
-    except (AttributeError, LookupError, TypeError, ValueError):
-        log.warning(
-            "a slide's header lacks what DICOM objects need; it has none, and its flag goes"
-        )
-        for made in (folder / FOLDER).glob("*.dcm"):
-            made.unlink()
-        return []
+    return write_objects(folder, flag, heatmap, at)

@@ -4,6 +4,7 @@ UIDs are made of the flag's id and of what the object says: another map never ha
 """
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,6 +34,7 @@ from wsi_ai.results.dicom.image import (
     stamp,
 )
 
+log = logging.getLogger(__name__)
 NOT_ASSESSED = -1.0
 """Float Pixel Padding Value: no score is below 0."""
 _ABNORMAL = Code("49755003", "SCT", "Morphologically Abnormal Structure")
@@ -74,9 +76,18 @@ class Made:
 
 def write_objects(folder: Path, flag: Flag, heatmap: Heatmap, at: datetime) -> list[dict[str, Any]]:
     """See ``write_dicom``.  A fractional map of attention would say that it is a probability, so
-    there is none; hotspots only where there are findings."""
+    there is none; hotspots only where there are findings.  What the slide's header does not allow,
+    as a map of an image whose place on the glass it does not say, must not cost the flag."""
     made = Made(flag, header_of(flag), cells_of(heatmap), heatmap.of_slide)
-    return [_written(folder / FOLDER, kind, make(made), at) for kind, make in _wanted(made)]
+    named = list[dict[str, Any]]()
+    for kind, make in _wanted(made):
+        try:
+            document = make(made)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            log.warning("no %s is written of a slide: its header lacks what that needs", kind)
+        else:
+            named.append(_written(folder / FOLDER, kind, document, at))
+    return named
 
 
 def _wanted(made: Made) -> Iterator[tuple[str, Callable[[Made], Dataset]]]:
