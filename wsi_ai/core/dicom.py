@@ -34,7 +34,11 @@ def uid_of_flag(flag_id: str) -> str:
 
 
 def uid_of_event(event_id: str) -> str:
-    return uid_of(uuid.UUID(event_id.removeprefix(_EVENT)))
+    """Of an id that is not made as ours are, one that does not lead back to it."""
+    try:
+        return uid_of(uuid.UUID(event_id.removeprefix(_EVENT)))
+    except ValueError:
+        return uid_of(uuid.uuid5(uuid.NAMESPACE_URL, event_id))
 
 
 def uid_beside(flag_id: str, name: str) -> str:

@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from wsi_ai.core.dicom import event_of_uid, flag_of_uid, uid_of_event, uid_of_flag
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.formats.dicom import codes, reading, report, withdrawal
-from wsi_ai.delivery.formats.dicom.source import Reference, image_of
+from wsi_ai.delivery.formats.dicom.source import Reference, image_of, without_objects
 from wsi_ai.delivery.formats.event import FlagEvent, event_of
 from wsi_ai.delivery.messages import Endpoint, Held, Message, Receipt
 from wsi_ai.delivery.sinks.addresses import check_endpoint, refuse_heartbeat
@@ -60,6 +60,8 @@ class DicomWebSink:
         if not message.is_whole():
             raise Refused("its content is not what was kept")
         event = event_of(message)
+        if self.endpoint.dicom.objects is None:
+            event = without_objects(event)
         self._archive.begin(at)
         header = self._header(event)
         listed = self._reports(event)

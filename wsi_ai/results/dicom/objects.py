@@ -203,7 +203,7 @@ def annotations(made: Made) -> Dataset:
         algorithm_identification=algorithm(made.flag),
         measurements=[
             hd.ann.Measurements(
-                name=codes.ours(codes.SCORE), values=peaks, unit=standard.UCUM.NoUnits
+                name=codes.ours(codes.PEAK), values=peaks, unit=standard.UCUM.NoUnits
             )
         ],
         description=STATEMENT,

@@ -19,8 +19,10 @@ REPORT, NOTE = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.59"
 PROCEDURE = Code("108257001", "SCT", "Anatomic pathology procedure")
 PRIORITY, BEFORE = "triage-priority", "priority-before"
 SCORE, THRESHOLD, SEEN = "ai-score", "threshold", "share-analysed"
+PEAK = "region-score"
 QUALITY, REVISION, USE = "quality-checks", "revision", "intended-use"
-ACCESSION, SLIDE = "accession", "slide-id"
+ACCESSION, SLIDE, IMAGE = "accession", "slide-id", "image-sha256"
+ENVIRONMENT, DEVICE = "environment", "device-id"
 EXPLANATION, STATEMENT = "explanation", "statement"
 FLAG, EVENT, ANSWER, ACTION, REASON = "flag-id", "event-id", "answer-digest", "action", "reason"
 WEIGHTS, MANIFEST = "weights_sha256", "manifest_sha256"
@@ -28,6 +30,7 @@ MEANINGS = {
     PRIORITY: "AI triage priority",
     BEFORE: "AI triage priority before it was taken back",
     SCORE: "AI score, 0 to 1",
+    PEAK: "Highest AI score in the region",
     THRESHOLD: "Threshold of the AI score",
     SEEN: "Share of the tissue that was analysed",
     QUALITY: "Quality checks",
@@ -35,6 +38,9 @@ MEANINGS = {
     USE: "Intended use",
     ACCESSION: "Accession",
     SLIDE: "Slide",
+    IMAGE: "SHA-256 of the image",
+    ENVIRONMENT: "Environment: production, test or research",
+    DEVICE: "Device, where it is registered",
     EXPLANATION: "Explanation",
     STATEMENT: "Statement",
     FLAG: "Flag",

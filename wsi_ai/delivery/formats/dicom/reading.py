@@ -61,8 +61,8 @@ def held(document: Dataset) -> Held:
 
 
 def _said(document: Dataset) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values by code of ours, of the group that is about the slide: the first; and the
-    algorithm's parameters."""
+    """Values by code of ours, and the algorithm's parameters.  What regions say has codes of its
+    own."""
     found: dict[str, Any] = {}
     parameters: dict[str, str] = {}
     try:

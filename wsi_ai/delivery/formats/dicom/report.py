@@ -161,6 +161,7 @@ def _evaluations(event: FlagEvent) -> Iterator[tuple[str, Code]]:
         yield codes.PRIORITY, level
     yield codes.QUALITY, named(flag["qc"]["status"])
     yield codes.USE, named(flag["regulatory"]["status"])
+    yield codes.ENVIRONMENT, named(flag["environment"])
 
 
 def _texts(event: FlagEvent) -> Iterator[tuple[str, str]]:
@@ -169,10 +170,13 @@ def _texts(event: FlagEvent) -> Iterator[tuple[str, str]]:
     yield codes.EXPLANATION, flag["result"]["explanation"]
     yield codes.ACCESSION, flag["case"]["accession"]["value"]
     yield codes.SLIDE, flag["slide"]["slide_id"]["value"]
+    yield codes.IMAGE, flag["slide"]["image_sha256"]
     yield codes.FLAG, flag["flag_id"]
     yield codes.EVENT, event.event_id
     yield codes.ANSWER, event.answer
     yield codes.ACTION, flag["action"]
+    if flag["regulatory"]["device_id"]:
+        yield codes.DEVICE, flag["regulatory"]["device_id"]
     if flag["retraction_reason"]:
         yield codes.REASON, flag["retraction_reason"]
 
@@ -196,5 +200,5 @@ def _regions(
                 pixel_origin_interpretation=sr.PixelOriginInterpretationValues.VOLUME,
             ),
             finding_type=named(flag["result"]["finding"]["code"]),
-            measurements=[_number(codes.SCORE, float(region["score"]))],
+            measurements=[_number(codes.PEAK, float(region["score"]))],
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom.dataset import Dataset
@@ -66,6 +66,13 @@ def objects_of(event: FlagEvent) -> list[Reference]:
     return [Reference(one["sop_class"], one["sop_uid"], one["series_uid"]) for one in named]
 
 
+def without_objects(event: FlagEvent) -> FlagEvent:
+    """For an archive that does not get them: it is not to be referred to what it does not have."""
+    image = {name: value for name, value in image_of(event).items() if name != "objects"}
+    extensions = {**event.flag["extensions"], "dicom": image}
+    return replace(event, flag={**event.flag, "extensions": extensions})
+
+
 def stub(header: Dataset, reference: Reference) -> Dataset:
     """Enough of a stored object to refer to it."""
     found = completed(header)
@@ -105,7 +112,7 @@ def stamp(document: Dataset, event: FlagEvent, description: str) -> None:
     document.SpecificCharacterSet = "ISO_IR 192"
     document.SeriesDescription = description
     document.ManufacturerModelName = codes.short(flag["model"]["name"])
-    document.DeviceSerialNumber = flag["model"]["weights_sha256"]
+    document.DeviceSerialNumber = codes.short(flag["model"]["weights_sha256"])
     document.SoftwareVersions = [
         codes.short(one) or "unnamed"
         for one in (flag["provenance"]["pipeline"], flag["model"]["version"])
