@@ -9,9 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 from wsi_ai.errors import SlideError, UnknownFormat
 
 SCHEMES = {"dicomweb": "https", "dicomweb+https": "https", "dicomweb+http": "http"}
-_SERIES = re.compile(
-    r"(?P<base>.*?)/studies/(?P<study>[0-9.]{1,64})/series/(?P<series>[0-9.]{1,64})/?"
-)
+_UID = r"[0-9]+(?:\.[0-9]+)*"
+_SERIES = re.compile(rf"(?P<base>.*?)/studies/(?P<study>{_UID})/series/(?P<series>{_UID})/?")
 _MADE_ONE = re.compile(r"^([a-z][a-z0-9+.-]+):/(?!/)")
 """``Path`` makes one slash of two."""
 

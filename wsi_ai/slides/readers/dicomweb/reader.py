@@ -18,7 +18,7 @@ from wsi_ai.slides.readers.dicom.level import encoding_of
 from wsi_ai.slides.readers.dicom.reader import DAMAGE
 from wsi_ai.slides.readers.dicom.series import Series, arranged, check_single, info_of, places_of
 from wsi_ai.slides.readers.dicom.words import check_frames, image_size
-from wsi_ai.slides.readers.dicomweb.address import series_address
+from wsi_ai.slides.readers.dicomweb.address import SeriesAddress, series_address
 from wsi_ai.slides.readers.dicomweb.archive import Archive
 from wsi_ai.slides.readers.dicomweb.instances import Instance, instances_of
 from wsi_ai.slides.readers.jpeg_stream import TileStreams, prefix_for
@@ -33,9 +33,14 @@ def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> S
     Raises UnknownFormat for what is no address of a series, SlideError where the archive does not
     know it, does not answer, or gives what is no slide.
     """
-    address = series_address(path)
+    return open_series(Archive(), series_address(path), spacing, image)
+
+
+def open_series(
+    archive: Archive, address: SeriesAddress, spacing: Spacing | None = None, image: str = ""
+) -> StoredSlide:
+    """The same of an archive that is there already; closes it in the end."""
     with ExitStack() as opened:
-        archive = Archive()
         opened.callback(archive.close)
         try:
             series = arranged(instances_of(archive, address), image)
