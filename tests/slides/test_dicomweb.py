@@ -218,7 +218,7 @@ HTML = Response("<html>log in</html>", headers={"content-type": "text/html"})
         ("/metadata", Response(status_code=302, headers={"location": "http://x"}), "answered 302"),
         ("/frames/", HTML, "frames"),
         ("/frames/", framed([b"one"], "1.2.840.10008.1.2.4.50"), "1 frames for 12"),
-        ("/frames/", framed([b"x"] * 12, ""), "in which colours"),
+        ("/frames/", framed([b"x"] * 12, ""), "supported as RGB"),
         ("/frames/", Response(b"--a\r\n\r\nhalf", headers={"content-type": "multipart/related;"
                      " boundary=a"}), "cut short"),
         ("/frames/", Response(b"x", headers={"content-type": "multipart/related"}), "cut short"),
