@@ -67,6 +67,8 @@ def _export(folder: Path, to: Path, outbox: Outbox | None, counts: _Counts) -> N
     target = to / flag["flag_id"]
     with disk_errors():
         target.mkdir(parents=True, exist_ok=True)
+        for earlier in target.glob("*.dcm"):
+            earlier.unlink()
         for name, content in made:
             (target / name).write_bytes(content)
         objects = sorted((folder / FOLDER).glob("*.dcm")) if _holds(flag) else []

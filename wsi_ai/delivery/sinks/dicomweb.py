@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from wsi_ai.core.dicom import event_of_uid, flag_of_uid, uid_of_event, uid_of_flag
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.formats.dicom import codes, reading, report, withdrawal
+from wsi_ai.delivery.formats.dicom.objects import KINDS, series_of
 from wsi_ai.delivery.formats.dicom.source import Reference, image_of, without_objects
 from wsi_ai.delivery.formats.event import FlagEvent, event_of
 from wsi_ai.delivery.messages import Endpoint, Held, Message, Receipt
@@ -132,18 +133,27 @@ class DicomWebSink:
             ) from None
 
     def _withdraw(self, event: FlagEvent, header: Dataset, listed: Sequence[Listed]) -> None:
-        """All reports before this one, and what they named."""
+        """All reports before this one, and every heatmap and hotspot that is there."""
         series, uid = withdrawal.series_uid(event.flag["flag_id"]), withdrawal.sop_uid(event)
         if uid in {one.sop_uid for one in self._archive.instances(_study(event), series)}:
             return
-        own = uid_of_event(event.event_id)
-        before = [
-            Reference(codes.REPORT, one.sop_uid, one.series_uid)
-            for one in listed
-            if one.sop_uid != own
-        ]
-        note = _made(partial(withdrawal.render, withdrawn=before), event, header)
+        withdrawn = [*self._before(event, listed), *self._objects_there(event)]
+        note = _made(
+            partial(withdrawal.render, withdrawn=withdrawn), without_objects(event), header
+        )
         self._archive.store(_study(event), uid, note)
+
+    def _before(self, event: FlagEvent, listed: Sequence[Listed]) -> Iterator[Reference]:
+        own = uid_of_event(event.event_id)
+        for one in listed:
+            if one.sop_uid != own:
+                yield Reference(codes.REPORT, one.sop_uid, one.series_uid)
+
+    def _objects_there(self, event: FlagEvent) -> Iterator[Reference]:
+        for kind, sop_class in KINDS.items():
+            series = series_of(event.flag["flag_id"], kind)
+            for one in self._archive.instances(_study(event), series):
+                yield Reference(sop_class, one.sop_uid, series)
 
     def _store_objects(self, event: FlagEvent, header: Dataset) -> None:
         """The report is the flag, and it is there: what cannot be had of the rest, or is refused,

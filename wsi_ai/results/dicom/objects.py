@@ -22,7 +22,7 @@ from wsi_ai.core.dicom import uid_beside
 from wsi_ai.core.flags import STATEMENT, Flag
 from wsi_ai.core.values import Heatmap
 from wsi_ai.delivery.formats.dicom import codes
-from wsi_ai.delivery.formats.dicom.objects import FOLDER, content_sha256, written
+from wsi_ai.delivery.formats.dicom.objects import FOLDER, content_sha256, series_of, written
 from wsi_ai.results.dicom.image import (
     SHORT_STATEMENT,
     Cells,
@@ -66,7 +66,7 @@ class Made:
         content.update(repr((flag.findings, flag.model.ref, flag.threshold)).encode())
         content.update(self.cells.missed.tobytes())
         return {
-            "series_instance_uid": uid_beside(flag.flag_id, f"series+{kind}"),
+            "series_instance_uid": series_of(flag.flag_id, kind),
             "series_number": number,
             "sop_instance_uid": uid_beside(flag.flag_id, f"{kind}+{content.hexdigest()}"),
             "instance_number": 1,
