@@ -1,6 +1,7 @@
 """Heatmap and hotspots in DICOM: what was written is what is read back, at its place."""
 
 import dataclasses
+import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,10 +18,14 @@ from wsi_ai.core.cards import Task
 from wsi_ai.core.flags import STATEMENT, Finding, Flag, Level
 from wsi_ai.core.geometry import Step
 from wsi_ai.core.values import Heatmap, SlideInfo
+from wsi_ai.delivery.formats.dicom import withdrawal
 from wsi_ai.delivery.formats.dicom.objects import content_sha256
+from wsi_ai.delivery.formats.event import event_for
 from wsi_ai.results.dicom import write_dicom
 from wsi_ai.results.dicom.image import cells_of
+from wsi_ai.results.flag_json import with_objects
 from wsi_ai.slides.readers.dicom.reader import open_slide
+from wsi_ai.testing import example_body
 from wsi_ai.testing.stand_ins import MEAN_CARD
 from wsi_ai.triage.judge import TriagePolicy, not_assessed
 
@@ -209,3 +214,52 @@ def test_names_that_dicom_does_not_take_are_cut(info: SlideInfo, tmp_path: Path)
     assert len(made) == 3
     for _, path in made.values():
         assert complaints(path) == []
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+REF = dataclasses.replace(MEAN_CARD.ref, sha256="ab" * 32)
+CARD = dataclasses.replace(MEAN_CARD, ref=REF)
+SEEN = {
+    "scores of the heatmap": lambda d: bool({"PixelData", "FloatPixelData"} & set(d.dir())),
+    "tissue that was not assessed": lambda d: (
+        "FloatPixelPadding" in str(d.dir()) or "that was not assessed" in str(d)
+    ),
+    "outlines of the findings": lambda d: "Point Coordinates Data" in str(d),
+    "a finding's highest score": lambda d: "Floating Point Values" in str(d),
+    "model's name, version, weights": lambda d: (
+        d.DeviceSerialNumber == REF.sha256
+        and d.ManufacturerModelName == REF.name
+        and REF.version in str(d.SoftwareVersions)
+    ),
+    "level, score, threshold of the flag": lambda d: "threshold=" in _parameters(d),
+    "that it is for research only": lambda d: "esearch use only" in _texts(d),
+    "why the flag was taken back": lambda d: "Model withdrawn" in _texts(d),
+}
+"""How to tell whether an object carries it."""
+
+
+def _parameters(document: pydicom.Dataset) -> str:
+    return "".join(str(e.value) for e in document.iterall() if e.keyword == "AlgorithmParameters")
+
+
+def _texts(document: pydicom.Dataset) -> str:
+    return " ".join(str(e.value) for e in document.iterall() if e.VR in ("LO", "LT", "UT"))
+
+
+def test_the_page_says_what_each_object_carries(info: SlideInfo, tmp_path: Path) -> None:
+    flag = flag_of(info, model=CARD)
+    made = written(tmp_path, flag, heatmap_of(info))
+    named = with_objects(flag, [one for one, _ in made.values()]).extensions
+    body = example_body(flag.flag_id)
+    model = body["model"] | {"weights_sha256": REF.sha256}
+    told = body | {"extensions": dict(named), "model": model, "action": "retract", "revision": 2}
+    told["retraction_reason"] = "model_defect"
+    note = pydicom.dcmread(io.BytesIO(withdrawal.render(event_for(told))))
+    objects = [pydicom.dcmread(path) for _, path in made.values()] + [note]
+    lines = PAGE.read_text("utf-8").splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("| | Parametric Map"))
+    table = [line.strip("| ").split(" | ") for line in lines[start + 2 : start + 2 + len(SEEN)]]
+    assert [row[0] for row in table] == list(SEEN)
+    for name, *cells in table:
+        carried = [SEEN[name](one) for one in objects]
+        assert [not cell.startswith("lost") for cell in cells] == carried, name
