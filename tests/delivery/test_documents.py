@@ -46,7 +46,9 @@ def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
     (endpoint,) = load_endpoints([str(tmp_path / "sinks.toml")])
     assert endpoint.takes("RYY")
     (tmp_path / "more.toml").write_text("\n".join(more))
-    fhir, hl7 = load_endpoints([str(tmp_path / "more.toml")])
+    fhir, hl7, pacs = load_endpoints([str(tmp_path / "more.toml")])
+    assert pacs.dicom.objects == Path("/data/results")
+    assert pacs.credentials.basic is not None
     assert fhir.credentials.oauth is not None
     assert fhir.credentials.oauth.algorithm == "RS384"
     assert fhir.allowed_hosts >= {"fhir.example", "login.example"}

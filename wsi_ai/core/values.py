@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard, Task, TileSpec
+from wsi_ai.core.dicom import DicomSource
 from wsi_ai.core.geometry import Size, Spacing, Step
 
 
@@ -80,6 +81,8 @@ class SlideInfo:
     """Which image was chosen, where the file holds several."""
     parts: tuple[str, ...] = field(default=(), repr=False)
     """SHA-256 of each file, where ``fingerprint`` is of several that may become more."""
+    dicom: DicomSource | None = None
+    """Where it is a DICOM image."""
 
     def __post_init__(self) -> None:
         """A name that is no text, as file systems allow, is written out: JSON has no such."""

@@ -156,6 +156,13 @@ class Hl7Settings:
 
 
 @dataclass(frozen=True, slots=True)
+class DicomSettings:
+    """Where heatmaps and hotspots lie that flags name: the folder of results."""
+
+    objects: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """How a sender proves who it is.  Each is read when it is needed, and never kept in text."""
 
@@ -163,6 +170,8 @@ class Credentials:
     """Standard Webhooks keys (``whsec_``: v1, ``whsk_``: v1a); several while keys are rotated."""
     bearer: ReadSecret | None = field(default=None, repr=False)
     oauth: OAuth | None = None
+    basic: ReadSecret | None = field(default=None, repr=False)
+    """``user:password``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +202,7 @@ class Endpoint:
     """The only hosts that may be spoken to."""
     fhir: FhirSettings = FhirSettings()
     hl7: Hl7Settings = Hl7Settings()
+    dicom: DicomSettings = DicomSettings()
     heartbeat_s: float | None = None
     """How often its receiver wants to hear that we are alive; ``None``: never."""
     version: Version = Version.V1_1

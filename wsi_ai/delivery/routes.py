@@ -10,6 +10,7 @@ from wsi_ai.core.environment import from_environment
 from wsi_ai.delivery.messages import (
     TIMEOUT_S,
     Credentials,
+    DicomSettings,
     Endpoint,
     FhirSettings,
     Hl7Settings,
@@ -84,7 +85,11 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
     url, read_back = row["url"], row.get("read_back")
     for place in filter(None, (url, read_back)):
         check_url(place, f"sink {row['name']}")
-    bearer, token_url = row.get("bearer"), row.get("oauth", {}).get("token_url")
+    bearer, basic, token_url = (
+        row.get("bearer"),
+        row.get("basic"),
+        row.get("oauth", {}).get("token_url"),
+    )
     return Endpoint(
         name=row["name"],
         url=url,
@@ -93,6 +98,7 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
             tuple(secret_at(place) for place in row.get("signing_keys", ())),
             secret_at(bearer) if bearer else None,
             _oauth(row["oauth"]) if "oauth" in row else None,
+            secret_at(basic) if basic else None,
         ),
         tls=Tls(
             _path(row, "ca_file"), _path(row, "client_cert_file"), _path(row, "client_key_file")
@@ -102,6 +108,7 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
         allowed_hosts=_hosts(url, read_back, token_url) if allowed is None else allowed,
         fhir=FhirSettings(**row.get("fhir", {})),
         hl7=Hl7Settings(**row.get("hl7", {})),
+        dicom=DicomSettings(_path(row.get("dicom", {}), "objects")),
         heartbeat_s=row.get("heartbeat_s"),
         version=Version(row.get("schema_version", Version.V1_1)),
     )

@@ -4,7 +4,8 @@ Every other wire format is made from this one.  Times are RFC 3339 in UTC with m
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +48,14 @@ def flag_json(flag: Flag, provenance: Provenance) -> dict[str, Any]:
     return body
 
 
+def with_objects(flag: Flag, objects: Sequence[Mapping[str, Any]]) -> Flag:
+    """The flag of a DICOM slide, naming what is written beside it."""
+    if not objects:
+        return flag
+    named = {**_dicom(flag.slide)["dicom"], "objects": [dict(one) for one in objects]}
+    return replace(flag, extensions={**flag.extensions, "dicom": named})
+
+
 def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
     assessed = flag.level is not Level.NOT_ASSESSED
     return {
@@ -87,7 +96,7 @@ def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
             "run_id": provenance.run_id,
             "config_sha256": provenance.config_sha256,
         },
-        "extensions": {**_chosen(flag.slide), **flag.extensions},
+        "extensions": {**_chosen(flag.slide), **_dicom(flag.slide), **flag.extensions},
     }
 
 
@@ -122,6 +131,15 @@ def _chosen(slide: SlideInfo) -> dict[str, Any]:
     if slide.spacing is not None and slide.stated not in (None, slide.spacing):
         chosen |= {"file_mpp": _mean_um(slide.stated), "used_mpp": _mean_um(slide.spacing)}
     return chosen
+
+
+def _dicom(slide: SlideInfo) -> dict[str, Any]:
+    """Which image of an archive it is; names no patient."""
+    source = slide.dicom
+    if source is None:
+        return {}
+    uids = {name: getattr(source, name) for name in ("study_uid", "series_uid", "sop_uid")}
+    return {"dicom": uids | ({"image_sha256_of": "frames"} if source.frames_hashed else {})}
 
 
 def _mean_um(spacing: Spacing | None) -> float | None:

@@ -11,7 +11,8 @@ from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
 from wsi_ai.core.values import Marks, SlideInfo
 from wsi_ai.errors import HeldBack, OutputError, Unsent
 from wsi_ai.results.assessment import Assessment
-from wsi_ai.results.flag_json import Provenance, check_json, flag_json
+from wsi_ai.results.dicom import write_dicom
+from wsi_ai.results.flag_json import Provenance, check_json, flag_json, with_objects
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
@@ -21,7 +22,7 @@ from wsi_ai.results.sealed import sealed_results, with_seal
 from wsi_ai.results.wsinfer_csv import write_csv
 from wsi_ai.tissue.overview import Overview
 
-FORMATS = ("wsinfer",)
+FORMATS = ("dicom", "wsinfer")
 """Formats that can be written in addition to the usual files."""
 
 
@@ -66,8 +67,8 @@ def write_results(
     """
     unsent: OutputError | None = None
     held_back = ""
-    body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
+        body = _body(aside, assessment, run)
         if assessment.canvas is not None:
             assessment.canvas.write(aside)
         if assessment.heatmap is not None and "wsinfer" in run.formats:
@@ -90,6 +91,15 @@ def write_results(
     if unsent is not None:
         raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
     return body
+
+
+def _body(aside: Path, assessment: Assessment, run: RunRecord) -> dict[str, Any]:
+    """The flag as it is put: where DICOM objects are written, it names them."""
+    flag = assessment.flag
+    if "dicom" in run.formats:
+        objects = write_dicom(aside, flag, assessment.heatmap, run.provenance.finished)
+        flag = with_objects(flag, objects)
+    return flag_json(flag, run.provenance)
 
 
 def held_back_of(folder: Path) -> str:

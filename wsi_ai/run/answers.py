@@ -51,8 +51,8 @@ from wsi_ai.run.standing import (
     still_stands,
     written_level,
 )
+from wsi_ai.slides.headers import header_of_open
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim
-from wsi_ai.slides.readers.dicom.case_header import case_header
 from wsi_ai.slides.readers.fingerprint import fingerprint, has_grown
 from wsi_ai.triage.gates import scope_complaint
 from wsi_ai.triage.judge import case_flag_id, identified, not_assessed
@@ -180,7 +180,8 @@ class FlagAnswer:
         """Whose slide it is, by all that is known; raises IdentityInDoubt, or SlideError where the
         model is not made for it."""
         job.identity = None
-        claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
+        header = header_of_open(job.path, job.known_info().dicom)
+        claims = [*self.cases.claims(job.path), dicom_claim(header)]
         job.identity = agreed(claims)
         if complaint := scope_complaint(claims, self.card):
             raise SlideError(complaint)

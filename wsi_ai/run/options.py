@@ -29,7 +29,7 @@ class RunOptions:
     trusted_keys: Path | None = None
     """A public key, or a folder of them, one of which must have signed the model."""
     formats: tuple[str, ...] = ()
-    """What to write beside the usual: ``wsinfer``."""
+    """What to write beside the usual: ``wsinfer``, ``dicom``."""
     amend: bool = False
     """Send also a level that is lower than the one that was sent of the same bytes."""
     rescan: bool = False

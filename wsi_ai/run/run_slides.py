@@ -11,6 +11,7 @@ from wsi_ai.errors import IdentityShared, ModelError, OutputError
 from wsi_ai.inference.registry import devices_asked
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import Site, load_site
+from wsi_ai.results.dicom import check_dicom
 from wsi_ai.results.folder import check_folder
 from wsi_ai.results.slide import FORMATS
 from wsi_ai.run.answers import flags_for
@@ -103,3 +104,5 @@ def _refuse_vectors(card: ModelCard) -> None:
 def _check_formats(formats: Sequence[str]) -> None:
     if unknown := [name for name in formats if name not in FORMATS]:
         raise OutputError(f"no format is called {unknown[0]}; there is {', '.join(FORMATS)}")
+    if "dicom" in formats:
+        check_dicom()

@@ -6,8 +6,8 @@ from pathlib import Path
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.flags import Identity
 from wsi_ai.errors import IdentityInDoubt, SlideError
+from wsi_ai.slides.headers import header_of
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim
-from wsi_ai.slides.readers.dicom.case_header import case_header
 
 OpenSlide = Callable[[Path], Slide]
 
@@ -33,7 +33,7 @@ def apart(
 
 def _identity(slide: Path, cases: Cases) -> Identity | None:
     try:
-        return agreed([*cases.claims(slide), dicom_claim(case_header(slide))])
+        return agreed([*cases.claims(slide), dicom_claim(header_of(slide))])
     except (IdentityInDoubt, OSError, ValueError):
         return None
 

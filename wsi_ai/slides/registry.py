@@ -10,10 +10,11 @@ from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.plugins import load, log, points
 from wsi_ai.errors import NoDevice, SlideError, UnknownFormat
 from wsi_ai.slides.places import is_address
+from wsi_ai.slides.readers.dicomweb.address import is_dicomweb
 from wsi_ai.slides.scale import check_size
 
 _FIRST, _LAST = ("tiff", "dicom", "zarr"), ("openslide", "flat")
-_ON_REQUEST = "tiffslide"
+_ON_REQUEST = ("tiffslide", "dicomweb")
 
 
 def open_slide(
@@ -23,7 +24,8 @@ def open_slide(
     what the file says.
 
     The readers that hand out stored tiles are asked first, OpenSlide and flat images last; with
-    ``reader``, only that one; for an address such as ``https://``, tiffslide.  ``image`` is the
+    ``reader``, only that one; for an address such as ``https://``, tiffslide, and for a series in
+    an archive dicomweb.  ``image`` is the
     number or the name of one of several that a file holds.  A plug-in that does
     not load is left out, with a warning; asked for by name, it raises NoDevice.  Raises
     UnknownFormat where none takes it, SlideError where the one whose format it is refuses it: then
@@ -31,7 +33,7 @@ def open_slide(
     """
     declined = "no reader is installed"
     if reader is None and is_address(path):
-        reader = _ON_REQUEST
+        reader = "dicomweb" if is_dicomweb(path) else "tiffslide"
     for point in _readers(reader):
         try:
             slide = _opened(load(point), path, spacing, image)
@@ -73,7 +75,7 @@ def _checked(slide: Slide) -> Slide:
 def _readers(wanted: str | None) -> list[EntryPoint]:
     found = {p.name: p for p in points("readers")}
     if wanted is None:
-        others = sorted(found.keys() - {*_FIRST, *_LAST, _ON_REQUEST})
+        others = sorted(found.keys() - {*_FIRST, *_LAST, *_ON_REQUEST})
         return [found[name] for name in (*_FIRST, *others, *_LAST) if name in found]
     if wanted not in found:
         raise UnknownFormat(f"no reader is called {wanted}; found {sorted(found)}")

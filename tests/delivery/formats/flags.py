@@ -15,6 +15,8 @@ names = st.text(
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=40).filter(
     lambda text: bool(text.strip())
 )
+DICOM = {"study_uid": "2.25.1", "series_uid": "2.25.2", "sop_uid": "2.25.3"}
+"""A flag about a DICOM image goes out in every format; another one has no report."""
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
 
 
@@ -62,6 +64,7 @@ def flags(draw: st.DrawFn) -> dict[str, Any]:
             "threshold": body["result"]["threshold"] | {"value": threshold},
         },
         "evidence": body["evidence"] | {"regions": draw(regions(width, height))},
+        "extensions": {"dicom": DICOM},
         "model": body["model"]
         | {"name": draw(names), "version": draw(names), "weights_sha256": draw(digests)},
     }

@@ -6,11 +6,11 @@ from typing import Any
 
 import hl7
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.delivery.conftest import new_id
-from tests.delivery.formats.flags import flags
+from tests.delivery.formats.flags import DICOM, flags
 from wsi_ai import schemas
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.delivery.formats.event import event_for, event_of, summary_of
@@ -41,7 +41,7 @@ every_format = pytest.mark.parametrize("name", FORMATS)
 
 @every_format
 @given(flag=flags())
-@settings(max_examples=25)
+@settings(max_examples=25, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_what_is_read_back_is_what_the_flag_says(name: str, flag: dict[str, Any]) -> None:
     assert schemas.complaint(SCHEMA, flag) is None
     content = FORMATS[name].render(event_for(flag))
@@ -63,15 +63,19 @@ def test_a_flag_whose_slide_is_nobodys_has_no_format(name: str) -> None:
         FORMATS[name].render(event_for(example_body(new_id(), identity=None)))
 
 
+LIMIT_S = {"sr": 0.1}
+"""highdicom alone takes 35 ms for a report; docs/formats.md says so."""
+
+
 @every_format
 def test_a_rendering_takes_less_than_20_ms(name: str) -> None:
-    event = event_for(example_body(new_id()))
+    event = event_for(example_body(new_id()) | {"extensions": {"dicom": DICOM}})
     took_s = []
     for _ in range(20):
         start = time.thread_time()
         FORMATS[name].render(event)
         took_s.append(time.thread_time() - start)
-    assert min(took_s) < 0.02
+    assert min(took_s) < LIMIT_S.get(name, 0.02)
 
 
 @given(flag=flags())

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.delivery.formats.flags import DICOM
 from wsi_ai.delivery.formats.event import FlagEvent, event_for
 from wsi_ai.delivery.formats.registry import FORMATS
 from wsi_ai.testing import example_body
@@ -32,6 +33,7 @@ def whole() -> FlagEvent:
     body["evidence"] = body["evidence"] | {"regions": [REGION]}
     body["qc"] = body["qc"] | {"checks": [CHECK]}
     body["regulatory"] = body["regulatory"] | {"device_id": "udi-1"}
+    body["extensions"] = {"dicom": DICOM, "used_mpp": 0.25}
     return event_for(body | {"supersedes": "evt_0", "revision": 2, "action": "amend"})
 
 
@@ -70,6 +72,9 @@ OTHERS = {
     "timestamps.finished": "2020-01-01T00:00:00.000Z",
     "timestamps.issued": "2020-01-01T00:00:00.000Z",
     "regulatory.status": "investigational",
+    "extensions.dicom.study_uid": "2.25.11",
+    "extensions.dicom.series_uid": "2.25.12",
+    "extensions.dicom.sop_uid": "2.25.13",
 }
 
 

@@ -26,6 +26,7 @@ Since = Annotated[str | None, typer.Option(help="Only what was made since: 2026-
 outbox_app = typer.Typer(no_args_is_help=True, help="Flags on their way: list, mend, deliver.")
 flags_app = typer.Typer(no_args_is_help=True, help="The flags as they hold now; take one back.")
 sinks_app = typer.Typer(no_args_is_help=True, help="The systems that flags go to.")
+export_app = typer.Typer(no_args_is_help=True, help="What other programs read, as files.")
 audit_app = typer.Typer(no_args_is_help=True, help="The record of decisions and deliveries.")
 alone = typer.Typer()
 
@@ -201,6 +202,23 @@ def sinks_check(
     raise typer.Exit(looked_at.check(sinks))
 
 
+@export_app.command("dicom")
+def export_dicom(
+    run: Annotated[Path, typer.Argument(metavar="OUT", help="Of a run of DICOM slides.")],
+    to: Annotated[Path, typer.Option(help="The folder that the files go to; one below it a flag.")],
+    database: Annotated[
+        str | None, typer.Option("--outbox", metavar="DB", help="By default OUT/outbox.db.")
+    ] = None,
+) -> None:
+    """Flags as DICOM reports, with the heatmaps and hotspots of runs with --format dicom.
+
+    Exit status: 0 all were written; 1 some were not, or there was none; 2 the command is wrong.
+    """
+    with extra("dicom"):
+        from wsi_ai.cli import export
+    raise typer.Exit(export.dicom(run, to, database))
+
+
 @alone.command("recall")
 def recall(
     database: Database,
@@ -281,4 +299,5 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(flags_app, name="flags")
     app.add_typer(sinks_app, name="sinks")
     app.add_typer(audit_app, name="audit")
+    app.add_typer(export_app, name="export")
     app.registered_commands += alone.registered_commands

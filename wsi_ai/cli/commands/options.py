@@ -136,7 +136,11 @@ class RunArguments:
     trust_pickle: TrustPickle = False
     formats: Annotated[
         list[str] | None,
-        typer.Option("--format", help="Write this too; wsinfer: scores as WSInfer's CSV."),
+        typer.Option(
+            "--format",
+            help="Write this too; wsinfer: scores as WSInfer's CSV; dicom: of DICOM slides, heatmap"
+            " and hotspots as DICOM.",
+        ),
     ] = None
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
 

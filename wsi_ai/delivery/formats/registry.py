@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wsi_ai.delivery.formats import cloudevent, sectra
+from wsi_ai.delivery.formats import cloudevent, dicom, sectra
 from wsi_ai.delivery.formats.event import FlagEvent, Summary
 from wsi_ai.delivery.formats.fhir import bundle
 from wsi_ai.delivery.formats.hl7v2 import oru
@@ -22,4 +22,5 @@ FORMATS = {
     "fhir": Format(bundle.render, bundle.parse),
     "hl7": Format(oru.render, oru.parse),
     "sectra": Format(sectra.render, sectra.parse),
+    "sr": Format(dicom.render_report, dicom.parse_report),
 }

@@ -16,8 +16,13 @@ def case_header(path: Path) -> dict[str, str]:
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     for file in files:
         if is_dicom(file) and (header := _header(file)) is not None:
-            return {name: str(v).strip() for name in _WANTED if (v := header.get(name))}
+            return words_of(header)
     return {}
+
+
+def words_of(header: pydicom.Dataset) -> dict[str, str]:
+    """Those of them that are not empty."""
+    return {name: str(v).strip() for name in _WANTED if (v := header.get(name))}
 
 
 def _header(path: Path) -> pydicom.Dataset | None:

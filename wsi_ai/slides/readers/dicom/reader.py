@@ -5,30 +5,20 @@ import os
 import re
 import struct
 import warnings
-from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from pydicom.errors import BytesLengthException, InvalidDicomError
 
-from wsi_ai.core.geometry import Size, Spacing
-from wsi_ai.core.values import SlideInfo
+from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, Span, frame_spans
-from wsi_ai.slides.readers.dicom.words import (
-    check_frames,
-    chosen_of,
-    image_key,
-    image_scale,
-    image_size,
-    profile_of,
-    scanner_of,
-)
+from wsi_ai.slides.readers.dicom.series import Series, arranged, check_single, info_of, places_of
+from wsi_ai.slides.readers.dicom.words import check_frames
 from wsi_ai.slides.readers.fingerprint import fingerprint, of_parts
-from wsi_ai.slides.readers.images import only_one
 from wsi_ai.slides.readers.stored import StoredSlide
 
 # of an odd header it logs values; what that means for the slide is said here and in the flag
@@ -61,13 +51,8 @@ class _Instance:
     frames: list[tuple[Span, ...]]
 
     @property
-    def level(self) -> str:
-        """Instances of one level share it: parts of a concatenation, or one by itself."""
-        return str(self.header.get("ConcatenationUID", self.header.SOPInstanceUID))
-
-    @property
-    def first_frame(self) -> int:
-        return int(self.header.get("ConcatenationFrameOffsetNumber", 0))
+    def order(self) -> str:
+        return str(self.path)
 
 
 def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> StoredSlide:
@@ -81,7 +66,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> S
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's own, of what a header says
             named, beside = _files(path)
-            series = _series(_instances(named, beside), image)
+            series = arranged(_instances(named, beside), image)
             return _open(named.stem if path.is_file() else path.name, series, spacing)
     except DAMAGE as error:
         raise SlideError(_complaint(error)) from None
@@ -160,80 +145,16 @@ def _instances(named: Path, beside: list[Path]) -> list[_Instance]:
 def _read(path: Path) -> _Instance:
     with path.open("rb") as file:
         header = pydicom.dcmread(file, stop_before_pixels=True)
-        if (
-            header.get("TotalPixelMatrixFocalPlanes", 1) != 1
-            or len(header.get("OpticalPathSequence") or [None]) != 1
-        ):
-            raise SlideError("several focal planes or optical paths; export a single one")
+        check_single(header)
         return _Instance(path, header, frame_spans(file, header))
 
 
-@dataclass(frozen=True, slots=True)
-class _Series:
-    """The image that is meant."""
-
-    levels: list[list[_Instance]]
-    """Each in its parts, finest level first."""
-    digests: tuple[str, ...]
-    """Of all files of the series, finest level first: which image was meant does not change the
-    bytes."""
-    image: str = ""
-
-
-def _series(instances: list[_Instance], wanted: str) -> _Series:
-    """Raises SlideError where there are several images of one size, and none is wanted."""
-    parts: dict[str, list[_Instance]] = defaultdict(list)
-    for instance in instances:
-        parts[instance.level].append(instance)
-    by_size: dict[Size, list[list[_Instance]]] = defaultdict(list)
-    for level in parts.values():
-        by_size[image_size(level[0].header)].append(level)
-    for same in by_size.values():
-        same.sort(key=lambda level: min(part.path for part in level))
-    sizes = [by_size[size] for size in sorted(by_size, key=lambda size: -size.width)]
-    found = (part for same in sizes for level in same for part in level)
-    digests = tuple(fingerprint(part.path) for part in found)
-    if all(len(same) == 1 for same in sizes):
-        only_one(wanted)
-        return _Series([same[0] for same in sizes], digests)
-    number = chosen_of([[level[0].header for level in same] for same in sizes], wanted)
-    return _Series(_levels_of(sizes, number), digests, f"image {number}")
-
-
-def _levels_of(sizes: list[list[list[_Instance]]], number: int) -> list[list[_Instance]]:
-    """The finest one of that number, and those coarser ones that are of no other image."""
-    mine = image_key(sizes[0][number][0].header)
-    finest, *coarser = (
-        [level for level in same if image_key(level[0].header) == mine] for same in sizes
-    )
-    if len(finest) > 1:
-        return [sizes[0][number]]
-    return [*finest, *(same[0] for same in coarser if len(same) == 1)]
-
-
-def _open(name: str, series: _Series, spacing: Spacing | None) -> StoredSlide:
-    levels = series.levels
-    base = levels[0][0].header
-    scale = image_scale(base)
-    sizes = [image_size(parts[0].header) for parts in levels]
-    downs = [(sizes[0].width / s.width + sizes[0].height / s.height) / 2 for s in sizes]
-    info = SlideInfo(
-        slide_id=name,
-        size=sizes[0],
-        spacing=spacing or scale.spacing,
-        downsamples=tuple(downs),
-        fingerprint=of_parts(series.digests),
-        vendor="dicom",
-        scanner=scanner_of(base),
-        reader="dicom",
-        icc_profile=profile_of(base),
-        stated=scale.spacing,
-        scale_doubt=scale.doubt,
-        image=series.image,
-        parts=series.digests,
-    )
+def _open(name: str, series: Series[_Instance], spacing: Spacing | None) -> StoredSlide:
+    digests = tuple(fingerprint(part.path) for part in series.everything)
+    info = info_of(name, series, digests, spacing)
+    info = replace(info, fingerprint=of_parts(digests), reader="dicom")
     with ExitStack() as files:
-        opened = [_level(parts, files) for parts in levels]
+        opened = [_level(parts, files) for parts in series.levels]
         return StoredSlide(info, opened, files.pop_all().close)
 
 
@@ -242,30 +163,12 @@ def _level(parts: list[_Instance], files: ExitStack) -> DicomLevel:
     for n, part in enumerate(parts):
         handles.append(os.open(part.path, os.O_RDONLY))
         files.callback(os.close, handles[-1])
-        for place, fragments in zip(_places(part), part.frames, strict=True):
+        for place, fragments in zip(
+            places_of(part.header, len(part.frames)), part.frames, strict=True
+        ):
             if place in frames:
                 raise SlideError("several frames in one place; export a single plane")
             frames[place] = Frame(n, fragments)
     check_frames(parts[0].header, len(frames))
     sparse = parts[0].header.get("DimensionOrganizationType") == "TILED_SPARSE"
     return DicomLevel(parts[0].header, frames, handles, sparse=sparse)
-
-
-def _places(part: _Instance) -> list[tuple[int, int]]:
-    """Column and row of each frame in the grid of tiles (PS3.3 C.7.6.17.3)."""
-    header = part.header
-    across = -(-int(header.TotalPixelMatrixColumns) // int(header.Columns))
-    if header.get("DimensionOrganizationType") == "TILED_FULL":
-        numbers = range(part.first_frame, part.first_frame + len(part.frames))
-        return [(n % across, n // across) for n in numbers]
-    places = []
-    for frame in header.PerFrameFunctionalGroupsSequence:
-        at = frame.PlanePositionSlideSequence[0]
-        x, y = (
-            int(at.ColumnPositionInTotalImagePixelMatrix) - 1,
-            int(at.RowPositionInTotalImagePixelMatrix) - 1,
-        )
-        if x % header.Columns or y % header.Rows:
-            raise SlideError("frames that are not laid out as a grid")
-        places.append((x // header.Columns, y // header.Rows))
-    return places

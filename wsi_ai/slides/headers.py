@@ -1,0 +1,30 @@
+"""What a slide's own header says of whose it is: of a file's, or of an archive's."""
+
+from pathlib import Path
+
+import pydicom
+
+from wsi_ai.core.dicom import DicomSource
+from wsi_ai.core.plugins import needs_extra
+from wsi_ai.errors import SlideError
+from wsi_ai.slides.readers.dicom.case_header import case_header, words_of
+from wsi_ai.slides.readers.dicomweb.address import is_dicomweb
+
+
+def header_of(place: Path) -> dict[str, str]:
+    """As ``case_header``.  Of an archive's that does not answer, nothing: opening it says why."""
+    if not is_dicomweb(place):
+        return case_header(place)
+    try:
+        with needs_extra("dicom", SlideError):
+            from wsi_ai.slides.readers.dicomweb.instances import first_header
+        return words_of(first_header(place))
+    except SlideError:
+        return {}
+
+
+def header_of_open(place: Path, source: DicomSource | None) -> dict[str, str]:
+    """The same of a slide that is open."""
+    if source is None or not is_dicomweb(place):
+        return header_of(place)
+    return words_of(pydicom.Dataset.from_json(source.header))

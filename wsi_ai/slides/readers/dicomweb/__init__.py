@@ -1,0 +1,1 @@
+"""Slides that stay in an archive (PACS), read over DICOMweb."""
