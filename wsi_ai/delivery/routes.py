@@ -16,6 +16,8 @@ from wsi_ai.delivery.messages import (
     OAuth,
     ReadSecret,
     Secret,
+    SectraSettings,
+    Shapes,
     Tls,
     Version,
     bare_name,
@@ -102,9 +104,15 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
         allowed_hosts=_hosts(url, read_back, token_url) if allowed is None else allowed,
         fhir=FhirSettings(**row.get("fhir", {})),
         hl7=Hl7Settings(**row.get("hl7", {})),
+        sectra=_sectra(row.get("sectra", {})),
         heartbeat_s=row.get("heartbeat_s"),
         version=Version(row.get("schema_version", Version.V1_1)),
     )
+
+
+def _sectra(row: Mapping[str, Any]) -> SectraSettings:
+    shapes = Shapes(row.get("shapes", Shapes.OUTLINES))
+    return SectraSettings(**{**row, "shapes": shapes})
 
 
 def _oauth(row: Mapping[str, Any]) -> OAuth:
