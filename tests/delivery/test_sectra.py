@@ -179,7 +179,9 @@ def test_two_images_of_one_slide_are_no_guess_unless_one_is_marked(
     flag = example_body(new_id())
     with pytest.raises(Refused, match="2 images of this slide"):
         sink.send(message_of(flag), NOW)
-    waiting = json.loads(sectra.render_in_progress(flag["flag_id"], "guid-9", "wsi_ai"))
+    waiting = json.loads(
+        sectra.render_note(flag["flag_id"], "in progress", sectra.Place("guid-9"), "wsi_ai")
+    )
     pacs.results[1] = {**waiting, "id": 1, "versionId": "v1"}
     sink.send(message_of(flag), NOW)
     (result,) = pacs.results_on("guid-9")

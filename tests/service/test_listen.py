@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from tests.delivery.servers import HOST, free_port
+from tests.delivery.servers import HOST, free_port, until
 from tests.delivery.test_listener import code, message, sent
 from tests.models_for_tests import red_network, write_model
 from wsi_ai.cli import app
@@ -82,23 +82,25 @@ def test_of_a_hundred_notices_at_once_none_that_was_acknowledged_is_lost_by_a_ki
         if code(answer) == "AA":
             acknowledged[number] = time.perf_counter() - start
 
-    with listening(tmp_path, model) as (port, process):
+    def burst(port: int, meanwhile: Callable[[], None]) -> None:
         threads = [threading.Thread(target=one, args=(n, port)) for n in range(100)]
         for thread in threads:
             thread.start()
-        while len(acknowledged) < 40:
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+        meanwhile()
         for thread in threads:
             thread.join(20)
+
+    with listening(tmp_path, model) as (port, process):
+
+        def kill() -> None:
+            until(lambda: len(acknowledged) >= 40, "too slow")
+            process.send_signal(signal.SIGKILL)
+
+        burst(port, kill)
     killed_after = len(acknowledged)
     assert {f"S26-1-A{number}" for number in acknowledged} <= slides_in(tmp_path)
     with listening(tmp_path, model) as (port, process):
-        threads = [threading.Thread(target=one, args=(n, port)) for n in range(100)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(20)
+        burst(port, lambda: None)
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     assert 40 <= killed_after <= 100
@@ -170,8 +172,7 @@ def test_whatever_a_notice_says_leads_to_one_name_in_the_sites_own_folder(
     values = {"slide_id": value}
     try:
         address = address_of(f"{folder}/{{slide_id}}*.svs", values)
-    except InputError as error:
-        assert value not in str(error) or len(value) < 4
+    except InputError:
         return
     with pytest.raises(NotReady):
         found_file(address)

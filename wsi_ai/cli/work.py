@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_ai.app import RunOptions, make_folder
-from wsi_ai.cli.commands.service import WorkArguments
 from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.service_arguments import WorkArguments
 from wsi_ai.delivery.posting import open_posting
 from wsi_ai.run.process import prepare_process
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.opening import open_queue
+from wsi_ai.service.sectra.fetch import PacsFetch
+from wsi_ai.service.sectra.image_info import address_of
 from wsi_ai.service.work import Worker
 
 
@@ -33,8 +35,10 @@ def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments)
     )
     with open_posting(send, database, arguments.audit_file) as posting:
         queue = open_queue(posting.relay.outbox.engine)
+        pacs = [one for one in posting.endpoints if one.url.startswith("sectra+")]
         runs = LocalRuns(
             out=out,
+            fetches={address_of(one, ""): PacsFetch(one, queue) for one in pacs},
             queue=queue,
             posting=posting,
             options=options,

@@ -113,6 +113,8 @@ class Job:
     attempt: int
     failures: int
     """Attempts before this one that ended with their worker."""
+    given_back: int
+    """Those that were none of the slide's fault."""
     asked: Asked
     created: float
 
@@ -128,7 +130,14 @@ class Job:
             mpp=row.mpp,
             urgent=row.urgent,
         )
-        return cls(row.job_id, row.attempt, row.attempt - 1 - row.given_back, asked, row.created)
+        return cls(
+            row.job_id,
+            row.attempt,
+            row.attempt - 1 - row.given_back,
+            row.given_back,
+            asked,
+            row.created,
+        )
 
 
 def digest(content: Any) -> str:

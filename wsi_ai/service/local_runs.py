@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from wsi_ai.app import Outcome, RunOptions, give_up, run_slides
 from wsi_ai.core.flags import Level
@@ -17,8 +16,9 @@ from wsi_ai.service.job_post import JobPost
 from wsi_ai.service.jobs import Job
 from wsi_ai.service.queue import Answer, Queue
 from wsi_ai.service.slide_places import NotClear, NotReady, found_file, settled_file
-from wsi_ai.service.work import JobWatch, SiteFault
+from wsi_ai.service.work import READY_S, JobWatch, SiteFault
 
+PACS = "sectra+"
 _SITE = ModelError, DeviceError, PolicyError
 _KINDS = {ModelError: "model", DeviceError: "device", PolicyError: "policy"}
 _GRAVEST_FIRST = Level.EXPEDITE, Level.NOT_ASSESSED, Level.STANDARD
@@ -49,10 +49,10 @@ class LocalRuns:
     posting: Posting
     options: RunOptions = field(default_factory=RunOptions)
     fetches: Mapping[str, Fetch] = field(default_factory=dict)
-    """By the scheme of the slide's address; without one, a reader opens the address itself."""
+    """By how the addresses begin that they are for; other addresses a reader opens itself."""
     quiet_s: float = 5.0
     patience_s: float = 3600.0
-    """How long a slide may be missing, or be written to, before that is its answer."""
+    """How long a slide is looked for, or at while it is written to, before that is its answer."""
 
     def run(self, mine: Job, watch: JobWatch) -> Answer:
         post = JobPost(self.posting, self.queue, mine)
@@ -61,7 +61,8 @@ class LocalRuns:
                 models = [Path(name) for name in mine.asked.models]
                 outcomes = list(run_slides([slide.path], models, self.out, options, watch, post))
         except NotReady as error:
-            if self.queue.clock() - mine.created < self.patience_s:
+            looked_s = min(self.queue.clock() - mine.created, mine.given_back * READY_S)
+            if looked_s < self.patience_s:
                 raise
             return self.give_up(mine, str(error))
         except (SlideGone, NotClear, InputError) as error:
@@ -95,14 +96,17 @@ class LocalRuns:
 
     @contextmanager
     def _at_hand(self, mine: Job) -> Iterator[ReadySlide]:
-        scheme = urlsplit(mine.asked.slide_uri).scheme
-        if scheme in self.fetches:
-            with self.fetches[scheme](mine) as slide:
-                yield slide
-        elif scheme == "file":
-            yield ReadySlide(settled_file(mine.asked.slide_uri, self.quiet_s), mine.asked.case)
-        else:
-            yield ReadySlide(Path(mine.asked.slide_uri), mine.asked.case)
+        address = mine.asked.slide_uri
+        for start, fetch in self.fetches.items():
+            if address.startswith(start):
+                with fetch(mine) as slide:
+                    yield slide
+                return
+        if address.startswith(PACS):
+            raise SiteFault("the PACS that has the slide is not among the sinks: --send")
+        is_file = address.startswith("file:")
+        path = settled_file(address, self.quiet_s) if is_file else Path(address)
+        yield ReadySlide(path, mine.asked.case)
 
     def _expected(self, mine: Job) -> Path:
         """Of a slide that cannot be looked at."""

@@ -17,6 +17,8 @@ from wsi_ai.service.slide_places import NotReady
 
 log = logging.getLogger(__name__)
 
+READY_S = 15.0
+
 DIED = f"{MOST_FAILURES} workers ended on this slide before it was judged"
 
 
@@ -41,7 +43,7 @@ class Pace:
     idle_s: float = 1.0
     """Between two looks at an empty queue."""
     beat_s: float = 10.0
-    ready_s: float = 15.0
+    ready_s: float = READY_S
     """Until a slide that is not there yet is looked for again."""
     fault_s: float = 60.0
     """Until it is tried again whether jobs can be run."""

@@ -45,11 +45,12 @@ def render_gallery(event: FlagEvent, place: Place | None = None) -> bytes:
     return _result(event, place or Place(), {"type": "patchCollection", "content": _gallery(event)})
 
 
-def render_in_progress(flag_id: str, slide_id: str, software: str) -> bytes:
+def render_note(flag_id: str, words: str, place: Place, software: str) -> bytes:
     """Of a slide that is not judged yet: revision 0, which every answer takes the place of."""
     result = {
-        "slideId": slide_id,
-        "displayResult": f"AI triage: in progress. {STATEMENT}",
+        **_named(place),
+        "slideId": place.slide_id,
+        "displayResult": f"AI triage: {words}. {STATEMENT}",
         "displayProperties": {"Use": STATEMENT},
         "applicationVersion": software,
         "data": {
@@ -62,9 +63,8 @@ def render_in_progress(flag_id: str, slide_id: str, software: str) -> bytes:
 
 def _result(event: FlagEvent, place: Place, shown: Mapping[str, Any]) -> bytes:
     flag = event.flag
-    named = {"id": place.result_id, "versionId": place.version_id}
     result = {
-        **{name: value for name, value in named.items() if value is not None},
+        **_named(place),
         "slideId": place.slide_id or flag["slide"]["slide_id"]["value"],
         "displayResult": _headline(flag),
         "displayProperties": _table(flag),
@@ -72,6 +72,11 @@ def _result(event: FlagEvent, place: Place, shown: Mapping[str, Any]) -> bytes:
         "data": {"context": _context(event, place), "result": shown},
     }
     return _bytes(result)
+
+
+def _named(place: Place) -> dict[str, Any]:
+    named = {"id": place.result_id, "versionId": place.version_id}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def _bytes(result: Mapping[str, Any]) -> bytes:
