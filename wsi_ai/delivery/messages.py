@@ -145,6 +145,8 @@ class FhirSettings:
 
     accession_system: str | None = None
     slide_system: str | None = None
+    flag: bool = False
+    """A Flag resource too, which R4 allows for a patient only."""
 
 
 @dataclass(frozen=True, slots=True)

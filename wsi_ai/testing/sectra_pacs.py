@@ -92,6 +92,8 @@ class SectraPacs:
         headers: Mapping[str, str],
         body: bytes,
     ) -> Answer:
+        if path == "/elsewhere":
+            raise NotAllowed(404, "another path")
         version = headers.get("X-Sectra-ApiVersion", "")
         if not re.fullmatch(r"\d+\.\d+", version):
             raise NotAllowed(400, "no X-Sectra-ApiVersion")

@@ -21,6 +21,8 @@ from wsi_ai.schemas.reading import Unreadable, from_json
 
 API_VERSION = "1.9"
 """The least that we need: it lists the images of a case."""
+_OF_ALL, _OF_QUALITY = "1.5", "1.10"
+"""Every request names the version that it needs itself."""
 VERSION_HEADER, SOFTWARE_HEADER = "X-Sectra-ApiVersion", "X-Sectra-SoftwareVersion"
 _JSON = "application/json"
 _MOST_ANSWER_BYTES = 1 << 24
@@ -74,7 +76,7 @@ class StandAloneTokens(OAuthTokens):
         oauth = self._oauth
         password = oauth.secret().value if oauth.secret is not None else b""
         pair = base64.b64encode(oauth.client_id.encode() + b":" + password).decode()
-        headers = {**FORM, VERSION_HEADER: API_VERSION, "Authorization": f"Basic {pair}"}
+        headers = {**FORM, VERSION_HEADER: _OF_ALL, "Authorization": f"Basic {pair}"}
         return Request("POST", url, headers, b"grant_type=client_credentials")
 
 
@@ -171,7 +173,7 @@ class SectraApi:
         return self._exchange.ask(self._with_token(request, at), _MOST_ANSWER_BYTES)
 
     def _with_token(self, request: Request, at: datetime) -> Request:
-        headers = {VERSION_HEADER: API_VERSION, **request.headers}
+        headers = {VERSION_HEADER: _needed(request), **request.headers}
         token = self._tokens.current(at)
         if token is not None:
             headers["Authorization"] = f"Bearer {token.value.decode()}"
@@ -181,6 +183,13 @@ class SectraApi:
         if answer.status == _CHANGED:
             return TryAgain("it was changed meanwhile; it is read again first", answer.status)
         return refusal(answer, at)
+
+
+def _needed(request: Request) -> str:
+    path = urlsplit(request.url).path
+    if path.endswith("/qualityControl"):
+        return _OF_QUALITY
+    return API_VERSION if path.endswith("/images/info") else _OF_ALL
 
 
 def _part(name: str) -> str:
