@@ -430,3 +430,13 @@ def test_the_command_serves_in_tls_to_a_pacs_that_shows_its_certificate(
         finally:
             process.terminate()
     assert queue.counts() == {"waiting": 1}
+
+
+def test_no_call_is_redirected(base: str, pacs: SectraPacs) -> None:
+    """Kludex/starlette#464, #1396, #2748, eneo-ai/eneo#871: behind a proxy a redirect for a slash
+    leads to another host or to plain HTTP, and a POST loses its content."""
+    for end in ("", "/"):
+        told = httpx.post(f"{base}/imagenotification{end}", json=call(pacs))
+        assert told.status_code == 200
+        assert httpx.get(f"{base}{end}").status_code == 200
+    assert httpx.get(f"{base}//info").status_code == 404

@@ -145,7 +145,7 @@ class _Peer:
                 if error.partial.strip():
                     raise
                 return None
-        return read[: -len(_END)].lstrip(b"\r\n").removeprefix(_START)
+        return read[: -len(_END)].rpartition(_START)[2].lstrip(b"\r\n")  # some log before it
 
     async def _answer(self, block: bytes) -> bytes:
         message: Parsed | None = None

@@ -12,6 +12,7 @@ from wsi_ai.delivery.sinks.http import Answer
 from wsi_ai.errors import TryAgain
 
 _LONGEST = 120
+_MOST_BEFORE = 1 << 16
 _MIRAX = ".mrxs"
 _CUT_OFF = "the PACS's files broke off, or cannot be read"
 
@@ -37,7 +38,7 @@ def save(answer: Answer, pieces: Iterator[bytes], folder: Path) -> Path:
     parts = _Parts(folder)
     try:
         parser = MultipartParser(boundary, parts.callbacks())
-        for piece in pieces:
+        for piece in _from_first_part(pieces, b"--" + boundary):
             parser.write(piece)
     except (FormParserError, ValueError):
         raise TryAgain(_CUT_OFF) from None
@@ -46,6 +47,18 @@ def save(answer: Answer, pieces: Iterator[bytes], folder: Path) -> Path:
     if not parts.complete or not parts.paths:
         raise TryAgain(_CUT_OFF)
     return _main_of(parts.paths, folder)
+
+
+def _from_first_part(pieces: Iterator[bytes], start: bytes) -> Iterator[bytes]:
+    """Without what may stand before the first part (RFC 2046)."""
+    begun = b""
+    for piece in pieces:
+        begun += piece
+        if begun.startswith(start) or b"\n" + start in begun:
+            yield begun[begun.index(start) :]
+            yield from pieces
+        elif len(begun) > _MOST_BEFORE:
+            raise TryAgain(_CUT_OFF)
 
 
 def _copy(pieces: Iterator[bytes], file: BinaryIO, headers: Mapping[str, str]) -> None:
