@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -22,6 +23,7 @@ from typer.testing import CliRunner
 from tests.delivery.servers import HOST, free_port, serving, until
 from tests.delivery.test_sectra import endpoint_of
 from tests.models_for_tests import red_network, write_model
+from tests.service.conftest import asked
 from tests.service.test_work import FAST
 from tests.stand_in_runs import write_slide
 from wsi_ai.cli import app as command_line
@@ -192,6 +194,29 @@ def test_who_asked_may_cancel_and_what_was_announced_goes_on(
     post(base, create(pacs))
     assert post(base, call(pacs, action="cancel", cancellationToken="c1")) == []
     assert queue.counts() == {"cancelled": 1, "waiting": 1}
+
+
+def test_what_was_said_before_the_pacs_was_a_sink_is_shown_when_a_person_asks(
+    pacs: SectraPacs, base: str, queue: Queue, worker: Worker, posting: Posting, tmp_path: Path
+) -> None:
+    """Else it would be in progress for ever: nothing new is to be said."""
+    post(base, create(pacs))
+    elsewhere = replace(posting, endpoints=(replace(posting.endpoints[0], name="elsewhere"),))
+    runs = replace(worker.runs, posting=elsewhere)  # type: ignore[type-var]
+    assert replace(worker, runs=runs).step()
+    (flag,) = posting.relay.outbox.flags()
+    assert "in progress" in pacs.results_on("guid-1")[0]["displayResult"]
+    queue.submit(replace(asked(), slide_uri=address_of(posting.endpoints[0], "guid-1"),
+                         models=worker_models(queue), same=("again",)))  # fmt: skip
+    assert worker.step()
+    assert posting.drain(5) >= 0
+    until(lambda: "in progress" not in pacs.results_on("guid-1")[0]["displayResult"], "stays", 5)
+    assert flag["flag_id"] == pacs.results_on("guid-1")[0]["data"]["context"]["flagId"]
+
+
+def worker_models(queue: Queue) -> tuple[str, ...]:
+    (line,) = queue.lines([JobState.DONE])
+    return tuple(line.models)
 
 
 def test_other_stains_are_passed_over_and_unknown_ones_are_not(

@@ -42,7 +42,17 @@ class JobPost:
         return self._sent(self._outbox.put_early(self._again(flag), self.posting.endpoints))
 
     def standing(self, flag_id: str) -> Standing | None:
+        self._note(flag_id)
         return self.posting.standing(flag_id)
+
+    def reach_all(self) -> None:
+        """What was said before a sink was set up reaches it too, now that it is asked for."""
+        outbox = self.posting.relay.outbox
+        for flag_id in self.flag_ids:
+            with outbox.writing() as connection:
+                endpoints = self.posting.endpoints
+                revisions.route_to_new(connection, flag_id, endpoints, outbox.clock())
+        self.posting.relay.wake()
 
     @property
     def _outbox(self) -> Outbox:
@@ -51,9 +61,12 @@ class JobPost:
 
     def _sent(self, kept: dict[str, Any]) -> dict[str, Any]:
         self.posting.relay.wake()
-        if kept["flag_id"] not in self.flag_ids:
-            self.flag_ids.append(kept["flag_id"])
+        self._note(kept["flag_id"])
         return kept
+
+    def _note(self, flag_id: str) -> None:
+        if flag_id not in self.flag_ids:
+            self.flag_ids.append(flag_id)
 
     def _again(self, flag: Mapping[str, Any]) -> Mapping[str, Any]:
         """Of a slide whose image was taken from it, and given back to it since: the same answer is

@@ -92,6 +92,7 @@ class LocalRuns:
             raise NotReady("another process is at work on the slide")
         if post.unkept:
             raise SiteFault("a flag could not be kept for sending")
+        post.reach_all()
         return answer_of(outcomes, post.flag_ids)
 
     @contextmanager
