@@ -11,7 +11,7 @@ from wsi_ai.run.embed_slides import embed_slides
 from wsi_ai.run.no_ops import NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Embedded, Outcome
-from wsi_ai.run.run_slides import run_slides
+from wsi_ai.run.run_slides import give_up, run_slides
 from wsi_ai.slides.inputs import Inputs, find_slides
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "compare_readers",
     "embed_slides",
     "find_slides",
+    "give_up",
     "make_folder",
     "run_slides",
 ]

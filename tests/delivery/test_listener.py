@@ -255,10 +255,10 @@ def test_a_withdrawn_image_takes_the_flags_of_its_slide_back_and_no_others(tmp_p
     with make_outbox(str(tmp_path / "outbox.db")) as outbox:
         for one in (gone, other, twin, example_body(new_id(), identity=None)):
             outbox.put(one, ())
-        assert take_back(outbox, notice) == 1
-        assert take_back(outbox, notice) == 0
+        assert take_back(outbox, notice, "RXX") == 1
+        assert take_back(outbox, notice, "RXX") == 0
         taken = outbox.flag(gone["flag_id"]) or {}
         assert taken["retraction_reason"] == "slide_misidentified"
         for stays in (other, twin):
             assert (outbox.flag(stays["flag_id"]) or {})["action"] == "raise"
-        assert take_back(outbox, dataclasses.replace(notice, accession=None)) == 1
+        assert take_back(outbox, dataclasses.replace(notice, accession=None), "RXX") == 1

@@ -1,7 +1,9 @@
 """``wsi-ai sinks check``: a line for each sink, with everything right and with one thing wrong."""
 
+import ssl
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.delivery.test_mllp import server_context
 from wsi_ai.cli import app
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
+from wsi_ai.testing import SectraPacs, serving_pacs
 
 TOKEN = "a-token"
 
@@ -102,22 +105,60 @@ def test_each_thing_that_is_wrong_is_said_in_a_line_and_the_others_are_still_loo
         row("folder", f"file://{secrets}/none"),
         row("kind", "fax://0123"),
         row("beat", f"fhir+{engine}", heartbeat_s=60),
+        row("flag", f"fhir+{engine}") + "\n[sink.fhir]\nflag = true",
         row("lab", f"fhir+{engine}", bearer=f"file:{secrets}/token"),
     )
     assert done.exit_code == 1
     lines = done.stdout.splitlines()
     assert [line.partition(":")[0] for line in lines] == [
-        "login", "path", "silent", "engine", "secret", "folder", "kind", "beat", "lab"
+        "login", "path", "silent", "engine", "secret", "folder", "kind", "beat", "flag", "lab"
     ]  # fmt: skip
     for line, why in zip(
         lines,
         ["answered 401", "answered 404", "nobody listens", "certificate is not trusted",
          "no secret", "no such folder", "nothing installed sends to fax", "takes no heartbeat",
+         "our flags name no patient",
          "works. FHIR 4.0.1"],
         strict=True,
     ):  # fmt: skip
         assert why in line
     assert not [word for word in (TOKEN, "Error", "Traceback") if word in done.output]
+
+
+def sectra_row(pacs: SectraPacs, name: str, secrets: Path, user: str = "", **more: object) -> str:
+    oauth = (
+        f"\n[sink.oauth]\nclient_id = '{user or pacs.user}'\nclient_secret = 'file:{secrets}/pass'"
+    )
+    return row(name, f"sectra+{pacs.url}", **more) + oauth
+
+
+def test_a_pacs_says_its_version_and_what_is_wrong_with_it(secrets: Path, authority: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "server.pem", authority / "server.key")
+    ca = {"ca_file": str(authority / "ca.pem")}
+    with (
+        serving_pacs(SectraPacs(), context) as pacs,
+        serving_pacs(SectraPacs(api_version="1.8")) as old,
+    ):
+        (secrets / "pass").write_text(pacs.password)
+        elsewhere = replace(pacs, url=pacs.url.replace("/v1", "/v9"))
+        done = check(
+            secrets,
+            sectra_row(pacs, "pacs", secrets, **ca),
+            sectra_row(pacs, "user", secrets, user="nobody", **ca),
+            sectra_row(elsewhere, "path", secrets, **ca),
+            sectra_row(pacs, "certificate", secrets, ca_file=str(authority / "stranger.pem")),
+            sectra_row(old, "version", secrets),
+        )
+    lines = done.stdout.splitlines()
+    assert done.exit_code == 1
+    assert lines[0] == ("pacs: works. image analysis API 1.10, server 4.2.0; a token was taken")
+    for line, why in zip(
+        lines[1:], ["server answered 401", "answered 404", "not trusted", "1.9 is needed"],
+        strict=True,
+    ):  # fmt: skip
+        assert why in line
+    assert pacs.password not in done.output
 
 
 def test_settings_that_cannot_be_read_end_with_2(tmp_path: Path) -> None:

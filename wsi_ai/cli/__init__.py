@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from wsi_ai.cli import service
 from wsi_ai.cli.commands import delivery
 from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands.options import (
@@ -206,3 +207,4 @@ def optimize(
 
 model_store.add_to(_models)
 delivery.add_to(app)
+service.add_to(app)

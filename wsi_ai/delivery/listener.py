@@ -18,7 +18,7 @@ from wsi_ai.delivery.formats.hl7v2 import acknowledgement, notice
 from wsi_ai.delivery.formats.hl7v2.notice import ImageNotice
 from wsi_ai.delivery.formats.hl7v2.text import NotHl7, Parsed, parsed
 from wsi_ai.delivery.sinks.addresses import is_loopback
-from wsi_ai.errors import OutputError, SinkError
+from wsi_ai.errors import InputError, OutputError, SinkError
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,8 @@ class Notices(Protocol):
 
     def available(self, notice: ImageNotice) -> None:
         """Returns once it is kept, so that no crash loses it; the sender does not say it again.
-        Raises OutputError where it cannot be kept: the sender tries again."""
+        Raises OutputError where it cannot be kept: the sender tries again; InputError where it
+        never can be."""
         ...
 
     def withdrawn(self, notice: ImageNotice) -> None:
@@ -48,12 +49,16 @@ class Door:
     key: Path | None = None
     authority: Path | None = None
     """Whose certificates peers have to show."""
+    peers: frozenset[str] = frozenset()
+    """Names in those certificates; empty: all that the authority vouches for."""
     most_bytes: int = 1 << 20
     """Of a message."""
     idle_s: float = 300.0
     """How long a peer may be silent, or take over one message."""
 
     def __post_init__(self) -> None:
+        if self.peers and self.authority is None:
+            raise SinkError("peers are known by their certificates: name their authority")
         mutual = self.certificate is not None and self.authority is not None
         if not mutual and not is_loopback(self.host):
             raise SinkError(
@@ -111,6 +116,10 @@ class _Peer:
     writer: asyncio.StreamWriter
 
     async def serve(self) -> None:
+        if not self._may_come():
+            log.warning("a peer that is not among ours was sent away")
+            self.writer.close()
+            return
         try:
             while (block := await self._block()) is not None:
                 await self._say(await self._answer(block))
@@ -122,6 +131,11 @@ class _Peer:
         finally:
             self.writer.close()
 
+    def _may_come(self) -> bool:
+        certificate = self.writer.get_extra_info("peercert") or {}
+        names = {value for _, value in certificate.get("subjectAltName", ())}
+        return not self.door.peers or bool(self.door.peers & names)
+
     async def _block(self) -> bytes | None:
         """What stands between MLLP's signs; ``None`` where the peer hung up."""
         async with asyncio.timeout(self.door.idle_s):
@@ -131,7 +145,7 @@ class _Peer:
                 if error.partial.strip():
                     raise
                 return None
-        return read[: -len(_END)].lstrip(b"\r\n").removeprefix(_START)
+        return read[: -len(_END)].rpartition(_START)[2].lstrip(b"\r\n")  # some log before it
 
     async def _answer(self, block: bytes) -> bytes:
         message: Parsed | None = None
@@ -145,6 +159,9 @@ class _Peer:
         error = await asyncio.to_thread(error_of, lambda: keep(image))
         if error is None:
             return _acknowledged(message, "AA", "")
+        if isinstance(error, InputError):
+            log.warning("a notice is refused: %s", error)
+            return _acknowledged(message, "AR", str(error))
         if not isinstance(error, OutputError):
             log.debug("a notice", exc_info=error)
         log.error("a notice could not be kept; its sender is asked to send it again")

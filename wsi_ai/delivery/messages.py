@@ -145,6 +145,8 @@ class FhirSettings:
 
     accession_system: str | None = None
     slide_system: str | None = None
+    flag: bool = False
+    """A Flag resource too, which R4 allows for a patient only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,29 @@ class Hl7Settings:
 
     application: str = ""
     facility: str = ""
+
+
+class Shapes(StrEnum):
+    """How a PACS shows where the evidence is."""
+
+    OUTLINES = "outlines"
+    GALLERY = "gallery"
+    """Its regions as pictures beside the slide, the highest score first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SectraSettings:
+    """Of the image analysis API."""
+
+    application: str = "wsi-ai"
+    """As the PACS knows us."""
+    shapes: Shapes = Shapes.OUTLINES
+    issuer: str | None = None
+    """Who issues the accessions, in the PACS's own words; needed where two do."""
+    issuer_key: str = "accessionNumberIssuer"
+    """What the PACS calls it in a question: Sectra's own clients do not agree."""
+    quality_control: bool = False
+    """Whether a slide that failed the quality checks is marked as rejected in the PACS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +228,7 @@ class Endpoint:
     fhir: FhirSettings = FhirSettings()
     hl7: Hl7Settings = Hl7Settings()
     dicom: DicomSettings = DicomSettings()
+    sectra: SectraSettings = SectraSettings()
     heartbeat_s: float | None = None
     """How often its receiver wants to hear that we are alive; ``None``: never."""
     version: Version = Version.V1_1

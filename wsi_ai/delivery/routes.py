@@ -17,6 +17,8 @@ from wsi_ai.delivery.messages import (
     OAuth,
     ReadSecret,
     Secret,
+    SectraSettings,
+    Shapes,
     Tls,
     Version,
     bare_name,
@@ -109,9 +111,15 @@ def _endpoint(row: Mapping[str, Any], allowed: frozenset[str] | None) -> Endpoin
         fhir=FhirSettings(**row.get("fhir", {})),
         hl7=Hl7Settings(**row.get("hl7", {})),
         dicom=DicomSettings(_path(row.get("dicom", {}), "objects")),
+        sectra=_sectra(row.get("sectra", {})),
         heartbeat_s=row.get("heartbeat_s"),
         version=Version(row.get("schema_version", Version.V1_1)),
     )
+
+
+def _sectra(row: Mapping[str, Any]) -> SectraSettings:
+    shapes = Shapes(row.get("shapes", Shapes.OUTLINES))
+    return SectraSettings(**{**row, "shapes": shapes})
 
 
 def _oauth(row: Mapping[str, Any]) -> OAuth:

@@ -23,7 +23,7 @@ from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import refuse_same_model
 from wsi_ai.run.twins import apart
-from wsi_ai.slides.identity import load_cases
+from wsi_ai.slides.identity import Cases, load_cases
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 _STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
@@ -58,16 +58,9 @@ def run_slides(
     """
     options, post = options or RunOptions(), post or NoPost()
     devices = devices_asked(options.device)
-    site = load_site(options.trusted_keys)
-    policy = load_policy(options.policy) if options.policy else None
     cases = load_cases(options.cases)
-    answer_for = flags_for(policy, cases, out, options)
-    _check_formats(options.formats)
-    check_folder(out)
-    site_key()  # what is written is sealed with it
-    models = [model] if isinstance(model, Path) else list(model)
-    cards = _cards(models, site, policy, options)
-    assembly = Assembly(answer_for, policy, options, cards)
+    assembly = _assembly([model] if isinstance(model, Path) else model, out, options, cases)
+    cards = assembly.cards
     alone, shared = apart(slides, cases, assembly.open_slide)
 
     def outcomes() -> Iterator[Outcome]:
@@ -80,6 +73,34 @@ def run_slides(
                 yield assembly.not_judged(card, slide, _STILL_WRITTEN, post)
 
     yield from recorded(RunLog(out, cards, devices), outcomes())
+
+
+def give_up(
+    slide: Path,
+    models: Sequence[Path],
+    out: Path,
+    reason: str,
+    options: RunOptions,
+    post: Post,
+) -> Iterator[Outcome]:
+    """The ``not_assessed`` flag of a slide that cannot be run at all, by each model, where no
+    answer stands.  The slide is not looked at.  Raises as ``run_slides``."""
+    assembly = _assembly(models, out, options, load_cases(options.cases))
+    for card in assembly.cards:
+        yield assembly.failed(card, slide, reason, post)
+
+
+def _assembly(
+    models: Sequence[Path], out: Path, options: RunOptions, cases: Cases
+) -> Assembly[Outcome]:
+    """Raises PolicyError, OutputError or ModelError."""
+    site = load_site(options.trusted_keys)
+    policy = load_policy(options.policy) if options.policy else None
+    answer_for = flags_for(policy, cases, out, options)
+    _check_formats(options.formats)
+    check_folder(out)
+    site_key()  # what is written is sealed with it
+    return Assembly(answer_for, policy, options, _cards(models, site, policy, options))
 
 
 def _cards(

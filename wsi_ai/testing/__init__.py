@@ -3,6 +3,8 @@
 from wsi_ai.testing.example_flags import example_body, example_message
 from wsi_ai.testing.memory_sink import MemorySink, endpoint_for
 from wsi_ai.testing.runtime_contract import RuntimeContract
+from wsi_ai.testing.sectra_data import Slide as SectraSlide
+from wsi_ai.testing.sectra_pacs import SectraPacs, serving_pacs
 from wsi_ai.testing.sink_contract import SinkContract
 from wsi_ai.testing.slide_contract import SlideContract
 from wsi_ai.testing.stand_ins import MEAN_CARD, MeanRuntime, PaintedSlide
@@ -13,9 +15,12 @@ __all__ = [
     "MemorySink",
     "PaintedSlide",
     "RuntimeContract",
+    "SectraPacs",
+    "SectraSlide",
     "SinkContract",
     "SlideContract",
     "endpoint_for",
     "example_body",
     "example_message",
+    "serving_pacs",
 ]

@@ -4,7 +4,8 @@ It shows on the slide only; the worklist is reached by HL7.  x *and y* are divid
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from wsi_ai.core.flags import STATEMENT, Level
@@ -13,23 +14,72 @@ from wsi_ai.delivery.formats.wording import LEVELS, REASONS
 from wsi_ai.delivery.messages import Retraction
 from wsi_ai.schemas.reading import from_json
 
+_MOST_EVENTS = 50
+_PATCH_PX, _MAGNIFICATION = 256, 20
 _STYLE = {"strokeStyle": "#FFA500", "fillStyle": None, "size": None}
 
 
-def render(event: FlagEvent, pacs_slide_id: str | None = None) -> bytes:
-    """``pacs_slide_id`` is the PACS's own id of the slide, where it is not ours.  What was taken
-    back has no shapes."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a result stands in the PACS; a new one has no id and no version yet."""
+
+    slide_id: str | None = None
+    """The PACS's own id of the slide; ``None`` where it is ours."""
+    result_id: int | None = None
+    version_id: str | None = None
+    """Of the result that this one takes the place of."""
+    events: tuple[str, ...] = ()
+    """Those that it has had."""
+
+
+def render(event: FlagEvent, place: Place | None = None) -> bytes:
+    """With the regions outlined on the slide.  What was taken back has no shapes."""
+    return _result(event, place or Place(), {"type": "primitive", "content": _shapes(event)})
+
+
+def render_gallery(event: FlagEvent, place: Place | None = None) -> bytes:
+    """With the regions as pictures beside the slide, the highest score first, and outlined; as
+    ``render`` where there is none."""
+    if not _regions(event):
+        return render(event, place)
+    return _result(event, place or Place(), {"type": "patchCollection", "content": _gallery(event)})
+
+
+def render_note(flag_id: str, words: str, place: Place, software: str) -> bytes:
+    """Of a slide that is not judged yet: revision 0, which every answer takes the place of."""
+    result = {
+        **_named(place),
+        "slideId": place.slide_id,
+        "displayResult": f"AI triage: {words}. {STATEMENT}",
+        "displayProperties": {"Use": STATEMENT},
+        "applicationVersion": software,
+        "data": {
+            "context": {"flagId": flag_id, "revision": 0},
+            "result": {"type": "primitive", "content": _primitive([], [])},
+        },
+    }
+    return _bytes(result)
+
+
+def _result(event: FlagEvent, place: Place, shown: Mapping[str, Any]) -> bytes:
     flag = event.flag
     result = {
-        "slideId": pacs_slide_id or flag["slide"]["slide_id"]["value"],
+        **_named(place),
+        "slideId": place.slide_id or flag["slide"]["slide_id"]["value"],
         "displayResult": _headline(flag),
         "displayProperties": _table(flag),
         "applicationVersion": flag["provenance"]["pipeline"],
-        "data": {
-            "context": _context(event),
-            "result": {"type": "primitive", "content": _shapes(event)},
-        },
+        "data": {"context": _context(event, place), "result": shown},
     }
+    return _bytes(result)
+
+
+def _named(place: Place) -> dict[str, Any]:
+    named = {"id": place.result_id, "versionId": place.version_id}
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def _bytes(result: Mapping[str, Any]) -> bytes:
     return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
 
 
@@ -55,7 +105,7 @@ def _table(flag: Mapping[str, Any]) -> dict[str, str | float]:
     }
 
 
-def _context(event: FlagEvent) -> dict[str, Any]:
+def _context(event: FlagEvent, place: Place) -> dict[str, Any]:
     """What the PACS keeps for us and does not look at."""
     flag = event.flag
     return {
@@ -64,6 +114,7 @@ def _context(event: FlagEvent) -> dict[str, Any]:
         "action": flag["action"],
         "retracted": event.is_retraction,
         "eventId": event.event_id,
+        "events": [*place.events, event.event_id][-_MOST_EVENTS:],
         "answer": event.answer,
         "accession": flag["case"]["accession"]["value"],
         "slideId": flag["slide"]["slide_id"]["value"],
@@ -73,26 +124,54 @@ def _context(event: FlagEvent) -> dict[str, Any]:
     }
 
 
-def _shapes(event: FlagEvent) -> dict[str, Any]:
+def _regions(event: FlagEvent) -> list[Any]:
+    """Those that can be shown: none where it was taken back, or the slide's width is not known."""
     flag = event.flag
-    width = flag["slide"]["width"]
-    regions = [] if event.is_retraction or not width else flag["evidence"]["regions"]
+    shown: list[Any] = [] if event.is_retraction else flag["evidence"]["regions"]
+    return shown if flag["slide"]["width"] else []
+
+
+def _point(event: FlagEvent, x: float, y: float) -> dict[str, float]:
+    """In slide widths, *y* too: a square stays a square."""
+    width = event.flag["slide"]["width"]
+    return {"x": x / width, "y": y / width}
+
+
+def _polygons(event: FlagEvent) -> list[dict[str, Any]]:
+    return [{"points": [_point(event, x, y) for x, y in region["points"]]}
+            for region in _regions(event)]  # fmt: skip
+
+
+def _shapes(event: FlagEvent) -> dict[str, Any]:
+    labels = [{"location": _point(event, *region["points"][0]), "label": f"{region['score']:.2f}"}
+              for region in _regions(event)]  # fmt: skip
+    return _primitive(_polygons(event), labels)
+
+
+def _primitive(polygons: list[Any], labels: list[Any]) -> dict[str, Any]:
+    return {"style": _STYLE, "polygons": polygons, "polylines": [], "labels": labels}
+
+
+def _gallery(event: FlagEvent) -> dict[str, Any]:
+    patches = [
+        {"tag": 0, "position": _middle(event, region["points"]), "sortKeyValue": region["score"]}
+        for region in sorted(_regions(event), key=lambda one: -one["score"])
+    ]
     return {
-        "style": _STYLE,
-        "polygons": [
-            {"points": [{"x": x / width, "y": y / width} for x, y in region["points"]]}
-            for region in regions
-        ],
-        "polylines": [],
-        "labels": [
-            {
-                "location": {"x": region["points"][0][0] / width,
-                             "y": region["points"][0][1] / width},
-                "label": f"{region['score']:.2f}",
-            }
-            for region in regions
-        ],
-    }  # fmt: skip
+        "description": STATEMENT,
+        "polygons": _polygons(event),
+        "patches": patches,
+        "tags": [f"AI: {event.flag['result']['finding']['code']}"],
+        "patchSize": _PATCH_PX,
+        "magnification": _MAGNIFICATION,
+        "statuses": {"allowVerify": {"value": False, "message": STATEMENT}},
+        "actions": [],
+    }
+
+
+def _middle(event: FlagEvent, points: Sequence[Sequence[float]]) -> dict[str, float]:
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    return _point(event, (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2)
 
 
 def parse(content: bytes) -> Summary:

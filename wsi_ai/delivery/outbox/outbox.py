@@ -60,6 +60,8 @@ class Outbox:
     schedule: Backoff = field(default_factory=Backoff)
     log: DecisionLog | None = None
     """``None``: decisions are not recorded."""
+    guard: Callable[[Connection], None] = lambda _: None
+    """Called in the transaction of every decision; what it raises, it refuses."""
 
     def put(self, flag: Flag, endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         """Keep a finished flag; give it back with its revision.  Nothing is kept where the newest
@@ -265,6 +267,7 @@ class Outbox:
         if self.log is not None:
             self.log.check()
         with self.writing() as connection:
+            self.guard(connection)
             yield connection
         self.write_down()
 

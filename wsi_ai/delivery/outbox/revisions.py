@@ -146,6 +146,22 @@ def route_again(connection: Connection, endpoints: Iterable[Endpoint], now: floa
     return routed
 
 
+def route_to_new(
+    connection: Connection, flag_id: str, endpoints: Iterable[Endpoint], now: float
+) -> int:
+    """Give a flag's newest revision to endpoints that take it and never got any of it: they were
+    set up later.  Returns to how many."""
+    last = select(event).where(event.c.flag_id == flag_id).order_by(event.c.revision.desc())
+    row = connection.execute(last.limit(1)).first()
+    known = set(sinks_that_know(connection, flag_id))
+    new = [name for name in sinks_for(endpoints, row.trust) if name not in known] if row else []
+    if new:
+        message = message_from(row)
+        rows = [delivery_row(message, sink, State.PENDING, None, now) for sink in new]
+        connection.execute(insert(delivery), rows)
+    return len(new)
+
+
 def message_from(row: Any) -> Message:
     """The message of a row of ``event``: the very bytes that were kept.  Raises SpoiledRow."""
     if flag_from(row) is None:

@@ -33,6 +33,11 @@ def open_sink(endpoint: Endpoint) -> "FhirSink":
     urls = [base, *([oauth.token_url] if oauth and oauth.token_url else [])]
     check_endpoint(endpoint, urls)
     refuse_heartbeat(endpoint, "a FHIR server")
+    if endpoint.fhir.flag:
+        raise SinkError(
+            f"sink {endpoint.name}: a Flag of R4 is a patient's, and our flags name no patient;"
+            " leave out fhir.flag: the Task is what a worklist reads"
+        )
     if urlsplit(base).query or urlsplit(base).fragment:
         raise SinkError(f"sink {endpoint.name}: the base of a FHIR server has no ? and no #")
     exchange = Exchange(endpoint)

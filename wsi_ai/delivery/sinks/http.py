@@ -1,6 +1,7 @@
 """One request and its answer, in the time that the attempt has left; and what a status means."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -63,12 +64,33 @@ class Exchange:
                 body = _read(response, most_bytes)
         except NO_ANSWER as error:
             raise no_answer(error) from None
-        headers = {n.decode("ascii", "replace").lower(): v.decode("ascii", "replace")
-                   for n, v in response.headers}  # fmt: skip
-        return Answer(response.status, headers, body)
+        return Answer(response.status, _headers(response), body)
+
+    @contextmanager
+    def stream(self, request: Request) -> Iterator[tuple[Answer, Iterator[bytes]]]:
+        """The same of an answer of any length: its head, and its body piece by piece, for each of
+        which there is the endpoint's timeout anew.  Raises TryAgain, in the block too."""
+        self.begin()
+        try:
+            with self._pool.stream(
+                request.method, request.url, headers=list(request.headers.items())
+            ) as response:
+                yield Answer(response.status, _headers(response), b""), self._pieces(response)
+        except NO_ANSWER as error:
+            raise no_answer(error) from None
+
+    def _pieces(self, response: httpcore.Response) -> Iterator[bytes]:
+        for piece in response.iter_stream():
+            yield piece
+            self.begin()
 
     def close(self) -> None:
         self._pool.close()
+
+
+def _headers(response: httpcore.Response) -> dict[str, str]:
+    return {n.decode("ascii", "replace").lower(): v.decode("ascii", "replace")
+            for n, v in response.headers}  # fmt: skip
 
 
 def _read(response: httpcore.Response, most: int) -> bytes:

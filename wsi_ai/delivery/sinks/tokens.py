@@ -23,7 +23,7 @@ _ASSERTED_S = 240
 """SMART allows five minutes."""
 _MOST_ANSWER_BYTES = 1 << 16
 _USUAL_LIFE_S = 300.0
-_FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
 
 class Tokens(Protocol):
@@ -106,7 +106,7 @@ class OAuthTokens:
         form = {"grant_type": "client_credentials"}
         if oauth.scope:
             form["scope"] = oauth.scope
-        headers = dict(_FORM)
+        headers = dict(FORM)
         if oauth.key is not None:
             form["client_assertion_type"] = _ASSERTION
             form["client_assertion"] = assertion(oauth, url, at.timestamp())

@@ -12,6 +12,8 @@ from wsi_ai.errors import WsiAiError
 
 SEPARATORS = "|^~\\&"
 _NAMES = {"|": "F", "^": "S", "~": "R", "\\": "E", "&": "T"}
+_UTF8 = frozenset({"", "UNICODE UTF-8", "UNICODE", "UTF-8", "UTF8"})
+"""MSH-18: what is not ASCII is read as nothing else, for it could name another slide."""
 _HEADER = 9
 """Length of ``MSH|^~\\&|``."""
 
@@ -102,4 +104,7 @@ def parsed(content: bytes) -> Parsed:
         raise NotHl7("a message whose separators cannot be told apart")
     lines = filter(None, re.split(r"\r\n?|\n", text))
     names = {"F": by, "S": component, "R": repetition, "E": escape, "T": sub, ".br": "\n"}
-    return Parsed([line.split(by) for line in lines], names, component, sub, escape)
+    message = Parsed([line.split(by) for line in lines], names, component, sub, escape)
+    if not text.isascii() and message.first("MSH", 18) not in _UTF8:
+        raise NotHl7("a message that says it is in other signs than UTF-8")
+    return message

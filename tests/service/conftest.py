@@ -1,0 +1,32 @@
+"""A queue on either database, with a clock and chance of its own."""
+
+from collections.abc import Iterator
+from random import Random
+
+import pytest
+
+from tests.delivery.conftest import (  # noqa: F401
+    FakeClock,
+    authority,
+    clock,
+    database,
+    postgres_url,
+)
+from wsi_ai.delivery.outbox import open_database
+from wsi_ai.service.jobs import Asked, make_job_table
+from wsi_ai.service.queue import Queue
+
+
+@pytest.fixture
+def queue(database: str, clock: FakeClock) -> Iterator[Queue]:  # noqa: F811
+    engine = open_database(database)
+    make_job_table(engine)
+    yield Queue(engine, clock, Random(1))
+    engine.dispose()
+
+
+def asked(slide: str = "a", **more: object) -> Asked:
+    case = {"trust": "RXX", "accession": "S26-1", "slide_id": slide}
+    told = {"trust": "RXX", "slide_uri": f"file:///scans/{slide}.svs", "models": ("m@1",),
+            "submitted_by": "tests", "case": case}  # fmt: skip
+    return Asked(**{**told, **more})  # type: ignore[arg-type]

@@ -1,0 +1,96 @@
+"""Commands of a service: what queues jobs, and what runs them.  Declarations only."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsi_ai.cli.commands.delivery import Database, Sinks
+from wsi_ai.cli.commands.options import takes
+from wsi_ai.cli.output import extra
+from wsi_ai.cli.service_arguments import ListenArguments, SectraArguments, WorkArguments
+
+alone = typer.Typer()
+queue_app = typer.Typer(no_args_is_help=True, help="Jobs that wait, run, or died.")
+
+
+@alone.command()
+@takes(WorkArguments)
+def work(
+    database: Database,
+    send: Sinks,
+    out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
+    arguments: WorkArguments,
+) -> None:
+    """Run the queue's jobs, one after another, until stopped.
+
+    SIGTERM gives the job at hand back to the queue: what was inferred is kept.  Killed, its job is
+    another worker's after a minute.
+    """
+    with extra("service"):
+        from wsi_ai.cli import work
+
+    raise typer.Exit(work.run(database, send, out, arguments))
+
+
+@alone.command()
+@takes(ListenArguments)
+def listen(
+    database: Database,
+    trust: Annotated[str, typer.Option(help="ODS code of the trust whose images are announced.")],
+    model: Annotated[list[Path], typer.Option(help="Folder, or NAME[@VERSION]; several at once.")],
+    slides: Annotated[
+        str,
+        typer.Option(
+            metavar="PLACE",
+            help="Where a slide is, from what the notice says: /scans/{accession}/{slide_id}*.svs,"
+            " dicomweb://host/studies/{study_uid}/series/{series_uid}.",
+        ),
+    ],
+    arguments: ListenArguments,
+) -> None:
+    """Listen for notices that images are there or are withdrawn: HL7 over MLLP, IHE LAB-104.
+
+    An image that is there is queued; one that is withdrawn takes its flags back.
+    """
+    with extra("service"):
+        from wsi_ai.cli import listen
+
+    raise typer.Exit(listen.run(database, (trust, model, slides), arguments))
+
+
+@alone.command("sectra-app")
+@takes(SectraArguments)
+def sectra_app(
+    database: Database,
+    send: Sinks,
+    trust: Annotated[str, typer.Option(help="ODS code of the trust whose images are announced.")],
+    model: Annotated[list[Path], typer.Option(help="Folder, or NAME[@VERSION]; several at once.")],
+    arguments: SectraArguments,
+) -> None:
+    """Be an application of a Sectra PACS: images that it announces, or a person asks for, are
+    queued; wsi-ai work fetches and judges them, and the sink shows what it finds."""
+    with extra("service"):
+        from wsi_ai.cli import sectra_app as application
+
+    raise typer.Exit(application.run(database, send, (trust, model), arguments))
+
+
+@queue_app.command("list")
+def queue_list(
+    database: Database,
+    state: Annotated[
+        list[str] | None, typer.Option(help="waiting, running, done, dead or cancelled.")
+    ] = None,
+) -> None:
+    """A line for each job that waits, runs or died; names no slide.  Exit status 1 if any died."""
+    with extra("service"):
+        from wsi_ai.cli import queue
+
+    raise typer.Exit(queue.list_jobs(database, state or []))
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these commands of ``wsi-ai``."""
+    app.add_typer(queue_app, name="queue")
+    app.registered_commands += alone.registered_commands

@@ -1,0 +1,100 @@
+"""Options of the service's commands."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wsi_ai.cli.commands.delivery import AuditFile
+from wsi_ai.cli.commands.options import finite
+
+
+@dataclass(frozen=True, slots=True)
+class WorkArguments:
+    """Of ``wsi-ai work``."""
+
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, openvino, cuda, cuda:1: as for wsi-ai run.")
+    ] = "auto"
+    policy: Annotated[
+        Path | None, typer.Option(help="Triage policy in TOML, in place of the model's own.")
+    ] = None
+    mpp: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01,
+            max=100,
+            callback=finite,
+            help="Micrometres per pixel, where a slide does not say.",
+        ),
+    ] = None
+    quiet_s: Annotated[
+        float, typer.Option(min=0, max=3600, help="A file is judged once it is left alone.")
+    ] = 5
+    patience_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0, max=100_000, callback=finite, help="Until a slide that is not there is given up."
+        ),
+    ] = 60
+    trusted_keys: Annotated[
+        Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
+    ] = None
+    audit_file: AuditFile = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListenArguments:
+    """Of ``wsi-ai listen``."""
+
+    network: Annotated[str | None, typer.Option(help="The trust's network.")] = None
+    issuer: Annotated[str | None, typer.Option(help="Who issues accessions and slide ids.")] = None
+    host: Annotated[str, typer.Option()] = "127.0.0.1"
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 2575
+    cert: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None
+    key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None
+    ca: Annotated[
+        Path | None, typer.Option(help="Whose certificates peers have to show (PEM).")
+    ] = None
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help="A name in a peer's certificate; several at once. Left out: all."),
+    ] = None
+    trusted_keys: Annotated[
+        Path | None, typer.Option(help="Queue only for models signed by this key.")
+    ] = None
+    audit_file: AuditFile = None
+
+
+@dataclass(frozen=True, slots=True)
+class SectraArguments:
+    """Of ``wsi-ai sectra-app``."""
+
+    sink: Annotated[
+        str | None, typer.Option(help="The PACS's name among the sinks, where there are several.")
+    ] = None
+    network: Annotated[str | None, typer.Option(help="The trust's network.")] = None
+    stain: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Queue only images of this stain, as the PACS names it; several at once."
+        ),
+    ] = None
+    host: Annotated[str, typer.Option()] = "127.0.0.1"
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8700
+    url: Annotated[
+        str | None, typer.Option(help="Our address as the PACS reaches it, behind a proxy.")
+    ] = None
+    cert: Annotated[Path | None, typer.Option(help="Our certificate (PEM).")] = None
+    key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None
+    ca: Annotated[
+        Path | None, typer.Option(help="Whose certificate the PACS has to show (PEM).")
+    ] = None
+    secret: Annotated[
+        str | None,
+        typer.Option(help="file:PATH or env:NAME: the last part of the address to register."),
+    ] = None
+    trusted_keys: Annotated[
+        Path | None, typer.Option(help="Queue only for models signed by this key.")
+    ] = None

@@ -1,0 +1,51 @@
+"""``wsi-ai work``."""
+
+import logging
+import signal
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from wsi_ai.app import RunOptions, make_folder
+from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.service_arguments import WorkArguments
+from wsi_ai.delivery.posting import open_posting
+from wsi_ai.run.process import prepare_process
+from wsi_ai.service.local_runs import LocalRuns
+from wsi_ai.service.opening import open_queue
+from wsi_ai.service.sectra.fetch import PacsFetch
+from wsi_ai.service.sectra.image_info import address_of
+from wsi_ai.service.work import Worker
+
+
+@exit_on_error
+def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments) -> int:
+    """Until SIGTERM or SIGINT; the job at hand goes back to the queue."""
+    prepare_process()
+    log_from(logging.WARNING)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    make_folder(out)
+    options = RunOptions(
+        device=arguments.device,
+        policy=arguments.policy,
+        mpp=arguments.mpp,
+        trusted_keys=arguments.trusted_keys,
+    )
+    with open_posting(send, database, arguments.audit_file) as posting:
+        queue = open_queue(posting.relay.outbox.engine)
+        pacs = [one for one in posting.endpoints if one.url.startswith("sectra+")]
+        runs = LocalRuns(
+            out=out,
+            fetches={address_of(one, ""): PacsFetch(one, queue) for one in pacs},
+            queue=queue,
+            posting=posting,
+            options=options,
+            quiet_s=arguments.quiet_s,
+            patience_s=60 * arguments.patience_minutes,
+        )
+        say(f"working; {queue.counts().get('waiting', 0)} jobs wait; stop with Ctrl-C")
+        Worker(queue, runs, stop).run()
+        posting.drain(10.0)
+    return Exit.OK

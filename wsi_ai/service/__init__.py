@@ -1,0 +1,1 @@
+"""A service around runs: jobs wait in a table, notices queue them, a worker runs them."""

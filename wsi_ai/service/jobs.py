@@ -1,0 +1,183 @@
+"""The table of jobs, in the outbox's database: what is asked, and how far it has come."""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    inspect,
+)
+
+from wsi_ai.delivery.outbox.tables import alone, translated
+from wsi_ai.errors import OutputError
+
+_META = MetaData()
+
+
+class JobState(StrEnum):
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    """It has an answer, ``not_assessed`` among them."""
+    DEAD = "dead"
+    """Its workers died of it; a ``not_assessed`` flag says so, where no answer stands."""
+    CANCELLED = "cancelled"
+
+
+job = Table(
+    "job",
+    _META,
+    Column("job_id", Text, primary_key=True),
+    Column("trust", Text, nullable=False),
+    Column("network", Text),
+    Column("key", Text, nullable=False),
+    Column("asked_sha256", Text, nullable=False),
+    Column("slide_uri", Text, nullable=False),
+    Column("models", JSON, nullable=False),
+    Column("mpp", Float),
+    Column("case", JSON, nullable=False),
+    Column("urgent", Boolean, nullable=False),
+    Column("due_by", Float, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created", Float, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("given_back", Integer, nullable=False),
+    Column("worker", Text),
+    Column("lease_until", Float),
+    Column("next_at", Float, nullable=False),
+    Column("planned", Integer),
+    Column("passed", Integer),
+    Column("level", Text),
+    Column("reason", Text),
+    Column("result_uri", Text),
+    Column("flag_ids", JSON, nullable=False),
+    Column("seconds", JSON, nullable=False),
+    Column("submitted_by", Text, nullable=False),
+    UniqueConstraint("trust", "key"),
+)
+Index("job_due", job.c.state, job.c.urgent.desc(), job.c.due_by)
+Index("job_of_trust", job.c.trust, job.c.created)
+"""``attempt`` numbers the claims and is the fence; those of them that ``given_back`` counts did not
+fail.  ``case`` is a row of ``--cases``; of a job that is not known yet whose slide it is, empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is to be run."""
+
+    trust: str
+    slide_uri: str
+    models: tuple[str, ...]
+    submitted_by: str
+    """A program or a person of the trust's; never a token."""
+    case: Mapping[str, str]
+    """A row of ``--cases``, without its file."""
+    same: tuple[str, ...] = ()
+    """What makes it another question where the address is the same: the series, size and time."""
+    network: str | None = None
+    mpp: float | None = None
+    urgent: bool = False
+    allowance_s: float = 3600.0
+    """How long it may wait; among jobs of one urgency the earliest due goes first."""
+
+    @property
+    def key(self) -> str:
+        """The natural key: who asks the same of the same slide gets the same job."""
+        return digest([self.slide_uri, sorted(self.models), *self.same])
+
+    @property
+    def sha256(self) -> str:
+        return digest([self.key, self.mpp, dict(self.case)])
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One that was claimed."""
+
+    job_id: str
+    attempt: int
+    failures: int
+    """Attempts before this one that ended with their worker."""
+    given_back: int
+    """Those that were none of the slide's fault."""
+    asked: Asked
+    created: float
+
+    @classmethod
+    def of(cls, row: Any) -> "Job":
+        asked = Asked(
+            trust=row.trust,
+            slide_uri=row.slide_uri,
+            models=tuple(row.models),
+            submitted_by=row.submitted_by,
+            case=row.case,
+            network=row.network,
+            mpp=row.mpp,
+            urgent=row.urgent,
+        )
+        return cls(
+            row.job_id,
+            row.attempt,
+            row.attempt - 1 - row.given_back,
+            row.given_back,
+            asked,
+            row.created,
+        )
+
+
+def digest(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def row_of(asked: Asked, now: float) -> dict[str, Any]:
+    """Of a new job."""
+    return {
+        "job_id": uuid.uuid4().hex,
+        "trust": asked.trust,
+        "network": asked.network,
+        "key": asked.key,
+        "asked_sha256": asked.sha256,
+        "slide_uri": asked.slide_uri,
+        "models": list(asked.models),
+        "mpp": asked.mpp,
+        "case": dict(asked.case),
+        "urgent": asked.urgent,
+        "due_by": now + asked.allowance_s,
+        "state": JobState.WAITING,
+        "created": now,
+        "attempt": 0,
+        "given_back": 0,
+        "next_at": now,
+        "flag_ids": [],
+        "seconds": {},
+        "submitted_by": asked.submitted_by,
+    }
+
+
+def make_job_table(engine: Engine) -> None:
+    """Where it is not there.  Raises OutputError also where another program has one of its name."""
+    with translated(), engine.begin() as connection:
+        alone(connection, "tables")
+        _META.create_all(connection)
+        there = {column["name"] for column in inspect(connection).get_columns(job.name)}
+    if missing := [column.name for column in job.columns if column.name not in there]:
+        raise OutputError(
+            f"the database has a table job that is not ours: it lacks {missing[0]};"
+            " give wsi_ai a database or schema of its own"
+        )

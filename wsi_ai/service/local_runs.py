@@ -1,0 +1,150 @@
+"""Jobs run on this machine, one slide by all its models at a time."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from wsi_ai.app import Outcome, RunOptions, give_up, run_slides
+from wsi_ai.core.flags import Level
+from wsi_ai.delivery.posting import Posting
+from wsi_ai.errors import DeviceError, InputError, ModelError, PolicyError, SlideError, Stopped
+from wsi_ai.service.job_post import JobPost
+from wsi_ai.service.jobs import Job
+from wsi_ai.service.queue import Answer, Queue
+from wsi_ai.service.slide_places import NotClear, NotReady, found_file, settled_file
+from wsi_ai.service.work import READY_S, JobWatch, SiteFault
+
+PACS = "sectra+"
+_SITE = ModelError, DeviceError, PolicyError
+_KINDS = {ModelError: "model", DeviceError: "device", PolicyError: "policy"}
+_GRAVEST_FIRST = Level.EXPEDITE, Level.NOT_ASSESSED, Level.STANDARD
+
+
+class SlideGone(SlideError):
+    """Whoever has the slide does not have it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadySlide:
+    path: Path
+    case: Mapping[str, str]
+    """A row of ``--cases``; empty where nothing is known."""
+
+
+Fetch = Callable[[Job], AbstractContextManager[ReadySlide]]
+"""Has a job's slide at hand while the block runs.  Raises NotReady, SlideGone, NotClear,
+SiteFault."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRuns:
+    """See ``work.Runs``."""
+
+    out: Path
+    queue: Queue
+    posting: Posting
+    options: RunOptions = field(default_factory=RunOptions)
+    fetches: Mapping[str, Fetch] = field(default_factory=dict)
+    """By how the addresses begin that they are for; other addresses a reader opens itself."""
+    quiet_s: float = 5.0
+    patience_s: float = 3600.0
+    """How long a slide is looked for, or at while it is written to, before that is its answer."""
+
+    def run(self, mine: Job, watch: JobWatch) -> Answer:
+        post = JobPost(self.posting, self.queue, mine)
+        try:
+            with self._at_hand(mine) as slide, self._options(mine, slide) as options:
+                models = [Path(name) for name in mine.asked.models]
+                outcomes = list(run_slides([slide.path], models, self.out, options, watch, post))
+        except NotReady as error:
+            looked_s = min(self.queue.clock() - mine.created, mine.given_back * READY_S)
+            if looked_s < self.patience_s:
+                raise
+            return self.give_up(mine, str(error))
+        except (SlideGone, NotClear, InputError) as error:
+            return self.give_up(mine, str(error))
+        except _SITE as error:
+            self.posting.not_started(1, _kind(error))
+            raise SiteFault(str(error)) from None
+        self.posting.begun()
+        return self._answer(mine, outcomes, post)
+
+    def give_up(self, mine: Job, reason: str) -> Answer:
+        post = JobPost(self.posting, self.queue, mine)
+        slide = ReadySlide(self._expected(mine), mine.asked.case)
+        models = [Path(name) for name in mine.asked.models]
+        with self._options(mine, slide) as options:
+            try:
+                outcomes = list(give_up(slide.path, models, self.out, reason, options, post))
+            except _SITE as error:
+                raise SiteFault(str(error)) from None
+        return self._answer(mine, outcomes, post)
+
+    def _answer(self, mine: Job, outcomes: Sequence[Outcome], post: JobPost) -> Answer:
+        if not outcomes:
+            self.queue.beat(mine)  # lost, or else stopped
+            raise Stopped("the job was stopped")
+        if not all(outcome.judged for outcome in outcomes):
+            raise NotReady("another process is at work on the slide")
+        if post.unkept:
+            raise SiteFault("a flag could not be kept for sending")
+        post.reach_all()
+        return answer_of(outcomes, post.flag_ids)
+
+    @contextmanager
+    def _at_hand(self, mine: Job) -> Iterator[ReadySlide]:
+        address = mine.asked.slide_uri
+        for start, fetch in self.fetches.items():
+            if address.startswith(start):
+                with fetch(mine) as slide:
+                    yield slide
+                return
+        if address.startswith(PACS):
+            raise SiteFault("the PACS that has the slide is not among the sinks: --send")
+        is_file = address.startswith("file:")
+        path = settled_file(address, self.quiet_s) if is_file else Path(address)
+        yield ReadySlide(path, mine.asked.case)
+
+    def _expected(self, mine: Job) -> Path:
+        """Of a slide that cannot be looked at."""
+        try:
+            return found_file(mine.asked.slide_uri)
+        except (NotReady, NotClear):
+            return Path(f"job-{mine.job_id}")
+
+    @contextmanager
+    def _options(self, mine: Job, slide: ReadySlide) -> Iterator[RunOptions]:
+        """With whose slide it is in a file of its own, for this process alone and as long as the
+        block runs."""
+        chosen = replace(self.options, mpp=mine.asked.mpp or self.options.mpp)
+        if not slide.case:
+            yield chosen
+            return
+        with tempfile.TemporaryDirectory(prefix="wsi-ai-job-") as folder:
+            cases = Path(folder) / "cases.json"
+            row = {"file": slide.path.name, **slide.case}
+            descriptor = os.open(cases, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump([row], file)
+            yield replace(chosen, cases=cases)
+
+
+def _kind(error: Exception) -> str:
+    return next(kind for cls, kind in _KINDS.items() if isinstance(error, cls))
+
+
+def answer_of(outcomes: Sequence[Outcome], flag_ids: Sequence[str]) -> Answer:
+    """Of all models: the gravest level, and every reason once."""
+    levels = {outcome.level for outcome in outcomes}
+    reasons = dict.fromkeys(outcome.reason for outcome in outcomes)
+    folders = [outcome.folder for outcome in outcomes if outcome.folder is not None]
+    return Answer(
+        level=next(level.value for level in _GRAVEST_FIRST if level in levels),
+        reason="; ".join(reasons),
+        result_uri=folders[0].resolve().as_uri() if folders else None,
+        flag_ids=flag_ids,
+    )

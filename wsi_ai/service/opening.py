@@ -1,0 +1,36 @@
+"""A queue, in the database of an outbox."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import SystemRandom
+
+from sqlalchemy import Engine
+
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.errors import InputError
+from wsi_ai.models.approval import approved_card
+from wsi_ai.models.site import load_site
+from wsi_ai.service.jobs import make_job_table
+from wsi_ai.service.queue import Queue
+
+
+def open_queue(engine: Engine) -> Queue:
+    """Raises OutputError."""
+    make_job_table(engine)
+    return Queue(engine, time.time, SystemRandom())
+
+
+def approved_names(
+    models: Sequence[Path], trusted_keys: Path | None = None
+) -> list[tuple[str, ModelCard]]:
+    """Models as jobs name them, with their cards: a folder by its whole path, for the worker has
+    another one at hand.  Raises ModelError where one may not run, or InputError where none is
+    named."""
+    if not models:
+        raise InputError("which model is to judge the slides? --model NAME[@VERSION]")
+    site = load_site(trusted_keys)
+    return [
+        (str(model.resolve()) if model.exists() else str(model), approved_card(model, site))
+        for model in models
+    ]

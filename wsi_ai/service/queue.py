@@ -1,0 +1,207 @@
+"""The queue of jobs: every method is one transaction.
+
+A worker has a job for as long as its lease; who beats in time keeps it.  The number of the attempt
+is the fence: what a worker says of an attempt that is no longer the last one changes nothing.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from sqlalchemy import Connection, Engine, and_, func, insert, or_, select, update
+
+from wsi_ai.delivery.outbox.outbox import Clock
+from wsi_ai.delivery.outbox.states import SKEW_S
+from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.errors import OutputError
+from wsi_ai.service.jobs import Asked, Job, JobState, job, row_of
+
+LEASE_S = 60.0
+MOST_FAILURES = 3
+_WAITS_S = (10.0, 60.0)
+"""Before the second and the third attempt, at most."""
+_LONGEST_WAIT_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a job came to."""
+
+    level: str | None
+    reason: str
+    result_uri: str | None = None
+    flag_ids: Sequence[str] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+class LostJob(OutputError):
+    """The job is no longer this worker's: another has it, or it was cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """Any number of processes may share it.  Raises OutputError where the database refuses."""
+
+    engine: Engine
+    clock: Clock
+    random: Random
+    lease_s: float = LEASE_S
+
+    def submit(self, asked: Asked) -> tuple[str, bool]:
+        """The job's id, and whether it is new: who asks the same again gets the same job."""
+        with self._writing() as connection:
+            alone(connection, f"job {asked.trust} {asked.key}")
+            known = select(job.c.job_id).where(job.c.trust == asked.trust, job.c.key == asked.key)
+            if (name := connection.scalar(known)) is not None:
+                return name, False
+            row = row_of(asked, self.clock())
+            connection.execute(insert(job).values(row))
+            return row["job_id"], True
+
+    def claim(self, worker: str) -> Job | None:
+        """The most urgent job that is due, with those whose worker is gone."""
+        now = self.clock()
+        with self._writing() as connection:
+            self._end_leases(connection, now)
+            due = and_(job.c.state == JobState.WAITING, _is_due(now))
+            ordered = job.c.urgent.desc(), job.c.due_by, job.c.created
+            ready = select(job).where(due).order_by(*ordered).limit(1)
+            row = connection.execute(ready.with_for_update(skip_locked=True)).first()
+            if row is None:
+                return None
+            leased = {
+                "state": JobState.RUNNING,
+                "attempt": row.attempt + 1,
+                "worker": worker,
+                "lease_until": now + self.lease_s,
+            }
+            connection.execute(update(job).where(job.c.job_id == row.job_id).values(leased))
+            return Job.of(connection.execute(select(job).where(job.c.job_id == row.job_id)).one())
+
+    def beat(self, mine: Job, planned: int | None = None, passed: int | None = None) -> None:
+        """Say that it is still worked on.  Raises LostJob."""
+        far = {"planned": planned, "passed": passed}
+        known = {name: value for name, value in far.items() if value is not None}
+        self._change(mine, {"lease_until": self.clock() + self.lease_s, **known})
+
+    def know(self, mine: Job, case: Mapping[str, str]) -> None:
+        """It turned out whose slide it is.  Raises LostJob."""
+        self._change(mine, {"case": dict(case)})
+
+    def done(self, mine: Job, answer: Answer) -> None:
+        self._end(mine, JobState.DONE, answer)
+
+    def bury(self, mine: Job, answer: Answer) -> None:
+        """No worker will try again.  Raises LostJob."""
+        self._end(mine, JobState.DEAD, answer)
+
+    def give_back(self, mine: Job, after_s: float, why: str) -> None:
+        """It is not the job's fault that it is not done: the attempt does not count."""
+        back = {"given_back": job.c.given_back + 1, "next_at": self.clock() + after_s}
+        self._change(mine, {**_IDLE, **back, "reason": why})
+
+    def fail(self, mine: Job, why: str) -> None:
+        """The attempt counts.  Raises LostJob."""
+        self._change(mine, {**_IDLE, "next_at": self._again_at(mine.failures), "reason": why})
+
+    def withdraw(self, trust: str, slide_id: str, accession: str | None) -> int:
+        """The slide's jobs are run no further, and none of them stands in the way of a new one.
+        Returns how many were waiting or running."""
+        here = [job.c.trust == trust, job.c.case["slide_id"].as_string() == slide_id]
+        if accession is not None:
+            here.append(job.c.case["accession"].as_string() == accession)
+        free = {"key": job.c.key.concat("#").concat(job.c.job_id)}
+        with self._writing() as connection:
+            connection.execute(update(job).where(*here, ~job.c.key.contains("#")).values(free))
+            return _cancel(connection, *here)
+
+    def cancel(self, submitted_by: str) -> int:
+        """What that one person asked for."""
+        with self._writing() as connection:
+            free = {"key": job.c.key.concat("#").concat(job.c.job_id)}
+            opened = job.c.submitted_by == submitted_by, job.c.state.in_(_OPEN)
+            connection.execute(update(job).where(*opened).values(free))
+            return _cancel(connection, job.c.submitted_by == submitted_by)
+
+    def fence(self, mine: Job, connection: Connection) -> None:
+        """Inside another transaction of this database: until that ends, the job stays this
+        worker's.  Raises LostJob."""
+        found = select(job.c.job_id).where(*_mine(mine)).with_for_update(read=True)
+        if connection.execute(found).first() is None:
+            raise LostJob("the job is another worker's by now, or was cancelled")
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        with self._reading() as connection:
+            found = select(job.c.state, func.count().label("n")).group_by(job.c.state)
+            return {row.state: row.n for row in connection.execute(found)}
+
+    def lines(self, states: Sequence[JobState], most: int = 500) -> list[Any]:
+        """The oldest of them."""
+        with self._reading() as connection:
+            found = select(job).where(job.c.state.in_(states)).order_by(job.c.created)
+            return list(connection.execute(found.limit(most)).all())
+
+    def _again_at(self, failures: int) -> float:
+        longest = _WAITS_S[min(failures, len(_WAITS_S) - 1)]
+        return self.clock() + self.random.uniform(0, longest)
+
+    def _end(self, mine: Job, state: JobState, answer: Answer) -> None:
+        told = {
+            "level": answer.level,
+            "reason": answer.reason,
+            "result_uri": answer.result_uri,
+            "flag_ids": list(answer.flag_ids),
+            "seconds": dict(answer.seconds),
+        }
+        self._change(mine, {**_IDLE, **told, "state": state})
+
+    def _change(self, mine: Job, values: Mapping[str, Any]) -> None:
+        with self._writing() as connection:
+            changed = connection.execute(update(job).where(*_mine(mine)).values(values))
+            if not changed.rowcount:
+                raise LostJob("the job is another worker's by now, or was cancelled")
+
+    def _end_leases(self, connection: Connection, now: float) -> None:
+        """A worker that died leaves its job to the next; so does a clock that was set back."""
+        over = or_(job.c.lease_until <= now, job.c.lease_until > now + self.lease_s + SKEW_S)
+        ended = job.c.state == JobState.RUNNING, over
+        found = select(job).where(*ended).with_for_update(skip_locked=True)
+        for row in connection.execute(found).all():
+            failures = row.attempt - 1 - row.given_back
+            again = {"next_at": self._again_at(failures), "reason": "its worker is gone"}
+            connection.execute(
+                update(job).where(job.c.job_id == row.job_id).values({**_IDLE, **again})
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        with translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with translated(), self.engine.connect() as connection:
+            yield connection.execution_options(**READING)
+
+
+_OPEN = JobState.WAITING, JobState.RUNNING
+_IDLE: dict[str, Any] = {"state": JobState.WAITING, "lease_until": None, "worker": None}
+
+
+def _mine(mine: Job) -> tuple[Any, ...]:
+    running = job.c.state == JobState.RUNNING
+    return job.c.job_id == mine.job_id, job.c.attempt == mine.attempt, running
+
+
+def _is_due(now: float) -> Any:
+    """A time from far in the future means that the clock was set back."""
+    return or_(job.c.next_at <= now, job.c.next_at > now + _LONGEST_WAIT_S + SKEW_S)
+
+
+def _cancel(connection: Connection, *where: Any) -> int:
+    opened = update(job).where(*where, job.c.state.in_(_OPEN))
+    gone = {"state": JobState.CANCELLED, "lease_until": None, "worker": None}
+    return connection.execute(opened.values(gone)).rowcount
