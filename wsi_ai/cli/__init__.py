@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsi_ai.cli.commands import delivery
+from wsi_ai.cli.commands import delivery, viewing
 from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands.options import (
     DrawArguments,
@@ -206,3 +206,4 @@ def optimize(
 
 model_store.add_to(_models)
 delivery.add_to(app)
+viewing.add_to(app)

@@ -1,0 +1,1 @@
+"""The edges that serve: the viewer, and what listens."""
