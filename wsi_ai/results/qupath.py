@@ -23,10 +23,11 @@ _BROKEN = (OSError, ValueError, LookupError, TypeError)
 
 
 def write_script(out: Path) -> Path:
-    """``OUT/wsi_ai.groovy``.  Raises OutputError."""
-    path = out / SCRIPT
+    """``OUT/wsi_ai.groovy``, which knows where OUT is.  Raises OutputError."""
+    text = files("wsi_ai.results").joinpath(SCRIPT).read_text("utf-8")
     with disk_errors():
-        path.write_bytes(files("wsi_ai.results").joinpath(SCRIPT).read_bytes())
+        path = out / SCRIPT
+        path.write_text(text.replace("@OUT@", _quoted(str(out.resolve()))), "utf-8")
     return path
 
 
@@ -73,6 +74,13 @@ def _cells(path: Path, slide: dict[str, Any]) -> Iterator[tuple[list[float], dic
         box = [left, top, right, min(top + step_y, slide["height"])]
         values = scores[:, row, col].round(4).tolist()
         yield [round(edge, 2) for edge in box], dict(zip(names, values, strict=True))
+
+
+def _quoted(text: str) -> str:
+    """For Groovy's single quotes, whatever stands in a folder's name."""
+    for sign, escaped in (("\\", r"\\"), ("'", r"\'"), ("\n", r"\n"), ("\r", r"\r")):
+        text = text.replace(sign, escaped)
+    return text
 
 
 def _origin(path: Path) -> list[int]:

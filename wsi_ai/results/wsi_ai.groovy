@@ -2,16 +2,19 @@
  *
  * AI-generated, unverified. Research use only. Not for primary diagnosis.
  *
- * Save this file in the folder of results (wsi-ai qupath OUT does), open the slide, then
- * Automate > Script editor > Open, Run.  It replaces what it imported before, which it knows by the
- * class "wsi_ai: ...", and touches nothing else.
+ * Written by wsi-ai qupath OUT.  Open the slide, then Automate > Script editor, open this file, Run.
+ * It replaces what it imported before, which it knows by the class "wsi_ai: ...", and touches
+ * nothing else.
  */
 import java.security.MessageDigest
 
 def PREFIX = "wsi_ai: "
 
-// The folder that this script lies in: QuPath names the script's file only to its editor.
-File folder = wsiAiFolder()
+// The folder of results; change it where they were moved.
+File folder = new File('@OUT@')
+if (!folder.isDirectory()) {
+    throw new RuntimeException("there is no such folder of results: change it at the top of this script")
+}
 def slide = slideFile()
 def digest = sha256(slide)
 def runs = runsOf(folder, slide, digest)
@@ -42,19 +45,6 @@ runs.each { run ->
 }
 fireHierarchyUpdate()
 println "${count} objects of ${runs.size()} models. AI-generated, unverified. Research use only. Not for primary diagnosis."
-
-/** A project may keep the folder's name as a property; else the script asks. */
-File wsiAiFolder() {
-    def given = System.getProperty("wsi_ai.out")
-    if (given != null) {
-        return new File(given)
-    }
-    def chosen = qupath.lib.gui.dialogs.Dialogs.promptForDirectory("Folder of results of wsi_ai", null)
-    if (chosen == null) {
-        throw new RuntimeException("no folder was chosen")
-    }
-    return chosen
-}
 
 /** Of a slide in several files, or at an address, there is none: then nothing is imported. */
 File slideFile() {

@@ -60,7 +60,7 @@ def everybody(_: Request, __: str | None) -> bool:
 
 def viewer(shelf: Shelf, may_see: MaySee = everybody, *, with_label: bool = False) -> Starlette:
     """``with_label``: the slide's label and macro image, which name people, may be looked at."""
-    rooms = _Rooms(shelf, may_see, with_label)
+    rooms = _Rooms(shelf, may_see, with_label=with_label)
     slide = "/slides/{slide}"
     score = "/results/{result:int}/{map:int}/{channel:int}/{level:int}/{col:int}_{row:int}.png"
     routes = [
@@ -81,7 +81,7 @@ def viewer(shelf: Shelf, may_see: MaySee = everybody, *, with_label: bool = Fals
 class _Rooms:
     """What is behind the addresses."""
 
-    def __init__(self, shelf: Shelf, may_see: MaySee, with_label: bool) -> None:
+    def __init__(self, shelf: Shelf, may_see: MaySee, *, with_label: bool) -> None:
         self._shelf, self._may_see, self._with_label = shelf, may_see, with_label
 
     @contextmanager

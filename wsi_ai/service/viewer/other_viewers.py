@@ -69,7 +69,7 @@ def _information(request: Request, size: Size) -> dict[str, Any]:
     factors = _factors(size)
     return {
         "@context": "http://iiif.io/api/image/3/context.json",
-        "id": f"{request.base_url}slides/{request.path_params['slide']}/iiif",
+        "id": str(request.url.replace(query="")).removesuffix("/info.json"),
         "type": "ImageService3",
         "protocol": "http://iiif.io/api/image",
         "profile": "level0",

@@ -21,16 +21,23 @@ def serve(shelf: Shelf, port: int, begun: HasBegun, *, with_label: bool = False)
     """Until it is stopped.  A port that is in use is passed over for the next.  Raises OutputError
     where there is none."""
     with bound(port) as listening:
-        guard = Guard(viewer(shelf, with_label=with_label), listening.getsockname()[1])
-        config = uvicorn.Config(
-            guard, log_level="warning", access_log=False, proxy_headers=False, server_header=False
-        )
-        server = uvicorn.Server(config)
+        guard, server = server_of(shelf, listening, with_label=with_label)
         begun(guard.address, guard.for_other_viewers)
         try:
             server.run(sockets=[listening])
         finally:
             shelf.close()
+
+
+def server_of(
+    shelf: Shelf, listening: socket.socket, *, with_label: bool = False
+) -> tuple[Guard, uvicorn.Server]:
+    """Not yet running."""
+    guard = Guard(viewer(shelf, with_label=with_label), listening.getsockname()[1])
+    config = uvicorn.Config(
+        guard, log_level="warning", access_log=False, proxy_headers=False, server_header=False
+    )
+    return guard, uvicorn.Server(config)
 
 
 def bound(port: int) -> socket.socket:
