@@ -14,6 +14,7 @@ from wsi_ai.service.viewer.scores import ScoreMap, open_maps
 
 _KNOWN_VERSIONS = ("1.0", "1.1")
 _MOST_RUNS = 64
+REGIONS, OBJECTS = "findings.geojson", "objects.csv"
 _NEWER = "these results were written by another version of wsi_ai; update it, or run the slide anew"
 _INCOMPLETE = "this folder of results is incomplete or damaged; run the slide anew"
 _OTHER_BYTES = (
@@ -52,6 +53,8 @@ class Results:
             "issued": self.flag["timestamps"]["issued"],
             "statement": STATEMENT,
             "maps": [one.as_json() for one in self.maps],
+            "regions": (self.folder / REGIONS).exists(),
+            "objects": (self.folder / OBJECTS).exists(),
         }
 
 

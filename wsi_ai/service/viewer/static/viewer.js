@@ -259,14 +259,15 @@ function showChannel(number) {
 
 async function loadRegions(number) {
   const own = shown, base = `${own.base}/results/${number}`, result = own.result;
-  const found = await asked(`${base}/regions`).catch(() => null);
-  const answer = await fetch(`${base}/objects`).catch(() => null);
+  const found = result.regions ? await asked(`${base}/regions`).catch(() => null) : null;
+  const answer = result.objects ? await fetch(`${base}/objects`).catch(() => null) : null;
   const objects = answer?.ok ? new Float32Array(await answer.arrayBuffer()) : null;
   if (own !== shown || result !== own.result) return;
   own.objects = objects;
   own.regions = found && new Regions(found);
   $("regions-panel").hidden = !found;
   if (found) showRegions(found, result, objects);
+  else if (result.regions) notice("The regions of this run cannot be read; the heatmap is whole.");
   redraw();
 }
 
