@@ -141,6 +141,12 @@ def test_a_port_in_use_is_passed_over(tmp_path: Path) -> None:
             assert second.getsockname()[0] == "127.0.0.1"
 
 
+def test_what_is_sent_is_not_held_back_for_an_acknowledgement() -> None:
+    """40 ms a tile, where asyncio does not know that the socket is TCP."""
+    with bound(0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
 def test_the_command_prints_an_address_that_opens_and_ends_when_it_is_stopped(
     tmp_path: Path,
 ) -> None:

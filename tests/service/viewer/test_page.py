@@ -114,7 +114,7 @@ class Page:
 
 
 @contextmanager
-def opened(browser: Any, shelf: Shelf, width: int = 700, height: int = 500) -> Iterator[Page]:
+def opened(browser: Any, shelf: Shelf, width: int = 900, height: int = 600) -> Iterator[Page]:
     with served(shelf) as guard:
         context = browser.new_context(viewport={"width": width, "height": height})
         page = Page(context.new_page())
@@ -168,8 +168,10 @@ def test_the_heatmap_lies_on_the_planted_tumour_to_within_half_a_cell_at_three_z
     the heatmap's."""
     slide, folder = tumour
     cells, cell = hot(folder)
-    rows, cols = np.nonzero(cells)
-    middle = (np.median(cols) + 0.5) * cell, (np.median(rows) + 0.5) * cell
+    cold = np.pad(~cells, ((1, 0), (1, 0)), constant_values=True)
+    corners = np.argwhere(cells & cold[1:, :-1] & cold[:-1, 1:])
+    row, col = corners[len(corners) // 2]
+    middle = col * cell, row * cell
     with open_slide(slide) as whole:
         pixels = whole.read(0, 0, 0, 2048, 2048)
     with opened(browser, shelf_of(tmp_path, [folder.parent.parent], [slide])) as page:
@@ -194,7 +196,7 @@ def shift_of(
     side: float,
 ) -> tuple[float, float]:
     """By how much of a cell the cells that are drawn have to be moved to lie where they belong:
-    of all moves by eighths up to a cell, the one that fits best."""
+    of all moves by eighths up to a cell, the one that fits best; the shortest of those alike."""
     moves = [(dx / 8, dy / 8) for dx in range(-8, 9) for dy in range(-8, 9)]
     y, x = np.mgrid[: drawn.shape[0] : 3, : drawn.shape[1] : 3]
     padded = np.pad(cells, 2)
@@ -205,7 +207,7 @@ def shift_of(
         col, row = col.clip(0, padded.shape[1] - 1), row.clip(0, padded.shape[0] - 1)
         return float((padded[row, col] == drawn[::3, ::3]).mean())
 
-    best = max(moves, key=fit)
+    best = min(moves, key=lambda move: (-round(fit(move), 2), abs(move[0]) + abs(move[1])))
     assert fit(best) > 0.97
     return best
 
@@ -217,7 +219,7 @@ def found_at(
     middle: tuple[float, float],
 ) -> tuple[float, float]:
     """Where on the screen a place of the slide is, by looking for its surroundings there."""
-    half = int(min(150 / scale, 400))
+    half = int(min(110 / scale, 400))
     x, y = (int(np.clip(value, half, 2048 - half)) for value in middle)
     part = slide[y - half : y + half, x - half : x + half]
     side = round(2 * half * scale)
