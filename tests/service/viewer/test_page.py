@@ -255,7 +255,7 @@ def test_threshold_and_opacity_change_the_heatmap_without_a_request(
         assert 0 < after < before
         assert page.text("#threshold-value") == "0.55"
         page.keyboard.press("]")
-        assert page.evaluate("() => document.getElementById('heat').style.opacity") == "0.65"
+        assert page.evaluate("() => document.getElementById('heat').style.opacity") == "0.5"
         page.locator("#threshold").fill("254")
         page.settled()
         assert (picture(page, "heat")[..., 3] > 128).sum() == 0

@@ -146,7 +146,7 @@ function openViewer() {
   const own = shown;
   viewer = OpenSeadragon({
     element: $("slide"), drawer: "canvas", showNavigationControl: false, showNavigator: true,
-    navigatorPosition: "BOTTOM_RIGHT", navigatorSizeRatio: 0.18, navigatorBackground: "#ffffff",
+    navigatorPosition: "BOTTOM_RIGHT", navigatorSizeRatio: 0.18, navigatorBackground: "#ffffff", navigatorOpacity: 1,
     navigatorBorderColor: "#8b939a", navigatorDisplayRegionColor: "#a84300", animationTime: 0.25, blendTime: 0.05,
     maxZoomPixelRatio: 4, minZoomImageRatio: 0.6, visibilityRatio: 0.3, immediateRender: false,
     gestureSettingsMouse: {clickToZoom: false, dblClickToZoom: true}, imageLoaderLimit: 6,
