@@ -180,7 +180,7 @@ def test_scores_arrive_as_codes_and_lie_on_the_whole_slide(out: Path, tmp_path: 
     (scores,) = result["maps"]
     assert scores["channels"] == ["red"]
     assert scores["cell_px"] == [64, 64]
-    png = client.get("/slides/1/results/0/0/0/0/0_0.png").content
+    png = client.get(f"/slides/1/results/{result['key']}/0/0/0/0_0.png").content
     shown = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_UNCHANGED)
     group = zarr.open_group(results_in(out) / "heatmap.ome.zarr", mode="r")
     assert (shown == codes(np.asarray(group["0"][0]))).all()  # type: ignore[index]
@@ -207,8 +207,8 @@ def test_results_of_other_bytes_are_refused_with_the_reason(out: Path, tmp_path:
     (result,) = client.get("/slides/1").json()["results"]
     assert "changed since the run" in result["refused"]
     assert "maps" not in result
-    assert client.get("/slides/1/results/0/0/0/0/0_0.png").status_code == 404
-    assert client.get("/slides/1/results/0/regions").status_code == 404
+    assert client.get("/slides/1/results/0/0/0/0/0_0.png").status_code == 410
+    assert client.get("/slides/1/results//regions").status_code in (404, 410)
 
 
 def test_a_slide_that_changes_while_it_is_looked_at_loses_its_results(
@@ -224,6 +224,22 @@ def test_a_slide_that_changes_while_it_is_looked_at_loses_its_results(
         held.entry._looked = 0
     assert client.get(f"/slides/1/tiles/{before['key']}/0/0_0").status_code == 410
     assert client.get("/slides/1").json()["results"][0]["refused"] != ""
+
+
+def test_results_that_a_run_replaces_while_they_are_looked_at_are_not_mixed_with_the_old(
+    out: Path, tmp_path: Path
+) -> None:
+    own = copied(out, tmp_path)
+    client = client_of(shelf_of(tmp_path, [own]))
+    (before,) = client.get("/slides/1").json()["results"]
+    flag = results_in(own) / "flag.json"
+    changed(flag, revision=2)
+    address = f"/slides/1/results/{before['key']}"
+    assert client.get(f"{address}/0/0/0/0_0.png").status_code == 410
+    assert client.get(f"{address}/regions").status_code == 410
+    (after,) = client.get("/slides/1").json()["results"]
+    assert after["key"] != before["key"]
+    assert client.get(f"/slides/1/results/{after['key']}/regions").status_code == 200
 
 
 def test_a_slide_that_moved_is_said_to_be_missing_and_found_when_named(
@@ -345,8 +361,8 @@ def test_a_file_of_regions_that_is_none_is_refused(tmp_path: Path, text: str) ->
         "/slides/1/tiles/KEY/-1/0_0",
         "/slides/1/tiles/KEY/9/0_0",
         "/slides/1/tiles/KEY/0/99_0",
-        "/slides/1/results/0/0/0/0/9_0.png",
-        "/slides/1/results/0/0/7/0/0_0.png",
+        "/slides/1/results/RESULT/0/0/0/9_0.png",
+        "/slides/1/results/RESULT/0/7/0/0_0.png",
         "/slides/1/results/5/regions",
         "/slides/2",
         "/docs",
@@ -354,8 +370,9 @@ def test_a_file_of_regions_that_is_none_is_refused(tmp_path: Path, text: str) ->
 )
 def test_what_is_not_there_is_not_found(out: Path, tmp_path: Path, path: str) -> None:
     client = client_of(shelf_of(tmp_path, [out]))
-    key = client.get("/slides/1").json()["key"]
-    answer = client.get(path.replace("KEY", key))
+    info = client.get("/slides/1").json()
+    own = path.replace("KEY", info["key"]).replace("RESULT", info["results"][0]["key"])
+    answer = client.get(own)
     assert answer.status_code in (404, 410)
     assert "Traceback" not in answer.text
 

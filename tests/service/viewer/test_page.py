@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -59,6 +60,13 @@ SHOW = """(url) => new Promise((done) => { const image = new Image();
   image.onload = () => done('shown'); image.onerror = () => done('refused'); image.src = url; })"""
 FOCUSED = """() => { const {id, className, tagName} = document.activeElement;
   return id || className || tagName; }"""
+ANOTHER = """(address) => {
+  const element = document.body.appendChild(document.createElement('div'));
+  Object.assign(element.style, {width: '320px', height: '320px', position: 'fixed', inset: '0'});
+  window.other = OpenSeadragon({element, drawer: 'canvas', tileSources: address,
+    showNavigationControl: false}); }"""
+MIDDLE = """() => { const {canvas} = other.drawer, pen = canvas.getContext('2d');
+  return Array.from(pen.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data); }"""
 OUTLINED = """() => { document.getElementById('next').focus();
   return getComputedStyle(document.activeElement).outlineStyle; }"""
 
@@ -422,12 +430,14 @@ def test_another_origin_s_page_reads_nothing_even_in_the_same_browser(
         page = context.new_page()
         page.goto(guard.address)
         base = guard.address.partition("?")[0]
+        Page(page).until("() => wsiAi.shown?.result")
+        key = page.evaluate("() => wsiAi.shown.result.key")
         other = context.new_page()
         hello = {"body": "<p>hello</p>", "content_type": "text/html"}
         other.route("http://evil.example/**", lambda route: route.fulfill(**hello))
         other.goto("http://evil.example/")
         assert other.evaluate(READ, f"{base}slides") == "refused"
-        assert other.evaluate(SHOW, f"{base}slides/1/results/0/0/0/0/0_0.png") == "refused"
+        assert other.evaluate(SHOW, f"{base}slides/1/results/{key}/0/0/0/0_0.png") == "refused"
         tile = f"{guard.for_other_viewers}/slides/1/iiif/full/64,64/0/default.jpg"
         assert other.evaluate(SHOW, tile) == "refused"
         context.close()
@@ -468,3 +478,37 @@ def test_every_control_is_reached_by_keyboard_and_shows_that_it_is(
         wanted |= {"regions", "openseadragon-canvas", "SUMMARY"}
         assert wanted <= reached
         assert page.evaluate(OUTLINED) == "solid"
+
+
+def test_each_model_s_results_are_shown_under_its_own_name(browser: Any, tmp_path: Path) -> None:
+    slide = write_jpeg_slide(tmp_path / "slide.tif")
+    folder = analysed(slide, tmp_path / "out")
+    other = folder.with_name("other-2")
+    shutil.copytree(folder, other)
+    flag = json.loads((other / "flag.json").read_text())
+    said = flag["result"] | {"level": "not_assessed", "explanation": "for a test"}
+    changed(other / "flag.json", result=said)
+    shutil.rmtree(other / "heatmap.ome.zarr")
+    with opened(browser, shelf_of(tmp_path, [tmp_path / "out"])) as page:
+        page.settled()
+        for name, level in (("other-2", "NOT ASSESSED"), (folder.name, None)):
+            page.locator("#models").select_option(label=name)
+            assert page.text("#facts").startswith(name)
+            assert page.text("#level") == level or level is None
+            assert page.locator("#heat-panel").is_hidden() is (level is not None)
+
+
+def test_an_outside_viewer_opens_the_slide_by_iiif_and_by_deep_zoom(
+    browser: Any, small: Path, tmp_path: Path
+) -> None:
+    """OpenSeadragon as it comes, without our way of taking tiles."""
+    with opened(browser, shelf_of(tmp_path, [small / "slide.tif"])) as page:
+        page.settled()
+        for address in ("slides/1/iiif/info.json", "slides/1/deepzoom.dzi"):
+            page.evaluate(ANOTHER, address)
+            page.until("() => other.world.getItemAt(0)?.getFullyLoaded()")
+            assert page.evaluate("() => other.world.getItemAt(0).source.dimensions.x") == 640
+            page.evaluate(TWO_FRAMES)
+            theirs = page.evaluate(MIDDLE)
+            assert np.abs(np.subtract(theirs[:3], ramp(640)[320, 320])).max() < 8
+        assert page.said == []

@@ -62,7 +62,7 @@ def viewer(shelf: Shelf, may_see: MaySee = everybody, *, with_label: bool = Fals
     """``with_label``: the slide's label and macro image, which name people, may be looked at."""
     rooms = _Rooms(shelf, may_see, with_label=with_label)
     slide = "/slides/{slide}"
-    score = "/results/{result:int}/{map:int}/{channel:int}/{level:int}/{col:int}_{row:int}.png"
+    score = "/results/{result}/{map:int}/{channel:int}/{level:int}/{col:int}_{row:int}.png"
     routes = [
         Route("/", _static),
         Route("/static/{name}", _static),
@@ -70,8 +70,8 @@ def viewer(shelf: Shelf, may_see: MaySee = everybody, *, with_label: bool = Fals
         Route(slide, rooms.info),
         Route(slide + "/tiles/{key}/{level:int}/{col:int}_{row:int}", rooms.tile),
         Route(slide + score, rooms.scores),
-        Route(slide + "/results/{result:int}/regions", rooms.regions),
-        Route(slide + "/results/{result:int}/objects", rooms.objects),
+        Route(slide + "/results/{result}/regions", rooms.regions),
+        Route(slide + "/results/{result}/objects", rooms.objects),
         Route(slide + "/associated/{name}", rooms.associated),
         *other_viewers.routes(rooms.open),
     ]
@@ -124,8 +124,9 @@ class _Rooms:
     def scores(self, request: Request) -> Response:
         asked = request.path_params
         with self.open(request) as entry:
+            maps = _result(entry, request).maps
             try:
-                scores = _result(entry, request).maps[asked["map"]]
+                scores = maps[asked["map"]]
                 png = scores.png(asked["channel"], asked["level"], asked["col"], asked["row"])
             except LookupError:
                 raise HTTPException(404) from None
@@ -196,16 +197,16 @@ def _info(entry: OpenEntry) -> dict[str, Any]:
             }
             for level in entry.levels
         ],
-        "results": [one.as_json() for one in entry.results],
+        "results": [one.as_json() for one in entry.read_results()],
     }
 
 
 def _result(entry: OpenEntry, request: Request) -> Results:
-    """404 where there is none, or it is refused."""
-    number: int = request.path_params["result"]
-    if number >= len(entry.results) or entry.results[number].flag is None:
-        raise HTTPException(404)
-    return entry.results[number]
+    """410 where they are not those that the page was given."""
+    try:
+        return entry.results(request.path_params["result"])
+    except LookupError:
+        raise HTTPException(410, "the results changed; load the page anew") from None
 
 
 def _file(made: Callable[[], bytes], media_type: str) -> Response:

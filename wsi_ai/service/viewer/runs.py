@@ -1,5 +1,6 @@
 """The results in a folder, as a viewer shows them: or why it does not."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,8 +33,17 @@ class Results:
     """The folder's name."""
     refused: str = ""
     """Why they are not shown; empty where they are."""
+    key: str = ""
+    """Of the flag's and the record's bytes: stands in the address of whatever is sent of them."""
     flag: Mapping[str, Any] | None = None
     maps: tuple[ScoreMap, ...] = ()
+
+    def are_current(self) -> bool:
+        """Whether the folder still holds what was read: a run may have put others in its place."""
+        try:
+            return self.key == _key(_content(self.folder))
+        except (OSError, ValueError):
+            return False
 
     def as_json(self) -> dict[str, Any]:
         """What the page is given."""
@@ -41,6 +51,7 @@ class Results:
             return {"model": self.model, "refused": self.refused}
         result, quality = self.flag["result"], self.flag["qc"]
         return {
+            "key": self.key,
             "model": self.model,
             "refused": "",
             "level": result["level"],
@@ -61,15 +72,15 @@ class Results:
 def open_results(folder: Path, slide: SlideInfo) -> Results:
     """Refused, with the reason, where they are not whole, not of these bytes, or not understood."""
     try:
-        flag = _read(folder / "flag.json")
-        record = _read(folder / "run.json")
+        content = _content(folder)
+        flag, record = map(_parsed, content)
         if flag.get("schema_version") not in _KNOWN_VERSIONS:
             return Results(folder, folder.name, _NEWER)
         if _text(flag["slide"], "image_sha256") != slide.fingerprint:
             return Results(folder, folder.name, _OTHER_BYTES)
         _check(flag, slide)
         maps = open_maps(folder, slide, record["slide"], _main_class(flag))
-        found = Results(folder, folder.name, "", flag, maps)
+        found = Results(folder, folder.name, "", _key(content), flag, maps)
         found.as_json()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OutputError):
         return Results(folder, folder.name, _INCOMPLETE)
@@ -99,11 +110,21 @@ def _folders(place: Path) -> list[Path]:
         return []
 
 
-def _read(path: Path) -> dict[str, Any]:
-    content = from_json(content_of(path, TABLE_BYTES))
-    if not isinstance(content, dict):
+def _content(folder: Path) -> tuple[bytes, bytes]:
+    """Of the flag, and of the record."""
+    flag, record = (content_of(folder / name, TABLE_BYTES) for name in ("flag.json", "run.json"))
+    return flag, record
+
+
+def _key(content: tuple[bytes, bytes]) -> str:
+    return hashlib.sha256(b"\0".join(content)).hexdigest()[:16]
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    found = from_json(content)
+    if not isinstance(found, dict):
         raise TypeError("no object")
-    return content
+    return found
 
 
 def _check(flag: Mapping[str, Any], slide: SlideInfo) -> None:

@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 from wsi_ai.core.contracts import Slide
@@ -41,6 +40,7 @@ class OpenEntry:
         self.levels: tuple[ServedLevel, ...] = served_levels(slide, cache)
         self._found, self._states = found, file_states(path)
         self._looked = time.monotonic()
+        self._results: Mapping[str, Results] = {}
 
     @property
     def info(self) -> SlideInfo:
@@ -51,11 +51,22 @@ class OpenEntry:
         """Stands in the address of every picture, so that no browser shows one of other bytes."""
         return self.info.fingerprint[:16]
 
-    @cached_property
-    def results(self) -> tuple[Results, ...]:
+    def read_results(self) -> list[Results]:
         """Of each model, those of these bytes; of other bytes, that they are not shown."""
         folders = [model for folder in self._found for model in model_folders(folder)]
-        return tuple(open_results(folder, self.info) for folder in folders)
+        found = [open_results(folder, self.info) for folder in folders]
+        self._results = {one.key: one for one in found if not one.refused}
+        return found
+
+    def results(self, key: str) -> Results:
+        """Those that the page was given.  Raises LookupError where they are no longer there, or
+        others are in their place."""
+        if key not in self._results:
+            self.read_results()
+        found = self._results[key]
+        if not found.are_current():
+            raise LookupError(key)
+        return found
 
     def is_current(self) -> bool:
         """Whether the file is the one that was opened; looked at once a second."""

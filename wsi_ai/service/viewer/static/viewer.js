@@ -240,16 +240,16 @@ function showResult(number) {
   $("channels-row").hidden = channels.length < 2;
   if (result.maps.length) {
     $("channels").value = `0/${result.maps[0].main}`;
-    showChannel(number);
+    showChannel();
   }
-  loadRegions(number);
+  loadRegions();
   redraw();
 }
 
-function showChannel(number) {
+function showChannel() {
   const [m, c] = $("channels").value.split("/").map(Number), map = shown.result.maps[m];
   const attention = map.channels[c] === "attention";
-  shown.heat = new HeatLayer(`${shown.base}/results/${number}/${m}`, map, c, redraw, () => notice("A part of the heatmap cannot be read: it is left out."));
+  shown.heat = new HeatLayer(`${shown.base}/results/${shown.result.key}/${m}`, map, c, redraw, () => notice("A part of the heatmap cannot be read, or the run was made anew: load the page again."));
   $("heat-note").textContent = attention
     ? "Attention, least to most on this slide: no probability. Without tint: not assessed."
     : "Pale: assessed, below the threshold. Without tint: not assessed.";
@@ -257,8 +257,8 @@ function showChannel(number) {
   thresholdChanged();
 }
 
-async function loadRegions(number) {
-  const own = shown, base = `${own.base}/results/${number}`, result = own.result;
+async function loadRegions() {
+  const own = shown, result = own.result, base = `${own.base}/results/${result.key}`;
   const found = result.regions ? await asked(`${base}/regions`).catch(() => null) : null;
   const answer = result.objects ? await fetch(`${base}/objects`).catch(() => null) : null;
   const objects = answer?.ok ? new Float32Array(await answer.arrayBuffer()) : null;
@@ -361,7 +361,7 @@ document.addEventListener("keydown", (event) => {
 $("opacity").addEventListener("input", opacityChanged);
 $("threshold").addEventListener("input", thresholdChanged);
 for (const id of ["heat-on", "marks-on"]) $(id).addEventListener("change", redraw);
-$("channels").addEventListener("change", () => showChannel(Number($("models").value)));
+$("channels").addEventListener("change", showChannel);
 $("models").addEventListener("change", () => showResult(Number($("models").value)));
 $("slides").addEventListener("change", () => { location.hash = `slide=${encodeURIComponent($("slides").value)}`; openSlide($("slides").value); });
 $("next").addEventListener("click", () => list.step(1));
