@@ -2,6 +2,7 @@
 # make test    set everything up and run the tests; EXTRAS=cpu,service,test,torch for those of PyTorch too
 # make check   ruff, mypy --strict, import-linter
 # make fuzz    read 2,000 damaged slides, as every night; make test reads 200
+# make vendor  fetch the page's OpenSeadragon from npm, and hold it to its digest
 # make demo-model  train the demo model anew, then choose its threshold and rule; see its README
 # make clean   remove what these made
 
@@ -11,7 +12,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check fuzz demo-model clean
+STATIC := wsi_ai/service/viewer/static
+OSD := openseadragon
+
+.PHONY: demo test check fuzz vendor demo-model clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wsi-ai demo-slide demo/tumour.svs --seed 1 --tumour
@@ -29,6 +33,12 @@ check: $(VENV)/.test
 
 fuzz: $(VENV)/.test
 	WSI_AI_MUTANTS=2000 $(BIN)/python -m pytest tests/fuzz
+
+vendor:
+	npm install --prefix build/vendor --no-save --ignore-scripts --no-audit --no-fund $(OSD)@6.1.1
+	cp build/vendor/node_modules/$(OSD)/build/$(OSD)/$(OSD).min.js $(STATIC)/
+	cp build/vendor/node_modules/$(OSD)/LICENSE.txt $(STATIC)/$(OSD).LICENSE.txt
+	cd $(STATIC) && sha256sum --check $(OSD).sha256
 
 demo-model: | $(VENV)/bin/python
 	$(PIP) --editable '.[cpu,train]'

@@ -1,1 +1,1 @@
-"""A service around runs: jobs wait in a table, notices queue them, a worker runs them."""
+"""The edges that serve: jobs that wait, what queues them, a worker, and the viewer."""

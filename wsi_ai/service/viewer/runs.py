@@ -1,0 +1,150 @@
+"""The results in a folder, as a viewer shows them: or why it does not."""
+
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.core.values import SlideInfo
+from wsi_ai.errors import OutputError
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
+from wsi_ai.service.viewer.scores import ScoreMap, open_maps
+
+_KNOWN_VERSIONS = ("1.0", "1.1")
+_MOST_RUNS = 64
+REGIONS, OBJECTS = "findings.geojson", "objects.csv"
+_NEWER = "these results were written by another version of wsi_ai; update it, or run the slide anew"
+_INCOMPLETE = "this folder of results is incomplete or damaged; run the slide anew"
+_OTHER_BYTES = (
+    "these results are of other bytes: the slide's file changed since the run, or it is another"
+    " slide of the same name; run it anew"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """One model's results for one slide."""
+
+    folder: Path
+    model: str
+    """The folder's name."""
+    refused: str = ""
+    """Why they are not shown; empty where they are."""
+    key: str = ""
+    """Of the flag's and the record's bytes: stands in the address of whatever is sent of them."""
+    flag: Mapping[str, Any] | None = None
+    maps: tuple[ScoreMap, ...] = ()
+
+    def are_current(self) -> bool:
+        """Whether the folder still holds what was read: a run may have put others in its place."""
+        try:
+            return self.key == _key(_content(self.folder))
+        except (OSError, ValueError):
+            return False
+
+    def as_json(self) -> dict[str, Any]:
+        """What the page is given."""
+        if self.flag is None:
+            return {"model": self.model, "refused": self.refused}
+        result, quality = self.flag["result"], self.flag["qc"]
+        return {
+            "key": self.key,
+            "model": self.model,
+            "refused": "",
+            "level": result["level"],
+            "explanation": result["explanation"],
+            "finding": result["finding"]["code"],
+            "score": result["score"],
+            "threshold": result["threshold"]["value"],
+            "coverage": quality["analysed_fraction"],
+            "quality": quality["status"],
+            "issued": self.flag["timestamps"]["issued"],
+            "statement": STATEMENT,
+            "maps": [one.as_json() for one in self.maps],
+            "regions": (self.folder / REGIONS).exists(),
+            "objects": (self.folder / OBJECTS).exists(),
+        }
+
+
+def open_results(folder: Path, slide: SlideInfo) -> Results:
+    """Refused, with the reason, where they are not whole, not of these bytes, or not understood."""
+    try:
+        content = _content(folder)
+        flag, record = map(_parsed, content)
+        if flag.get("schema_version") not in _KNOWN_VERSIONS:
+            return Results(folder, folder.name, _NEWER)
+        if _text(flag["slide"], "image_sha256") != slide.fingerprint:
+            return Results(folder, folder.name, _OTHER_BYTES)
+        _check(flag, slide)
+        maps = open_maps(folder, slide, record["slide"], _main_class(flag))
+        found = Results(folder, folder.name, "", _key(content), flag, maps)
+        found.as_json()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, OutputError):
+        return Results(folder, folder.name, _INCOMPLETE)
+    return found
+
+
+def slide_folders(out: Path) -> list[Path]:
+    """``OUT/<slide>-<8 of its SHA-256>``, by name."""
+    return sorted(path for path in _folders(out) if _is_slide_folder(path))
+
+
+def model_folders(slide_folder: Path) -> list[Path]:
+    """Those of a slide's folder that hold a flag; one in which there is none is not finished."""
+    found = [path for path in _folders(slide_folder) if (path / "run.json").exists()]
+    return sorted(path for path in found if not (path / "embeddings.zarr").exists())[:_MOST_RUNS]
+
+
+def _is_slide_folder(path: Path) -> bool:
+    stem, dash, digest = path.name.rpartition("-")
+    return bool(stem and dash and len(digest) == 8 and set(digest) <= set("0123456789abcdef"))
+
+
+def _folders(place: Path) -> list[Path]:
+    try:
+        return [path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _content(folder: Path) -> tuple[bytes, bytes]:
+    """Of the flag, and of the record."""
+    flag, record = (content_of(folder / name, TABLE_BYTES) for name in ("flag.json", "run.json"))
+    return flag, record
+
+
+def _key(content: tuple[bytes, bytes]) -> str:
+    return hashlib.sha256(b"\0".join(content)).hexdigest()[:16]
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    found = from_json(content)
+    if not isinstance(found, dict):
+        raise TypeError("no object")
+    return found
+
+
+def _check(flag: Mapping[str, Any], slide: SlideInfo) -> None:
+    """Raises where the flag is not what it says it is.  Its numbers are finite: ``from_json``."""
+    Level(flag["result"]["level"])
+    size = flag["slide"]["width"], flag["slide"]["height"]
+    if size != (slide.size.width, slide.size.height):
+        raise ValueError("of another size")
+    threshold = flag["result"]["threshold"]["value"]
+    if not (isinstance(threshold, int | float) and math.isfinite(threshold)):
+        raise TypeError("no threshold")
+    _text(flag["result"], "explanation")
+
+
+def _text(of: Mapping[str, Any], name: str) -> str:
+    value = of[name]
+    if not isinstance(value, str):
+        raise TypeError(name)
+    return value
+
+
+def _main_class(flag: Mapping[str, Any]) -> str:
+    return _text(flag["result"]["finding"], "code")
