@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.core.contracts import Post
+from wsi_ai.core.contracts import Post, Slide
 from wsi_ai.core.software import versions
 from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
 from wsi_ai.core.values import Marks, SlideInfo
@@ -16,6 +17,8 @@ from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
 from wsi_ai.results.overlay import OverlayInput, write_overlay
+from wsi_ai.results.pages.pdf import write_pdf
+from wsi_ai.results.pages.report import take_pictures, write_report
 from wsi_ai.results.record import model_record
 from wsi_ai.results.sealed import sealed_results, with_seal
 from wsi_ai.results.wsinfer_csv import write_csv
@@ -23,6 +26,14 @@ from wsi_ai.tissue.overview import Overview
 
 FORMATS = ("wsinfer",)
 """Formats that can be written in addition to the usual files."""
+
+
+class Pages(StrEnum):
+    """What a slide's folder gets for people, beside its picture."""
+
+    NONE = "none"
+    REPORT = "report"
+    REPORT_AND_PDF = "report-and-pdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,7 @@ class RunRecord:
     """Additional formats, of ``FORMATS``."""
     changes: tuple[str, ...] = ()
     """The changes that were needed so that the device could go on."""
+    pages: Pages = Pages.REPORT
 
 
 def finished(folder: Path, question: str) -> dict[str, Any] | None:
@@ -53,13 +65,14 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
 
 
 def write_results(
-    folder: Path, assessment: Assessment, run: RunRecord, post: Post
+    folder: Path, assessment: Assessment, run: RunRecord, post: Post, slide: Slide | None = None
 ) -> dict[str, Any]:
     """Write all files as ``folder``, and return the flag as its file has it: as ``post`` kept it.
 
     The flag is kept once everything else is on the disk, and before ``folder`` appears: after a
     crash in between, the slide is done again and its flag says nothing new.  A flag that ``post``
-    holds back is written as it is, and ``run.json`` says why.
+    holds back is written as it is, and ``run.json`` says why.  The report says what these two say;
+    it shows places of ``slide``, where that is open.
 
     Raises OutputError, and then leaves what was there before; or Unsent where ``post`` alone
     failed: then everything is written, but does not count as ``finished``.
@@ -68,16 +81,8 @@ def write_results(
     held_back = ""
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
-        if assessment.canvas is not None:
-            assessment.canvas.write(aside)
-        if assessment.heatmap is not None and "wsinfer" in run.formats:
-            write_csv(aside / "wsinfer.csv", assessment.heatmap)
-        if assessment.heatmap is not None and assessment.heatmap.objects is not None:
-            flag = assessment.flag
-            write_objects(aside, assessment.heatmap.objects, flag.model, flag.slide.bounds_origin)
-        if (look := assessment.look) is not None:
-            write_overlay(aside / "overlay.png", _view(assessment, look))
-            write_geojson(aside / "findings.geojson", assessment.flag)
+        _write_data(aside, assessment, run.formats)
+        pictures = take_pictures(assessment, slide) if run.pages is not Pages.NONE else None
         try:
             body = post.put(body)
         except HeldBack as error:
@@ -85,11 +90,29 @@ def write_results(
         except OutputError as error:
             unsent, run = error, replace(run, failed=True)
         record = _record(assessment, run) | _held_back_field(held_back)
+        if pictures is not None:
+            write_report(aside, assessment, pictures, body, record)
+        if run.pages is Pages.REPORT_AND_PDF:
+            write_pdf(aside)
         write_json(aside / "run.json", with_seal(record, body))
         write_json(aside / "flag.json", body)
     if unsent is not None:
         raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
     return body
+
+
+def _write_data(folder: Path, assessment: Assessment, formats: tuple[str, ...]) -> None:
+    """What other programs read, and the picture."""
+    heatmap, flag = assessment.heatmap, assessment.flag
+    if assessment.canvas is not None:
+        assessment.canvas.write(folder)
+    if heatmap is not None and "wsinfer" in formats:
+        write_csv(folder / "wsinfer.csv", heatmap)
+    if heatmap is not None and heatmap.objects is not None:
+        write_objects(folder, heatmap.objects, flag.model, flag.slide.bounds_origin)
+    if (look := assessment.look) is not None:
+        write_overlay(folder / "overlay.png", _view(assessment, look))
+        write_geojson(folder / "findings.geojson", flag)
 
 
 def held_back_of(folder: Path) -> str:

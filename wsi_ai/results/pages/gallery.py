@@ -1,0 +1,186 @@
+"""The strongest places of a heatmap, each as a picture at full resolution."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from wsi_ai.core.cards import Task
+from wsi_ai.core.contracts import Slide
+from wsi_ai.core.flags import Flag
+from wsi_ai.core.geometry import Box, Spacing
+from wsi_ai.core.values import Heatmap, Objects
+from wsi_ai.errors import TileUnreadable
+from wsi_ai.results.pages.layers import jpeg
+from wsi_ai.results.pages.page import picture
+
+MOST = 12
+SIDE_PX = 512
+_APART_TILES = 2
+_MOST_MARKS = 300
+_ROUND_UM = tuple(d * 10.0**e for e in range(-1, 6) for d in (1, 2, 5))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A cell of a heatmap, in level-0 pixels."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    score: float
+    counts: bool
+    """It reaches the threshold."""
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        return self.left + self.width / 2, self.top + self.height / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """In hundredths of a picture's side; a point has no extent."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleBar:
+    words: str
+    share: float
+    """Of the picture's width."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One place, ready to be shown."""
+
+    number: int
+    place: Place
+    picture: Markup | None
+    """``None`` where the slide could not be read there."""
+    shrunk: float
+    """Number of level-0 pixels along one of the picture's."""
+    frame: Shape
+    objects: tuple[Shape, ...]
+    bar: ScaleBar | None
+
+
+def strongest(heatmap: Heatmap, flag: Flag) -> list[Place]:
+    """The highest cells, the highest first, none closer to another than two tiles: of a nest of
+    high cells, one is shown.  Cells without any object are none."""
+    scores = np.where(heatmap.assessed, heatmap.shown, np.float32(-1))
+    least = 0.0 if heatmap.objects is None else np.nextafter(0.0, 1.0)
+    rows, cols = _cells_apart(heatmap)
+    found = list[Place]()
+    while len(found) < MOST:
+        row, col = np.unravel_index(int(scores.argmax()), scores.shape)
+        highest = float(scores[row, col])
+        if highest < least:
+            break
+        found.append(_place(heatmap, int(row), int(col), highest, flag))
+        up, left = max(0, row - rows + 1), max(0, col - cols + 1)
+        scores[up : row + rows, left : col + cols] = -1
+    return found
+
+
+def _cells_apart(heatmap: Heatmap) -> tuple[int, int]:
+    """Rows and columns; where a tile is many cells, what a picture shows counts as a tile."""
+    spec, spacing = heatmap.model.tile, heatmap.slide.known_spacing()
+    if heatmap.model.task is Task.SEGMENTATION:
+        side_x = side_y = float(SIDE_PX)
+    else:
+        scale = spec.scale(spacing)
+        side_x, side_y = spec.size_px * scale.x, spec.size_px * scale.y
+    rows, cols = side_y * _APART_TILES / heatmap.step.y, side_x * _APART_TILES / heatmap.step.x
+    return max(1, int(np.ceil(rows - 1e-6))), max(1, int(np.ceil(cols - 1e-6)))
+
+
+def _place(heatmap: Heatmap, row: int, col: int, highest: float, flag: Flag) -> Place:
+    """Cut off where the slide ends."""
+    step, size = heatmap.step, heatmap.slide.size
+    left, top = col * step.x, row * step.y
+    return Place(
+        left,
+        top,
+        max(1.0, min(step.x, size.width - left)),
+        max(1.0, min(step.y, size.height - top)),
+        highest,
+        counts=highest >= flag.threshold,
+    )
+
+
+def cards(slide: Slide, places: list[Place], objects: Objects | None) -> Iterator[Card]:
+    """Reads the slide once for each place."""
+    for number, place in enumerate(places, 1):
+        field = _field(slide, place)
+        yield Card(
+            number=number,
+            place=place,
+            picture=_picture(slide, field),
+            shrunk=field.width / SIDE_PX,
+            frame=_shape(field, place.left, place.top, place.width, place.height),
+            objects=_objects_in(field, objects),
+            bar=scale_bar(slide.info.spacing, field.width, 0.4),
+        )
+
+
+def _field(slide: Slide, place: Place) -> Box:
+    """What the picture shows: the cell in its middle as far as the slide goes on around it."""
+    side = max(SIDE_PX, round(1.1 * max(place.width, place.height)))
+    x, y = place.middle
+    whole = slide.info.size
+    left = min(max(0, round(x - side / 2)), max(0, whole.width - side))
+    top = min(max(0, round(y - side / 2)), max(0, whole.height - side))
+    return Box(left, top, side, side)
+
+
+def _picture(slide: Slide, field: Box) -> Markup | None:
+    level = slide.info.level_for(field.width / SIDE_PX)
+    side = max(1, round(field.width / slide.info.downsamples[level]))
+    try:
+        pixels = slide.read(level, field.x, field.y, side, side)
+    except TileUnreadable:
+        return None
+    return picture("jpeg", jpeg(_fitted(pixels)))
+
+
+def _fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if len(pixels) == SIDE_PX:
+        return np.ascontiguousarray(pixels)
+    return np.asarray(cv2.resize(pixels, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA))
+
+
+def _shape(field: Box, left: float, top: float, width: float, height: float) -> Shape:
+    per = 100 / field.width
+    return Shape(
+        *(round(v * per, 2) for v in (left - field.x, top - field.y, width, height))
+    )
+
+
+def _objects_in(field: Box, objects: Objects | None) -> tuple[Shape, ...]:
+    if objects is None:
+        return ()
+    x, y = objects.middles.T
+    inside = (x >= field.x) & (x < field.x + field.width)
+    inside &= (y >= field.y) & (y < field.y + field.height)
+    boxes = objects.boxes[np.flatnonzero(inside)[:_MOST_MARKS]].tolist()
+    return tuple(_shape(field, a, b, c - a, d - b) for a, b, c, d in boxes)
+
+
+def scale_bar(spacing: Spacing | None, width_px: float, most: float) -> ScaleBar | None:
+    """Of a round length, on a picture that shows so many level-0 pixels; ``None`` where nobody
+    knows how large a pixel is."""
+    if spacing is None:
+        return None
+    whole_um = width_px * spacing.x_um
+    length = max((um for um in _ROUND_UM if um <= whole_um * most), default=_ROUND_UM[0])
+    words = f"{length / 1000:g} mm" if length >= 1000 else f"{length:g} µm"
+    return ScaleBar(words, length / whole_um)
