@@ -1,7 +1,7 @@
 """The strongest places of a heatmap, each as a picture at full resolution."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from wsi_ai.core.flags import Flag
 from wsi_ai.core.geometry import Box, Spacing
 from wsi_ai.core.values import Heatmap, Objects
 from wsi_ai.errors import TileUnreadable
+from wsi_ai.results.overlay import counted
 from wsi_ai.results.pages.layers import jpeg
 from wsi_ai.results.pages.page import picture
 
@@ -35,6 +36,8 @@ class Place:
     score: float
     counts: bool
     """It reaches the threshold."""
+    counted: int | None = None
+    """Number of objects that the flag counts; ``None`` where there are no objects."""
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -75,20 +78,35 @@ class Card:
 
 def strongest(heatmap: Heatmap, flag: Flag) -> list[Place]:
     """The highest cells, the highest first, none closer to another than two tiles: of a nest of
-    high cells, one is shown.  Cells without any object are none."""
-    scores = np.where(heatmap.assessed, heatmap.shown, np.float32(-1))
-    least = 0.0 if heatmap.objects is None else np.nextafter(0.0, 1.0)
+    high cells, one is shown.  Where objects are counted, those with the most; a cell without any
+    object is none."""
+    scores = heatmap.shown
+    numbers = None if heatmap.objects is None else _numbers(heatmap, flag)
+    rank = np.where(heatmap.assessed, scores, np.float32(-1))
+    if numbers is not None:
+        rank = np.where(rank > 0, rank + numbers, np.float32(-1))
     rows, cols = _cells_apart(heatmap)
     found = list[Place]()
     while len(found) < MOST:
-        row, col = np.unravel_index(int(scores.argmax()), scores.shape)
-        highest = float(scores[row, col])
-        if highest < least:
+        row, col = divmod(int(rank.argmax()), rank.shape[1])
+        if rank[row, col] < 0:
             break
-        found.append(_place(heatmap, int(row), int(col), highest, flag))
+        objects = None if numbers is None else int(numbers[row, col])
+        found.append(replace(_place(heatmap, row, col, flag), counted=objects))
         up, left = max(0, row - rows + 1), max(0, col - cols + 1)
-        scores[up : row + rows, left : col + cols] = -1
+        rank[up : row + rows, left : col + cols] = -1
     return found
+
+
+def _numbers(heatmap: Heatmap, flag: Flag) -> NDArray[np.int64]:
+    """(rows, cols): how many objects that count are in each cell."""
+    numbers = np.zeros(heatmap.planned.shape, np.int64)
+    if heatmap.objects is not None:
+        middles = counted(heatmap.objects, flag).middles
+        col, row = (middles / [heatmap.step.x, heatmap.step.y]).astype(np.int64).T
+        rows, cols = numbers.shape
+        np.add.at(numbers, (np.clip(row, 0, rows - 1), np.clip(col, 0, cols - 1)), 1)
+    return numbers
 
 
 def _cells_apart(heatmap: Heatmap) -> tuple[int, int]:
@@ -103,8 +121,9 @@ def _cells_apart(heatmap: Heatmap) -> tuple[int, int]:
     return max(1, int(np.ceil(rows - 1e-6))), max(1, int(np.ceil(cols - 1e-6)))
 
 
-def _place(heatmap: Heatmap, row: int, col: int, highest: float, flag: Flag) -> Place:
+def _place(heatmap: Heatmap, row: int, col: int, flag: Flag) -> Place:
     """Cut off where the slide ends."""
+    highest = float(heatmap.shown[row, col])
     step, size = heatmap.step, heatmap.slide.size
     left, top = col * step.x, row * step.y
     return Place(
@@ -160,9 +179,7 @@ def _fitted(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _shape(field: Box, left: float, top: float, width: float, height: float) -> Shape:
     per = 100 / field.width
-    return Shape(
-        *(round(v * per, 2) for v in (left - field.x, top - field.y, width, height))
-    )
+    return Shape(*(round(v * per, 2) for v in (left - field.x, top - field.y, width, height)))
 
 
 def _objects_in(field: Box, objects: Objects | None) -> tuple[Shape, ...]:

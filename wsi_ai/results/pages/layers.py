@@ -1,5 +1,4 @@
-"""The slide in small, and what a model says of it, as layers that a browser lays over one another.
-"""
+"""The slide in small, and what a model says of it: pictures to be laid over one another."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -167,9 +166,7 @@ def _lines(tissue: Mask, heatmap: Heatmap | None, flag: Flag, size: Size) -> Ind
     """Outlines of tissue and regions, and objects that count."""
     drawn = np.zeros((size.height, size.width), np.uint8)
     rows, cols = tissue.shape
-    found, _ = cv2.findContours(
-        tissue.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
-    )
+    found, _ = cv2.findContours(tissue.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
     scale = np.array([size.width / cols, size.height / rows])
     _draw(drawn, ((ring[:, 0] + 0.5) * scale for ring in found), 1, 1)
     whole = flag.slide.size

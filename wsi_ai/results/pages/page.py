@@ -7,10 +7,13 @@ out, wherever a template prints it.  A page allows no script but its own, by dig
 import base64
 import hashlib
 import math
+import os
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
@@ -37,12 +40,16 @@ def page(template: str, script: str = "", **values: object) -> str:
     """The template filled in.  ``script`` names a file beside it; the page works without."""
     code = _text(script) if script else ""
     digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
-    return _environment().get_template(template).render(
-        statement=STATEMENT,
-        style=Markup(_text("style.css")),  # our own
-        script=Markup(code),
-        script_source=f"'sha256-{digest}'" if code else "'none'",
-        **values,
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            statement=STATEMENT,
+            style=Markup(_text("style.css")),  # our own
+            script=Markup(code),
+            script_source=f"'sha256-{digest}'" if code else "'none'",
+            **values,
+        )
     )
 
 
@@ -61,7 +68,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_plain,
     )
-    made.filters |= {"name": _name, "score": score, "count": _count, "share": _share}
+    made.filters |= {
+        "name": _name,
+        "score": score,
+        "count": _count,
+        "share": _share,
+        "address": _address,
+    }
     made.globals |= {"verdicts": VERDICTS}
     return made
 
@@ -90,6 +103,11 @@ def _name(value: str) -> str:
 def score(value: float | None) -> str:
     """Never rounded up: what is shown as the threshold has reached it."""
     return "none" if value is None else f"{math.floor(value * 1000) / 1000:.3f}"
+
+
+def _address(path: Path, start: Path) -> str:
+    """For a link from a page in ``start``: whatever the name, it leads nowhere else."""
+    return "./" + quote(os.fsencode(path.relative_to(start)))
 
 
 def _count(value: int) -> str:

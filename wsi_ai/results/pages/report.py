@@ -106,9 +106,11 @@ def _facts(flag: Flag, heatmap: Heatmap | None, body: Mapping[str, Any]) -> Iter
     if flag.planned:
         cells = f"{flag.planned:,} {flag.model.cell_name}s"
         yield Fact("Seen", f"{_percent(flag.coverage)} %", f"of {cells} of tissue")
-    failed = [check.name for check in flag.quality.checks if check.status is Status.FAIL] if (
-        flag.quality
-    ) else []
+    failed = (
+        [check.name for check in flag.quality.checks if check.status is Status.FAIL]
+        if (flag.quality)
+        else []
+    )
     word = {"pass": "passed", "fail": "failed"}.get(body["qc"]["status"], "not checked")
     yield Fact("Quality", word, ", ".join(failed))
     if heatmap is not None and heatmap.objects is not None:
@@ -135,18 +137,29 @@ class Shown:
 
     cell: str
     of: str
-    """What a cell's number is."""
-    is_score: bool
+    """What a number is."""
+    is_score: bool = True
     """It can be compared with the threshold."""
+    places: str = "The strongest places"
+    rank: str = "highest"
+    spread: str = "How the scores lie"
 
 
 def _shown(flag: Flag, heatmap: Heatmap | None) -> Shown:
     label, cell = flag.model.point.label, flag.model.cell_name
     if heatmap is not None and heatmap.of_slide:
-        return Shown(cell, "attention, least to most on this slide; no probability", False)
+        return Shown(
+            cell,
+            "attention, least to most on this slide; no probability",
+            is_score=False,
+            places="Where the model looked most",
+            spread="How attention is spread",
+        )
     if heatmap is not None and heatmap.objects is not None:
-        return Shown(cell, f"the highest score of an object: {label}", True)
-    return Shown(cell, f"{cell} score for {label}", True)
+        return Shown(
+            cell, f"score of an object: {label}", places="The densest places", rank="densest"
+        )
+    return Shown(cell, f"{cell} score for {label}")
 
 
 def _histogram(flag: Flag, heatmap: Heatmap | None) -> Histogram | None:
@@ -184,7 +197,7 @@ def _legend(assessment: Assessment) -> Iterator[Entry]:
         for n, name in enumerate(heatmap.model.classes):
             yield Entry("box", class_colour(n), name)
     else:
-        yield Entry("ramp", "", "0 to 1")
+        yield Entry("ramp", "", "attention, least to most" if heatmap.of_slide else "0 to 1")
     if heatmap.missed.any():
         yield Entry("box", "missed", "could not be assessed")
 
@@ -199,8 +212,7 @@ class ClassRow:
 
 
 def _classes(assessment: Assessment) -> Iterator[ClassRow]:
-    """Of a segmentation the area, of a detection the number, of a slide classification the score.
-    """
+    """Areas of a segmentation, numbers of a detection, scores of a slide classification."""
     heatmap = assessment.heatmap
     if heatmap is None:
         return

@@ -25,7 +25,6 @@
   cards.forEach((look, n) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = "Enlarge";
     button.className = "enlarge";
     button.setAttribute("aria-label", `Enlarge place ${n + 1}`);
     button.addEventListener("click", () => show(n));
