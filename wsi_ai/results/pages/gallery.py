@@ -92,7 +92,8 @@ def strongest(heatmap: Heatmap, flag: Flag) -> list[Place]:
         if rank[row, col] < 0:
             break
         objects = None if numbers is None else int(numbers[row, col])
-        found.append(replace(_place(heatmap, row, col, flag), counted=objects))
+        place = _place(heatmap, row, col, float(scores[row, col]), flag)
+        found.append(replace(place, counted=objects))
         up, left = max(0, row - rows + 1), max(0, col - cols + 1)
         rank[up : row + rows, left : col + cols] = -1
     return found
@@ -103,7 +104,8 @@ def _numbers(heatmap: Heatmap, flag: Flag) -> NDArray[np.int64]:
     numbers = np.zeros(heatmap.planned.shape, np.int64)
     if heatmap.objects is not None:
         middles = counted(heatmap.objects, flag).middles
-        col, row = (middles / [heatmap.step.x, heatmap.step.y]).astype(np.int64).T
+        row = (middles[:, 1] / heatmap.step.y).astype(np.int64)
+        col = (middles[:, 0] / heatmap.step.x).astype(np.int64)
         rows, cols = numbers.shape
         np.add.at(numbers, (np.clip(row, 0, rows - 1), np.clip(col, 0, cols - 1)), 1)
     return numbers
@@ -121,9 +123,8 @@ def _cells_apart(heatmap: Heatmap) -> tuple[int, int]:
     return max(1, int(np.ceil(rows - 1e-6))), max(1, int(np.ceil(cols - 1e-6)))
 
 
-def _place(heatmap: Heatmap, row: int, col: int, flag: Flag) -> Place:
+def _place(heatmap: Heatmap, row: int, col: int, highest: float, flag: Flag) -> Place:
     """Cut off where the slide ends."""
-    highest = float(heatmap.shown[row, col])
     step, size = heatmap.step, heatmap.slide.size
     left, top = col * step.x, row * step.y
     return Place(
