@@ -33,6 +33,7 @@ _BANNER = {
     Level.NOT_ASSESSED: ("NOT ASSESSED", "#555555"),
 }
 _BOLD = "DejaVuSans-Bold"
+_BAND = 32
 _DOT = 0
 
 
@@ -117,7 +118,8 @@ def _cells(view: OverlayInput, heatmap: Heatmap, size: Size) -> Pixels:
     colours = _colours(view, heatmap, seen)
     colours[heatmap.missed[seen]] = grey
     layer = np.zeros((size.height, size.width, 4), np.uint8)
-    layer[: len(down), : len(along)] = colours[down][:, along]
+    whole = np.ascontiguousarray(colours).view(np.uint32)[..., 0]  # a colour at once
+    layer.view(np.uint32)[: len(down), : len(along), 0] = whole[down][:, along]
     row, col = np.nonzero(heatmap.missed)
     y = np.minimum((row + 0.5) * heatmap.step.y / per_px[1], size.height - 1).astype(int)
     x = np.minimum((col + 0.5) * heatmap.step.x / per_px[0], size.width - 1).astype(int)
@@ -153,10 +155,11 @@ def _class_colours(heatmap: Heatmap) -> Pixels:
 
 
 def _blend(slide: Pixels, layer: Pixels) -> None:
-    """Lay ``layer`` over ``slide``, row by row, so that neither is ever held as floats."""
-    for below, above in zip(slide, layer, strict=True):
-        opacity = above[:, 3:].astype(np.int32)
-        mixed = below * (255 - opacity) + above[:, :3] * opacity
+    """Lay ``layer`` over ``slide``, some rows at a time, so that neither is ever held larger."""
+    for top in range(0, len(slide), _BAND):
+        below, above = slide[top : top + _BAND], layer[top : top + _BAND]
+        opacity = above[..., 3:].astype(np.uint16)  # 255 * 255 + 127 is the most
+        mixed = below * (255 - opacity) + above[..., :3] * opacity
         below[...] = (mixed + 127) // 255
 
 

@@ -106,8 +106,10 @@ def _numbers(heatmap: Heatmap, flag: Flag) -> NDArray[np.int64]:
         middles = counted(heatmap.objects, flag).middles
         row = (middles[:, 1] / heatmap.step.y).astype(np.int64)
         col = (middles[:, 0] / heatmap.step.x).astype(np.int64)
-        rows, cols = numbers.shape
-        np.add.at(numbers, (np.clip(row, 0, rows - 1), np.clip(col, 0, cols - 1)), 1)
+        last: NDArray[np.int64] = (
+            np.array(numbers.shape) - 1
+        )  # an object may lie on the slide's very edge
+        np.add.at(numbers, (np.clip(row, 0, last[0]), np.clip(col, 0, last[1])), 1)
     return numbers
 
 

@@ -18,7 +18,7 @@ from wsi_ai.results.overlay import CLASS_COLOURS, MISSED, OUTLINE, REGION, count
 from wsi_ai.results.pages.page import picture
 from wsi_ai.tissue.overview import Overview
 
-_LONG_SIDE, _MOST_CELLS, _THUMBNAIL_PX = 1600, 1600, 640
+_LONG_SIDE, _MOST_CELLS, _THUMBNAIL_PX = 1600, 1600, 480
 _QUALITY = 80
 _FIRST = 2
 """Of the palette: before it come what is not shown, and what could not be assessed."""
@@ -71,7 +71,9 @@ def draw(look: Overview, heatmap: Heatmap | None, flag: Flag, marks: Marks) -> D
 
 def jpeg(pixels: NDArray[np.uint8], quality: int = _QUALITY) -> bytes:
     """(rows, cols, 3) RGB."""
-    encoded: bytes = simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB")
+    encoded: bytes = simplejpeg.encode_jpeg(
+        pixels, quality=quality, colorspace="RGB", colorsubsampling="420"
+    )
     return encoded
 
 
@@ -83,7 +85,9 @@ def _fitting(size: Size, long_side: int) -> Size:
 def _resized(pixels: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
     if pixels.shape[:2] == (size.height, size.width):
         return pixels
-    small = cv2.resize(pixels, (size.width, size.height), interpolation=cv2.INTER_AREA)
+    by_half = 2 * size.width <= pixels.shape[1]
+    how = cv2.INTER_AREA if by_half else cv2.INTER_LINEAR
+    small = cv2.resize(pixels, (size.width, size.height), interpolation=how)
     return np.asarray(small, np.uint8)
 
 
@@ -158,7 +162,7 @@ def _png(cells: Indexed, palette: NDArray[np.uint8]) -> bytes:
     image = Image.fromarray(cells, "L")
     image.putpalette(palette[:, :3].tobytes())
     out = BytesIO()
-    image.save(out, "PNG", transparency=palette[:, 3].tobytes(), compress_level=6)
+    image.save(out, "PNG", transparency=palette[:, 3].tobytes(), compress_level=1)
     return out.getvalue()
 
 
@@ -197,18 +201,19 @@ def _thumbnail(
     reach: tuple[float, float],
 ) -> bytes:
     size = _fitting(Size(pixels.shape[1], pixels.shape[0]), _THUMBNAIL_PX)
-    small = _resized(pixels, size).astype(np.float32)
+    small = _resized(pixels, size)
     if heat is not None:
         cells, palette = heat
         down = (np.arange(size.height) + 0.5) / size.height / reach[1] * cells.shape[0]
         along = (np.arange(size.width) + 0.5) / size.width / reach[0] * cells.shape[1]
-        colours = palette[cells[np.ix_(down.astype(int), along.astype(int))]].astype(np.float32)
-        opacity = colours[..., 3:] * np.float32(0.6 / 255)
-        small += (colours[..., :3] - small) * opacity
+        colours = palette[cells[np.ix_(down.astype(int), along.astype(int))]].astype(np.uint16)
+        opacity = colours[..., 3:] * 153 // 255  # as the report's slider stands at first
+        mixed = small * (255 - opacity) + colours[..., :3] * opacity
+        small = (mixed // 255).astype(np.uint8)
     thin = cv2.resize(lines, (size.width, size.height), interpolation=cv2.INTER_NEAREST)
-    found = np.isin(thin, (1, 2))
+    found = np.nonzero(thin)
     small[found] = _solid(_LINES)[thin[found], :3]
-    return jpeg(np.rint(small).astype(np.uint8))
+    return jpeg(small)
 
 
 def _rgb(colour: str) -> tuple[int, int, int]:

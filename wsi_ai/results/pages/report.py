@@ -78,6 +78,7 @@ def report(
         flag=flag,
         body=body,
         layers=pictures.drawn.layers if pictures.drawn else None,
+        heatmap=heatmap is not None,
         gallery=pictures.gallery,
         bar=pictures.bar,
         facts=list(_facts(flag, heatmap, body)),
