@@ -21,7 +21,7 @@ from wsi_ai.results.pages.page import picture
 MOST = 12
 SIDE_PX = 512
 _APART_TILES = 2
-_MOST_MARKS = 300
+_MOST_MARKS = 500
 _ROUND_UM = tuple(d * 10.0**e for e in range(-1, 6) for d in (1, 2, 5))
 
 
@@ -73,6 +73,8 @@ class Card:
     """Number of level-0 pixels along one of the picture's."""
     frame: Shape
     objects: tuple[Shape, ...]
+    unmarked: int
+    """Number of objects in the picture that are not among ``objects``."""
     bar: ScaleBar | None
 
 
@@ -143,13 +145,15 @@ def cards(slide: Slide, places: list[Place], objects: Objects | None) -> Iterato
     """Reads the slide once for each place."""
     for number, place in enumerate(places, 1):
         field = _field(slide, place)
+        inside = _objects_in(field, objects)
         yield Card(
             number=number,
             place=place,
             picture=_picture(slide, field),
             shrunk=field.width / SIDE_PX,
             frame=_shape(field, place.left, place.top, place.width, place.height),
-            objects=_objects_in(field, objects),
+            objects=tuple(_shape(field, a, b, c - a, d - b) for a, b, c, d in inside[:_MOST_MARKS]),
+            unmarked=max(0, len(inside) - _MOST_MARKS),
             bar=scale_bar(slide.info.spacing, field.width, 0.4),
         )
 
@@ -185,14 +189,15 @@ def _shape(field: Box, left: float, top: float, width: float, height: float) -> 
     return Shape(*(round(v * per, 2) for v in (left - field.x, top - field.y, width, height)))
 
 
-def _objects_in(field: Box, objects: Objects | None) -> tuple[Shape, ...]:
+def _objects_in(field: Box, objects: Objects | None) -> list[list[float]]:
+    """Left, top, right and bottom of each, those nearest to the middle first."""
     if objects is None:
-        return ()
-    x, y = objects.middles.T
-    inside = (x >= field.x) & (x < field.x + field.width)
-    inside &= (y >= field.y) & (y < field.y + field.height)
-    boxes = objects.boxes[np.flatnonzero(inside)[:_MOST_MARKS]].tolist()
-    return tuple(_shape(field, a, b, c - a, d - b) for a, b, c, d in boxes)
+        return []
+    away = np.abs(objects.middles - [field.x + field.width / 2, field.y + field.height / 2])
+    away = away.max(axis=1)
+    inside = np.flatnonzero(away < field.width / 2)
+    boxes: list[list[float]] = objects.boxes[inside[away[inside].argsort(kind="stable")]].tolist()
+    return boxes
 
 
 def scale_bar(spacing: Spacing | None, width_px: float, most: float) -> ScaleBar | None:
