@@ -69,12 +69,14 @@ def not_started(out: Path) -> str:
 def _folders(place: Path) -> list[Path]:
     with os.scandir(place) as found:
         names = [e.name for e in found if e.is_dir(follow_symlinks=False)]
-    return [place / name for name in sorted(names) if not name.startswith(".")]
+    return [place / name for name in sorted(names)]
 
 
 def _of_slide(out: Path, folder: Path) -> Iterator[Entry]:
     if _SLIDE.fullmatch(folder.name):
         for model in _folders(folder):
+            if model.name.startswith("."):  # unfinished, or kept aside
+                continue
             if (entry := _entry(out, model)) is not None:
                 yield entry
 

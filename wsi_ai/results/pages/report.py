@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from wsi_ai.core.contracts import Slide
-from wsi_ai.core.flags import Finding, Flag, Level, Status
+from wsi_ai.core.flags import Finding, Flag, Status
 from wsi_ai.core.values import Heatmap, Marks
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.overlay import counted
 from wsi_ai.results.pages.gallery import Card, ScaleBar, cards, scale_bar, strongest
 from wsi_ai.results.pages.histogram import Histogram, histogram
 from wsi_ai.results.pages.layers import Drawn, class_colour, draw
+from wsi_ai.results.pages.origin import provenance, unseen
 from wsi_ai.results.pages.page import page, score
 
 NAME, THUMBNAIL = "report.html", "thumbnail.jpg"
@@ -89,8 +90,8 @@ def report(
         regions=[_region(finding) for finding in flag.findings[:_MOST_REGIONS]],
         more_regions=max(0, len(flag.findings) - _MOST_REGIONS),
         checks=flag.quality.checks if flag.quality else (),
-        unseen=list(_unseen(assessment, record)),
-        provenance=list(_provenance(flag, body, record)),
+        unseen=list(unseen(assessment, record)),
+        provenance=list(provenance(flag, body, record)),
     )
 
 
@@ -174,33 +175,31 @@ def _histogram(flag: Flag, heatmap: Heatmap | None) -> Histogram | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """Of the legend."""
-
+class LegendEntry:
     kind: str
     """``line``, ``dot``, ``box`` or ``ramp``, as the style sheet has them."""
     colour: str
     words: str
 
 
-def _legend(assessment: Assessment) -> Iterator[Entry]:
+def _legend(assessment: Assessment) -> Iterator[LegendEntry]:
     heatmap, flag, marks = assessment.heatmap, assessment.flag, _marks(assessment)
     if assessment.look is None:
         return
-    yield Entry("line", "tissue", "tissue")
+    yield LegendEntry("line", "tissue", "tissue")
     if flag.findings:
-        yield Entry("line", "region", f"score ≥ {score(flag.threshold)}")
+        yield LegendEntry("line", "region", f"score ≥ {score(flag.threshold)}")
     if heatmap is None:
         return
     if heatmap.objects is not None:
-        yield Entry("dot", "region", flag.model.point.label)
+        yield LegendEntry("dot", "region", flag.model.point.label)
     elif marks.classes is not None:
         for n, name in enumerate(heatmap.model.classes):
-            yield Entry("box", class_colour(n), name)
+            yield LegendEntry("box", class_colour(n), name)
     else:
-        yield Entry("ramp", "", "attention, least to most" if heatmap.of_slide else "0 to 1")
+        yield LegendEntry("ramp", "", "attention, least to most" if heatmap.of_slide else "0 to 1")
     if heatmap.missed.any():
-        yield Entry("box", "missed", "could not be assessed")
+        yield LegendEntry("box", "missed", "could not be assessed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,69 +245,3 @@ def _region(finding: Finding) -> Region:
     x, y = np.array(finding.outline).T
     middle = round((x.min() + x.max()) / 2), round((y.min() + y.max()) / 2)
     return Region(*middle, f"{finding.area_mm2:.3g} mm²", finding.peak, finding.mean)
-
-
-def _unseen(assessment: Assessment, record: Mapping[str, Any]) -> Iterator[str]:
-    """What was not assessed, and why."""
-    flag, heatmap = assessment.flag, assessment.heatmap
-    if record.get("held_back"):
-        yield f"This flag was not sent: {record['held_back']}."
-    if flag.level is Level.NOT_ASSESSED:
-        yield f"The slide has no answer: {flag.reason}."
-    if assessment.look is None:
-        yield "Nothing of the slide was looked at, so there is no picture of it."
-        return
-    if heatmap is None:
-        yield "The model was not run on this slide."
-        return
-    cells, missed = flag.model.cell_name, int(heatmap.missed.sum())
-    if missed:
-        yield (
-            f"{missed:,} of {flag.planned:,} {cells}s could not be read or gave no number: grey in"
-            " the picture. The rule counts them as if they were positive before it says standard."
-        )
-    else:
-        yield f"All of the {flag.planned:,} {cells}s of tissue that were planned have a score."
-    yield "What lies outside the blue line was taken for glass, and not looked at by the model."
-    yield from _doubts(flag)
-
-
-def _doubts(flag: Flag) -> Iterator[str]:
-    slide = flag.slide
-    if slide.scale_doubt:
-        yield f"The file's own scale cannot be: {slide.scale_doubt}."
-    if slide.stated is not None and slide.spacing is not None and slide.stated != slide.spacing:
-        yield (
-            f"{slide.spacing.mean_um:.4g} µm/px was used as given; the file says"
-            f" {slide.stated.mean_um:.4g}."
-        )
-    if slide.image:
-        yield f"The file holds several images; this one was chosen: {slide.image}."
-
-
-def _provenance(
-    flag: Flag, body: Mapping[str, Any], record: Mapping[str, Any]
-) -> Iterator[tuple[str, str]]:
-    slide, ref, size = flag.slide, flag.model.ref, flag.slide.size
-    yield "Flag", f"{body['flag_id']}, revision {body['revision']}"
-    yield "Issued", body["timestamps"]["issued"]
-    yield "Slide's bytes, SHA-256", slide.fingerprint
-    if size.width:
-        spacing = f"{slide.spacing.mean_um:.4g} µm/px" if slide.spacing else "scale unknown"
-        yield "Slide", f"{size.width:,} × {size.height:,} px, {spacing}, {_scanner(flag)}"
-    yield "Model", f"{ref.name} {ref.version}, weights {ref.sha256}"
-    yield "Made for", flag.model.intended_use or "the model's card does not say"
-    yield "Threshold", f"{score(flag.threshold)}; chosen for: {flag.model.point.chosen_for}"
-    yield "Calibrated on", flag.model.point.calibrated_on
-    yield "Policy", f"{flag.policy}{_rule_words(record)}"
-    yield "Run by", f"{record['software']}, {record['runtime']}"
-    yield "Question, SHA-256", record["question"]
-
-
-def _scanner(flag: Flag) -> str:
-    return flag.slide.scanner or f"format {flag.slide.vendor}"
-
-
-def _rule_words(record: Mapping[str, Any]) -> str:
-    rule = record["asked"].get("policy", {}).get("triage", {}).get("rule", "")
-    return f": {rule}" if rule else ""
