@@ -133,7 +133,8 @@ def test_the_first_screen_has_at_most_120_words(
             range.selectNodeContents(walk.currentNode);
             const box = range.getBoundingClientRect();
             const parent = walk.currentNode.parentElement;
-            if (box.height && box.top < innerHeight && parent.checkVisibility()) words += (walk.currentNode.textContent.match(/\\S+/g) || []).length;
+            const seen = box.height && box.top < innerHeight && parent.checkVisibility();
+            if (seen) words += (walk.currentNode.textContent.match(/\\S+/g) || []).length;
           }
           return words;
         }"""
