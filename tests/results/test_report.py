@@ -192,6 +192,28 @@ def test_a_place_that_cannot_be_read_says_so() -> None:
     assert text_of(page).count("could not be read") >= MOST
 
 
+def test_a_slide_whose_share_is_gone_at_the_end_keeps_its_answer(tmp_path: Path) -> None:
+    class Gone(PaintedSlide):
+        def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+            raise OSError(5, "Input/output error")
+
+    made = assessed(heatmap_of(random_scores()))
+    write_results(tmp_path / "slide", made, RUN, NoPost(), Gone(painted().size))
+    words = text_of((tmp_path / "slide" / "report.html").read_text("utf-8"))
+    assert words.count("could not be read") >= MOST
+    assert (tmp_path / "slide" / "flag.json").exists()
+
+
+def test_the_report_is_on_the_disk_before_the_flag_is_put(tmp_path: Path) -> None:
+    class Looks(NoPost):
+        def put(self, flag: Any) -> dict[str, Any]:
+            (page,) = tmp_path.glob(".slide.new/report.html")
+            assert flag["flag_id"] in page.read_text("utf-8")
+            return dict(flag)
+
+    written(tmp_path / "slide", assessed(heatmap_of(random_scores())), Looks())
+
+
 def test_a_slide_without_a_scale_has_no_scale_bar() -> None:
     info = dataclasses.replace(painted().info, spacing=None)
     flag = not_assessed(info, CARD, TriagePolicy(), "no spacing", None)

@@ -82,23 +82,40 @@ def write_results(
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
         _write_data(aside, assessment, run.formats)
-        pictures = take_pictures(assessment, slide) if run.pages is not Pages.NONE else None
+        pages = _PagesOf(aside, assessment, slide, run.pages)
+        pages.write(body, _record(assessment, run))
         try:
-            body = post.put(body)
+            kept = post.put(body)
         except HeldBack as error:
-            held_back = str(error)
+            held_back, kept = str(error), body
         except OutputError as error:
-            unsent, run = error, replace(run, failed=True)
+            unsent, run, kept = error, replace(run, failed=True), body
         record = _record(assessment, run) | _held_back_field(held_back)
-        if pictures is not None:
-            write_report(aside, assessment, pictures, body, record)
-        if run.pages is Pages.REPORT_AND_PDF:
-            write_pdf(aside)
-        write_json(aside / "run.json", with_seal(record, body))
-        write_json(aside / "flag.json", body)
+        if held_back or kept != body:
+            pages.write(kept, record)
+        write_json(aside / "run.json", with_seal(record, kept))
+        write_json(aside / "flag.json", kept)
     if unsent is not None:
         raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
-    return body
+    return kept
+
+
+class _PagesOf:
+    """A slide's pages: they say what flag.json and run.json say, so they are written again where
+    these come to say more."""
+
+    def __init__(
+        self, folder: Path, assessment: Assessment, slide: Slide | None, pages: Pages
+    ) -> None:
+        self._folder, self._assessment, self._pages = folder, assessment, pages
+        wanted = pages is not Pages.NONE
+        self._pictures = take_pictures(assessment, slide) if wanted else None
+
+    def write(self, body: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        if self._pictures is not None:
+            write_report(self._folder, self._assessment, self._pictures, body, record)
+        if self._pages is Pages.REPORT_AND_PDF:
+            write_pdf(self._folder)
 
 
 def _write_data(folder: Path, assessment: Assessment, formats: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 
 _SLIDE = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}", re.DOTALL)
 _FLAG_BYTES = 1 << 20
-_RECORDS = 50
+_RECORDS, _RECORD_BYTES = 50, 8 << 20
 _URGENCY = (Level.EXPEDITE.value, Level.NOT_ASSESSED.value, Level.STANDARD.value)
 """What nobody has judged comes before what was."""
 
@@ -148,14 +148,23 @@ def _link(out: Path, folder: Path, *names: str) -> Path | None:
 def _without_results(out: Path) -> Iterator[Entry]:
     """Slides of the last runs of which nothing was written, unless a later run did."""
     seen = set[tuple[str, str]]()
-    records = sorted((out / "runs").glob("[0-9]*.json"), reverse=True)[:_RECORDS]
-    for path in records:
+    for path in _last_records(out):
         for slide in _slides_of(_read(path, TABLE_BYTES)):
             key = str(slide.get("slide")), str(slide.get("model"))
             if key not in seen and slide.get("folder") is None and "embedded" not in slide:
                 reason = f"nothing was written: {slide.get('reason')}"
                 yield Entry(*key, Level.NOT_ASSESSED.value, reason, broken=True)
             seen.add(key)
+
+
+def _last_records(out: Path) -> Iterator[Path]:
+    """The newest first; of long ones fewer, for they are read at the end of every run."""
+    left = _RECORD_BYTES
+    for path in sorted((out / "runs").glob("[0-9]*.json"), reverse=True)[:_RECORDS]:
+        yield path
+        left -= path.stat().st_size
+        if left < 0:
+            return
 
 
 def _slides_of(record: Any) -> list[Mapping[str, Any]]:

@@ -13,7 +13,7 @@ from wsi_ai.core.contracts import Slide
 from wsi_ai.core.flags import Flag
 from wsi_ai.core.geometry import Box, Spacing
 from wsi_ai.core.values import Heatmap, Objects
-from wsi_ai.errors import TileUnreadable
+from wsi_ai.errors import SlideError
 from wsi_ai.results.overlay import counted
 from wsi_ai.results.pages.layers import jpeg
 from wsi_ai.results.pages.page import picture
@@ -173,7 +173,7 @@ def _picture(slide: Slide, field: Box) -> Markup | None:
     side = max(1, round(field.width / slide.info.downsamples[level]))
     try:
         pixels = slide.read(level, field.x, field.y, side, side)
-    except TileUnreadable:
+    except (SlideError, OSError):  # whatever became of the slide, its answer stands
         return None
     return picture("jpeg", jpeg(_fitted(pixels)))
 
