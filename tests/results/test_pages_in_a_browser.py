@@ -93,7 +93,7 @@ def test_a_page_asks_for_nothing_but_pictures_that_lie_beside_it(
     beyond = [url for url in asked if not url.startswith("data:")]
     assert beyond[0] == (out / name).as_uri()
     rest = beyond[1:]
-    assert all(re.fullmatch(re.escape(out.as_uri()) + r".*/thumbnail\.jpg", url) for url in rest)
+    assert all(re.fullmatch(re.escape(out.as_uri()) + r".*/preview\.jpg", url) for url in rest)
     assert not (rest and "report" in name)
     assert said == []
     broken = "images => images.filter(i => i.complete && !i.naturalWidth).length"

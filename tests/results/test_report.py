@@ -304,7 +304,7 @@ def test_a_report_is_made_anew_whenever_its_flag_is(tmp_path: Path) -> None:
         body = json.loads((tmp_path / "slide" / "flag.json").read_text())
         assert body["result"]["explanation"] in words
         assert body["flag_id"] in words
-        there = (tmp_path / "slide" / "thumbnail.jpg").exists()
+        there = (tmp_path / "slide" / "preview.jpg").exists()
         assert there == (made.look is not None)
 
 
@@ -343,7 +343,7 @@ def test_without_pages_there_are_none(tmp_path: Path) -> None:
     run = dataclasses.replace(RUN, pages=Pages.NONE)
     write_results(tmp_path / "slide", assessed(heatmap_of(random_scores())), run, NoPost())
     names = {path.name for path in (tmp_path / "slide").iterdir()}
-    assert not names & {"report.html", "report.pdf", "thumbnail.jpg"}
+    assert not names & {"report.html", "report.pdf", "preview.jpg"}
 
 
 def test_every_report_says_where_to_ask_whether_it_still_holds() -> None:

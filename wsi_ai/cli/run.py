@@ -25,6 +25,7 @@ from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError, WsiAiError
+from wsi_ai.results.pages.index import INDEX, renew_index
 from wsi_ai.results.pages.pdf import check_pdf
 from wsi_ai.results.slide import Pages
 from wsi_ai.run.process import prepare_process
@@ -134,6 +135,8 @@ class _Begun:
     def _not_started(self, error: WsiAiError, slides: int) -> None:
         kind = _kind(error)
         write_not_started(self.out, kind, str(error), slides)
+        if (self.out / INDEX).is_file():
+            renew_index(self.out)
         if self.post is not None:
             self.post.not_started(slides, kind)
 

@@ -1,6 +1,5 @@
 """Slides in, results out, by one model or several."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ from wsi_ai.inference.registry import devices_asked
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.folder import check_folder
-from wsi_ai.results.pages.index import write_index
+from wsi_ai.results.pages.index import renew_index
 from wsi_ai.results.slide import FORMATS, Pages
 from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly
@@ -28,7 +27,6 @@ from wsi_ai.run.twins import apart
 from wsi_ai.slides.identity import load_cases
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
-log = logging.getLogger(__name__)
 _STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
 
 
@@ -88,16 +86,12 @@ def run_slides(
 
 @contextmanager
 def listed(out: Path, pages: Pages) -> Iterator[None]:
-    """At the end, however it comes, the pages of ``out`` are made anew.  A run does not fail for
-    want of them."""
+    """At the end, however it comes, the pages of ``out`` are made anew."""
     try:
         yield
     finally:
         if pages is not Pages.NONE and out.is_dir():
-            try:
-                write_index(out)
-            except OutputError as error:
-                log.warning("the index of the results was not written: %s", error)
+            renew_index(out)
 
 
 def _cards(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.flags import Level
-from wsi_ai.results.pages.report import NAME, THUMBNAIL
+from wsi_ai.results.pages.report import NAME, PREVIEW
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 
 _SLIDE = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}", re.DOTALL)
@@ -41,7 +41,7 @@ class Entry:
     folder: Path | None = None
     """Of the slide; this and the paths below it start at the folder of results."""
     report: Path | None = None
-    thumbnail: Path | None = None
+    preview: Path | None = None
     broken: bool = False
     """There should be an answer, and it cannot be read."""
 
@@ -94,7 +94,7 @@ def _entry(out: Path, folder: Path) -> Entry | None:
         reason="the flag cannot be read: it is damaged, incomplete, or of a newer version",
         folder=folder.parent.relative_to(out),
         report=_link(out, folder, NAME, "overlay.png"),
-        thumbnail=_link(out, folder, THUMBNAIL, "overlay.png"),
+        preview=_link(out, folder, PREVIEW, "overlay.png"),
         broken=True,
     )
     try:

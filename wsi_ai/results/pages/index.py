@@ -1,6 +1,7 @@
 """The pages of a folder of results: an index, a contact sheet, and each slide's models side by
 side.  All are made anew from the flags that lie there."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from wsi_ai.errors import OutputError, disk_errors
 from wsi_ai.results.pages.entries import Entry, entries, not_started
 from wsi_ai.results.pages.page import page
 
+log = logging.getLogger(__name__)
 INDEX, SHEET, MODELS = "index.html", "contact-sheet.html", "models.html"
 _LOCK = ".index.lock"
 _PICTURES = "'self' file: data:"
@@ -37,6 +39,14 @@ def write_index(out: Path) -> list[Entry]:
             else:
                 (out / folder / MODELS).unlink(missing_ok=True)
     return found
+
+
+def renew_index(out: Path) -> None:
+    """Write the pages of ``out`` where that can be done: no run fails for want of them."""
+    try:
+        write_index(out)
+    except OutputError as error:
+        log.warning("the index of the results was not written: %s", error)
 
 
 def _by_slide(found: Iterable[Entry]) -> dict[Path, list[Entry]]:

@@ -18,7 +18,7 @@ from wsi_ai.results.overlay import CLASS_COLOURS, MISSED, OUTLINE, REGION, count
 from wsi_ai.results.pages.page import picture
 from wsi_ai.tissue.overview import Overview
 
-_LONG_SIDE, _MOST_CELLS, _THUMBNAIL_PX = 1600, 1600, 480
+_LONG_SIDE, _MOST_CELLS, _PREVIEW_PX = 1600, 1600, 480
 _QUALITY = 80
 _FIRST = 2
 """Of the palette: before it come what is not shown, and what could not be assessed."""
@@ -48,7 +48,7 @@ class Drawn:
     """The layers, and all of them in one small picture."""
 
     layers: Layers
-    thumbnail: bytes
+    preview: bytes
     """JPEG."""
 
 
@@ -66,7 +66,7 @@ def draw(look: Overview, heatmap: Heatmap | None, flag: Flag, marks: Marks) -> D
         wide=across,
         high=down,
     )
-    return Drawn(layers, _thumbnail(pixels, heat, lines, (across, down)))
+    return Drawn(layers, _preview(pixels, heat, lines, (across, down)))
 
 
 def jpeg(pixels: NDArray[np.uint8], quality: int = _QUALITY) -> bytes:
@@ -194,13 +194,13 @@ def _dot(drawn: Indexed, objects: Objects, per_px: NDArray[np.float64]) -> None:
     drawn[cv2.dilate(dots, np.ones((3, 3), np.uint8)) > 0] = 2
 
 
-def _thumbnail(
+def _preview(
     pixels: NDArray[np.uint8],
     heat: tuple[Indexed, NDArray[np.uint8]] | None,
     lines: Indexed,
     reach: tuple[float, float],
 ) -> bytes:
-    size = _fitting(Size(pixels.shape[1], pixels.shape[0]), _THUMBNAIL_PX)
+    size = _fitting(Size(pixels.shape[1], pixels.shape[0]), _PREVIEW_PX)
     small = _resized(pixels, size)
     if heat is not None:
         cells, palette = heat

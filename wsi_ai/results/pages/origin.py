@@ -22,10 +22,14 @@ def unseen(assessment: Assessment, record: Mapping[str, Any]) -> Iterator[str]:
         yield "The model was not run on this slide."
         return
     cells, missed = flag.model.cell_name, int(heatmap.missed.sum())
+    limited = flag.extensions.get("limited")
+    if limited:
+        yield f"The run was asked to look at less than all tissue: {limited}."
     if missed:
+        why = "were not looked at, " if limited else ""
         yield (
-            f"{missed:,} of {flag.planned:,} {cells}s could not be read or gave no number: grey in"
-            " the picture. The rule counts them as if they were positive before it says standard."
+            f"{missed:,} of {flag.planned:,} {cells}s {why}could not be read or gave no number: they"
+            " are grey in the picture, and count as positive before the rule says standard."
         )
     else:
         yield f"All of the {flag.planned:,} {cells}s of tissue that were planned have a score."

@@ -18,7 +18,7 @@ from wsi_ai.results.pages.layers import Drawn, class_colour, draw
 from wsi_ai.results.pages.origin import provenance, unseen
 from wsi_ai.results.pages.page import page, score
 
-NAME, THUMBNAIL = "report.html", "thumbnail.jpg"
+NAME, PREVIEW = "report.html", "preview.jpg"
 _MOST_REGIONS = 20
 
 
@@ -61,7 +61,7 @@ def write_report(
     """``body`` and ``record`` as flag.json and run.json of the same folder have them: the report
     stands and falls with them.  The same result gives the same bytes.  Raises OSError."""
     if pictures.drawn is not None:
-        (folder / THUMBNAIL).write_bytes(pictures.drawn.thumbnail)
+        (folder / PREVIEW).write_bytes(pictures.drawn.preview)
     text = report(assessment, pictures, body, record)
     (folder / NAME).write_text(text, "utf-8")
 
