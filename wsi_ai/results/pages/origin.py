@@ -28,8 +28,8 @@ def unseen(assessment: Assessment, record: Mapping[str, Any]) -> Iterator[str]:
     if missed:
         why = "were not looked at, " if limited else ""
         yield (
-            f"{missed:,} of {flag.planned:,} {cells}s {why}could not be read or gave no number: they"
-            " are grey in the picture, and count as positive before the rule says standard."
+            f"{missed:,} of {flag.planned:,} {cells}s {why}could not be read or gave no number:"
+            " grey in the picture, and counted as positive before the rule says standard."
         )
     else:
         yield f"All of the {flag.planned:,} {cells}s of tissue that were planned have a score."
