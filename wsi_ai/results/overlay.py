@@ -157,10 +157,15 @@ def _class_colours(heatmap: Heatmap) -> Pixels:
 def _blend(slide: Pixels, layer: Pixels) -> None:
     """Lay ``layer`` over ``slide``, some rows at a time, so that neither is ever held larger."""
     for top in range(0, len(slide), _BAND):
-        below, above = slide[top : top + _BAND], layer[top : top + _BAND]
-        opacity = above[..., 3:].astype(np.uint16)  # 255 * 255 + 127 is the most
-        mixed = below * (255 - opacity) + above[..., :3] * opacity
-        below[...] = (mixed + 127) // 255
+        rows = np.s_[top : top + _BAND]
+        slide[rows] = blended(slide[rows], layer[rows])
+
+
+def blended(below: Pixels, above: Pixels) -> Pixels:
+    """(rows, cols, 3) under (rows, cols, 4)."""
+    opacity = above[..., 3:].astype(np.uint16)  # 255 * 255 + 127 is the most
+    mixed = below * (255 - opacity) + above[..., :3] * opacity
+    return np.asarray((mixed + 127) // 255, np.uint8)
 
 
 def counted(objects: Objects, flag: Flag) -> Objects:

@@ -14,7 +14,7 @@ from PIL import Image, ImageColor
 from wsi_ai.core.flags import Flag
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Heatmap, Marks, Mask, Objects
-from wsi_ai.results.overlay import CLASS_COLOURS, MISSED, OUTLINE, REGION, counted
+from wsi_ai.results.overlay import CLASS_COLOURS, MISSED, OUTLINE, REGION, blended, counted
 from wsi_ai.results.pages.page import picture
 from wsi_ai.tissue.overview import Overview
 
@@ -206,10 +206,11 @@ def _preview(
         cells, palette = heat
         down = (np.arange(size.height) + 0.5) / size.height / reach[1] * cells.shape[0]
         along = (np.arange(size.width) + 0.5) / size.width / reach[0] * cells.shape[1]
-        colours = palette[cells[np.ix_(down.astype(int), along.astype(int))]].astype(np.uint16)
-        opacity = colours[..., 3:] * 153 // 255  # as the report's slider stands at first
-        mixed = small * (255 - opacity) + colours[..., :3] * opacity
-        small = (mixed // 255).astype(np.uint8)
+        shown = palette.copy()
+        shown[:, 3] = shown[:, 3] * 0.6  # as the report's slider stands at first
+        whole = shown.view(np.uint32)[:, 0]  # a colour at once
+        chosen = whole[cells[np.ix_(down.astype(int), along.astype(int))]]
+        small = blended(small, chosen[..., None].view(np.uint8))
     thin = cv2.resize(lines, (size.width, size.height), interpolation=cv2.INTER_NEAREST)
     found = np.nonzero(thin)
     small[found] = _solid(_LINES)[thin[found], :3]
