@@ -1,9 +1,12 @@
-"""The pictures of README.md and docs/tasks.md, made anew: python docs/make_task_pictures.py"""
+"""The pictures of README.md, docs/tasks.md and docs/report.md, made anew, the last one by Chromium:
+python docs/make_task_pictures.py"""
 
+import shutil
 import tempfile
 from pathlib import Path
 
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.demo import SampleSpec, write_sample_slide
@@ -31,6 +34,20 @@ def main() -> None:
                 small = picture.convert("RGB").resize((WIDTH, height), Image.Resampling.LANCZOS)
             small.save(HERE / f"{name}.png", optimize=True)
             print(f"{name}: {done.reason}")
+            if name == "overlay":
+                photograph(done.folder / "report.html", HERE / "report.jpg")
+
+
+def photograph(page: Path, picture: Path) -> None:
+    """The first screen of a page."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        screen = browser.new_page(viewport={"width": 1280, "height": 800})
+        screen.goto(page.as_uri())
+        screen.screenshot(path=picture, type="jpeg", quality=80)
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.slides.readers.openslide import open_slide
 
-FILES = {"findings.geojson", "flag.json", "heatmap.ome.zarr", "overlay.png", "run.json"}
+DATA = {"findings.geojson", "flag.json", "heatmap.ome.zarr", "overlay.png", "run.json"}
+FILES = DATA | {"report.html", "preview.jpg"}
 
 
 @pytest.fixture(scope="module")
@@ -299,7 +300,11 @@ def test_a_full_disk_leaves_nothing_half_written_and_the_reason(
     assert outcome.level is Level.NOT_ASSESSED
     assert "results cannot be written: File too large" in outcome.reason
     assert outcome.folder is not None
-    assert {path.name for path in outcome.folder.iterdir()} == {"flag.json", "run.json"}
+    assert {path.name for path in outcome.folder.iterdir()} == {
+        "flag.json",
+        "report.html",
+        "run.json",
+    }
     with largest_file(1000):
         assert run_one(cmu, model, tmp_path).folder is None
     assert run_one(cmu, model, tmp_path).level is Level.EXPEDITE

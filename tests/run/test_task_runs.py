@@ -73,6 +73,7 @@ def test_a_segmentation_leaves_its_files_and_says_cells(slide: Path, tmp_path: P
     assert outcome.folder is not None
     files = {path.name for path in outcome.folder.iterdir()}
     common = {"findings.geojson", "flag.json", "heatmap.ome.zarr", "overlay.png", "run.json"}
+    common |= {"report.html", "preview.jpg"}
     assert files == {*common, "segmentation.ome.zarr"}
     assert not list(outcome.folder.parent.glob(".*"))
     record = json.loads((outcome.folder / "run.json").read_text())

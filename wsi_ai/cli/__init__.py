@@ -142,6 +142,19 @@ def timeline(
 
 
 @app.command()
+def index(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of a run's results.")],
+) -> None:
+    """Make OUT/index.html and OUT/contact-sheet.html anew, from the flags that lie there.
+
+    Exit status: 0 done; 1 there should be an answer that cannot be read; 2 OUT is no such folder.
+    """
+    from wsi_ai.cli.index import index
+
+    raise typer.Exit(index(out))
+
+
+@app.command()
 @takes(DrawArguments)
 def demo_slide(
     out: Annotated[Path, typer.Argument(metavar="OUT.svs", help="The slide to write.")],

@@ -25,6 +25,9 @@ from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError, WsiAiError
+from wsi_ai.results.pages.index import INDEX, renew_index
+from wsi_ai.results.pages.pdf import check_pdf
+from wsi_ai.results.slide import Pages
 from wsi_ai.run.process import prepare_process
 from wsi_ai.run.run_record import added_up, by_device, write_not_started
 from wsi_ai.slides.quiet import at_rest
@@ -132,6 +135,8 @@ class _Begun:
     def _not_started(self, error: WsiAiError, slides: int) -> None:
         kind = _kind(error)
         write_not_started(self.out, kind, str(error), slides)
+        if (self.out / INDEX).is_file():
+            renew_index(self.out)
         if self.post is not None:
             self.post.not_started(slides, kind)
 
@@ -172,7 +177,18 @@ def _options(arguments: RunArguments) -> RunOptions:
         trust_pickle=arguments.trust_pickle,
         trusted_keys=arguments.trusted_keys,
         formats=tuple(arguments.formats or ()),
+        pages=_pages(arguments),
     )
+
+
+def _pages(arguments: RunArguments) -> Pages:
+    """Raises OutputError where both are asked for, or no PDF can be made here."""
+    if arguments.pdf and arguments.no_report:
+        raise OutputError("--pdf prints the report: leave --no-report away")
+    if arguments.pdf:
+        check_pdf()
+        return Pages.REPORT_AND_PDF
+    return Pages.NONE if arguments.no_report else Pages.REPORT
 
 
 @contextmanager

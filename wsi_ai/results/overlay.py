@@ -22,8 +22,8 @@ Seen = tuple[NDArray[np.intp], ...]
 _LONG_SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 1290, 50, 200, 310, 140
 _LEAST = Size(750, 330)
 """Least size of the slide's part, so that the text beside it has room."""
-_OUTLINE, _REGION, _MISSED = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito 2008
-_CLASSES = ("#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442")
+OUTLINE, REGION, MISSED = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito 2008
+CLASS_COLOURS = ("#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442")
 _PALE, _FULL, _GREY = 64, 166, 178  # opacity, of 255
 _FRACTION = 4
 """Number of fractional bits of a pixel to which lines are drawn."""
@@ -33,6 +33,7 @@ _BANNER = {
     Level.NOT_ASSESSED: ("NOT ASSESSED", "#555555"),
 }
 _BOLD = "DejaVuSans-Bold"
+_BAND = 32
 _DOT = 0
 
 
@@ -82,12 +83,12 @@ def _slide(view: OverlayInput) -> Pixels:
     found, _ = cv2.findContours(
         view.tissue.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
     )
-    _draw_lines(slide, ((ring[:, 0] + 0.5) * scale for ring in found), _OUTLINE, 1)
+    _draw_lines(slide, ((ring[:, 0] + 0.5) * scale for ring in found), OUTLINE, 1)
     if view.heatmap is not None and view.heatmap.objects is not None:
-        for x, y in (_counted(view.heatmap.objects, view.flag).middles * per_px).round().tolist():
-            cv2.circle(slide, (int(x), int(y)), 1, _rgb(_REGION), -1, cv2.LINE_AA)
+        for x, y in (counted(view.heatmap.objects, view.flag).middles * per_px).round().tolist():
+            cv2.circle(slide, (int(x), int(y)), 1, _rgb(REGION), -1, cv2.LINE_AA)
     rings = [ring for finding in view.flag.findings for ring in (finding.outline, *finding.holes)]
-    _draw_lines(slide, (np.array(ring) * per_px for ring in rings), _REGION, 2)
+    _draw_lines(slide, (np.array(ring) * per_px for ring in rings), REGION, 2)
     return slide
 
 
@@ -113,11 +114,12 @@ def _cells(view: OverlayInput, heatmap: Heatmap, size: Size) -> Pixels:
     along = ((np.arange(size.width) + 0.5) * per_px[0] / heatmap.step.x).astype(int)
     seen_rows, down = np.unique(down[down < rows], return_inverse=True)
     seen_cols, along = np.unique(along[along < cols], return_inverse=True)
-    seen, grey = np.ix_(seen_rows, seen_cols), (*_rgb(_MISSED), _GREY)
+    seen, grey = np.ix_(seen_rows, seen_cols), (*_rgb(MISSED), _GREY)
     colours = _colours(view, heatmap, seen)
     colours[heatmap.missed[seen]] = grey
     layer = np.zeros((size.height, size.width, 4), np.uint8)
-    layer[: len(down), : len(along)] = colours[down][:, along]
+    whole = np.ascontiguousarray(colours).view(np.uint32)[..., 0]  # a colour at once
+    layer.view(np.uint32)[: len(down), : len(along), 0] = whole[down][:, along]
     row, col = np.nonzero(heatmap.missed)
     y = np.minimum((row + 0.5) * heatmap.step.y / per_px[1], size.height - 1).astype(int)
     x = np.minimum((col + 0.5) * heatmap.step.x / per_px[0], size.width - 1).astype(int)
@@ -148,19 +150,26 @@ def _class_colours(heatmap: Heatmap) -> Pixels:
     colours = np.zeros((1 + len(heatmap.model.classes), 4), np.uint8)
     for n in range(len(heatmap.model.classes)):
         opacity = _FULL if n == heatmap.model.positive_class else _PALE
-        colours[1 + n] = (*_rgb(_CLASSES[n % len(_CLASSES)]), opacity)
+        colours[1 + n] = (*_rgb(CLASS_COLOURS[n % len(CLASS_COLOURS)]), opacity)
     return colours
 
 
 def _blend(slide: Pixels, layer: Pixels) -> None:
-    """Lay ``layer`` over ``slide``, row by row, so that neither is ever held as floats."""
-    for below, above in zip(slide, layer, strict=True):
-        opacity = above[:, 3:].astype(np.int32)
-        mixed = below * (255 - opacity) + above[:, :3] * opacity
-        below[...] = (mixed + 127) // 255
+    """Lay ``layer`` over ``slide``, some rows at a time, so that neither is ever held larger."""
+    for top in range(0, len(slide), _BAND):
+        rows = np.s_[top : top + _BAND]
+        slide[rows] = blended(slide[rows], layer[rows])
 
 
-def _counted(objects: Objects, flag: Flag) -> Objects:
+def blended(below: Pixels, above: Pixels) -> Pixels:
+    """(rows, cols, 3) under (rows, cols, 4)."""
+    opacity = above[..., 3:].astype(np.uint16)  # 255 * 255 + 127 is the most
+    mixed = below * (255 - opacity) + above[..., :3] * opacity
+    return np.asarray((mixed + 127) // 255, np.uint8)
+
+
+def counted(objects: Objects, flag: Flag) -> Objects:
+    """Those that the flag counts."""
     own = objects.classes == flag.model.positive_class
     return objects.only(own & (objects.scores >= flag.threshold))
 
@@ -180,7 +189,7 @@ def _draw_colour_bar(sheet: Image.Image, flag: Flag, x: int, y: int) -> None:
         label = "attention, least to most on this slide; no probability"
     else:
         at = y + (1 - flag.threshold) * (height - 1)
-        draw.line((x, at, x + width - 1, at), _REGION, 4)
+        draw.line((x, at, x + width - 1, at), REGION, 4)
         label = f"{flag.model.cell_name} score for {flag.model.point.label}"
     write_upwards(sheet, (x + width + 80, y + height / 2), label, words)
 
@@ -217,18 +226,18 @@ def _draw_legend(draw: ImageDraw.ImageDraw, view: OverlayInput, x: int) -> int:
 
 def _entries(view: OverlayInput) -> Iterator[tuple[str, int, str]]:
     """For each: colour, thickness of its sample or ``_DOT``, and words."""
-    yield _OUTLINE, 2, "tissue"
+    yield OUTLINE, 2, "tissue"
     heatmap, flag = view.heatmap, view.flag
     if heatmap is not None and heatmap.objects is not None:
-        found = len(_counted(heatmap.objects, flag))
-        yield _REGION, _DOT, f"{found} objects: {flag.model.point.label}"
+        found = len(counted(heatmap.objects, flag))
+        yield REGION, _DOT, f"{found} objects: {flag.model.point.label}"
     if flag.findings:
-        yield _REGION, 4, f"score ≥ {flag.threshold:.2f}"
+        yield REGION, 4, f"score ≥ {flag.threshold:.2f}"
     if heatmap is not None and view.marks.classes is not None:
         for n, name in enumerate(heatmap.model.classes):
-            yield _CLASSES[n % len(_CLASSES)], 16, name
+            yield CLASS_COLOURS[n % len(CLASS_COLOURS)], 16, name
     if heatmap is not None and heatmap.missed.any():
-        yield _MISSED, 16, "could not be assessed"
+        yield MISSED, 16, "could not be assessed"
 
 
 def _draw_words(draw: ImageDraw.ImageDraw, flag: Flag, sheet: Size) -> None:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.core.contracts import Post
+from wsi_ai.core.contracts import Post, Slide
 from wsi_ai.core.software import versions
 from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
 from wsi_ai.core.values import Marks, SlideInfo
@@ -17,6 +18,8 @@ from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
 from wsi_ai.results.overlay import OverlayInput, write_overlay
+from wsi_ai.results.pages.pdf import write_pdf
+from wsi_ai.results.pages.report import take_pictures, write_report
 from wsi_ai.results.record import model_record
 from wsi_ai.results.sealed import sealed_results, with_seal
 from wsi_ai.results.wsinfer_csv import write_csv
@@ -24,6 +27,14 @@ from wsi_ai.tissue.overview import Overview
 
 FORMATS = ("dicom", "wsinfer")
 """Formats that can be written in addition to the usual files."""
+
+
+class Pages(StrEnum):
+    """What a slide's folder gets for people, beside its picture."""
+
+    NONE = "none"
+    REPORT = "report"
+    REPORT_AND_PDF = "report-and-pdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +54,7 @@ class RunRecord:
     """Additional formats, of ``FORMATS``."""
     changes: tuple[str, ...] = ()
     """The changes that were needed so that the device could go on."""
+    pages: Pages = Pages.REPORT
 
 
 def finished(folder: Path, question: str) -> dict[str, Any] | None:
@@ -54,13 +66,14 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
 
 
 def write_results(
-    folder: Path, assessment: Assessment, run: RunRecord, post: Post
+    folder: Path, assessment: Assessment, run: RunRecord, post: Post, slide: Slide | None = None
 ) -> dict[str, Any]:
     """Write all files as ``folder``, and return the flag as its file has it: as ``post`` kept it.
 
     The flag is kept once everything else is on the disk, and before ``folder`` appears: after a
     crash in between, the slide is done again and its flag says nothing new.  A flag that ``post``
-    holds back is written as it is, and ``run.json`` says why.
+    holds back is written as it is, and ``run.json`` says why.  The report says what these two say;
+    it shows places of ``slide``, where that is open.
 
     Raises OutputError, and then leaves what was there before; or Unsent where ``post`` alone
     failed: then everything is written, but does not count as ``finished``.
@@ -69,28 +82,55 @@ def write_results(
     held_back = ""
     with fresh_folder(folder) as aside:
         body = _body(aside, assessment, run)
-        if assessment.canvas is not None:
-            assessment.canvas.write(aside)
-        if assessment.heatmap is not None and "wsinfer" in run.formats:
-            write_csv(aside / "wsinfer.csv", assessment.heatmap)
-        if assessment.heatmap is not None and assessment.heatmap.objects is not None:
-            flag = assessment.flag
-            write_objects(aside, assessment.heatmap.objects, flag.model, flag.slide.bounds_origin)
-        if (look := assessment.look) is not None:
-            write_overlay(aside / "overlay.png", _view(assessment, look))
-            write_geojson(aside / "findings.geojson", assessment.flag)
+        _write_data(aside, assessment, run.formats)
+        pages = _PagesOf(aside, assessment, slide, run.pages)
+        pages.write(body, _record(assessment, run))
         try:
-            body = post.put(body)
+            kept = post.put(body)
         except HeldBack as error:
-            held_back = str(error)
+            held_back, kept = str(error), body
         except OutputError as error:
-            unsent, run = error, replace(run, failed=True)
+            unsent, run, kept = error, replace(run, failed=True), body
         record = _record(assessment, run) | _held_back_field(held_back)
-        write_json(aside / "run.json", with_seal(record, body))
-        write_json(aside / "flag.json", body)
+        if held_back or kept != body:
+            pages.write(kept, record)
+        write_json(aside / "run.json", with_seal(record, kept))
+        write_json(aside / "flag.json", kept)
     if unsent is not None:
         raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
-    return body
+    return kept
+
+
+class _PagesOf:
+    """A slide's pages: they say what flag.json and run.json say, so they are written again where
+    these come to say more."""
+
+    def __init__(
+        self, folder: Path, assessment: Assessment, slide: Slide | None, pages: Pages
+    ) -> None:
+        self._folder, self._assessment, self._pages = folder, assessment, pages
+        wanted = pages is not Pages.NONE
+        self._pictures = take_pictures(assessment, slide) if wanted else None
+
+    def write(self, body: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        if self._pictures is not None:
+            write_report(self._folder, self._assessment, self._pictures, body, record)
+        if self._pages is Pages.REPORT_AND_PDF:
+            write_pdf(self._folder)
+
+
+def _write_data(folder: Path, assessment: Assessment, formats: tuple[str, ...]) -> None:
+    """What other programs read, and the picture."""
+    heatmap, flag = assessment.heatmap, assessment.flag
+    if assessment.canvas is not None:
+        assessment.canvas.write(folder)
+    if heatmap is not None and "wsinfer" in formats:
+        write_csv(folder / "wsinfer.csv", heatmap)
+    if heatmap is not None and heatmap.objects is not None:
+        write_objects(folder, heatmap.objects, flag.model, flag.slide.bounds_origin)
+    if (look := assessment.look) is not None:
+        write_overlay(folder / "overlay.png", _view(assessment, look))
+        write_geojson(folder / "findings.geojson", flag)
 
 
 def _body(aside: Path, assessment: Assessment, run: RunRecord) -> dict[str, Any]:

@@ -37,7 +37,7 @@ from wsi_ai.results.embeddings import (
 from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import claimed, folder_for, hidden
 from wsi_ai.results.record import provenance
-from wsi_ai.results.slide import RunRecord, finished, held_back_of, write_results
+from wsi_ai.results.slide import Pages, RunRecord, finished, held_back_of, write_results
 from wsi_ai.run.job import Collected, SlideJob
 from wsi_ai.run.newcomer import refuse_newcomer
 from wsi_ai.run.options import RunOptions
@@ -143,6 +143,7 @@ def _flags(
         formats=options.formats,
         amend=options.amend,
         rescan=options.rescan,
+        pages=options.pages,
     )
 
 
@@ -169,6 +170,7 @@ class FlagAnswer:
     """Send also what takes back a higher level of the same bytes."""
     rescan: bool = False
     """What comes under an identity that was known before is a new scan of the same glass."""
+    pages: Pages = Pages.REPORT
 
     def begin(self, path: Path) -> SlideJob[Outcome]:
         return SlideJob(path, self.cases.identity_of(path))
@@ -263,11 +265,12 @@ class FlagAnswer:
             early_s=job.early_s,
             formats=self.formats,
             changes=tuple(job.changes),
+            pages=self.pages,
         )
         flag = identified(job.result.flag, job.identity)
         assessment = dataclasses.replace(job.result, flag=flag)
         try:
-            body = write_results(job.folder, assessment, run, self.guarded)
+            body = write_results(job.folder, assessment, run, self.guarded, job.slide)
         except Unsent as error:
             return Outcome.not_assessed(job.path, str(error), self.card, job.folder, fresh=True)
         forget_kept(job.folder)
@@ -305,7 +308,7 @@ class FlagAnswer:
         origin = provenance("none", question, datetime.now(UTC))
         try:
             with claimed(folder):
-                run = RunRecord(origin, question, asked, None, failed=True)
+                run = RunRecord(origin, question, asked, None, failed=True, pages=self.pages)
                 body = write_results(folder, Assessment(flag), run, self.guarded)
         except OutputError as error:
             written = folder if isinstance(error, Unsent) else None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wsi_ai.core.cards import Precision, RuntimeRequest
 from wsi_ai.core.geometry import Spacing
+from wsi_ai.results.slide import Pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class RunOptions:
     """Number or name of the image that is meant, where a file holds several."""
     growing: tuple[Path, ...] = ()
     """Slides that are still being written: they are listed, and not judged."""
+    pages: Pages = Pages.REPORT
+    """For people: a report of each slide, also as PDF, or none."""
     mpp_of: Mapping[Path, float] = field(default_factory=dict)
     """Of single slides, before ``mpp``: see ``inputs.find_slides``."""
 

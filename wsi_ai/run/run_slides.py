@@ -1,6 +1,7 @@
 """Slides in, results out, by one model or several."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard, Task
@@ -13,7 +14,8 @@ from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.dicom import check_dicom
 from wsi_ai.results.folder import check_folder
-from wsi_ai.results.slide import FORMATS
+from wsi_ai.results.pages.index import renew_index
+from wsi_ai.results.slide import FORMATS, Pages
 from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.no_ops import NoPost, NoWatcher
@@ -72,7 +74,18 @@ def run_slides(
             for card in cards:
                 yield assembly.not_judged(card, slide, _STILL_WRITTEN, post)
 
-    yield from recorded(RunLog(out, cards, devices), outcomes())
+    with listed(out, options.pages):
+        yield from recorded(RunLog(out, cards, devices), outcomes())
+
+
+@contextmanager
+def listed(out: Path, pages: Pages) -> Iterator[None]:
+    """At the end, however it comes, the pages of ``out`` are made anew."""
+    try:
+        yield
+    finally:
+        if pages is not Pages.NONE and out.is_dir():
+            renew_index(out)
 
 
 def give_up(

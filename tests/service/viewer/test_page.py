@@ -449,7 +449,7 @@ def test_axe_finds_nothing_serious(
 ) -> None:
     axe = AXE / "node_modules" / "axe-core" / "axe.min.js"
     if not axe.exists():
-        missing("no axe-core: npm ci in tests/service/axe")
+        missing("no axe-core: npm ci in tests/axe")
     with opened(browser, shelf_of(tmp_path, [small / "out"]), *size) as page:
         page.settled()
         page.until("() => wsiAi.shown.regions !== null")

@@ -134,6 +134,10 @@ class RunArguments:
         Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
     ] = None
     trust_pickle: TrustPickle = False
+    no_report: Annotated[
+        bool, typer.Option("--no-report", help="No report.html, index.html and contact sheet.")
+    ] = False
+    pdf: Annotated[bool, typer.Option("--pdf", help="Each report as PDF, too.")] = False
     formats: Annotated[
         list[str] | None,
         typer.Option(
