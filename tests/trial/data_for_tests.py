@@ -2,11 +2,13 @@
 
 import csv
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from wsi_ai.trial.evidence.bivariate import SiteAccuracy
@@ -22,6 +24,8 @@ CT_NORMAL = np.array([33, 6, 6, 11, 2])
 CT_ABNORMAL = np.array([3, 2, 2, 11, 33])
 
 
+LAW = settings(max_examples=int(os.environ.get("WSI_AI_TRIAL_RUNS", "25")), deadline=None)
+"""Of each property; a night may try more."""
 T = TypeVar("T")
 
 

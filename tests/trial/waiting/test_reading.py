@@ -1,16 +1,15 @@
 """Every wait is the same by another program, and what must hold in any queue holds."""
 
 import itertools
-import os
 from collections.abc import Generator
 
 import numpy as np
 import pytest
 import simpy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.trial.data_for_tests import known
+from tests.trial.data_for_tests import LAW, known
 from tests.trial.waiting.event_loop import finishing, interrupting, ranks
 from tests.trial.waiting.hand_made import cases_at, nine_to_five
 from wsi_ai.trial.waiting.cases import Accuracy, Cases, Demand, Reading, Seconds, draw_cases
@@ -21,7 +20,6 @@ from wsi_ai.trial.waiting.week import HOUR_S, Hours, weekdays
 from wsi_ai.trial.waiting.worklist import WITHOUT_FLAGS, Order
 
 WITH_FLAGS = Order(flags_after_s=0)
-RUNS = int(os.environ.get("WSI_AI_TRIAL_RUNS", "60"))
 
 
 @st.composite
@@ -35,8 +33,8 @@ def a_list(draw: st.DrawFn, *, most: int = 12) -> Cases:
     return Cases(arrival, np.array(draw(times), np.int64) + 1, column[0], column[1], column[2])
 
 
+@LAW
 @given(a_list(), st.integers(1, 3), st.integers(0, 6), st.none() | st.integers(0, 9))
-@settings(max_examples=RUNS)
 def test_each_wait_is_that_of_another_program(
     cases: Cases, readers: int, late_s: int, promise_s: int | None
 ) -> None:
@@ -44,8 +42,8 @@ def test_each_wait_is_that_of_another_program(
     np.testing.assert_array_equal(waits_s(cases, staff, order), finishing(cases, staff, order))
 
 
+@LAW
 @given(a_list(), st.integers(1, 3))
-@settings(max_examples=RUNS)
 def test_each_wait_is_that_of_another_program_where_cases_interrupt(
     cases: Cases, readers: int
 ) -> None:
@@ -95,8 +93,8 @@ def test_each_wait_is_that_of_a_priority_resource(readers: int) -> None:
     assert abs(float(own.mean() - other.mean())) < 2
 
 
+@LAW
 @given(a_list(), st.integers(1, 3))
-@settings(max_examples=RUNS)
 def test_flags_on_all_cases_change_no_wait(cases: Cases, readers: int) -> None:
     every = Cases(
         cases.arrival_s, cases.reading_s, cases.condition, cases.urgent, np.ones(len(cases), bool)
@@ -107,23 +105,23 @@ def test_flags_on_all_cases_change_no_wait(cases: Cases, readers: int) -> None:
         )
 
 
+@LAW
 @given(a_list())
-@settings(max_examples=RUNS)
 def test_flags_move_waiting_from_some_to_others_and_take_none_away(cases: Cases) -> None:
     """Of one reader: the sum of waits, weighted by reading times, is conserved."""
     arms = [waits_s(cases, Staff(1), order) for order in (WITHOUT_FLAGS, WITH_FLAGS)]
     assert len({int((wait * cases.reading_s).sum()) for wait in arms}) == 1
 
 
+@LAW
 @given(a_list(), st.integers(1, 3))
-@settings(max_examples=RUNS)
 def test_no_case_waits_less_than_nothing_and_each_is_read_once(cases: Cases, readers: int) -> None:
     for waits in (waits_s, waits_if_interrupted_s):
         assert (waits(cases, Staff(readers), Order(3)) >= 0).all()
 
 
+@LAW
 @given(a_list(), st.integers(1, 3))
-@settings(max_examples=RUNS)
 def test_with_a_promise_of_no_time_at_all_flags_move_nothing(cases: Cases, readers: int) -> None:
     """But among cases that came in the same second."""
     nobody = np.zeros(len(cases), bool)
@@ -213,6 +211,7 @@ def test_hours_that_are_no_hours_are_refused(spans: tuple[tuple[int, int], ...])
         Hours(spans)
 
 
+@LAW
 @given(st.integers(0, 10**7))
 def test_the_next_opening_is_open_and_none_was_earlier(now_s: int) -> None:
     hours = weekdays(9, 17)
