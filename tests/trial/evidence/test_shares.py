@@ -1,5 +1,7 @@
 """Intervals of shares hold what they should, as often as they should."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -80,6 +82,28 @@ def test_swapping_the_two_judgements_mirrors_their_difference(pairs: Pairs) -> N
     forth, back = known(paired_difference(pairs)), known(paired_difference(swapped))
     mirrored = (-forth.value, -forth.high, -forth.low)
     assert (back.value, back.low, back.high) == pytest.approx(mirrored, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "phi"),
+    [
+        (Pairs(3, 2, 2, 2), 0.0),  # alike by chance: no more than half the cases
+        (Pairs(40, 5, 5, 10), (400 - 25 - 30) / (45 * 15)),
+        (Pairs(36, 12, 2, 0), -24 / math.sqrt(48 * 2 * 38 * 12)),
+    ],
+)
+def test_the_correlation_of_pairs_is_shrunk_where_it_would_narrow_the_interval(
+    pairs: Pairs, phi: float
+) -> None:
+    """Newcombe 1998, Stat Med 17: 2635, method 10."""
+    one, other, found = (
+        known(wilson(pairs.first)),
+        known(wilson(pairs.second)),
+        known(paired_difference(pairs)),
+    )
+    down, up = one.value - one.low, other.high - other.value
+    low = math.sqrt(down**2 - 2 * phi * down * up + up**2)
+    assert found.low == pytest.approx(found.value - low)
 
 
 @LAW
@@ -173,6 +197,24 @@ def test_with_one_case_a_patient_the_interval_is_wilson_s(hits: list[bool]) -> N
     found = known(clustered_share(np.array(hits), np.arange(len(hits))))
     own, other = clustered_interval(found), known(wilson(Share(sum(hits), len(hits))))
     assert (own.low, own.high) == pytest.approx((other.low, other.high), abs=1e-12)
+
+
+@LAW
+@given(st.lists(st.booleans(), min_size=2, max_size=60))
+def test_with_one_case_a_patient_the_variance_is_the_usual_one(hits: list[bool]) -> None:
+    found = known(clustered_share(np.array(hits), np.arange(len(hits))))
+    assert found.variance == pytest.approx(found.value * (1 - found.value) / (len(hits) - 1))
+
+
+def test_the_variance_over_patients_is_that_of_patients_drawn_again() -> None:
+    hit, patient = draw_patients(np.random.default_rng(2), 60)
+    rows = [np.flatnonzero(patient == p) for p in range(60)]
+    rng, drawn = np.random.default_rng(3), []
+    for _ in range(1500):
+        at = np.concatenate([rows[p] for p in rng.integers(0, 60, 60)])
+        drawn.append(hit[at].mean())
+    error = math.sqrt(known(clustered_share(hit, patient)).variance)
+    assert error == pytest.approx(np.std(drawn), rel=0.1)
 
 
 def test_where_all_cases_are_hits_they_count_as_patients() -> None:

@@ -5,9 +5,9 @@ Each pair of sites shares a secret (X25519); from it and from the round both dra
 2017, CCS, without its recovery of sites that drop out: the others begin a new round).
 
 What it holds against: anybody who sees what is sent, and the region. What it does not: all sites
-but one together know the last one's numbers. A sum is an exact count, and goes through the door like
-any other. **One vector a round**: a site that sends two different ones under one round gives away
-their difference, so whoever calls ``masked`` keeps a record of rounds.
+but one together know the last one's numbers. A sum is an exact count, and goes through the door
+like any other. **One vector a round**: a site that sends two different ones under one round gives
+away their difference, so whoever calls ``masked`` keeps a record of rounds.
 """
 
 import hashlib
