@@ -8,6 +8,7 @@ import typer
 
 from wsi_ai.cli.commands import delivery
 from wsi_ai.cli.commands import models as model_store
+from wsi_ai.cli.commands import trial as trials
 from wsi_ai.cli.commands.options import (
     DrawArguments,
     EmbedArguments,
@@ -206,3 +207,4 @@ def optimize(
 
 model_store.add_to(_models)
 delivery.add_to(app)
+trials.add_to(app)

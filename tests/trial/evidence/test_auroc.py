@@ -256,6 +256,20 @@ def test_what_is_perfect_or_all_tied_has_no_interval(m: int, n: int) -> None:
             assert isinstance(interval(known(found)), NotEstimable)
 
 
+@pytest.mark.parametrize(
+    ("area", "low", "high"),
+    [
+        (Area(0.95, 0.0009, 100, 100), 0.8464, 0.9850),  # above 0.9: on the logit's scale
+        (Area(0.05, 0.0009, 100, 100), 0.0150, 0.1536),
+        (Area(0.85, 0.0009, 100, 100), 0.7912, 0.9088),
+        (Area(0.85, 0.0009, 29, 100), 0.7813, 0.8999),  # few cases
+    ],
+)
+def test_the_interval_is_worked_out_as_by_hand(area: Area, low: float, high: float) -> None:
+    found = known(interval(area))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=1e-4)
+
+
 def test_one_class_alone_has_no_area() -> None:
     for truth in (np.ones(5, bool), np.zeros(5, bool), np.zeros(0, bool)):
         assert isinstance(auroc(np.arange(len(truth)), separate_patients(truth)), NotEstimable)

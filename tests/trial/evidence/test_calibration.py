@@ -87,6 +87,7 @@ def test_what_is_no_probability_is_refused(wrong: list[float]) -> None:
         ([0.9, 0.8, 0.2, 0.1], [0, 0, 1, 1], "parts"),
         ([0.5, 0.5, 0.5, 0.5], [0, 1, 0, 1], "parts"),
         ([0.0, 0.2, 0.1, 0.9], [0, 1, 1, 0], "exactly 0 or 1"),
+        ([1.0, 0.2, 0.1, 0.9], [0, 1, 1, 0], "exactly 0 or 1"),
         ([0.1, 0.2], [1, 1], "no cases"),
         ([], [], "no cases"),
     ],

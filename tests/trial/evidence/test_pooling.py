@@ -121,6 +121,12 @@ def test_the_variance_within_reach_of_bcg_s_sites_is_i2_s() -> None:
     assert found.i2 == pytest.approx(1 - 1 / found.h2)
 
 
+def test_the_prediction_interval_is_worked_out_as_by_hand() -> None:
+    """BCG: -0.71453 and 2.20099 (t, 11 degrees) times the root of 0.313243 + 0.180792²."""
+    found = known(known(pool(bcg())).prediction)
+    assert (found.low, found.high) == pytest.approx((-2.00905, 0.57999), abs=5e-5)
+
+
 @pytest.mark.parametrize(
     ("value", "variance"),
     [

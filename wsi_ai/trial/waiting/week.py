@@ -19,6 +19,11 @@ class Hours:
         if not self.spans or not rising or edges[0] < 0 or edges[-1] > WEEK_S:
             raise ValueError("hours are spans of one week, in order, that do not overlap")
 
+    @property
+    def open_s(self) -> int:
+        """Of a week."""
+        return sum(end - begin for begin, end in self.spans)
+
     def next_open(self, now_s: int) -> int:
         """``now_s`` itself where it lies in a span."""
         weeks, rest = divmod(now_s, WEEK_S)
