@@ -7,6 +7,7 @@ import pytest
 import tomlkit
 from typer.testing import CliRunner
 
+from tests.conftest import ROOT
 from wsi_ai.cli import app
 from wsi_ai.errors import TrialError
 from wsi_ai.trial.evidence.estimates import Estimate
@@ -48,6 +49,12 @@ def written(folder: Path, **changes: dict[str, object]) -> Path:
     path = folder / "list.toml"
     path.write_text(tomlkit.dumps(table))
     return path
+
+
+def test_the_example_of_the_page_is_a_list() -> None:
+    scenario = load_list(ROOT / "configs" / "trial-list.toml")
+    assert (scenario.demand.backlog, scenario.staff.readers) == (800, 4)
+    assert 0.9 < scenario.load < 1
 
 
 def means(gain: Gain) -> tuple[float, float]:

@@ -113,6 +113,12 @@ def test_a_stability_index_is_0_or_more_whichever_came_first(
     assert stability_index(one, 3 * one) == pytest.approx(0, abs=1e-12)
 
 
+def test_a_bin_that_is_empty_on_one_side_counts_as_half_a_case() -> None:
+    """By hand: (10 / 22) times the logarithm of 11 * 10.5 / 5.5."""
+    found = stability_index(np.array([0, 10, 0]), np.array([5, 5, 0]))
+    assert found == pytest.approx(10 / 22 * np.log(11 * 10.5 / 5.5))
+
+
 def test_a_histogram_of_nothing_is_no_baseline() -> None:
     with pytest.raises(ValueError, match="a case or more"):
         stability_index(np.zeros(3, int), np.ones(3, int))

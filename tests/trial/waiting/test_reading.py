@@ -140,6 +140,8 @@ def test_who_was_promised_a_turn_after_25_minutes_gets_it_before_the_flags() -> 
     never = waits_s(cases, nine_to_five(1), WITH_FLAGS)
     promised = waits_s(cases, nine_to_five(1), Order(0, promise_s=1500))
     assert never[1] == 3600
+    to_the_second = [waits_s(cases, nine_to_five(1), Order(0, promise_s=s)) for s in (600, 601)]
+    assert [waits[1] for waits in to_the_second] == [600, 1200]
     assert promised[1] == 1800
 
 

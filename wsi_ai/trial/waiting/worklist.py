@@ -111,8 +111,8 @@ class Worklist:
         return rank if now_s - oldest_s >= self._promise_s else best
 
     def _head(self, rank: int) -> tuple[int, int] | None:
-        """What stood here and was taken, or moved up, is dropped."""
+        """What was taken is dropped; what moved up stands here too, and is the same case."""
         heap = self._heaps[rank]
-        while heap and (self._away[heap[0][1]] or self._rank[heap[0][1]] != rank):
+        while heap and self._away[heap[0][1]]:
             heapq.heappop(heap)
         return heap[0] if heap else None
