@@ -9,6 +9,7 @@ from wsi_ai.trial.documents import Kind, sign, verified
 from wsi_ai.trial.evidence.estimates import Estimate, NotEstimable
 from wsi_ai.trial.lists import load_list
 from wsi_ai.trial.protocol import differences, load_protocol, remarks
+from wsi_ai.trial.reference import Truth, load_reference
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Gain, Scenario
 from wsi_ai.trial.waiting.scenario import simulate as run_scenario
@@ -53,6 +54,29 @@ def compare_protocols(path: Path, signed: Path, trusted_keys: list[Path]) -> int
     if not changed:
         say("as it was signed")
     return Exit.SOME if changed else Exit.OK
+
+
+@exit_on_error
+def check_reference(path: Path, protocol_path: Path) -> int:
+    document = load_protocol(protocol_path).document
+    table = load_reference(path, document["target"])
+    missing, cases = table.number(Truth.MISSING), len(table.cases)
+    say(f"{cases} cases: {cases - missing} with a reference, {missing} without")
+    say(
+        f"{table.number(Truth.CONDITION)} with the condition, {table.number(Truth.NONE)} without,"
+        f" {table.number(Truth.INDETERMINATE)} indeterminate"
+    )
+    say(f"{table.twice} cases stand there twice; {len(table.contradictions)} contradict themselves")
+    for lines in table.contradictions:
+        say(f"contradiction: lines {', '.join(map(str, lines))}")
+    if seen := sum(case.saw_ai for case in table.cases):
+        say(f"{seen} by readers who saw the flag, or may have: not part of the primary result")
+    if late := sum(not case.times_in_order for case in table.cases):
+        say(f"{late} reported before they were received: their times are left out")
+    too_many = missing > document["missing"]["max_share"] * cases
+    if too_many:
+        say("more references are missing than the protocol allows")
+    return Exit.SOME if too_many or table.contradictions else Exit.OK
 
 
 @exit_on_error

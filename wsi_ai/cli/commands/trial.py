@@ -17,7 +17,9 @@ TrustedKeys = Annotated[
 
 trial_app = typer.Typer(no_args_is_help=True, help="What a model is worth, and what a queue gains.")
 protocol_app = typer.Typer(no_args_is_help=True, help="What is asked, before the first slide.")
+reference_app = typer.Typer(no_args_is_help=True, help="What each case really was.")
 trial_app.add_typer(protocol_app, name="protocol")
+trial_app.add_typer(reference_app, name="reference")
 
 
 @protocol_app.command("check")
@@ -49,6 +51,20 @@ def protocol_diff(protocol: ProtocolFile, signed: Signed, trusted_keys: TrustedK
     with extra("trial"):
         from wsi_ai.cli import trial
     raise typer.Exit(trial.compare_protocols(protocol, signed, trusted_keys))
+
+
+@reference_app.command("check")
+def reference_check(
+    reference: Annotated[Path, typer.Argument(metavar="REFERENCE.csv")],
+    protocol: Annotated[Path, typer.Option(help="The trial's protocol, PROTOCOL.toml.")],
+) -> None:
+    """Number of cases with and without a reference, and rows that contradict each other.
+
+    Exit status: 0 it can be locked; 1 it cannot yet; 2 it is no reference of this trial.
+    """
+    with extra("trial"):
+        from wsi_ai.cli import trial
+    raise typer.Exit(trial.check_reference(reference, protocol))
 
 
 @trial_app.command("simulate")
