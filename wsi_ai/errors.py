@@ -20,6 +20,7 @@
     * Busy                another run is at work on the same slide
     * Unsent              results were written, and their flag could not be kept for sending
   * HeldBack            a flag was not put: it would take back what a receiver has
+  * TrialError          a trial's protocol, signature or record does not hold
   * SinkError           the settings of a sink: no flag can be sent through it
   * DeliveryError       a flag was not accepted this time, and what to do about it
     * TryAgain            the same flag may be accepted later
@@ -82,6 +83,11 @@ class ModelError(WsiAiError):
 
 class InputError(WsiAiError):
     """What was named to be run is not there or not as it should be; names what was named."""
+
+
+class TrialError(WsiAiError):
+    """A trial's protocol, signature, key or record is not what it should be; says which and what
+    would do."""
 
 
 class PolicyError(WsiAiError):

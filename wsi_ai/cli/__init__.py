@@ -9,6 +9,7 @@ import typer
 from wsi_ai.cli import service
 from wsi_ai.cli.commands import delivery, viewing
 from wsi_ai.cli.commands import models as model_store
+from wsi_ai.cli.commands import trial as trials
 from wsi_ai.cli.commands.options import (
     DrawArguments,
     EmbedArguments,
@@ -222,3 +223,4 @@ model_store.add_to(_models)
 delivery.add_to(app)
 service.add_to(app)
 viewing.add_to(app)
+trials.add_to(app)

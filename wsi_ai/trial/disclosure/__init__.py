@@ -1,0 +1,1 @@
+"""What may leave a trust about its patients: one door."""
