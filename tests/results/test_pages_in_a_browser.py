@@ -24,7 +24,7 @@ from wsi_ai.results.pages.pdf import write_pdf
 from wsi_ai.results.slide import Pages, RunRecord, write_results
 from wsi_ai.run.no_ops import NoPost
 
-AXE = Path(__file__).parent / "axe"
+AXE = Path(__file__).parent.parent / "axe"
 SIZES = {"screen": (1280, 800), "telephone": (390, 844)}
 HOT = (5, 20)
 
