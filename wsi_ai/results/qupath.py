@@ -24,7 +24,7 @@ _BROKEN = (OSError, ValueError, LookupError, TypeError)
 
 def write_script(out: Path) -> Path:
     """``OUT/wsi_ai.groovy``, which knows where OUT is.  Raises OutputError."""
-    text = files("wsi_ai.results").joinpath(SCRIPT).read_text("utf-8")
+    text = files(__package__).joinpath(SCRIPT).read_text("utf-8")
     with disk_errors():
         path = out / SCRIPT
         path.write_text(text.replace("@OUT@", _quoted(str(out.resolve()))), "utf-8")

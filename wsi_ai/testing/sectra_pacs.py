@@ -237,7 +237,7 @@ def _json(status: int, content: Any) -> Answer:
 def serving_pacs(pacs: SectraPacs, context: Any = None) -> Iterator[SectraPacs]:
     """On this machine, in TLS with an ``ssl.SSLContext``; ``pacs.url`` is where its API is."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class PacsRequest(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
 
@@ -260,7 +260,7 @@ def serving_pacs(pacs: SectraPacs, context: Any = None) -> Iterator[SectraPacs]:
 
         do_GET = do_POST = do_PUT = do_DELETE = _serve
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), PacsRequest)
     server.daemon_threads = True
     if context is not None:
         server.socket = context.wrap_socket(server.socket, server_side=True)

@@ -49,11 +49,11 @@ class _Edge:
     secret: str
 
     async def register(self, request: Request) -> Response:
-        return self._told(request, self.application.registration())
+        return self._to_known(request, self.application.registration())
 
     async def info(self, request: Request) -> Response:
-        told = {"apiVersion": API_VERSION, "softwareVersion": version("wsi-ai")}
-        return self._told(request, told)
+        about = {"apiVersion": API_VERSION, "softwareVersion": version("wsi-ai")}
+        return self._to_known(request, about)
 
     async def invoke(self, request: Request) -> Response:
         return await self._handled(request, self.application.invoked)
@@ -61,12 +61,12 @@ class _Edge:
     async def notify(self, request: Request) -> Response:
         return await self._handled(request, self.application.notified)
 
-    def _told(self, request: Request, content: Any) -> Response:
+    def _to_known(self, request: Request, content: Any) -> Response:
         return _answer(content) if self._is_known(request) else _refused(_NO_SUCH, "no such place")
 
     def _is_known(self, request: Request) -> bool:
-        told = str(request.path_params.get("secret", ""))
-        return hmac.compare_digest(told.encode(), self.secret.encode())
+        given = str(request.path_params.get("secret", ""))
+        return hmac.compare_digest(given.encode(), self.secret.encode())
 
     async def _handled(self, request: Request, handle: Handle) -> Response:
         if not self._is_known(request):
@@ -82,12 +82,12 @@ def _call(body: bytes | None) -> Mapping[str, Any]:
     if body is None:
         raise NotTaken("a call is no longer than 1 MB")
     try:
-        told = from_json(body)
+        call = from_json(body)
     except Unreadable:
         raise NotTaken("a call is in JSON") from None
-    if not isinstance(told, dict):
+    if not isinstance(call, dict):
         raise NotTaken("a call is an object")
-    return told
+    return call
 
 
 def _failed(error: Exception) -> Response:

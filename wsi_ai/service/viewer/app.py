@@ -221,7 +221,7 @@ def _file(made: Callable[[], bytes], media_type: str) -> Response:
 def _static(request: Request) -> Response:
     """One of the page's own files: by its name in the folder, which is no path."""
     name = request.path_params.get("name", "viewer.html")
-    known = {one.name: one for one in files("wsi_ai.service.viewer").joinpath("static").iterdir()}
+    known = {one.name: one for one in files(__package__).joinpath("static").iterdir()}
     kind = _TYPES.get(name.rpartition(".")[2])
     if name not in known or kind is None:
         raise HTTPException(404)
