@@ -97,7 +97,7 @@ def test_highdicom_finds_the_slides_group_its_regions_and_the_algorithm() -> Non
 def test_what_was_taken_back_has_no_priority_no_region_and_says_why() -> None:
     flag = body_of(**TAKEN_BACK, supersedes="evt_" + "1" * 32)
     document = read(render_report(event_for(flag)))
-    found, _ = reading._said(document)
+    found, _ = reading.contents(document)
     assert found["triage-priority"] == "retracted"
     assert (found["priority-before"], found["reason"]) == ("expedite", "model_defect")
     assert "region-score" not in found

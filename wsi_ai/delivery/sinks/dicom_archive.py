@@ -64,9 +64,9 @@ class Archive:
             raise refusal(answer, at)
         studies = _list(answer)
         server = answer.headers.get("server", "")
-        said = server[:80] if server.isprintable() and server else "it does not say its version"
+        version = server[:80] if server.isprintable() and server else "it does not say its version"
         found = "it has studies" if studies else "it lists no study"
-        return f"DICOMweb: studies can be searched ({found}); {said}; nothing was stored"
+        return f"DICOMweb: studies can be searched ({found}); {version}; nothing was stored"
 
     def header(self, study: str, series: str, sop: str) -> Dataset | None:
         """Of an instance, without its bulk data; ``None`` where it is not there."""
