@@ -187,3 +187,11 @@ def test_a_patients_name_of_any_script_stays_what_it_is(shared_data: Path) -> No
     header.PatientName = "Müller^Zoë"
     event = event_for(dicom_body(slide, new_id()))
     assert str(read(report.render(event, header)).PatientName) == "Müller^Zoë"
+
+
+def test_a_header_that_no_document_can_repeat_is_refused_in_words(shared_data: Path) -> None:
+    slide = shared_data / "dicom" / IMAGE
+    header = pydicom.dcmread(slide, stop_before_pixels=True)
+    del header.SOPInstanceUID
+    with pytest.raises(Refused, match="is no DICOM"):
+        report.render(event_for(dicom_body(slide, new_id())), header)
