@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from tests.delivery.fhir_servers import fhir_engine
 from tests.delivery.hl7_servers import Log, mllp_server
+from tests.delivery.orthanc import LOGIN, orthanc
 from tests.delivery.parts import KEY
 from tests.delivery.servers import HOST, free_port, serving
 from tests.delivery.test_mllp import server_context
@@ -159,6 +160,39 @@ def test_a_pacs_says_its_version_and_what_is_wrong_with_it(secrets: Path, author
     ):  # fmt: skip
         assert why in line
     assert pacs.password not in done.output
+
+
+def test_an_archive_is_asked_for_studies_and_each_thing_that_is_wrong_is_said(
+    secrets: Path, tmp_path: Path
+) -> None:
+    (secrets / "login").write_text(LOGIN)
+    (secrets / "bad").write_text("wsiai:other")
+    (secrets / "half").write_text("wsiai")
+    with orthanc(tmp_path / "orthanc") as archive:
+        url, root = f"dicomweb+{archive.base}", archive.base.removesuffix("/dicom-web")
+        done = check(
+            secrets,
+            row("pacs", url, basic=f"file:{secrets}/login"),
+            row("login", url, basic=f"file:{secrets}/bad"),
+            row("half", url, basic=f"file:{secrets}/half"),
+            row("path", f"dicomweb+{root}/nowhere", basic=f"file:{secrets}/login"),
+            row("page", f"dicomweb+{root}", basic=f"file:{secrets}/login"),
+            row("silent", f"dicomweb+http://{HOST}:{free_port()}"),
+        )
+        assert archive.query("/studies") == []
+    assert done.exit_code == 1
+    for line, why in zip(
+        done.stdout.splitlines(),
+        ["pacs: works. DICOMweb: studies can be searched", "answered 401", "user:password",
+         "answered 404", "answered 400", "nobody listens"],
+        strict=True,
+    ):  # fmt: skip
+        assert why in line
+    assert "wsiai" not in done.output
+
+
+def test_a_password_for_a_sink_that_would_not_show_it_is_refused(tmp_path: Path) -> None:
+    assert check(tmp_path, row("lab", "fhir+https://x.example/R4", basic="file:x")).exit_code == 2
 
 
 def test_settings_that_cannot_be_read_end_with_2(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Slides that stay in an archive: the same pixels as from the disk, and never a wrong one."""
 
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -210,6 +211,7 @@ HTML = Response("<html>log in</html>", headers={"content-type": "text/html"})
     [
         ("/metadata", HTML, "cannot be read"),
         ("/metadata", Response("[]"), "no whole-slide image"),
+        ("/metadata", Response("[]", 206), "a part only"),  # dicomweb-client#94
         ("/metadata", Response(status_code=204), "does not know"),
         ("/metadata", Response("[{}]"), "no whole-slide image"),
         ("/metadata", Response("[1]"), "cannot be read"),
@@ -234,6 +236,33 @@ def test_nonsense_from_an_archive_is_the_slides_error_in_words(
     ):
         open_slide(there)
     assert not [word for word in ("Error", "Traceback", "http://") if word in str(caught.value)]
+
+
+def test_a_colour_profile_is_fetched_from_this_archive_whatever_host_it_names(
+    shared_data: Path,
+) -> None:
+    """OHIF/Viewers#1602: behind a proxy, an archive names places that nobody reaches."""
+    slide = shared_data / "dicom" / "highdicom" / "sm_image_jpegls.dcm"
+    double = Double(slide)
+    (path,) = double.header.OpticalPathSequence
+    profile, asked = bytes(path.ICCProfile), list[str]()
+
+    def elsewhere(place: str, right: Response) -> Response:
+        if place.endswith("/bulk/1"):
+            asked.append(place)
+            return Response(profile, headers={"content-type": "application/octet-stream"})
+        if not place.endswith("/metadata"):
+            return right
+        (told,) = json.loads(bytes(right.body))
+        inside = told["00480105"]["Value"][0]
+        uri = f"http://inside.example/pacs/{double.series}/instances/1/bulk/1"
+        inside["00282000"] = {"vr": "OB", "BulkDataURI": uri}
+        return Response(json.dumps([told]))
+
+    double.spoil = elsewhere
+    with double.running() as there, open_slide(there) as slide_there:
+        assert slide_there.info.icc_profile == profile
+    assert asked == [f"{double.series}/instances/1/bulk/1"]
 
 
 def test_a_certificate_of_a_stranger_is_not_trusted(

@@ -97,7 +97,7 @@ def test_highdicom_finds_the_slides_group_its_regions_and_the_algorithm() -> Non
 def test_what_was_taken_back_has_no_priority_no_region_and_says_why() -> None:
     flag = body_of(**TAKEN_BACK, supersedes="evt_" + "1" * 32)
     document = read(render_report(event_for(flag)))
-    found, _ = reading._said(document)
+    found, _ = reading.contents(document)
     assert found["triage-priority"] == "retracted"
     assert (found["priority-before"], found["reason"]) == ("expedite", "model_defect")
     assert "region-score" not in found
@@ -187,3 +187,11 @@ def test_a_patients_name_of_any_script_stays_what_it_is(shared_data: Path) -> No
     header.PatientName = "Müller^Zoë"
     event = event_for(dicom_body(slide, new_id()))
     assert str(read(report.render(event, header)).PatientName) == "Müller^Zoë"
+
+
+def test_a_header_that_no_document_can_repeat_is_refused_in_words(shared_data: Path) -> None:
+    slide = shared_data / "dicom" / IMAGE
+    header = pydicom.dcmread(slide, stop_before_pixels=True)
+    del header.SOPInstanceUID
+    with pytest.raises(Refused, match="is no DICOM"):
+        report.render(event_for(dicom_body(slide, new_id())), header)

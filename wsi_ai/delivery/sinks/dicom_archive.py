@@ -19,7 +19,7 @@ from wsi_ai.schemas.reading import Unreadable, from_json
 _JSON = "application/dicom+json"
 _MOST_ANSWER_BYTES = 1 << 26
 _PAGE, _MOST_PAGES = 200, 10_000
-_NOTHING, _NOT_THERE = 204, 404
+_NOTHING, _PART, _NOT_THERE = 204, 206, 404
 _NUMBER, _SERIES, _SOP, _DESCRIPTION = "00200013", "0020000E", "00080018", "0008103E"
 _UNREADABLE = "the archive's answer cannot be read"
 
@@ -64,9 +64,9 @@ class Archive:
             raise refusal(answer, at)
         studies = _list(answer)
         server = answer.headers.get("server", "")
-        said = server[:80] if server.isprintable() and server else "it does not say its version"
+        version = server[:80] if server.isprintable() and server else "it does not say its version"
         found = "it has studies" if studies else "it lists no study"
-        return f"DICOMweb: studies can be searched ({found}); {said}; nothing was stored"
+        return f"DICOMweb: studies can be searched ({found}); {version}; nothing was stored"
 
     def header(self, study: str, series: str, sop: str) -> Dataset | None:
         """Of an instance, without its bulk data; ``None`` where it is not there."""
@@ -118,6 +118,8 @@ class Archive:
         answer = self._asked(Request("GET", f"{self._base}{place}"))
         if answer.status in (_NOTHING, _NOT_THERE):
             return []
+        if answer.status == _PART:
+            raise TryAgain("the archive lists a part only", answer.status)
         if not answer.is_ok:
             error = refusal(answer, self._now())
             about_flag = isinstance(error, Refused)

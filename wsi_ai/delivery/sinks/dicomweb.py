@@ -7,9 +7,8 @@ is withdrawn by a note.  So no late message can take the place of a newer one.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -69,7 +68,7 @@ class DicomWebSink:
         held = self._held(event, listed)
         uid = uid_of_event(event.event_id)
         if not _is_known(event, listed, held):
-            self._archive.store(_study(event), uid, _made(report.render, event, header))
+            self._archive.store(_study(event), uid, report.render(event, header))
             held = Held(message.revision, message.event_id, event.answer, event.is_retraction)
         if event.is_retraction:
             self._withdraw(event, header, listed)
@@ -138,9 +137,7 @@ class DicomWebSink:
         if uid in {one.sop_uid for one in self._archive.instances(_study(event), series)}:
             return
         withdrawn = [*self._before(event, listed), *self._objects_there(event)]
-        note = _made(
-            partial(withdrawal.render, withdrawn=withdrawn), without_objects(event), header
-        )
+        note = withdrawal.render(without_objects(event), header, withdrawn)
         self._archive.store(_study(event), uid, note)
 
     def _before(self, event: FlagEvent, listed: Sequence[Listed]) -> Iterator[Reference]:
@@ -176,16 +173,6 @@ class DicomWebSink:
             there = self._archive.instances(_study(event), one.series_uid)
             if folder is not None and one.sop_uid not in {each.sop_uid for each in there}:
                 yield one.sop_uid, one.content(folder, header)
-
-
-def _made(
-    render: Callable[[FlagEvent, Dataset], bytes], event: FlagEvent, header: Dataset
-) -> bytes:
-    """Raises Refused where the archive's own words cannot be repeated in a document."""
-    try:
-        return render(event, header)
-    except (AttributeError, LookupError, TypeError, ValueError):
-        raise Refused("what the archive says of the image's patient or study is no DICOM") from None
 
 
 def _study(event: FlagEvent) -> str:

@@ -27,7 +27,7 @@ def parse(content: bytes) -> Summary:
 
 def summary(document: Dataset) -> Summary:
     """What a report says of its flag.  Raises NotOurs."""
-    found, parameters = _values(document)
+    found, parameters = contents(document)
     try:
         retracted = found[codes.ACTION] == _RETRACT
         return Summary(
@@ -48,7 +48,7 @@ def summary(document: Dataset) -> Summary:
 
 def held(document: Dataset) -> Held:
     """Which revision of its flag a report is.  Raises NotOurs."""
-    found, _ = _values(document)
+    found, _ = contents(document)
     try:
         return Held(
             revision=int(found[codes.REVISION]),
@@ -60,7 +60,7 @@ def held(document: Dataset) -> Held:
         raise NotOurs from None
 
 
-def _values(document: Dataset) -> tuple[dict[str, Any], dict[str, str]]:
+def contents(document: Dataset) -> tuple[dict[str, Any], dict[str, str]]:
     """Values by code of ours, and the algorithm's parameters.  What regions say has codes of its
     own."""
     found: dict[str, Any] = {}

@@ -24,6 +24,7 @@ from wsi_ai.delivery.formats.dicom.source import (
     header_for,
     objects_of,
     predecessors,
+    repeating,
     stamp,
     stub,
 )
@@ -35,8 +36,14 @@ _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 def render(event: FlagEvent, header: Dataset | None = None) -> bytes:
     """``header`` is the slide's image as an archive has it, with its patient; without one, that
     part stays empty.  Raises Refused where the slide is no DICOM image."""
-    flag, image = event.flag, header_for(event)
+    image = header_for(event)
     source = completed(header if header is not None else image)
+    with repeating():
+        return written(_document(event, source))
+
+
+def _document(event: FlagEvent, source: Dataset) -> Dataset:
+    flag = event.flag
     document = sr.Comprehensive3DSR(
         evidence=[source, *(stub(source, one) for one in objects_of(event))],
         content=_content(event, source),
@@ -56,7 +63,7 @@ def render(event: FlagEvent, header: Dataset | None = None) -> bytes:
             codes.REPORT, uid_of_event(flag["supersedes"]), uid_of_flag(flag["flag_id"])
         )
         document.PredecessorDocumentsSequence = predecessors(source, [before])
-    return written(document)
+    return document
 
 
 def _content(event: FlagEvent, source: Dataset) -> Dataset:

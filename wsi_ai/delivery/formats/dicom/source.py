@@ -1,6 +1,7 @@
 """The image that a flag is about, as whoever writes about it needs it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,15 @@ class Reference:
     sop_class: str
     sop_uid: str
     series_uid: str
+
+
+@contextmanager
+def repeating() -> Iterator[None]:
+    """While a document repeats what an image's header says.  Raises Refused where it cannot."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise Refused("what is said of the image's patient or study is no DICOM") from None
 
 
 def image_of(event: FlagEvent) -> Mapping[str, Any]:

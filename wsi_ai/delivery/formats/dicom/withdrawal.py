@@ -16,6 +16,7 @@ from wsi_ai.delivery.formats.dicom.source import (
     completed,
     header_for,
     objects_of,
+    repeating,
     stamp,
     stub,
 )
@@ -55,7 +56,11 @@ def render(
     everything = dict.fromkeys([*withdrawn_by(event), *withdrawn])
     if not everything:
         raise Refused("it says nothing of what it takes back")
-    objects = [stub(source, one) for one in everything]
+    with repeating():
+        return written(_note(event, [stub(source, one) for one in everything]))
+
+
+def _note(event: FlagEvent, objects: Sequence[Dataset]) -> Dataset:
     why = Retraction(event.flag["retraction_reason"])
     unsafe = standard.DCM.RejectedForPatientSafetyReasons
     title = unsafe if why in _UNSAFE else standard.DCM.RejectedForQualityReasons
@@ -73,4 +78,4 @@ def render(
         manufacturer=codes.MAKER,
     )
     stamp(note, event, codes.WITHDRAWALS)
-    return written(note)
+    return note

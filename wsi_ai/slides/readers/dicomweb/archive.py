@@ -27,7 +27,7 @@ _CONNECTIONS = 16
 _STEP_S, _REQUEST_S = 20.0, 120.0
 _WAITS_S = (0.2, 1.0, 3.0)
 """Before each further try."""
-_OK, _GONE, _UNAUTHORIZED = range(200, 300), (404, 410), 401
+_OK, _PART, _GONE, _UNAUTHORIZED = range(200, 300), 206, (404, 410), 401
 _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BROKEN = (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, OSError)
 Sleep = Callable[[float], None]
@@ -93,6 +93,8 @@ class Archive:
     def _judged(self, answer: Answer) -> Answer:
         """An expired token is read anew once for each refusal: the file may have a new one."""
         code = answer.status
+        if code == _PART:
+            raise _TryAgain("the archive gives a part only")
         if code in _OK:
             return answer
         if code in _GONE:

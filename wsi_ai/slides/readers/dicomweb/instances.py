@@ -58,8 +58,8 @@ def first_header(place: Path) -> Dataset:
 
 @dataclass(frozen=True, slots=True)
 class _Bulk:
-    """Fetches colour profiles that are not in the description itself; from this archive only,
-    whatever host it names.  Pixels are left where they are."""
+    """Fetches colour profiles that are not in the description itself; from this archive, as it is
+    reached from here, whatever place it names.  Pixels are left where they are."""
 
     archive: Archive
     series: SeriesAddress
@@ -67,8 +67,9 @@ class _Bulk:
     def __call__(self, tag: str, vr: str, uri: str) -> bytes | None:
         if tag.upper() != "00282000":
             return None
-        path = urlsplit(uri).path
-        answer = self.archive.get(f"{self.series.origin}{path}", "*/*", _MOST_PROFILE)
+        _, _, below = urlsplit(uri).path.rpartition("/studies/")
+        place = f"{self.series.origin}{self.series.base}/studies/{below}"
+        answer = self.archive.get(place, "*/*", _MOST_PROFILE)
         return _only(answer.content_type, answer.body).content
 
 
