@@ -207,7 +207,7 @@ def test_what_was_said_before_the_pacs_was_a_sink_is_shown_when_a_person_asks(
     (flag,) = posting.relay.outbox.flags()
     assert "in progress" in pacs.results_on("guid-1")[0]["displayResult"]
     queue.submit(replace(asked(), slide_uri=address_of(posting.endpoints[0], "guid-1"),
-                         models=worker_models(queue), same=("again",)))  # fmt: skip
+                         models=worker_models(queue), same=("again",), network="net-2"))  # fmt: skip
     assert worker.step()
     assert posting.drain(5) >= 0
     until(lambda: "in progress" not in pacs.results_on("guid-1")[0]["displayResult"], "stays", 5)
