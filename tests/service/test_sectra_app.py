@@ -206,8 +206,9 @@ def test_what_was_said_before_the_pacs_was_a_sink_is_shown_when_a_person_asks(
     assert replace(worker, runs=runs).step()
     (flag,) = posting.relay.outbox.flags()
     assert "in progress" in pacs.results_on("guid-1")[0]["displayResult"]
-    queue.submit(replace(asked(), slide_uri=address_of(posting.endpoints[0], "guid-1"),
-                         models=worker_models(queue), same=("again",), network="net-2"))  # fmt: skip
+    address, models = address_of(posting.endpoints[0], "guid-1"), worker_models(queue)
+    more = {"slide_uri": address, "models": models, "network": "net-2", "same": ("again",)}
+    queue.submit(asked(**more))
     assert worker.step()
     assert posting.drain(5) >= 0
     until(lambda: "in progress" not in pacs.results_on("guid-1")[0]["displayResult"], "stays", 5)

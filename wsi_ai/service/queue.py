@@ -4,6 +4,7 @@ A worker has a job for as long as its lease; who beats in time keeps it.  The nu
 is the fence: what a worker says of an attempt that is no longer the last one changes nothing.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,9 @@ class Queue:
     clock: Clock
     random: Random
     lease_s: float = LEASE_S
+    _alone: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    """Threads of one process wait here, where whoever is first goes on at once: at SQLite's lock
+    they would look again now and then."""
 
     def submit(self, asked: Asked) -> tuple[str, bool]:
         """The job's id, and whether it is new: who asks the same again gets the same job."""
@@ -199,7 +203,7 @@ class Queue:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with translated(), self.engine.begin() as connection:
+        with self._alone, translated(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager

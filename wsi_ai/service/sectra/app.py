@@ -4,6 +4,7 @@ import hmac
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -52,7 +53,7 @@ class _Edge:
         return self._told(request, self.application.registration())
 
     async def info(self, request: Request) -> Response:
-        told = {"apiVersion": API_VERSION, "softwareVersion": version("wsi-ai")}
+        told = {"apiVersion": API_VERSION, "softwareVersion": _own_version()}
         return self._told(request, told)
 
     async def invoke(self, request: Request) -> Response:
@@ -109,8 +110,14 @@ def _refused(status: int, why: str) -> Response:
     return _answer({"message": why}, status)
 
 
+@cache
+def _own_version() -> str:
+    """Looked up once: it stands in a file."""
+    return version("wsi-ai")
+
+
 def _answer(content: Any, status: int = _OK) -> Response:
-    versions = {VERSION_HEADER: API_VERSION, SOFTWARE_HEADER: version("wsi-ai")}
+    versions = {VERSION_HEADER: API_VERSION, SOFTWARE_HEADER: _own_version()}
     return JSONResponse(content, status, headers=versions)
 
 
