@@ -174,14 +174,14 @@ class Queue:
         return self.clock() + self.random.uniform(0, longest)
 
     def _end(self, mine: Job, state: JobState, answer: Answer) -> None:
-        told = {
+        came = {
             "level": answer.level,
             "reason": answer.reason,
             "result_uri": answer.result_uri,
             "flag_ids": list(answer.flag_ids),
             "seconds": dict(answer.seconds),
         }
-        self._change(mine, {**_IDLE, **told, "state": state})
+        self._change(mine, {**_IDLE, **came, "state": state})
 
     def _change(self, mine: Job, values: Mapping[str, Any]) -> None:
         with self._writing() as connection:

@@ -50,11 +50,11 @@ class _Edge:
     secret: str
 
     async def register(self, request: Request) -> Response:
-        return self._told(request, self.application.registration())
+        return self._described(request, self.application.registration())
 
     async def info(self, request: Request) -> Response:
-        told = {"apiVersion": API_VERSION, "softwareVersion": _own_version()}
-        return self._told(request, told)
+        found = {"apiVersion": API_VERSION, "softwareVersion": _own_version()}
+        return self._described(request, found)
 
     async def invoke(self, request: Request) -> Response:
         return await self._handled(request, self.application.invoked)
@@ -62,12 +62,12 @@ class _Edge:
     async def notify(self, request: Request) -> Response:
         return await self._handled(request, self.application.notified)
 
-    def _told(self, request: Request, content: Any) -> Response:
+    def _described(self, request: Request, content: Any) -> Response:
         return _answer(content) if self._is_known(request) else _refused(_NO_SUCH, "no such place")
 
     def _is_known(self, request: Request) -> bool:
-        told = str(request.path_params.get("secret", ""))
-        return hmac.compare_digest(told.encode(), self.secret.encode())
+        found = str(request.path_params.get("secret", ""))
+        return hmac.compare_digest(found.encode(), self.secret.encode())
 
     async def _handled(self, request: Request, handle: Handle) -> Response:
         if not self._is_known(request):
@@ -83,12 +83,12 @@ def _call(body: bytes | None) -> Mapping[str, Any]:
     if body is None:
         raise NotTaken("a call is no longer than 1 MB")
     try:
-        told = from_json(body)
+        found = from_json(body)
     except Unreadable:
         raise NotTaken("a call is in JSON") from None
-    if not isinstance(told, dict):
+    if not isinstance(found, dict):
         raise NotTaken("a call is an object")
-    return told
+    return found
 
 
 def _failed(error: Exception) -> Response:
