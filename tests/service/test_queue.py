@@ -1,18 +1,22 @@
 """The queue of jobs, on SQLite and on PostgreSQL."""
 
+import contextlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
 from tests.delivery.conftest import FakeClock
 from tests.service.conftest import asked
 from wsi_ai.delivery.outbox import open_database
 from wsi_ai.errors import OutputError, Stopped
-from wsi_ai.service.jobs import Job, make_job_table
+from wsi_ai.service.jobs import Job, JobState, make_job_table
 from wsi_ai.service.queue import Answer, LostJob, Queue
 from wsi_ai.service.slide_places import NotReady
 from wsi_ai.service.work import JobWatch, Pace, SiteFault, Worker
@@ -150,6 +154,109 @@ def test_only_what_one_person_asked_for_is_cancelled(queue: Queue) -> None:
     assert queue.cancel("amy") == 1
     assert queue.cancel("amy") == 0
     assert claimed(queue).asked.slide_uri.endswith("b.svs")
+
+
+def test_a_job_that_is_over_is_run_once_more_when_it_is_asked_for(queue: Queue) -> None:
+    name, _ = queue.submit(asked(urgent=True, same=("1.2",)))
+    assert queue.again(name) is None
+    mine = claimed(queue)
+    assert queue.again(name) is None
+    queue.bury(mine, DONE)
+    new = queue.again(name)
+    assert new not in (None, name)
+    assert queue.submit(asked(urgent=True, same=("1.2",))) == (new, False)
+    assert claimed(queue).asked.urgent
+    assert queue.again("none") is None
+    assert queue.again(name) is not None
+
+
+def test_whose_slides_they_were_is_forgotten_of_jobs_that_are_over(
+    queue: Queue, clock: FakeClock
+) -> None:
+    for slide in "ab":
+        queue.submit(asked(slide))
+    mine = claimed(queue)
+    queue.done(mine, DONE)
+    assert queue.forget(clock.now) == 0
+    clock.move(1)
+    assert queue.forget(clock.now) == 1
+    assert queue.forget(clock.now) == 0
+    (line,) = queue.lines([JobState.DONE])
+    assert (line.case, line.slide_uri, line.level) == ({}, "", "standard")
+    assert queue.again(mine.job_id) is None
+    assert queue.submit(asked("a"))[1]
+    assert not queue.submit(asked("b"))[1]
+
+
+class Workers:
+    """Two of them, and what each believes that it holds."""
+
+    def __init__(self, queue: Queue, clock: FakeClock) -> None:
+        self.queue, self.clock = queue, clock
+        self.held: dict[int, Job] = {}
+        self.asked_for = 0
+
+    def submit(self, who: int) -> None:
+        self.asked_for += self.queue.submit(asked("ab"[who]))[1]
+
+    def withdraw(self, who: int) -> None:
+        self.queue.withdraw("RXX", "ab"[who], None)
+
+    def wait(self, who: int) -> None:
+        self.clock.move(20 + 180 * who)
+
+    def claim(self, who: int) -> None:
+        """Who held it before may say nothing of it any more."""
+        found = self.queue.claim(str(who))
+        if found is None:
+            return
+        for job in self.held.values():
+            if job.job_id == found.job_id:
+                with pytest.raises(LostJob):
+                    self.queue.beat(job)
+        self.held[who] = found
+
+    def say(self, who: int, do: Callable[[Job], None]) -> None:
+        if who in self.held:
+            with contextlib.suppress(LostJob):
+                do(self.held[who])
+
+    def beat(self, who: int) -> None:
+        self.say(who, self.queue.beat)
+
+    def done(self, who: int) -> None:
+        self.say(who, lambda mine: self.queue.done(mine, DONE))
+
+    def give_back(self, who: int) -> None:
+        self.say(who, lambda mine: self.queue.give_back(mine, 5, "x"))
+
+    def finish(self) -> None:
+        for _ in range(10):
+            self.clock.move(500)
+            while (mine := self.queue.claim("last")) is not None:
+                self.queue.done(mine, DONE)
+
+
+STEPS = [Workers.submit, Workers.claim, Workers.beat, Workers.done, Workers.give_back,
+         Workers.withdraw, Workers.wait]  # fmt: skip
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 1)), max_size=25))
+@settings(max_examples=15)
+def test_whatever_workers_do_a_job_has_one_holder_and_none_is_lost(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[Callable[..., None], int]]
+) -> None:
+    clock = FakeClock()
+    engine = open_database(str(tmp_path_factory.mktemp("queue") / "q.db"))
+    make_job_table(engine)
+    workers = Workers(Queue(engine, clock, Random(1)), clock)
+    for step, who in steps:
+        step(workers, who)
+    workers.finish()
+    counts = workers.queue.counts()
+    engine.dispose()
+    assert counts.get("done", 0) + counts.get("cancelled", 0) == workers.asked_for
+    assert sum(counts.values()) == workers.asked_for
 
 
 def test_a_table_of_another_program_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """``wsi-ai queue``."""
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ from wsi_ai.errors import InputError
 from wsi_ai.service.jobs import JobState
 from wsi_ai.service.opening import open_queue
 
+_DAY_S = 86_400.0
 _SHOWN = JobState.WAITING, JobState.RUNNING, JobState.DEAD
 
 
@@ -27,3 +29,21 @@ def list_jobs(database: str, states: Sequence[str]) -> int:
         counts = queue.counts()
     say(", ".join(f"{counts.get(state, 0)} {state}" for state in JobState))
     return Exit.SOME if counts.get(JobState.DEAD) else Exit.OK
+
+
+@exit_on_error
+def again(database: str, job_id: str) -> int:
+    with open_outbox(database) as outbox:
+        new = open_queue(outbox.engine).again(job_id)
+    if new is None:
+        raise InputError("no such job, or it still waits or runs; see: wsi-ai queue list")
+    say(f"queued once more as {new}")
+    return Exit.OK
+
+
+@exit_on_error
+def forget(database: str, days: float) -> int:
+    with open_outbox(database) as outbox:
+        forgotten = open_queue(outbox.engine).forget(time.time() - _DAY_S * days)
+    say(f"{forgotten} jobs forgot whose slides they were")
+    return Exit.OK

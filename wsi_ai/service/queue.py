@@ -4,6 +4,7 @@ A worker has a job for as long as its lease; who beats in time keeps it.  The nu
 is the fence: what a worker says of an attempt that is no longer the last one changes nothing.
 """
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,9 @@ class Queue:
     clock: Clock
     random: Random
     lease_s: float = LEASE_S
+    _alone: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    """Threads of one process wait here, where whoever is first goes on at once: at SQLite's lock
+    they would look again now and then."""
 
     def submit(self, asked: Asked) -> tuple[str, bool]:
         """The job's id, and whether it is new: who asks the same again gets the same job."""
@@ -112,18 +116,39 @@ class Queue:
         here = [job.c.trust == trust, job.c.case["slide_id"].as_string() == slide_id]
         if accession is not None:
             here.append(job.c.case["accession"].as_string() == accession)
-        free = {"key": job.c.key.concat("#").concat(job.c.job_id)}
         with self._writing() as connection:
-            connection.execute(update(job).where(*here, ~job.c.key.contains("#")).values(free))
+            connection.execute(_freed(*here))
             return _cancel(connection, *here)
 
     def cancel(self, submitted_by: str) -> int:
         """What that one person asked for."""
         with self._writing() as connection:
-            free = {"key": job.c.key.concat("#").concat(job.c.job_id)}
-            opened = job.c.submitted_by == submitted_by, job.c.state.in_(_OPEN)
-            connection.execute(update(job).where(*opened).values(free))
+            connection.execute(_freed(job.c.submitted_by == submitted_by, job.c.state.in_(_OPEN)))
             return _cancel(connection, job.c.submitted_by == submitted_by)
+
+    def again(self, job_id: str) -> str | None:
+        """The same once more, as a new job, of one that is over; its id.  ``None`` where there is
+        no such job, or it still waits or runs."""
+        with self._writing() as connection:
+            found = select(job).where(job.c.job_id == job_id, job.c.state.not_in(_OPEN))
+            row = connection.execute(found.with_for_update()).first()
+            if row is None or not row.slide_uri:
+                return None
+            connection.execute(_freed(job.c.job_id == job_id))
+            kept = {name: getattr(row, name) for name in _ASKED}
+            fresh = row_of(Job.of(row).asked, self.clock()) | kept
+            fresh["key"] = row.key.partition(_FREE)[0]
+            connection.execute(_freed(job.c.trust == row.trust, job.c.key == fresh["key"]))
+            connection.execute(insert(job).values(fresh))
+            return str(fresh["job_id"])
+
+    def forget(self, before: float) -> int:
+        """Whose slides they were, of jobs made before then that are over.  Returns of how many."""
+        old = job.c.created < before, job.c.state.not_in(_OPEN), job.c.slide_uri != ""
+        with self._writing() as connection:
+            connection.execute(_freed(*old))
+            gone = update(job).where(*old).values(case={}, slide_uri="", result_uri=None)
+            return connection.execute(gone).rowcount
 
     def fence(self, mine: Job, connection: Connection) -> None:
         """Inside another transaction of this database: until that ends, the job stays this
@@ -149,14 +174,14 @@ class Queue:
         return self.clock() + self.random.uniform(0, longest)
 
     def _end(self, mine: Job, state: JobState, answer: Answer) -> None:
-        told = {
+        came = {
             "level": answer.level,
             "reason": answer.reason,
             "result_uri": answer.result_uri,
             "flag_ids": list(answer.flag_ids),
             "seconds": dict(answer.seconds),
         }
-        self._change(mine, {**_IDLE, **told, "state": state})
+        self._change(mine, {**_IDLE, **came, "state": state})
 
     def _change(self, mine: Job, values: Mapping[str, Any]) -> None:
         with self._writing() as connection:
@@ -178,7 +203,7 @@ class Queue:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        with translated(), self.engine.begin() as connection:
+        with self._alone, translated(), self.engine.begin() as connection:
             yield connection
 
     @contextmanager
@@ -187,6 +212,8 @@ class Queue:
             yield connection.execution_options(**READING)
 
 
+_FREE = "#"
+_ASKED = "asked_sha256", "urgent"
 _OPEN = JobState.WAITING, JobState.RUNNING
 _IDLE: dict[str, Any] = {"state": JobState.WAITING, "lease_until": None, "worker": None}
 
@@ -194,6 +221,12 @@ _IDLE: dict[str, Any] = {"state": JobState.WAITING, "lease_until": None, "worker
 def _mine(mine: Job) -> tuple[Any, ...]:
     running = job.c.state == JobState.RUNNING
     return job.c.job_id == mine.job_id, job.c.attempt == mine.attempt, running
+
+
+def _freed(*where: Any) -> Any:
+    """Their keys are free: who asks the same gets a new job."""
+    key = job.c.key.concat(_FREE).concat(job.c.job_id)
+    return update(job).where(*where, ~job.c.key.contains(_FREE)).values(key=key)
 
 
 def _is_due(now: float) -> Any:

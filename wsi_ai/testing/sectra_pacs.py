@@ -105,8 +105,8 @@ class SectraPacs:
             raise NotAllowed(401, "no token that is taken")
         for known, pattern, answer in self._routes():
             if known == method and (found := re.fullmatch(pattern, path)):
-                told = answer([unquote(part) for part in found.groups()], asked, body)
-                return told if isinstance(told, tuple) else _json(200, told)
+                content = answer([unquote(part) for part in found.groups()], asked, body)
+                return content if isinstance(content, tuple) else _json(200, content)
         raise NotAllowed(404, "no such path")
 
     def _routes(self) -> Iterator[tuple[str, str, Callable[..., Any]]]:
@@ -245,8 +245,8 @@ def serving_pacs(pacs: SectraPacs, context: Any = None) -> Iterator[SectraPacs]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            told = pacs.answer(self.command, self.path, self.headers, body)  # type: ignore[arg-type]
-            status, kind, content, more = told
+            answer = pacs.answer(self.command, self.path, self.headers, body)  # type: ignore[arg-type]
+            status, kind, content, more = answer
             self.send_response(status)
             versions = {
                 "X-Sectra-ApiVersion": pacs.api_version,

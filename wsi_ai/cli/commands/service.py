@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from wsi_ai.cli.commands.delivery import Database, Sinks
-from wsi_ai.cli.commands.options import takes
+from wsi_ai.cli.commands.options import finite, takes
 from wsi_ai.cli.commands.service_options import ListenArguments, SectraArguments, WorkArguments
 from wsi_ai.cli.output import extra
 
@@ -88,6 +88,32 @@ def queue_list(
         from wsi_ai.cli import queue
 
     raise typer.Exit(queue.list_jobs(database, state or []))
+
+
+@queue_app.command("again")
+def queue_again(
+    job: Annotated[str, typer.Argument(metavar="JOB_ID", help="As queue list names it.")],
+    database: Database,
+) -> None:
+    """Run a job that is over once more: one that died, after what it died of is mended."""
+    with extra("service"):
+        from wsi_ai.cli import queue
+
+    raise typer.Exit(queue.again(database, job))
+
+
+@queue_app.command("purge")
+def queue_purge(
+    database: Database,
+    older_than_days: Annotated[
+        float, typer.Option(min=1, callback=finite, help="Made so long ago.")
+    ] = 90,
+) -> None:
+    """Forget whose slides old jobs were that are over; by a timer, as outbox purge."""
+    with extra("service"):
+        from wsi_ai.cli import queue
+
+    raise typer.Exit(queue.forget(database, older_than_days))
 
 
 def add_to(app: typer.Typer) -> None:

@@ -94,8 +94,10 @@ class SectraApi:
         self._exchange.close()
 
     def info(self, at: datetime) -> ServerInfo:
-        told = _object(self._json("GET", "/info", at))
-        return ServerInfo(str(told.get("apiVersion"))[:20], str(told.get("softwareVersion"))[:40])
+        content = _object(self._json("GET", "/info", at))
+        return ServerInfo(
+            str(content.get("apiVersion"))[:20], str(content.get("softwareVersion"))[:40]
+        )
 
     def slide(self, slide_id: str, at: datetime) -> dict[str, Any]:
         """What there is to know of a slide, whose it is among it."""
@@ -203,21 +205,21 @@ def _results(application: str) -> str:
     return f"/applications/{_part(application)}/results"
 
 
-def _object(told: Any) -> dict[str, Any]:
-    if not isinstance(told, dict):
+def _object(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
         raise TryAgain(UNREADABLE)
-    return told
+    return content
 
 
-def _objects(told: Any) -> list[dict[str, Any]]:
-    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+def _objects(content: Any) -> list[dict[str, Any]]:
+    if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise TryAgain(UNREADABLE)
-    return told
+    return content
 
 
-def _stored(told: Any) -> dict[str, Any]:
+def _stored(content: Any) -> dict[str, Any]:
     """A result has the database's id, and its version."""
-    kept = _object(told)
+    kept = _object(content)
     if type(kept.get("id")) is not int or not isinstance(kept.get("versionId"), str):
         raise TryAgain(UNREADABLE)
     return kept

@@ -4,6 +4,7 @@ import hmac
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -49,11 +50,11 @@ class _Edge:
     secret: str
 
     async def register(self, request: Request) -> Response:
-        return self._to_known(request, self.application.registration())
+        return self._described(request, self.application.registration())
 
     async def info(self, request: Request) -> Response:
-        about = {"apiVersion": API_VERSION, "softwareVersion": version("wsi-ai")}
-        return self._to_known(request, about)
+        found = {"apiVersion": API_VERSION, "softwareVersion": _own_version()}
+        return self._described(request, found)
 
     async def invoke(self, request: Request) -> Response:
         return await self._handled(request, self.application.invoked)
@@ -61,12 +62,12 @@ class _Edge:
     async def notify(self, request: Request) -> Response:
         return await self._handled(request, self.application.notified)
 
-    def _to_known(self, request: Request, content: Any) -> Response:
+    def _described(self, request: Request, content: Any) -> Response:
         return _answer(content) if self._is_known(request) else _refused(_NO_SUCH, "no such place")
 
     def _is_known(self, request: Request) -> bool:
-        given = str(request.path_params.get("secret", ""))
-        return hmac.compare_digest(given.encode(), self.secret.encode())
+        found = str(request.path_params.get("secret", ""))
+        return hmac.compare_digest(found.encode(), self.secret.encode())
 
     async def _handled(self, request: Request, handle: Handle) -> Response:
         if not self._is_known(request):
@@ -82,12 +83,12 @@ def _call(body: bytes | None) -> Mapping[str, Any]:
     if body is None:
         raise NotTaken("a call is no longer than 1 MB")
     try:
-        call = from_json(body)
+        found = from_json(body)
     except Unreadable:
         raise NotTaken("a call is in JSON") from None
-    if not isinstance(call, dict):
+    if not isinstance(found, dict):
         raise NotTaken("a call is an object")
-    return call
+    return found
 
 
 def _failed(error: Exception) -> Response:
@@ -109,8 +110,14 @@ def _refused(status: int, why: str) -> Response:
     return _answer({"message": why}, status)
 
 
+@cache
+def _own_version() -> str:
+    """Looked up once: it stands in a file."""
+    return version("wsi-ai")
+
+
 def _answer(content: Any, status: int = _OK) -> Response:
-    versions = {VERSION_HEADER: API_VERSION, SOFTWARE_HEADER: version("wsi-ai")}
+    versions = {VERSION_HEADER: API_VERSION, SOFTWARE_HEADER: _own_version()}
     return JSONResponse(content, status, headers=versions)
 
 

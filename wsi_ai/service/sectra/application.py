@@ -34,7 +34,7 @@ class Call:
     """What every call says."""
 
     slide_id: str
-    told: Mapping[str, Any]
+    content: Mapping[str, Any]
     token: Secret
     """Lives as long as the call; it is kept nowhere."""
 
@@ -61,10 +61,10 @@ class Application:
             "context": {},
         }
 
-    def notified(self, told: Mapping[str, Any]) -> dict[str, Any]:
+    def notified(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """An image was imported.  Returns once its job is kept.  Raises NotTaken, OutputError."""
-        call = self._call(told)
-        info = told.get("imageInfo")
+        call = self._call(content)
+        info = content.get("imageInfo")
         known = info if isinstance(info, dict) else {}
         stain = stain_of(known)
         if self.stains and stain is not None and stain not in self.stains:
@@ -72,11 +72,11 @@ class Application:
         self._queue(call, case_of(known, self.site), NOTICE, 3600.0)
         return {}
 
-    def invoked(self, told: Mapping[str, Any]) -> Any:
+    def invoked(self, content: Mapping[str, Any]) -> Any:
         """A person asks.  Raises NotTaken, OutputError, or DeliveryError where the PACS cannot be
         asked in turn; then the job is kept all the same."""
-        call = self._call(told)
-        match told.get("action"):
+        call = self._call(content)
+        match content.get("action"):
             case "create":
                 return self._create(call)
             case "modify":
@@ -89,11 +89,11 @@ class Application:
             case _:
                 raise NotTaken("an action is create, modify, cancel or delete")
 
-    def _call(self, told: Mapping[str, Any]) -> Call:
+    def _call(self, content: Mapping[str, Any]) -> Call:
         """Raises NotTaken for another application's, and for one that would have us call somebody
         else than our PACS."""
-        slide_id, callback = told.get("slideId"), told.get("callbackInfo")
-        if told.get("applicationId") != self.site.endpoint.sectra.application:
+        slide_id, callback = content.get("slideId"), content.get("callbackInfo")
+        if content.get("applicationId") != self.site.endpoint.sectra.application:
             raise NotTaken("it is another application that is called")
         if not isinstance(slide_id, str) or not 0 < len(slide_id) <= 200:
             raise NotTaken("a call names its slide")
@@ -106,7 +106,7 @@ class Application:
             token = bearer_of(Secret(str(callback.get("token", "")).encode()))
         except SinkError:
             raise NotTaken("a call has a token to call back with") from None
-        return Call(slide_id, told, token)
+        return Call(slide_id, content, token)
 
     def _queue(self, call: Call, case: Mapping[str, str], whose: str, allowance_s: float) -> None:
         self.queue.submit(
@@ -123,7 +123,7 @@ class Application:
 
     def _create(self, call: Call) -> dict[str, Any]:
         """Queued, and shown as in progress at once, where nothing stands there yet."""
-        if (call.told.get("input") or {}).get("type") != "wholeSlide":
+        if (call.content.get("input") or {}).get("type") != "wholeSlide":
             raise NotTaken("whole slides are judged, and no regions")
         with closing(self._api(call)) as api:
             api.begin()
@@ -187,6 +187,6 @@ class Application:
 
 def _person(call: Call) -> str:
     """Who may cancel it again: whoever has the call's own token for that."""
-    token = call.told.get("cancellationToken")
+    token = call.content.get("cancellationToken")
     digest = hashlib.sha256(f"{call.slide_id} {token}".encode()).hexdigest()
     return f"{NOTICE}/{digest[:16]}"

@@ -17,10 +17,10 @@ _MIRAX = ".mrxs"
 _CUT_OFF = "the PACS's files broke off, or cannot be read"
 
 
-def safe_name(told: str) -> str:
+def safe_name(given: str) -> str:
     """The last part of a name that a server gives, with nothing in it that a disk or a shell
     obeys."""
-    last = PurePosixPath(told.replace("\\", "/")).name
+    last = PurePosixPath(given.replace("\\", "/")).name
     plain = re.sub(r"[^A-Za-z0-9._-]", "_", last).lstrip(".-")
     stem, dot, suffix = plain.rpartition(".")
     return (stem[: _LONGEST - len(suffix)] + dot + suffix if dot else plain)[:_LONGEST] or "slide"
@@ -63,8 +63,8 @@ def _from_first_part(pieces: Iterator[bytes], start: bytes) -> Iterator[bytes]:
 
 def _copy(pieces: Iterator[bytes], file: BinaryIO, headers: Mapping[str, str]) -> None:
     size = sum(file.write(piece) for piece in pieces)
-    told = headers.get("content-length", "")
-    if told.isdecimal() and int(told) != size:
+    given = headers.get("content-length", "")
+    if given.isdecimal() and int(given) != size:
         raise TryAgain(_CUT_OFF)
 
 

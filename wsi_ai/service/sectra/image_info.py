@@ -49,7 +49,7 @@ def case_of(info: Mapping[str, Any], site: PacsSite) -> dict[str, str]:
     issuer, wanted = info.get("accessionNumberIssuer"), site.endpoint.sectra.issuer
     if not _is_text(accession) or not _is_text(slide_id) or (wanted and issuer != wanted):
         return {}
-    told = {
+    row = {
         "trust": site.trust,
         "network": site.network,
         "accession": accession,
@@ -58,7 +58,7 @@ def case_of(info: Mapping[str, Any], site: PacsSite) -> dict[str, str]:
         "block": _name(info, "block"),
         "stain": stain_of(info),
     }
-    return {name: str(value) for name, value in told.items() if _is_text(value)}
+    return {name: str(value) for name, value in row.items() if _is_text(value)}
 
 
 def stain_of(info: Mapping[str, Any]) -> str | None:
