@@ -17,7 +17,7 @@ from tests.results.reports import Skeleton, assessed, heatmap_of, painted, stopp
 from tests.stand_in_runs import Failed, run_here, write_slide
 from wsi_ai.core.files import locked
 from wsi_ai.core.flags import STATEMENT
-from wsi_ai.errors import OutputError
+from wsi_ai.errors import HeldBack, OutputError, Unsent
 from wsi_ai.results.flag_json import flag_json
 from wsi_ai.results.pages.index import write_index
 from wsi_ai.results.slide import Pages, RunRecord, write_results
@@ -231,6 +231,27 @@ def test_a_run_without_pages_leaves_no_index(tmp_path: Path, fill: Fill) -> None
     with listed(tmp_path, Pages.NONE):
         fill("s")
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_flag_that_was_held_back_or_could_not_be_kept_is_marked(tmp_path: Path) -> None:
+    class Holds(NoPost):
+        def put(self, flag: Any) -> dict[str, Any]:
+            raise HeldBack("EXPEDITE was sent")
+
+    class Fails(NoPost):
+        def put(self, flag: Any) -> dict[str, Any]:
+            raise OutputError("the outbox is full")
+
+    made = assessed(heatmap_of(np.full((6, 9), 0.9, np.float32), painted(6, 9).info))
+    run = RunRecord(PROVENANCE, "0" * 64, {}, None, failed=False)
+    write_results(tmp_path / "held-f00df00d" / "mean-1", made, run, Holds())
+    with pytest.raises(Unsent):
+        write_results(tmp_path / "kept-f00df00d" / "mean-1", made, run, Fails())
+    held, unsent = rows(tmp_path)
+    assert "Not sent: EXPEDITE was sent" in held
+    assert "Not sent: it could not be kept for sending" in unsent
+    page = (tmp_path / "kept-f00df00d" / "mean-1" / "report.html").read_text("utf-8")
+    assert "This flag was not sent: it could not be kept" in page
 
 
 def test_there_is_no_index_of_what_is_no_folder(tmp_path: Path) -> None:
