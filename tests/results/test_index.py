@@ -15,7 +15,7 @@ import pytest
 from tests.examples import PROVENANCE
 from tests.results.reports import Skeleton, assessed, heatmap_of, painted, stopped
 from tests.stand_in_runs import Failed, run_here, write_slide
-from wsi_ai.core.files import locked
+from wsi_ai.core.files import in_turn
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.errors import HeldBack, OutputError, Unsent
 from wsi_ai.results.flag_json import flag_json
@@ -208,7 +208,7 @@ def test_of_two_runs_that_end_together_the_last_to_write_has_seen_both(
     tmp_path: Path, fill: Fill
 ) -> None:
     fill("first")
-    with (tmp_path / ".index.lock").open("a") as lock, locked(lock):
+    with in_turn(tmp_path / ".index.lock"):
         waiting = threading.Thread(target=write_index, args=(tmp_path,))
         waiting.start()
         time.sleep(0.05)
@@ -218,6 +218,7 @@ def test_of_two_runs_that_end_together_the_last_to_write_has_seen_both(
     page = (tmp_path / "index.html").read_text("utf-8")
     assert "first" in page
     assert "second" in page
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_run_that_is_given_up_leaves_an_index_of_what_it_did(tmp_path: Path, fill: Fill) -> None:
