@@ -33,7 +33,10 @@ def unseen(assessment: Assessment, record: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         yield f"All of the {flag.planned:,} {cells}s of tissue that were planned have a score."
-    yield "What lies outside the blue line was taken for glass, and not looked at by the model."
+    yield (
+        f"What lies outside the blue line was taken for glass: {cells}s without any tissue were not"
+        " looked at by the model."
+    )
     yield from _doubts(flag)
 
 
