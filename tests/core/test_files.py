@@ -1,11 +1,12 @@
 """Files are whole or not there, and a lock is one process's."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
-from wsi_ai.core.files import lock_at_once, locked, write_whole
+from wsi_ai.core.files import in_turn, lock_at_once, locked, write_whole
 
 
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside_it(
@@ -42,3 +43,22 @@ def test_a_lock_that_is_held_is_refused_at_once_and_given_after(tmp_path: Path) 
     os.close(lock_at_once(tmp_path / "lock"))
     with (tmp_path / "waits").open("wb") as file, locked(file), pytest.raises(BlockingIOError):
         lock_at_once(tmp_path / "waits")
+
+
+def test_those_who_take_turns_are_never_two_and_leave_nothing(tmp_path: Path) -> None:
+    inside, most = list[int](), list[int]()
+
+    def take_turns(number: int) -> None:
+        for _ in range(25):
+            with in_turn(tmp_path / ".lock"):
+                inside.append(number)
+                most.append(len(inside))
+                inside.remove(number)
+
+    threads = [threading.Thread(target=take_turns, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 150
+    assert not list(tmp_path.iterdir())

@@ -15,9 +15,9 @@ import pytest
 from tests.examples import PROVENANCE
 from tests.results.reports import Skeleton, assessed, heatmap_of, painted, stopped
 from tests.stand_in_runs import Failed, run_here, write_slide
-from wsi_ai.core.files import locked
+from wsi_ai.core.files import in_turn
 from wsi_ai.core.flags import STATEMENT
-from wsi_ai.errors import OutputError
+from wsi_ai.errors import HeldBack, OutputError, Unsent
 from wsi_ai.results.flag_json import flag_json
 from wsi_ai.results.pages.index import write_index
 from wsi_ai.results.slide import Pages, RunRecord, write_results
@@ -208,7 +208,7 @@ def test_of_two_runs_that_end_together_the_last_to_write_has_seen_both(
     tmp_path: Path, fill: Fill
 ) -> None:
     fill("first")
-    with (tmp_path / ".index.lock").open("a") as lock, locked(lock):
+    with in_turn(tmp_path / ".index.lock"):
         waiting = threading.Thread(target=write_index, args=(tmp_path,))
         waiting.start()
         time.sleep(0.05)
@@ -218,6 +218,7 @@ def test_of_two_runs_that_end_together_the_last_to_write_has_seen_both(
     page = (tmp_path / "index.html").read_text("utf-8")
     assert "first" in page
     assert "second" in page
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_a_run_that_is_given_up_leaves_an_index_of_what_it_did(tmp_path: Path, fill: Fill) -> None:
@@ -231,6 +232,27 @@ def test_a_run_without_pages_leaves_no_index(tmp_path: Path, fill: Fill) -> None
     with listed(tmp_path, Pages.NONE):
         fill("s")
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_a_flag_that_was_held_back_or_could_not_be_kept_is_marked(tmp_path: Path) -> None:
+    class Holds(NoPost):
+        def put(self, flag: Any) -> dict[str, Any]:
+            raise HeldBack("EXPEDITE was sent")
+
+    class Fails(NoPost):
+        def put(self, flag: Any) -> dict[str, Any]:
+            raise OutputError("the outbox is full")
+
+    made = assessed(heatmap_of(np.full((6, 9), 0.9, np.float32), painted(6, 9).info))
+    run = RunRecord(PROVENANCE, "0" * 64, {}, None, failed=False)
+    write_results(tmp_path / "held-f00df00d" / "mean-1", made, run, Holds())
+    with pytest.raises(Unsent):
+        write_results(tmp_path / "kept-f00df00d" / "mean-1", made, run, Fails())
+    held, unsent = rows(tmp_path)
+    assert "Not sent: EXPEDITE was sent" in held
+    assert "Not sent: it could not be kept for sending" in unsent
+    page = (tmp_path / "kept-f00df00d" / "mean-1" / "report.html").read_text("utf-8")
+    assert "This flag was not sent: it could not be kept" in page
 
 
 def test_there_is_no_index_of_what_is_no_folder(tmp_path: Path) -> None:

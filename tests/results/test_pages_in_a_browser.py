@@ -167,12 +167,20 @@ def test_the_heatmap_lies_on_its_cell_on_the_screen(browser: Browser, out: Path,
     made.close()
 
 
+def tab_to(page: Page, kind: str, wanted: str) -> None:
+    """Until what has the focus is the one that is meant."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"document.activeElement.{kind}") == wanted:
+            return
+    pytest.fail(f"no key leads to {wanted}")
+
+
 def test_the_slider_changes_the_heatmap_by_keys_alone(context: BrowserContext, out: Path) -> None:
     page = opened(context, report(out, "many"))
     opacity = "document.querySelector('.heat').computedStyleMap().get('opacity').value"
     assert page.evaluate(opacity) == pytest.approx(0.6)
-    while page.evaluate("document.activeElement.id") != "opacity":
-        page.keyboard.press("Tab")
+    tab_to(page, "id", "opacity")
     page.keyboard.press("Home")
     assert page.evaluate(opacity) == 0
     page.keyboard.press("End")
@@ -181,8 +189,7 @@ def test_the_slider_changes_the_heatmap_by_keys_alone(context: BrowserContext, o
 
 def test_a_place_is_enlarged_and_closed_by_keys_alone(context: BrowserContext, out: Path) -> None:
     page = opened(context, report(out, "many"))
-    while page.evaluate("document.activeElement.ariaLabel") != "Enlarge place 2":
-        page.keyboard.press("Tab")
+    tab_to(page, "ariaLabel", "Enlarge place 2")
     page.keyboard.press("Enter")
     box = page.locator("dialog")
     assert box.is_visible()
@@ -202,8 +209,7 @@ def test_the_index_is_sorted_and_filtered_by_keys_alone(context: BrowserContext,
     page = opened(context, out / "index.html")
     slides = page.locator("tbody tr:visible th bdi")
     before = slides.all_inner_texts()
-    while page.evaluate("document.activeElement.textContent") != "slide":
-        page.keyboard.press("Tab")
+    tab_to(page, "textContent", "slide")
     page.keyboard.press("Enter")
     assert slides.all_inner_texts() == sorted(before)
     page.keyboard.press("Enter")

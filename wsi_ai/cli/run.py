@@ -26,7 +26,6 @@ from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError, WsiAiError
 from wsi_ai.results.pages.index import INDEX, renew_index
-from wsi_ai.results.pages.pdf import check_pdf
 from wsi_ai.results.slide import Pages
 from wsi_ai.run.process import prepare_process
 from wsi_ai.run.run_record import added_up, by_device, write_not_started
@@ -182,11 +181,10 @@ def _options(arguments: RunArguments) -> RunOptions:
 
 
 def _pages(arguments: RunArguments) -> Pages:
-    """Raises OutputError where both are asked for, or no PDF can be made here."""
+    """Raises OutputError where both are asked for."""
     if arguments.pdf and arguments.no_report:
         raise OutputError("--pdf prints the report: leave --no-report away")
     if arguments.pdf:
-        check_pdf()
         return Pages.REPORT_AND_PDF
     return Pages.NONE if arguments.no_report else Pages.REPORT
 

@@ -52,14 +52,37 @@ def lock_at_once(path: Path) -> int:
 
     Raises BlockingIOError where another process holds it, OSError where the disk refuses.
     """
+    return _lock(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Alone with ``path``, which is there only as long as somebody is; waits for the others.
+    Raises OSError."""
+    handle = _lock(path, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        path.unlink()
+        os.close(handle)
+
+
+def _lock(path: Path, how: int) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, how)
         except OSError:
             os.close(handle)
             raise
-        # The one before us may have unlinked the file that we opened: then ours locks nothing.
-        if path.exists() and path.stat().st_ino == os.fstat(handle).st_ino:
+        if _is_at(path, handle):
             return handle
         os.close(handle)
+
+
+def _is_at(path: Path, handle: int) -> bool:
+    """The one before us may have unlinked the file that we opened: then our lock locks nothing."""
+    try:
+        return path.stat().st_ino == os.fstat(handle).st_ino
+    except FileNotFoundError:
+        return False

@@ -92,7 +92,7 @@ def write_results(
         except OutputError as error:
             unsent, run, kept = error, replace(run, failed=True), body
         record = _record(assessment, run) | _held_back_field(held_back)
-        if held_back or kept != body:
+        if held_back or unsent is not None or kept != body:
             pages.write(kept, record)
         write_json(aside / "run.json", with_seal(record, kept))
         write_json(aside / "flag.json", kept)

@@ -15,6 +15,7 @@ from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.dicom import check_dicom
 from wsi_ai.results.folder import check_folder
 from wsi_ai.results.pages.index import renew_index
+from wsi_ai.results.pages.pdf import check_pdf
 from wsi_ai.results.slide import FORMATS, Pages
 from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly
@@ -111,6 +112,8 @@ def _assembly(
     policy = load_policy(options.policy) if options.policy else None
     answer_for = flags_for(policy, cases, out, options)
     _check_formats(options.formats)
+    if options.pages is Pages.REPORT_AND_PDF:
+        check_pdf()
     check_folder(out)
     site_key()  # what is written is sealed with it
     return Assembly(answer_for, policy, options, _cards(models, site, policy, options))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.flags import Level
+from wsi_ai.results.pages.origin import not_sent
 from wsi_ai.results.pages.report import NAME, PREVIEW
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 
@@ -42,6 +43,8 @@ class Entry:
     """Of the slide; this and the paths below it start at the folder of results."""
     report: Path | None = None
     preview: Path | None = None
+    not_sent: str = ""
+    """Why its flag was not, as far as its folder knows."""
     broken: bool = False
     """There should be an answer, and it cannot be read."""
 
@@ -98,9 +101,10 @@ def _entry(out: Path, folder: Path) -> Entry | None:
         broken=True,
     )
     try:
-        return _read_into(entry, flag)
+        found = _read_into(entry, flag)
     except (KeyError, TypeError, ValueError):
         return entry
+    return replace(found, not_sent=_not_sent(folder, found.level))
 
 
 def _read_into(entry: Entry, flag: Any) -> Entry:
@@ -120,6 +124,18 @@ def _read_into(entry: Entry, flag: Any) -> Entry:
         made_for=str(flag["regulatory"]["intended_use"]),
         broken=False,
     )
+
+
+def _not_sent(folder: Path, level: str) -> str:
+    """Most records say nothing of it, and are not read: there may be tens of thousands."""
+    try:
+        content = content_of(folder / "run.json", TABLE_BYTES)
+        if b'"held_back"' not in content and b'"failed": true' not in content:
+            return ""
+        record = from_json(content)
+    except (OSError, ValueError):
+        return "its record cannot be read"
+    return not_sent(record, level) if isinstance(record, dict) else ""
 
 
 def _number(value: Any) -> float | None:

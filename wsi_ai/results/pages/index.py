@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from wsi_ai.core.files import locked, write_whole
+from wsi_ai.core.files import in_turn, write_whole
 from wsi_ai.core.flags import Level
 from wsi_ai.errors import OutputError, disk_errors
 from wsi_ai.results.pages.entries import Entry, entries, not_started
@@ -27,7 +27,7 @@ def write_index(out: Path) -> list[Entry]:
     """
     if not out.is_dir():
         raise OutputError(f"{out} is no folder of results")
-    with disk_errors(), (out / _LOCK).open("a") as lock, locked(lock):
+    with disk_errors(), in_turn(out / _LOCK):
         found = entries(out)
         by_slide = _by_slide(found)
         stopped = not_started(out)

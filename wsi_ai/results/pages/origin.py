@@ -11,8 +11,8 @@ from wsi_ai.results.pages.page import score
 def unseen(assessment: Assessment, record: Mapping[str, Any]) -> Iterator[str]:
     """What was not assessed, and why."""
     flag, heatmap = assessment.flag, assessment.heatmap
-    if record.get("held_back"):
-        yield f"This flag was not sent: {record['held_back']}."
+    if why := not_sent(record, flag.level.value):
+        yield f"This flag was not sent: {why}."
     if flag.level is Level.NOT_ASSESSED:
         yield f"The slide has no answer: {flag.reason}."
     if assessment.look is None:
@@ -33,8 +33,20 @@ def unseen(assessment: Assessment, record: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         yield f"All of the {flag.planned:,} {cells}s of tissue that were planned have a score."
-    yield "What lies outside the blue line was taken for glass, and not looked at by the model."
+    yield (
+        f"What lies outside the blue line was taken for glass: {cells}s without any tissue were not"
+        " looked at by the model."
+    )
     yield from _doubts(flag)
+
+
+def not_sent(record: Mapping[str, Any], level: str) -> str:
+    """Why not, as far as run.json knows; empty where it was, or nothing is sent from here."""
+    if record.get("held_back"):
+        return str(record["held_back"])
+    if record.get("failed") and level != Level.NOT_ASSESSED:
+        return "it could not be kept for sending; the same command tries again"
+    return ""
 
 
 def _doubts(flag: Flag) -> Iterator[str]:
