@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from tests.service.viewer.parts import (
     TILE,
@@ -29,6 +30,7 @@ from tests.service.viewer.parts import (
     write_jpeg_slide,
 )
 from tests.slides.scanner_files import write_scn
+from wsi_ai.cli import app
 from wsi_ai.core.geometry import Box, Size
 from wsi_ai.service.viewer.app import CSP, viewer
 from wsi_ai.service.viewer.cache import TileCache
@@ -497,3 +499,20 @@ def test_what_was_hatched_is_made_anew_once_it_can_be_read(tmp_path: Path) -> No
     again = served_levels(whole, cache)[-1].picture(0, 0)
     assert again.readable
     assert again.content != hatched.content
+
+
+def test_a_name_that_is_no_text_is_written_out(tmp_path: Path) -> None:
+    path = write_jpeg_slide(tmp_path / "s.tif")
+    odd = path.rename(path.with_name(b"caf\xe9.tif".decode("utf-8", "surrogateescape")))
+    analysed(odd, tmp_path / "out")
+    client = client_of(shelf_of(tmp_path, [tmp_path / "out"]))
+    assert [one["name"] for one in client.get("/slides").json()["slides"]] == [r"caf\udce9.tif"]
+    assert client.get("/slides/1").json()["results"][0]["refused"] == ""
+
+
+def test_a_place_that_is_nothing_is_said_in_a_line(tmp_path: Path) -> None:
+    for place in (tmp_path / "nowhere", tmp_path):
+        said = CliRunner().invoke(app, ["view", str(place)])
+        assert said.exit_code == 2
+        assert said.output.startswith("wsi-ai: ")
+        assert said.output.count("\n") == 1
