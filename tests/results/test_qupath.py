@@ -79,19 +79,20 @@ def test_tiles_of_results_that_cannot_be_read_are_refused(tmp_path: Path) -> Non
         write_tiles(tmp_path / "r", tmp_path / "t")
 
 
-def run_in_groovy(script: Path, slide: Path, folder: Path) -> str:
+def run_in_groovy(script: Path, *slides: Path) -> str:
     """What it prints, in a stand-in for QuPath where a hand-made object and an old import are."""
     if shutil.which("groovy") is None:
         missing("no Groovy: apt-get install groovy")
     java = Path(os.path.realpath(shutil.which("java") or "/")).parent.parent
     driver = STAND_INS / "driver.groovy"
-    command = ["groovy", "-cp", str(STAND_INS), str(driver), str(script), slide.as_uri()]
+    command = ["groovy", "-cp", str(STAND_INS), str(driver), str(script)]
+    command += [slide.as_uri() for slide in slides]
     done = subprocess.run(
         command,
         capture_output=True,
         text=True,
         check=False,
-        cwd=folder,
+        cwd=script.parent,
         env=os.environ | {"JAVA_HOME": str(java)},
     )
     return done.stdout + done.stderr
@@ -105,16 +106,17 @@ def test_the_script_lays_the_results_on_the_open_slide_and_leaves_hand_made_obje
     analysed(slide, out)
     done = CliRunner().invoke(app, ["qupath", str(out), "--tiles"])
     assert done.exit_code == 0, done.output
-    said = run_in_groovy(out / "wsi_ai.groovy", slide, tmp_path)
+    changed = tmp_path / "changed.tif"
+    changed.write_bytes(slide.read_bytes() + b"\0")
+    said = run_in_groovy(out / "wsi_ai.groovy", slide, changed)
     assert "of 1 models" in said, said
-    assert "kept: drawn by hand [Tumor]" in said
-    assert "kept: imported before [wsi_ai: old]" not in said
-    assert "kept: AI, unverified (mean-1) [wsi_ai: red]" in said
-    assert "kept: AI, unverified (mean-1) [wsi_ai: tile]" in said
-    slide.write_bytes(slide.read_bytes() + b"\0")
-    refused = run_in_groovy(out / "wsi_ai.groovy", slide, tmp_path)
-    assert "No results of this slide's bytes" in refused
-    assert "kept: drawn by hand [Tumor]" in refused
+    assert "0: drawn by hand [Tumor]" in said
+    assert "0: imported before" not in said
+    assert "0: AI, unverified (mean-1) [wsi_ai: red]" in said
+    assert "0: AI, unverified (mean-1) [wsi_ai: tile]" in said
+    assert "No results of this slide's bytes" in said
+    assert "1: drawn by hand [Tumor]" in said
+    assert "1: AI" not in said
 
 
 def test_the_script_is_written_anew_and_knows_its_folder(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from typer.testing import CliRunner
@@ -35,21 +36,25 @@ def test_each_command_of_the_page_works(here: Path, monkeypatch: pytest.MonkeyPa
     for line in lines:
         words = shlex.split(line)[1:]
         if words[0] == "view":
-            assert begins(words, here).startswith("open http://127.0.0.1:")
+            assert status_of_what_opens(words, here) == 200
         else:
             done = CliRunner().invoke(app, words)
             lacks_napari = words[0] == "open-in-napari" and "wsi-ai[napari]" in done.output
             assert done.exit_code == 0 or lacks_napari, (line, done.output)
 
 
-def begins(words: list[str], here: Path) -> str:
+def status_of_what_opens(words: list[str], here: Path) -> int:
+    """Start the command, open the address that it prints, and stop it."""
     command = [sys.executable, "-m", "wsi_ai", *words]
     with subprocess.Popen(command, cwd=here, stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
-        line = running.stdout.readline()
+        said, address = running.stdout.readline().split()
+        assert said == "open"
+        with urlopen(address) as answer:
+            status: int = answer.status
         running.terminate()
         assert running.wait(30) == 0
-    return line
+    return status
 
 
 def test_the_python_of_the_page_reads_the_scores(here: Path) -> None:

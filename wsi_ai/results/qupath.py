@@ -5,7 +5,6 @@ QuPath itself is not among what the tests have: the script runs there against st
 
 import json
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ _BROKEN = (OSError, ValueError, LookupError, TypeError)
 
 def write_script(out: Path) -> Path:
     """``OUT/wsi_ai.groovy``, which knows where OUT is.  Raises OutputError."""
-    text = files(__package__).joinpath(SCRIPT).read_text("utf-8")
+    text = Path(__file__).with_name(SCRIPT).read_text("utf-8")
     with disk_errors():
         path = out / SCRIPT
         path.write_text(text.replace("@OUT@", _quoted(str(out.resolve()))), "utf-8")

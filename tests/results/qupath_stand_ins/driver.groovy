@@ -18,8 +18,11 @@ interface Server {
     List getURIs()
 }
 
-QuPath.address = args[1]
-QuPath.objects = [new Item(name: "drawn by hand", kind: "Tumor"), new Item(name: "imported before", kind: "wsi_ai: old")]
 def settings = new CompilerConfiguration(scriptBaseClass: QuPath.name)
-new GroovyShell(this.class.classLoader, new Binding(), settings).evaluate(new File(args[0]))
-QuPath.objects.unique(false) { "${it.name} ${it.kind}" }.each { println "kept: ${it.name} [${it.kind}]" }
+args.drop(1).eachWithIndex { address, n ->
+    QuPath.address = address
+    QuPath.objects = [new Item(name: "drawn by hand", kind: "Tumor"), new Item(name: "imported before", kind: "wsi_ai: old")]
+    new GroovyShell(this.class.classLoader, new Binding(), settings).evaluate(new File(args[0]))
+    def kept = QuPath.objects.unique(false) { "${it.name} ${it.kind}" }
+    kept.each { println "${n}: ${it.name} [${it.kind}]" }
+}

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.testclient import TestClient
+from typer.testing import CliRunner
 
 from tests.service.viewer.parts import (
     TILE,
@@ -29,12 +30,13 @@ from tests.service.viewer.parts import (
     write_jpeg_slide,
 )
 from tests.slides.scanner_files import write_scn
+from wsi_ai.cli import app
 from wsi_ai.core.geometry import Box, Size
 from wsi_ai.service.viewer.app import CSP, viewer
 from wsi_ai.service.viewer.cache import TileCache
 from wsi_ai.service.viewer.pyramid import StoredLevel, render, served_levels
 from wsi_ai.service.viewer.regions import MOST_REGIONS, regions_json
-from wsi_ai.service.viewer.scores import codes
+from wsi_ai.service.viewer.scores import ScoreMap, codes
 from wsi_ai.service.viewer.tiles import hatch
 from wsi_ai.slides.registry import open_slide
 from wsi_ai.testing import PaintedSlide
@@ -467,3 +469,50 @@ def test_hostile_names_go_to_the_page_as_data_only(tmp_path: Path) -> None:
     assert answer.headers["content-type"] == "application/json"
     assert answer.json()["slides"][0]["name"] == name
     assert name not in client.get("/").text
+
+
+def test_the_windows_of_a_large_map_put_together_are_the_map(tmp_path: Path) -> None:
+    scores = np.random.default_rng(3).integers(0, 256, (2, 2500, 1100), np.uint8)
+    level = zarr.create_array(tmp_path / "0", shape=scores.shape, dtype="u1", chunks=(1, 256, 256))
+    level[:] = scores
+    large = ScoreMap("segmentation", (level,), ("a", "b"), 0, (2.0, 2.0))
+    assert large.as_json()["levels"][0]["window_px"] == 1024
+    got = np.zeros(scores.shape[1:], np.uint8)
+    for row in range(3):
+        for col in range(2):
+            png = np.frombuffer(large.png(1, 0, col, row), np.uint8)
+            part = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
+            top, left = row * 1024, col * 1024
+            got[top : top + part.shape[0], left : left + part.shape[1]] = part
+    assert (got == scores[1]).all()
+    with pytest.raises(LookupError):
+        large.png(1, 0, 2, 0)
+
+
+def test_what_was_hatched_is_made_anew_once_it_can_be_read(tmp_path: Path) -> None:
+    """A share that was away for a moment leaves no hatch behind."""
+    cache = TileCache(tmp_path)
+    broken = PaintedSlide(Size(2048, 2048), downsamples=(1.0,), broken=(Box(0, 0, 500, 500),))
+    hatched = served_levels(broken, cache)[-1].picture(0, 0)
+    assert not hatched.readable
+    whole = PaintedSlide(Size(2048, 2048), downsamples=(1.0,))
+    again = served_levels(whole, cache)[-1].picture(0, 0)
+    assert again.readable
+    assert again.content != hatched.content
+
+
+def test_a_name_that_is_no_text_is_written_out(tmp_path: Path) -> None:
+    path = write_jpeg_slide(tmp_path / "s.tif")
+    odd = path.rename(path.with_name(b"caf\xe9.tif".decode("utf-8", "surrogateescape")))
+    analysed(odd, tmp_path / "out")
+    client = client_of(shelf_of(tmp_path, [tmp_path / "out"]))
+    assert [one["name"] for one in client.get("/slides").json()["slides"]] == [r"caf\udce9.tif"]
+    assert client.get("/slides/1").json()["results"][0]["refused"] == ""
+
+
+def test_a_place_that_is_nothing_is_said_in_a_line(tmp_path: Path) -> None:
+    for place in (tmp_path / "nowhere", tmp_path):
+        said = CliRunner().invoke(app, ["view", str(place)])
+        assert said.exit_code == 2
+        assert said.output.startswith("wsi-ai: ")
+        assert said.output.count("\n") == 1

@@ -2,10 +2,7 @@
 
 import hashlib
 import http.client
-import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,25 +142,6 @@ def test_what_is_sent_is_not_held_back_for_an_acknowledgement() -> None:
     """40 ms a tile, where asyncio does not know that the socket is TCP."""
     with bound(0) as listening:
         assert listening.proto == socket.IPPROTO_TCP
-
-
-def test_the_command_prints_an_address_that_opens_and_ends_when_it_is_stopped(
-    tmp_path: Path,
-) -> None:
-    slide = write_jpeg_slide(tmp_path / "s.tif")
-    command = [sys.executable, "-m", "wsi_ai", "view", str(slide)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        found = re.fullmatch(
-            r"open (http://127\.0\.0\.1:\d+/\?token=\S+)\n", running.stdout.readline()
-        )
-        assert found
-        to = urlsplit(found[1])
-        with socket.create_connection((to.hostname, to.port)) as line:  # type: ignore[arg-type]
-            line.sendall(f"GET {to.path}?{to.query} HTTP/1.1\r\nHost: {to.netloc}\r\n\r\n".encode())
-            assert line.recv(12) == b"HTTP/1.1 200"
-        running.terminate()
-        assert running.wait(20) == 0
 
 
 def test_the_vendored_files_are_those_whose_digest_is_kept() -> None:

@@ -67,6 +67,8 @@ ANOTHER = """(address) => {
     showNavigationControl: false}); }"""
 MIDDLE = """() => { const {canvas} = other.drawer, pen = canvas.getContext('2d');
   return Array.from(pen.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data); }"""
+ABOVE_LAYERS = """() => Boolean(document.getElementById('marks').compareDocumentPosition(
+  document.getElementById('minimap')) & Node.DOCUMENT_POSITION_FOLLOWING)"""
 OUTLINED = """() => { document.getElementById('next').focus();
   return getComputedStyle(document.activeElement).outlineStyle; }"""
 
@@ -511,4 +513,23 @@ def test_an_outside_viewer_opens_the_slide_by_iiif_and_by_deep_zoom(
             page.evaluate(TWO_FRAMES)
             theirs = page.evaluate(MIDDLE)
             assert np.abs(np.subtract(theirs[:3], ramp(640)[320, 320])).max() < 8
+        assert page.said == []
+
+
+def test_another_slide_takes_the_place_of_the_first_with_all_that_was_on_it(
+    browser: Any, small: Path, tmp_path: Path
+) -> None:
+    other = write_jpeg_slide(tmp_path / "other.tif", 400)
+    with opened(browser, shelf_of(tmp_path, [small / "out", other])) as page:
+        page.until("() => wsiAi.shown")
+        page.locator("#slides").select_option(label="slide.tif")
+        page.until("() => wsiAi.shown?.info.width === 640 && wsiAi.shown.heat")
+        page.heat_is_there()
+        page.locator("#slides").select_option(label="other.tif")
+        page.until("() => wsiAi.shown?.info.width === 400")
+        page.settled()
+        assert page.text("#explanation") == "No results for this slide."
+        assert picture(page, "heat").max() == 0
+        assert page.locator("#minimap canvas").count() == 1
+        assert page.evaluate(ABOVE_LAYERS)
         assert page.said == []

@@ -6,7 +6,7 @@ where it is mounted.  It asks for no other origin and lets none ask (no CORS).
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -42,6 +42,7 @@ _HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
+_STATIC = Path(__file__).with_name("static")
 _KEPT = {"cache-control": "private, max-age=31536000, immutable"}
 _ASKED_ANEW = {"cache-control": "no-store"}
 _CHECKED = {"cache-control": "no-cache"}
@@ -221,7 +222,7 @@ def _file(made: Callable[[], bytes], media_type: str) -> Response:
 def _static(request: Request) -> Response:
     """One of the page's own files: by its name in the folder, which is no path."""
     name = request.path_params.get("name", "viewer.html")
-    known = {one.name: one for one in files(__package__).joinpath("static").iterdir()}
+    known = {one.name: one for one in _STATIC.iterdir()}
     kind = _TYPES.get(name.rpartition(".")[2])
     if name not in known or kind is None:
         raise HTTPException(404)

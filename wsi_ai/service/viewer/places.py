@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wsi_ai.errors import InputError
 from wsi_ai.results.folder import result_folder
-from wsi_ai.service.viewer.runs import slide_folders
+from wsi_ai.service.viewer.runs import as_text, slide_folders
 from wsi_ai.service.viewer.shelf import Entry
 from wsi_ai.slides.inputs import find_slides
 from wsi_ai.slides.places import is_address
@@ -41,7 +41,7 @@ def entries_of(places: Sequence[Path], slides: Sequence[Path]) -> tuple[list[Ent
     entries = [_entry(path, folders) for path in paths]
     found = {folder for entry in entries for folder in entry.results}
     lost = [folder for folder in folders if folder not in found]
-    entries += [Entry(_stem(folder), None, (folder,)) for folder in lost]
+    entries += [Entry(as_text(_stem(folder)), None, (folder,)) for folder in lost]
     if not entries:
         raise InputError("nothing to show: no slide was named, and no results are there")
     return entries, folders
@@ -49,17 +49,25 @@ def entries_of(places: Sequence[Path], slides: Sequence[Path]) -> tuple[list[Ent
 
 def _entry(path: Path, folders: Iterable[Path]) -> Entry:
     stems = _stems(path)
-    return Entry(path.name, path, tuple(one for one in folders if _stem(one) in stems))
+    return Entry(as_text(path.name), path, tuple(one for one in folders if _stem(one) in stems))
 
 
 def _beside(outs: Sequence[Path], stems: set[str]) -> list[Path]:
     """Slides of these names in the folders that OUT lies in, and in the working folder."""
     found: dict[Path, None] = {}
     for folder in dict.fromkeys([*(out.absolute().parent for out in outs), Path.cwd()]):
-        near = [path for path in sorted(folder.iterdir()) if _stems(path) & stems]
+        near = [path for path in _inside(folder) if _stems(path) & stems]
         fitting = [path for path in near if path not in outs and _is_slide(path)]
         found.update(dict.fromkeys(fitting))
     return list(found)
+
+
+def _inside(folder: Path) -> list[Path]:
+    """By name; nothing of a folder that may not be looked into."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _is_slide(path: Path) -> bool:
@@ -78,4 +86,5 @@ def _stem(folder: Path) -> str:
 def _stems(path: Path) -> set[str]:
     """What the folder of this slide's results may begin with."""
     names = path.stem, path.name.removesuffix(".zarr").removesuffix(".ome")
-    return {_stem(result_folder(Path(), name, "0" * 8, "model").parent) for name in names}
+    texts = map(as_text, names)
+    return {_stem(result_folder(Path(), text, "0" * 8, "model").parent) for text in texts}

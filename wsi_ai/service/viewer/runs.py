@@ -75,16 +75,21 @@ def open_results(folder: Path, slide: SlideInfo) -> Results:
         content = _content(folder)
         flag, record = map(_parsed, content)
         if flag.get("schema_version") not in _KNOWN_VERSIONS:
-            return Results(folder, folder.name, _NEWER)
+            return Results(folder, as_text(folder.name), _NEWER)
         if _text(flag["slide"], "image_sha256") != slide.fingerprint:
-            return Results(folder, folder.name, _OTHER_BYTES)
+            return Results(folder, as_text(folder.name), _OTHER_BYTES)
         _check(flag, slide)
         maps = open_maps(folder, slide, record["slide"], _main_class(flag))
-        found = Results(folder, folder.name, "", _key(content), flag, maps)
+        found = Results(folder, as_text(folder.name), "", _key(content), flag, maps)
         found.as_json()
     except (OSError, ValueError, LookupError, TypeError, AttributeError, OutputError):
-        return Results(folder, folder.name, _INCOMPLETE)
+        return Results(folder, as_text(folder.name), _INCOMPLETE)
     return found
+
+
+def as_text(name: str) -> str:
+    """A name that is no text, as file systems allow, is written out: JSON has no such."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def slide_folders(out: Path) -> list[Path]:

@@ -144,10 +144,10 @@ async function openSlide(id) {
 
 function openViewer() {
   const own = shown;
+  $("minimap-place").replaceChildren(Object.assign(document.createElement("div"), {id: "minimap"}));
   viewer = OpenSeadragon({
     element: $("slide"), drawer: "canvas", showNavigationControl: false, showNavigator: true,
-    navigatorPosition: "BOTTOM_RIGHT", navigatorSizeRatio: 0.18, navigatorBackground: "#ffffff", navigatorOpacity: 1,
-    navigatorBorderColor: "#8b939a", navigatorDisplayRegionColor: "#a84300", animationTime: 0.25, blendTime: 0.05,
+    navigatorId: "minimap", navigatorDisplayRegionColor: "#a84300", animationTime: 0.25, blendTime: 0.05,
     maxZoomPixelRatio: 4, minZoomImageRatio: 0.6, visibilityRatio: 0.3, immediateRender: false,
     gestureSettingsMouse: {clickToZoom: false, dblClickToZoom: true}, imageLoaderLimit: 6,
     maxImageCacheCount: 400, tabIndex: 0,
@@ -170,7 +170,6 @@ function openViewer() {
   viewer.addHandler("canvas-release", () => { if (shown.ruler.on && shown.ruler.from) { shown.ruler.done = true; measured(); } });
   viewer.canvas.setAttribute("role", "application");
   viewer.canvas.setAttribute("aria-label", "Slide: arrow keys move, plus and minus zoom");
-  viewer.navigator.element.setAttribute("aria-hidden", "true");
   for (const inside of viewer.navigator.element.querySelectorAll("[tabindex]")) inside.tabIndex = -1;
   viewer.navigator.element.tabIndex = -1;
   Object.assign(window, {viewer});
