@@ -13,6 +13,7 @@ from scipy import optimize
 
 from tests.conftest import ROOT
 from tests.trial.data_for_tests import LAW
+from wsi_ai.errors import TrialError
 from wsi_ai.trial.disclosure.door import (
     hide,
     publish_area,
@@ -202,6 +203,12 @@ def test_a_number_hidden_in_one_table_is_hidden_in_all() -> None:
     assert counts[Key((0,), "sex", "f")].shown is None
     assert str(counts[Key((0,))]) == "40"
     assert str(counts[Key((0,), "age", "old")]) == "20"
+
+
+def test_tables_that_cannot_be_checked_are_not_published() -> None:
+    """Counts beyond what the attacker reckons with: nobody's trial, but nothing may slip through."""
+    with pytest.raises(TrialError, match="nothing of them is published"):
+        publish_counts(System(np.array([[3, 40], [2_000_000, 0]])), NHS)
 
 
 def test_levels_that_do_not_cover_every_case_are_refused() -> None:
