@@ -206,7 +206,7 @@ def test_a_number_hidden_in_one_table_is_hidden_in_all() -> None:
 
 
 def test_tables_that_cannot_be_checked_are_not_published() -> None:
-    """Counts beyond what the attacker reckons with: nobody's trial, but nothing may slip through."""
+    """Counts beyond what the attacker reckons with."""
     with pytest.raises(TrialError, match="nothing of them is published"):
         publish_counts(System(np.array([[3, 40], [2_000_000, 0]])), NHS)
 
