@@ -229,6 +229,8 @@ def test_a_share_is_that_of_the_published_counts() -> None:
     counts = publish_counts(System(np.array([92, 8])), NHS).counts
     share = publish_share(counts[Key((0,))], counts[Key((None,))])
     assert (share.percent, share.low, share.high) == (90, 83, 94)
+    with pytest.raises(ValueError, match="hits are some"):
+        publish_share(counts[Key((None,))], counts[Key((0,))])
     large = publish_counts(System(np.array([921, 81])), NHS).counts
     assert publish_share(large[Key((0,))], large[Key((None,))]).percent == 92.0
 
