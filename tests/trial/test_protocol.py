@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import tomlkit
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
 
 from tests.trial.protocols import SHA, SITES, document, key_pair
 from wsi_ai.errors import TrialError
@@ -127,6 +130,21 @@ def test_what_was_changed_or_signed_by_another_key_is_refused(
 def test_without_a_key_nothing_is_believed() -> None:
     with pytest.raises(TrialError):
         verified(sign(document(), Kind.PROTOCOL, PRIVATE), Kind.PROTOCOL, [])
+
+
+def test_a_signed_text_that_is_not_the_canonical_one_is_refused() -> None:
+    """The same document by another text would have another digest of its bytes."""
+    envelope = Envelope(json.dumps(document()).encode(), Kind.PROTOCOL.value, {})
+    envelope.sign(CryptoSigner(load_pem_private_key(PRIVATE, None)))
+    with pytest.raises(TrialError, match="canonical"):
+        verified(json.dumps(envelope.to_dict()).encode(), Kind.PROTOCOL, [PUBLIC])
+
+
+def test_a_field_differs_where_the_digest_does() -> None:
+    assert differences({"a": 1}, {"a": 1.0}) == ()
+    assert digest({"a": 1}) == digest({"a": 1.0})
+    assert differences({"a": 1}, {"a": True}) == ("a",)
+    assert differences({"a": [1]}, {"a": [1, 2], "b": 0}) == ("a", "b")
 
 
 def test_keys_of_another_kind_are_refused() -> None:
