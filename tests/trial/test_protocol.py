@@ -84,11 +84,11 @@ def test_a_protocol_that_makes_no_sense_is_refused_by_its_field(
 
 def test_what_a_statistician_would_say_stands_before_the_signature() -> None:
     """The figures of the specification."""
-    said = "\n".join(remarks(Protocol(document())))
-    assert "needed: 255 cases with condition for 80% power at 0.95" in said
-    assert "|Z| 2.797, 1.977" in said
-    assert 'expects 5 cases with the condition in "mixed"' in said
-    assert "too few" not in said
+    text = "\n".join(remarks(Protocol(document())))
+    assert "needed: 255 cases with condition for 80% power at 0.95" in text
+    assert "|Z| 2.797, 1.977" in text
+    assert 'expects 5 cases with the condition in "mixed"' in text
+    assert "too few" not in text
     small = "\n".join(remarks(Protocol(spoil("size", "with_condition", value=200))))
     assert "too few: size.with_condition is 200" in small
 

@@ -129,7 +129,7 @@ def protocol(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("rows", "status", "said"),
+    ("rows", "status", "message"),
     [
         (["RXX,1,a,CANCER,definite,,,"], 0, "1 cases: 1 with a reference, 0 without"),
         (
@@ -143,10 +143,10 @@ def protocol(tmp_path: Path) -> Path:
     ],
 )
 def test_the_command_says_whether_it_can_be_locked(
-    protocol: Path, tmp_path: Path, rows: list[str], status: int, said: str
+    protocol: Path, tmp_path: Path, rows: list[str], status: int, message: str
 ) -> None:
     (tmp_path / "reference.csv").write_bytes(table(*rows))
     words = ["trial", "reference", "check", str(tmp_path / "reference.csv")]
     done = CliRunner().invoke(app, [*words, "--protocol", str(protocol)])
     assert done.exit_code == status, done.output
-    assert said in done.output
+    assert message in done.output
