@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mypy import api
 from scipy import optimize
 
 from tests.conftest import ROOT
-from tests.trial.data_for_tests import LAW
 from wsi_ai.errors import TrialError
 from wsi_ai.trial.disclosure.door import (
     hide,
@@ -69,7 +68,7 @@ def test_a_protocol_may_ask_for_more_and_not_for_less(wrong: tuple[int, int]) ->
         SmallNumbers(*wrong)
 
 
-@LAW
+@settings(max_examples=TABLES)
 @given(st.integers(0, 10**6))
 def test_every_published_count_is_0_or_hidden_or_a_multiple_of_5_from_10_on(seed: int) -> None:
     system = drawn(seed)
