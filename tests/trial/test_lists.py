@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tomlkit
 from typer.testing import CliRunner
@@ -12,8 +13,11 @@ from wsi_ai.cli import app
 from wsi_ai.errors import TrialError
 from wsi_ai.trial.evidence.estimates import Estimate
 from wsi_ai.trial.lists import load_list
+from wsi_ai.trial.waiting.cases import draw_cases
 from wsi_ai.trial.waiting.gain import Group
+from wsi_ai.trial.waiting.reading import waits_s
 from wsi_ai.trial.waiting.scenario import Gain, Scenario, simulate
+from wsi_ai.trial.waiting.worklist import WITHOUT_FLAGS
 
 LIST = """
 [flags]
@@ -87,6 +91,24 @@ def test_the_same_seed_gives_the_same_waits(tmp_path: Path) -> None:
     assert simulate(load_list(path)) == simulate(load_list(path))
 
 
+def test_who_waited_before_the_first_week_is_drawn_and_not_counted(tmp_path: Path) -> None:
+    scenario = load_list(written(tmp_path, cases={"backlog": 100}))
+    assert scenario.order.flags_after_s == 20 * 60
+    waits = []
+    for number in range(scenario.runs):
+        rng = np.random.default_rng([scenario.seed, number])
+        cases = draw_cases(scenario.demand, scenario.accuracy, scenario.cases_a_run, rng)
+        ill = cases.condition & (np.arange(len(cases)) >= 100)
+        waits.append(waits_s(cases, scenario.staff, WITHOUT_FLAGS)[ill].mean() / 3600)
+    found = means(simulate(scenario)[Group.CONDITION])[0]
+    assert found == pytest.approx(np.mean(waits))
+
+
+def test_another_seed_gives_other_waits(tmp_path: Path) -> None:
+    one, other = (load_list(written(tmp_path, runs={"seed": seed})) for seed in (1, 2))
+    assert simulate(one) != simulate(other)
+
+
 def test_the_load_is_work_by_hours(tmp_path: Path) -> None:
     """170 cases of 12 minutes and more, in 40 hours."""
     scenario = load_list(written(tmp_path))
@@ -130,8 +152,6 @@ def test_a_list_that_makes_no_sense_is_refused_by_its_field(
 
 
 def test_a_scenario_without_flags_compares_nothing(tmp_path: Path) -> None:
-    from wsi_ai.trial.waiting.worklist import WITHOUT_FLAGS
-
     made = load_list(written(tmp_path))
     with pytest.raises(ValueError, match="has flags"):
         Scenario(made.demand, made.accuracy, made.staff, WITHOUT_FLAGS, 4, 4, 0)

@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import tomlkit
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from securesystemslib.dsse import Envelope
+from securesystemslib.signer import CryptoSigner
 
 from tests.trial.protocols import SHA, SITES, document, key_pair
 from wsi_ai.errors import TrialError
@@ -81,11 +84,11 @@ def test_a_protocol_that_makes_no_sense_is_refused_by_its_field(
 
 def test_what_a_statistician_would_say_stands_before_the_signature() -> None:
     """The figures of the specification."""
-    said = "\n".join(remarks(Protocol(document())))
-    assert "needed: 255 cases with condition for 80% power at 0.95" in said
-    assert "|Z| 2.797, 1.977" in said
-    assert 'expects 5 cases with the condition in "mixed"' in said
-    assert "too few" not in said
+    text = "\n".join(remarks(Protocol(document())))
+    assert "needed: 255 cases with condition for 80% power at 0.95" in text
+    assert "|Z| 2.797, 1.977" in text
+    assert 'expects 5 cases with the condition in "mixed"' in text
+    assert "too few" not in text
     small = "\n".join(remarks(Protocol(spoil("size", "with_condition", value=200))))
     assert "too few: size.with_condition is 200" in small
 
@@ -127,6 +130,21 @@ def test_what_was_changed_or_signed_by_another_key_is_refused(
 def test_without_a_key_nothing_is_believed() -> None:
     with pytest.raises(TrialError):
         verified(sign(document(), Kind.PROTOCOL, PRIVATE), Kind.PROTOCOL, [])
+
+
+def test_a_signed_text_that_is_not_the_canonical_one_is_refused() -> None:
+    """The same document by another text would have another digest of its bytes."""
+    envelope = Envelope(json.dumps(document()).encode(), Kind.PROTOCOL.value, {})
+    envelope.sign(CryptoSigner(load_pem_private_key(PRIVATE, None)))
+    with pytest.raises(TrialError, match="canonical"):
+        verified(json.dumps(envelope.to_dict()).encode(), Kind.PROTOCOL, [PUBLIC])
+
+
+def test_a_field_differs_where_the_digest_does() -> None:
+    assert differences({"a": 1}, {"a": 1.0}) == ()
+    assert digest({"a": 1}) == digest({"a": 1.0})
+    assert differences({"a": 1}, {"a": True}) == ("a",)
+    assert differences({"a": [1]}, {"a": [1, 2], "b": 0}) == ("a", "b")
 
 
 def test_keys_of_another_kind_are_refused() -> None:

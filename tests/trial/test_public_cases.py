@@ -29,7 +29,7 @@ def test_an_interval_ends_at_0_and_1(hits: int, cases: int) -> None:
 
 @pytest.mark.parametrize("cases", [499, 500, 1000])
 @pytest.mark.parametrize("alpha", [1e-7, 2e-6])
-def test_no_miss_in_many_cases_is_told_from_all_missed(cases: int, alpha: float) -> None:
+def test_no_miss_in_many_cases_is_not_taken_for_all_missed(cases: int, alpha: float) -> None:
     """statsmodels 9141, 9549: an upper bound near 1."""
     found = known(clopper_pearson(Share(0, cases), alpha))
     assert found.high == pytest.approx(1 - (alpha / 2) ** (1 / cases), rel=1e-9)

@@ -117,6 +117,16 @@ def swap(sealed: Trial) -> None:
     sealed.ledger.append(lines)
 
 
+def test_two_models_answers_about_one_slide_are_not_exchanged(tmp_path: Path) -> None:
+    made = trial(tmp_path / "trial")
+    for question, record in zip(("cd" * 32, "ef" * 32), RECORDS, strict=False):
+        seal(made, Question("11" * 32, question), record, PUBLIC)
+    lock_reference(made, REFERENCE)
+    swap(made)
+    with pytest.raises(TrialError, match="sealed record 1 was sealed to another"):
+        list(unseal(made, REFERENCE, PRIVATE))
+
+
 def cut_out(sealed: Trial) -> None:
     lines = sealed.ledger.path.read_text().splitlines(keepends=True)
     sealed.ledger.path.write_text(lines[0] + "".join(lines[2:]))

@@ -140,5 +140,5 @@ def _differences(signed: Any, now: Any, path: str) -> Iterator[str]:
     elif isinstance(signed, list) and isinstance(now, list) and len(signed) == len(now):
         for k, (one, other) in enumerate(zip(signed, now, strict=True)):
             yield from _differences(one, other, f"{path}.{k}")
-    elif signed != now or type(signed) is not type(now):
+    elif signed != now or isinstance(signed, bool) is not isinstance(now, bool):
         yield path

@@ -39,7 +39,7 @@ class Truth(StrEnum):
     MISSING = "missing"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Identity:
     """Which case; joins with a flag's tenant and case."""
 

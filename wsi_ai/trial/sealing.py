@@ -54,13 +54,12 @@ class Trial:
     def sealed(self) -> Path:
         return self.folder / "sealed"
 
-    def context(self, number: int, question: Question) -> bytes:
+    def context(self, question: Question) -> bytes:
         """What a record is bound to: it opens nowhere else."""
         return canonical(
             {
                 "protocol": self.protocol_sha256,
                 "site": self.site,
-                "number": number,
                 "slide": question.slide_sha256,
                 "question": question.question_sha256,
             }
@@ -100,7 +99,7 @@ def _add(trial: Trial, question: Question, record: bytes, public_key: bytes) -> 
     """Under a number that no file has: nothing is ever written over."""
     number = next(n for n in itertools.count(1) if not _place(trial, n).exists())
     key = X25519PublicKey.from_public_bytes(public_key)
-    content = _SUITE.encrypt(_padded(record), key, trial.context(number, question))
+    content = _SUITE.encrypt(_padded(record), key, trial.context(question))
     _write(_place(trial, number), content)
     line = {"what": SEALED, "number": number, "sealed_sha256": _sha256(content)}
     asked = {"slide": question.slide_sha256, "question": question.question_sha256}
@@ -165,7 +164,7 @@ def _open(trial: Trial, line: Mapping[str, Any], key: X25519PrivateKey) -> bytes
     if _sha256(content) != line["sealed_sha256"]:
         raise TrialError(f"sealed record {number} was changed")
     try:
-        padded = _SUITE.decrypt(content, key, trial.context(number, _question(line)))
+        padded = _SUITE.decrypt(content, key, trial.context(_question(line)))
     except InvalidTag:
         raise TrialError(f"sealed record {number} was sealed to another key or trial") from None
     return padded[_PREFIX : _PREFIX + int.from_bytes(padded[:_PREFIX], "big")]

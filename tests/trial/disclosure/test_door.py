@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mypy import api
 from scipy import optimize
 
 from tests.conftest import ROOT
-from tests.trial.data_for_tests import LAW
+from wsi_ai.errors import TrialError
 from wsi_ai.trial.disclosure.door import (
     hide,
     publish_area,
@@ -68,7 +68,7 @@ def test_a_protocol_may_ask_for_more_and_not_for_less(wrong: tuple[int, int]) ->
         SmallNumbers(*wrong)
 
 
-@LAW
+@settings(max_examples=TABLES)
 @given(st.integers(0, 10**6))
 def test_every_published_count_is_0_or_hidden_or_a_multiple_of_5_from_10_on(seed: int) -> None:
     system = drawn(seed)
@@ -204,6 +204,12 @@ def test_a_number_hidden_in_one_table_is_hidden_in_all() -> None:
     assert str(counts[Key((0,), "age", "old")]) == "20"
 
 
+def test_tables_that_cannot_be_checked_are_not_published() -> None:
+    """Counts beyond what the attacker reckons with."""
+    with pytest.raises(TrialError, match="nothing of them is published"):
+        publish_counts(System(np.array([[3, 40], [2_000_000, 0]])), NHS)
+
+
 def test_levels_that_do_not_cover_every_case_are_refused() -> None:
     with pytest.raises(ValueError, match="add up"):
         System(np.array([4, 5]), (Breakdown("sex", ("f",), np.array([[4, 4]])),))
@@ -222,6 +228,8 @@ def test_a_share_is_that_of_the_published_counts() -> None:
     counts = publish_counts(System(np.array([92, 8])), NHS).counts
     share = publish_share(counts[Key((0,))], counts[Key((None,))])
     assert (share.percent, share.low, share.high) == (90, 83, 94)
+    with pytest.raises(ValueError, match="hits are some"):
+        publish_share(counts[Key((None,))], counts[Key((0,))])
     large = publish_counts(System(np.array([921, 81])), NHS).counts
     assert publish_share(large[Key((0,))], large[Key((None,))]).percent == 92.0
 

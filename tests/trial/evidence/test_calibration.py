@@ -125,6 +125,12 @@ def test_no_score_is_worth_more_than_the_truth(data: Probabilities, threshold: f
     assert of_all == pytest.approx(prevalence - (1 - prevalence) * threshold / (1 - threshold))
 
 
+def test_a_score_at_the_threshold_is_acted_on_as_it_is_flagged() -> None:
+    truth = np.array([True, False, False, False])
+    scores = np.array([0.25, 0.25, 0.1, 0.0])
+    assert known(net_benefit(scores, truth, 0.25)) == pytest.approx((1 - 1 / 3) / 4)
+
+
 @pytest.mark.parametrize("threshold", [0.0, 1.0, -0.1, np.nan])
 def test_thresholds_at_which_errors_cost_nothing_or_all_are_refused(threshold: float) -> None:
     with pytest.raises(ValueError, match="threshold"):

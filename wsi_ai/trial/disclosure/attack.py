@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
+from wsi_ai.errors import TrialError
 from wsi_ai.trial.disclosure.rule import SmallNumbers
 from wsi_ai.trial.disclosure.tables import System
 
@@ -38,12 +39,15 @@ class Attacker:
         )
 
     def _extreme(self, item: int, sign: int) -> int:
+        """Raises TrialError where the solver has no answer."""
         found = optimize.milp(
             sign * self._matrix[item],
             integrality=np.ones(self._matrix.shape[1]),
             bounds=optimize.Bounds(0, _NO_END),
             constraints=self._constraints,
         )
+        if found.x is None:
+            raise TrialError("the tables cannot be checked, so nothing of them is published")
         table = self._matrix @ np.rint(found.x).astype(np.int64)
         self._seen_low = np.minimum(self._seen_low, table)
         self._seen_high = np.maximum(self._seen_high, table)

@@ -56,8 +56,9 @@ def publish_counts(system: System, rule: SmallNumbers) -> Suppressed:
 
 
 def publish_share(hits: PublishedCount, cases: PublishedCount) -> PublishedShare:
-    """From what is published anyway, so that it says no more."""
-    if hits.shown is None or cases.shown is None or hits.shown > cases.shown:
+    """From what is published anyway, so that it says no more.  Raises ValueError where the hits are
+    no part of the cases."""
+    if hits.shown is None or cases.shown is None:
         return HIDDEN_SHARE
     found = wilson(Share(hits.shown, cases.shown))
     if not isinstance(found, Estimate):
