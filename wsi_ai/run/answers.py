@@ -21,7 +21,14 @@ from wsi_ai.core.flags import Flag, Level
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.software import software
 from wsi_ai.core.values import SlideInfo, TilePlan
-from wsi_ai.errors import HeldBack, IdentityShared, OutputError, SlideError, Unsent
+from wsi_ai.errors import (
+    HeldBack,
+    IdentityShared,
+    OutputError,
+    ShareTooSlow,
+    SlideError,
+    Unsent,
+)
 from wsi_ai.heatmaps import Canvas, Keep, VectorCanvas
 from wsi_ai.heatmaps.by_task import open_canvas
 from wsi_ai.inference.registry import open_aggregator
@@ -278,7 +285,7 @@ class FlagAnswer:
     ) -> Outcome:
         """Write and post the ``not_assessed`` flag, where no answer stands: what does is not
         touched."""
-        slide = job.info or _unopened(job.path)
+        slide = job.info or _unopened(job.path, error)
         unseen = not_assessed(slide, self.card, self.policy.triage, reason, None)
         flag = identified(unseen, job.identity)
         try:
@@ -487,10 +494,12 @@ def _provenance(job: SlideJob[Outcome]) -> Provenance:
     return provenance(job.asked["runtime"], record.digest(job.asked), job.started)
 
 
-def _unopened(path: Path) -> SlideInfo:
-    """A slide of which nothing is known but its name and, if it can be read, its bytes."""
+def _unopened(path: Path, error: Exception | None) -> SlideInfo:
+    """A slide of which nothing is known but its name and, if it can be read in time, its bytes."""
     name = (path.name if path.is_dir() else path.stem) or "unnamed"
     try:
+        if isinstance(error, ShareTooSlow):
+            raise error
         return SlideInfo(name, Size(0, 0), None, (1.0,), fingerprint(path))
     except SlideError:
         digest = hashlib.sha256(b"unread:" + os.fsencode(path.absolute())).hexdigest()

@@ -6,6 +6,7 @@ import re
 import struct
 import warnings
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from wsi_ai.slides.readers.dicom.words import (
     profile_of,
     scanner_of,
 )
-from wsi_ai.slides.readers.fingerprint import fingerprint, of_parts
+from wsi_ai.slides.readers.fingerprint import DiskLimit, Hashed, hashed, of_parts
 from wsi_ai.slides.readers.images import only_one
 from wsi_ai.slides.readers.stored import StoredSlide
 
@@ -177,6 +178,7 @@ class _Series:
     digests: tuple[str, ...]
     """Of all files of the series, finest level first: which image was meant does not change the
     bytes."""
+    files: Mapping[Path, Hashed]
     image: str = ""
 
 
@@ -191,13 +193,15 @@ def _series(instances: list[_Instance], wanted: str) -> _Series:
     for same in by_size.values():
         same.sort(key=lambda level: min(part.path for part in level))
     sizes = [by_size[size] for size in sorted(by_size, key=lambda size: -size.width)]
-    found = (part for same in sizes for level in same for part in level)
-    digests = tuple(fingerprint(part.path) for part in found)
+    limit = DiskLimit.from_settings()
+    found = (part.path for same in sizes for level in same for part in level)
+    files = {path: hashed(path, limit) for path in found}
+    digests = tuple(known.sha256 for known in files.values())
     if all(len(same) == 1 for same in sizes):
         only_one(wanted)
-        return _Series([same[0] for same in sizes], digests)
+        return _Series([same[0] for same in sizes], digests, files)
     number = chosen_of([[level[0].header for level in same] for same in sizes], wanted)
-    return _Series(_levels_of(sizes, number), digests, f"image {number}")
+    return _Series(_levels_of(sizes, number), digests, files, f"image {number}")
 
 
 def _levels_of(sizes: list[list[list[_Instance]]], number: int) -> list[list[_Instance]]:
@@ -232,16 +236,22 @@ def _open(name: str, series: _Series, spacing: Spacing | None) -> StoredSlide:
         image=series.image,
         parts=series.digests,
     )
-    with ExitStack() as files:
-        opened = [_level(parts, files) for parts in levels]
-        return StoredSlide(info, opened, files.pop_all().close)
+    with ExitStack() as held:
+        handles = {part.path: _handle(part.path, held) for parts in levels for part in parts}
+        opened = [_level(parts, handles) for parts in levels]
+        known = [(fd, series.files[path]) for path, fd in handles.items()]
+        return StoredSlide(info, opened, held.pop_all().close, known)
 
 
-def _level(parts: list[_Instance], files: ExitStack) -> DicomLevel:
-    handles, frames = [], {}
+def _handle(path: Path, held: ExitStack) -> int:
+    fd = os.open(path, os.O_RDONLY)
+    held.callback(os.close, fd)
+    return fd
+
+
+def _level(parts: list[_Instance], files: Mapping[Path, int]) -> DicomLevel:
+    handles, frames = [files[part.path] for part in parts], {}
     for n, part in enumerate(parts):
-        handles.append(os.open(part.path, os.O_RDONLY))
-        files.callback(os.close, handles[-1])
         for place, fragments in zip(_places(part), part.frames, strict=True):
             if place in frames:
                 raise SlideError("several frames in one place; export a single plane")
