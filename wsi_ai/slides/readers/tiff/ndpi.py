@@ -21,7 +21,6 @@ from wsi_ai.slides.readers.tiff.pyramid import (
     Pyramid,
     downsamples,
     fraction,
-    page_area,
     page_size,
     pages,
     resolution,
