@@ -1,7 +1,7 @@
 # make demo    set everything up, draw two sample slides and run the demo model on them
 # make test    set everything up and run the tests; EXTRAS=cpu,service,test,torch for those of PyTorch too
 # make check   ruff, mypy --strict, import-linter
-# make fuzz    read 2,000 damaged slides, as every night; make test reads 200
+# make fuzz    read 2,000 damaged slides, as every night; make test reads 56
 # make vendor  fetch the page's OpenSeadragon from npm, and hold it to its digest
 # make demo-model  train the demo model anew, then choose its threshold and rule; see its README
 # make clean   remove what these made

@@ -9,6 +9,7 @@
       * IdentityShared      another slide has the same identity
     * ScaleContradicted   the file's µm/px is another one than was given
     * SlideChanged        its bytes changed while they were read
+    * ShareTooSlow        the disk or the share does not give its bytes in time
     * StainUnclear        its colours cannot be made those that the model asks for
   * ModelError          the model or its manifest: no slide will work
   * InputError          what was named to be run is not there, or cannot be told
@@ -71,6 +72,10 @@ class ScaleContradicted(SlideError):
 
 class SlideChanged(SlideError):
     """The file was written to while it was read."""
+
+
+class ShareTooSlow(SlideError):
+    """It says nothing of the slide: its bytes do not come in time."""
 
 
 class StainUnclear(SlideError):

@@ -3,12 +3,15 @@
     python models/demo-tumour/evaluate.py [FOLDER] [--real FOLDER_OF_KATHER_TILES]
 
 Draws slides of unseen seeds into FOLDER, with and without tumour at every size, scores each once,
-and keeps both.  Prints the table and writes results.json.
+and keeps both: what was stopped goes on where it was.  Prints the table and writes results.json.
 """
 
 import argparse
 import json
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -70,24 +73,32 @@ def figures_of_size(
     }
 
 
-def slide_figures(score: Scorer, folder: Path, seeds: int, seeds_of_largest: int) -> dict[str, Any]:
+def scored_pair(folder: Path, size_px: int, seed: int) -> tuple[SlideScores, SlideScores]:
+    """With tumour, and without."""
+    slides, score = slides_of(folder, seed, (size_px,)), Scorer(folder)
+    draw_all(slides)
+    free, tumour = (score(slide) for slide in slides)
+    return tumour, free
+
+
+def slide_figures(folder: Path, seeds: int, seeds_of_largest: int) -> dict[str, Any]:
+    """Two seeds at a time, small slides first."""
     card = load_card(HERE)
     policy, threshold = policy_for(card, None).triage, card.point.threshold
-    by_size: dict[int, tuple[list[SlideScores], list[SlideScores]]] = {
-        size: ([], []) for size in SIZES_PX
-    }
-    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-        largest = seed < FIRST_SEED + seeds_of_largest
-        slides = slides_of(folder, seed, SIZES_PX if largest else SIZES_PX[:-1])
-        draw_all(slides)
-        for slide in slides:
-            by_size[slide.spec.size_px][not slide.spec.tumour].append(score(slide))
-    return {
-        str(size): figures_of_size(
-            *both, threshold, [[s.meets(policy.rule, threshold) for s in own] for own in both]
-        )
-        for size, both in by_size.items()
-    }
+    figures = {}
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        for size in SIZES_PX:
+            count = seeds_of_largest if size == SIZES_PX[-1] else seeds
+            numbers = range(FIRST_SEED, FIRST_SEED + count)
+            both: tuple[list[SlideScores], list[SlideScores]] = ([], [])
+            for pair in pool.map(partial(scored_pair, folder, size), numbers):
+                for own, scores in zip(both, pair, strict=True):
+                    own.append(scores)
+                print(f"{size} px: {len(both[0])} of {count} seeds", flush=True)
+            met = [[s.meets(policy.rule, threshold) for s in own] for own in both]
+            figures[str(size)] = figures_of_size(*both, threshold, met)
+            print(table(figures), flush=True)
+    return figures
 
 
 def real_figures(score: Scorer, folder: Path, threshold: float) -> dict[str, Any]:
@@ -139,21 +150,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the demo model.")
     parser.add_argument("folder", type=Path, nargs="?", help="where slides are drawn and kept")
     parser.add_argument("--seeds", type=int, default=40)
-    parser.add_argument("--largest", type=int, default=40, help="seeds drawn at 16384 px too")
+    parser.add_argument("--largest", type=int, default=40, help="seeds drawn at 16384 px")
     parser.add_argument("--real", type=Path, help="Kather's 100 tiles, for the report only")
     asked = parser.parse_args()
     folder: Path = asked.folder or Path(tempfile.gettempdir()) / "demo-tumour"
     folder.mkdir(parents=True, exist_ok=True)
-    score, threshold = Scorer(folder), load_card(HERE).point.threshold
+    threshold = load_card(HERE).point.threshold
     results: dict[str, Any] = {
         "weights_sha256": load_card(HERE).ref.sha256,
         "policy": policy_for(load_card(HERE), None).as_dict(),
         "threshold": threshold,
-        "slides_by_size_px": slide_figures(score, folder, asked.seeds, asked.largest),
+        "slides_by_size_px": slide_figures(folder, asked.seeds, asked.largest),
     }
-    print(table(results["slides_by_size_px"]))
     if asked.real:
-        results["real_tiles"] = real_figures(score, asked.real, threshold)
+        results["real_tiles"] = real_figures(Scorer(folder), asked.real, threshold)
         print(json.dumps(results["real_tiles"], indent=2))
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n")
 

@@ -21,6 +21,7 @@ import imagecodecs
 import numpy as np
 
 from tests.conftest import DEMO_MODEL
+from tests.fuzz.excuses import Unproven, excuse
 from tests.fuzz.mutants import mutate
 from tests.fuzz.samples import WRITERS
 from wsi_ai.core.cards import Precision, RuntimeRequest, TileSpec
@@ -48,6 +49,7 @@ LIMIT_S = 5
 _HANGS_S = 30
 LIMIT_BYTES = 1 << 30
 _TILES = 16
+UNPROVEN = "UNPROVEN"
 
 
 def read_all(path: Path, judge: "Judge") -> str:
@@ -138,8 +140,17 @@ def main() -> None:
             start = time.process_time()
             outcome = read_all(path, judge)
             faulthandler.cancel_dump_traceback_later()
-        spent = round(time.process_time() - start, 2)
+            spent = round(time.process_time() - start, 2)
+            if outcome.startswith("standard"):
+                outcome += f" | {_proof(sample, path)}"
         print(number, spent, _peak_mib(), kind, sample.name, "->", outcome, flush=True)
+
+
+def _proof(whole: Path, damaged: Path) -> str:
+    try:
+        return excuse(whole, damaged)
+    except Unproven as why:
+        return f"{UNPROVEN} {why}"
 
 
 def _peak_mib() -> int:

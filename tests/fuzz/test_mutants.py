@@ -1,4 +1,5 @@
-"""No damaged slide crashes, hangs, eats memory, passes for whole, or comes out `standard`."""
+"""No damaged slide crashes, hangs, eats memory, passes for whole, or comes out `standard` without a
+proof that nobody could have seen it."""
 
 import os
 import subprocess
@@ -9,16 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, find_shared
-from tests.fuzz.read_mutants import LIMIT_BYTES, LIMIT_S
+from tests.fuzz.read_mutants import LIMIT_BYTES, LIMIT_S, UNPROVEN
 from tests.fuzz.samples import WRITERS, write_samples
 
-_MUTANTS = int(os.environ.get("WSI_AI_MUTANTS", "200"))
+_MUTANTS = int(os.environ.get("WSI_AI_MUTANTS", "56"))
 """Of all readers' samples together, which come first, undamaged."""
 _A_PROCESS = 100
-_SILENT = ("flip_anywhere", "flip_the_head", "blank", "swap_stretches", "cut")
-"""Damage to entropy-coded bytes that a decoder may take without a word."""
-_CONSISTENT = ("a_digit", "flip_the_head", "lie_in_a_tag", "lie_in_tile_tables")
-"""Damage after which a header may still go together with all else that the file says."""
 _MOST_EXCUSED = 0.01
 
 
@@ -47,12 +44,11 @@ def test_no_damaged_slide_crashes_hangs_or_comes_out_standard(tmp_path: Path) ->
         if len(lines) < stop - first:
             bad.append(f"mutant {first + len(lines)} ended its process:\n{end}")
         first += max(len(lines), 1) if len(lines) == stop - first else len(lines) + 1
-    excused = [line for line in standard if line.split()[3] in {*_SILENT, *_CONSISTENT}]
     print(f"{_MUTANTS} mutants: {dict(outcomes)}, {len(bad)} bad; standard: {len(standard)}")
     print("\n".join(standard))
     assert not bad, "\n".join(bad)
-    assert standard == excused, "\n".join(standard)
-    assert len(excused) <= max(1, _MOST_EXCUSED * _MUTANTS), "\n".join(excused)
+    assert not [line for line in standard if UNPROVEN in line], "\n".join(standard)
+    assert len(standard) <= max(1, _MOST_EXCUSED * _MUTANTS), "\n".join(standard)
 
 
 def _judged(samples: Path, first: int, stop: int) -> tuple[list[str], str]:

@@ -21,10 +21,11 @@ from wsi_ai.cli.output import Exit, gravest
 from wsi_ai.core.flags import Level
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import TileBatch
-from wsi_ai.errors import ScaleContradicted
+from wsi_ai.errors import InputError, ScaleContradicted
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.opening import open_scaled, scaled
 from wsi_ai.slides.quiet import at_rest
+from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.testing import PaintedSlide
 
 TEN = 10.0
@@ -130,8 +131,21 @@ class Touches(Failed):
             write_slide(self.scratch / "s.tif", 512)
 
 
+class Exchanges(Failed):
+    """The file that is read is moved away and written to, and its copy takes the name."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        if turn == 1:
+            path = self.scratch / "s.tif"
+            content = path.read_bytes()
+            moved = path.rename(path.with_suffix(".moved"))
+            path.write_bytes(content)
+            moved.write_bytes(content[::-1])
+
+
 @pytest.mark.parametrize(
-    ("kind", "level"), [(Overwrites, Level.NOT_ASSESSED), (Touches, Level.EXPEDITE)]
+    ("kind", "level"),
+    [(Overwrites, Level.NOT_ASSESSED), (Touches, Level.EXPEDITE), (Exchanges, Level.NOT_ASSESSED)],
 )
 def test_the_digest_vouches_for_the_bytes_that_were_read(
     tmp_path: Path, kind: type[Failed], level: Level
@@ -143,6 +157,32 @@ def test_the_digest_vouches_for_the_bytes_that_were_read(
     assert isinstance(outcome, Outcome)
     assert outcome.level is level
     assert (level is Level.EXPEDITE) == ("changed while it was read" not in outcome.reason)
+
+
+def test_a_share_that_is_too_slow_says_nothing_of_the_slide(
+    tmp_path: Path, slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finished answer stands; where none does, the reason is the share's."""
+    model = write_model(tmp_path / "red", red_network(), mpp=1.0)
+    options, out = RunOptions(device="cpu"), tmp_path / "out"
+    (judged,) = run_slides([slide], model, out, options)
+    monkeypatch.setenv("WSI_AI_DISK_SECONDS", "1e-9")
+    (again,) = run_slides([slide], model, out, options)
+    assert "took more than 1e-09 s to hand out the slide" in again.reason
+    assert again.reason.endswith(f"the earlier answer stands: {judged.level.value.upper()}")
+    assert again.folder is None
+    (first,) = run_slides([slide], model, tmp_path / "other", options)
+    assert first.level is Level.NOT_ASSESSED
+    assert "to hand out the slide" in first.reason
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "an hour"])
+def test_a_limit_of_the_disk_is_a_number_above_zero(
+    slide: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WSI_AI_DISK_SECONDS", text)
+    with pytest.raises(InputError, match="WSI_AI_DISK_SECONDS is to be a number above zero"):
+        fingerprint(slide)
 
 
 def wsi_ai(*words: object) -> "subprocess.Popen[str]":

@@ -6,6 +6,7 @@ OpenSlide is asked which scanner it takes them for, so that a layout is not of o
 import io
 import struct
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -83,21 +84,28 @@ def _jpeg(writer: tifffile.TiffWriter, pixels: Image, **options: Any) -> None:
     )
 
 
-def write_ndpi(path: Path, levels: Sequence[Image], interval: int = 8, shift: int = 0) -> None:
+def write_ndpi(
+    path: Path,
+    levels: Sequence[Image],
+    interval: int = 8,
+    shift: int = 0,
+    planes: Sequence[int] = (0,),
+) -> None:
     """Each level one JPEG stream with a marker after every ``interval`` blocks, which are 16 x 8
     px: 4:2:2, as Hamamatsu has it.  The macro image comes last.  ``shift`` falsifies the table of
-    markers from its second entry on.
+    markers from its second entry on.  Of several focal planes the next ones are darker by 40.
     """
     um = [0.5 * levels[0].shape[1] / level.shape[1] for level in levels]
-    streams = [_stream(level, interval) for level in levels]
     macro = _stream(np.full((64, 64, 3), 200, np.uint8), 0)
     data, directories = bytearray(b"II*\0" + bytes(12)), []
-    for level, stream, at in zip(levels, streams, um, strict=True):
+    scanned = product(zip(levels, um, strict=True), enumerate(planes))
+    for (level, at), (n, plane) in scanned:
+        stream = _stream(np.maximum(level, 40 * n) - 40 * n, interval)
         starts = marker_starts(stream)
         starts[1:] = [start + shift for start in starts[1:]]
-        directories.append((level, len(data), stream, 20.0, at, starts))
+        directories.append((level, len(data), stream, 20.0, at, starts, plane))
         data += stream + bytes(len(stream) % 2)
-    directories.append((np.empty((64, 64, 3)), len(data), macro, -1.0, 10.0, []))
+    directories.append((np.empty((64, 64, 3)), len(data), macro, -1.0, 10.0, [], 0))
     data += macro + bytes(len(macro) % 2)
     link = 4
     for directory in directories:
@@ -114,6 +122,7 @@ def _directory(
     lens: float,
     um: float,
     starts: list[int],
+    plane: int,
 ) -> int:
     """Appends one; returns where its link to the next is.  After the link come the high halves of
     all values."""
@@ -134,7 +143,7 @@ def _directory(
         (296, 3, 1, struct.pack("<H", 3)),
         (65420, 4, 1, struct.pack("<I", 1)),
         (65421, 11, 1, struct.pack("<f", lens)),
-        (65424, 9, 1, struct.pack("<i", 0)),
+        (65424, 9, 1, struct.pack("<i", plane)),
     ]
     if starts:
         about.append((65426, 4, len(starts), struct.pack(f"<{len(starts)}I", *starts)))

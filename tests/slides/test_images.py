@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from tests.slides.scanner_files import write_ndpi
 from tests.slides.test_dicom import series
 from tests.slides.test_zarr import write as write_zarr
 from wsi_ai.core.geometry import Size
@@ -167,6 +168,26 @@ def test_of_focal_planes_in_an_svs_the_first_or_the_chosen_one_is_read(
     with open_slide(svs(tmp_path), image=wanted) as slide:
         assert (slide.info.image, len(slide.info.downsamples)) == (f"image {number}", 2)
         np.testing.assert_array_equal(slide.read(1, 0, 0, 64, 64), painted(number, 64))
+
+
+@pytest.mark.parametrize("planes", [(0, -2000, 2000), (-2000, 0, 2000)])
+def test_of_focal_planes_in_an_ndpi_the_middle_or_the_chosen_one_is_read(
+    tmp_path: Path, planes: tuple[int, ...]
+) -> None:
+    grey = np.full((256, 256, 3), 200, np.uint8)
+    path = tmp_path / "stack.ndpi"
+    write_ndpi(path, [grey, grey[:128, :128]], planes=planes)
+    for number in range(3):
+        for wanted in (str(number), f"focal plane {planes[number] / 1000}"):
+            with open_slide(path, image=wanted) as slide:
+                assert slide.info.image == f"image {number}"
+                for level in (0, 1):
+                    shade = slide.read(level, 0, 0, 64, 64).mean()
+                    assert shade == pytest.approx(200 - 40 * number, abs=2)
+    with open_slide(path) as slide:
+        assert slide.info.image == f"image {planes.index(0)}"
+    with pytest.raises(SlideError, match=r"focal plane -2\.0"):
+        open_slide(path, image="3")
 
 
 def test_a_name_that_may_be_a_slides_is_in_no_message(tmp_path: Path) -> None:

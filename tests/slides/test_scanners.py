@@ -212,3 +212,56 @@ def test_a_malformed_scn_description_is_a_slide_error(
     with pytest.raises(SlideError) as refused:
         tiff.open_slide(path)
     assert "slide.scn" not in str(refused.value)
+
+
+QPTIFF = """<?xml version="1.0" encoding="utf-8"?>
+<PerkinElmer-QPI-ImageDescription><DescriptionVersion>5</DescriptionVersion>
+<ImageType>{kind}</ImageType><IsUnmixedComponent>False</IsUnmixedComponent>
+<Objective>20x</Objective></PerkinElmer-QPI-ImageDescription>"""
+
+
+def write_qptiff(path: Path, levels: list[Image], full: int = 1) -> None:
+    """As Akoya's format description has it: full resolution, a thumbnail, reduced ones, a macro."""
+    with tifffile.TiffWriter(path) as writer:
+
+        def write(pixels: Image, kind: str, **how: object) -> None:
+            per_cm = 20_000 * pixels.shape[1] / levels[0].shape[1]
+            writer.write(
+                pixels,
+                photometric="rgb",
+                metadata=None,
+                software="PerkinElmer-QPI",
+                description=QPTIFF.format(kind=kind),
+                resolution=(per_cm, per_cm),
+                resolutionunit=3,
+                **how,  # type: ignore[arg-type]
+            )
+
+        for _ in range(full):
+            write(levels[0], "FullResolution", tile=(128, 128), compression="jpeg")
+        write(levels[0][:100, :100], "Thumbnail")
+        for level in levels[1:]:
+            write(level, "ReducedResolution", tile=(128, 128), compression="jpeg")
+        write(levels[0][:80, :60], "Overview")
+
+
+def test_a_brightfield_qptiff_is_read_without_its_thumbnail_and_macro(
+    tmp_path: Path, levels: list[Image]
+) -> None:
+    write_qptiff(tmp_path / "slide.qptiff", levels)
+    with open_slide(tmp_path / "slide.qptiff") as slide:
+        info = slide.info
+        assert info.vendor == "akoya"
+        assert info.spacing == Spacing(0.5, 0.5)
+        assert len(info.downsamples) == len(levels)
+        for n, level in enumerate(levels):
+            off = slide.read(n, 0, 0, 64, 64).astype(int) - level[:64, :64]
+            assert np.abs(off).mean() < 8
+
+
+def test_a_qptiff_of_several_channels_is_refused_naming_them(
+    tmp_path: Path, levels: list[Image]
+) -> None:
+    write_qptiff(tmp_path / "slide.qptiff", levels, full=3)
+    with pytest.raises(SlideError, match="3 channels at full resolution"):
+        open_slide(tmp_path / "slide.qptiff")

@@ -70,6 +70,17 @@ class EncodedSlide(Slide, Protocol):
     def encoded_level(self, level: int) -> EncodedLevel: ...
 
 
+@runtime_checkable
+class VouchedSlide(Slide, Protocol):
+    """A slide that is read through files that stay open, so that it can vouch for its fingerprint
+    whatever has become of the name."""
+
+    def unchanged(self) -> bool:
+        """Whether the bytes behind its open files are still those of ``info.fingerprint``; reads
+        them again where a file was written to.  Raises SlideError."""
+        ...
+
+
 class TileSource(Protocol):
     """Reads a plan, beginning with tile ``start``.  A batch's pixels belong to the caller until it
     takes the next batch.  Each batch holds those of the next ``batch_size`` tiles of the plan that

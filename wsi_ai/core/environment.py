@@ -5,6 +5,8 @@ from pathlib import Path
 
 import platformdirs
 
+from wsi_ai.errors import InputError
+
 _NAME = "wsi-ai"
 
 
@@ -12,6 +14,18 @@ def from_environment(name: str) -> str | None:
     """The only reader of variables.  Read when it is asked for, so that importing wsi_ai depends
     on nothing outside."""
     return os.environ.get(name) or None
+
+
+def positive(name: str, default: float) -> float:
+    """A variable's number.  Raises InputError where it is none above zero."""
+    text = from_environment(name)
+    try:
+        value = default if text is None else float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise InputError(f"{name} is to be a number above zero")
+    return value
 
 
 def threads(share: int = 1) -> int:

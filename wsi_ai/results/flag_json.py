@@ -222,6 +222,6 @@ def check_json(check: Check) -> dict[str, Any]:
 
 
 def _is_in_flag(check: Check) -> bool:
-    """The check of colours is younger than the flags of 0.1: one that was passed changes no
-    answer, so that an upgrade amends none that was sent.  ``run.json`` has all of them."""
-    return check.name != "colours" or check.status is not Status.PASS
+    """The checks of colours and of levels are younger than the flags of 0.1: one that was passed
+    changes no answer, so that an upgrade amends none that was sent.  ``run.json`` has them all."""
+    return check.name not in ("colours", "levels") or check.status is not Status.PASS

@@ -4,9 +4,7 @@
 """
 
 import dataclasses
-import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -18,10 +16,15 @@ from typing import Any, Protocol
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.core.contracts import Aggregator, Post, RuntimeWithSource, Watcher
 from wsi_ai.core.flags import Flag, Level
-from wsi_ai.core.geometry import Size
 from wsi_ai.core.software import software
 from wsi_ai.core.values import SlideInfo, TilePlan
-from wsi_ai.errors import HeldBack, IdentityShared, OutputError, SlideError, Unsent
+from wsi_ai.errors import (
+    HeldBack,
+    IdentityShared,
+    OutputError,
+    SlideError,
+    Unsent,
+)
 from wsi_ai.heatmaps import Canvas, Keep, VectorCanvas
 from wsi_ai.heatmaps.by_task import open_canvas
 from wsi_ai.inference.registry import open_aggregator
@@ -51,16 +54,15 @@ from wsi_ai.run.standing import (
     still_stands,
     written_level,
 )
+from wsi_ai.run.unopened import UNREAD, unopened
 from wsi_ai.slides.headers import header_of_open
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim
-from wsi_ai.slides.readers.fingerprint import fingerprint, has_grown
+from wsi_ai.slides.readers.fingerprint import has_grown
 from wsi_ai.triage.gates import scope_complaint
 from wsi_ai.triage.judge import case_flag_id, identified, not_assessed
 from wsi_ai.triage.policy import Policy, policy_for
 
 log = logging.getLogger(__name__)
-_UNREAD = "none"
-"""The reader of a slide whose bytes could not be read."""
 
 
 class Answer(Protocol[Out]):
@@ -282,7 +284,7 @@ class FlagAnswer:
     ) -> Outcome:
         """Write and post the ``not_assessed`` flag, where no answer stands: what does is not
         touched."""
-        slide = job.info or _unopened(job.path)
+        slide = job.info or unopened(job.path, error)
         unseen = not_assessed(slide, self.card, self.policy.triage, reason, None)
         flag = identified(unseen, job.identity)
         try:
@@ -329,7 +331,7 @@ class FlagAnswer:
         if sent is not None and sent.sent and sent.level is not Level.NOT_ASSESSED:
             return sent.level
         folders = [self.folder(flag.slide)]
-        if flag.slide.reader == _UNREAD:
+        if flag.slide.reader == UNREAD:
             stem = dataclasses.replace(flag.slide, slide_id=job.path.stem).slide_id
             for name in {flag.slide.slide_id, stem}:  # of what is a folder now and was a file
                 folders += of_same_name(self.out, name, self.card.ref.label)
@@ -489,13 +491,3 @@ def forget_kept(folder: Path) -> None:
 
 def _provenance(job: SlideJob[Outcome]) -> Provenance:
     return provenance(job.asked["runtime"], record.digest(job.asked), job.started)
-
-
-def _unopened(path: Path) -> SlideInfo:
-    """A slide of which nothing is known but its name and, if it can be read, its bytes."""
-    name = (path.name if path.is_dir() else path.stem) or "unnamed"
-    try:
-        return SlideInfo(name, Size(0, 0), None, (1.0,), fingerprint(path))
-    except SlideError:
-        digest = hashlib.sha256(b"unread:" + os.fsencode(path.absolute())).hexdigest()
-        return SlideInfo(name, Size(0, 0), None, (1.0,), digest, reader=_UNREAD)

@@ -16,7 +16,7 @@ from wsi_ai.heatmaps import VectorCanvas
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Prepared
-from wsi_ai.run.unchanged import FileState
+from wsi_ai.slides.readers.fingerprint import FileState
 from wsi_ai.tissue.overview import Overview
 
 

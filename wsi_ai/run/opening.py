@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from wsi_ai.core.contracts import EncodedSlide, Slide
+from wsi_ai.core.contracts import EncodedSlide, Slide, VouchedSlide
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import NoSpacing, ScaleContradicted
 from wsi_ai.run.options import RunOptions
@@ -52,6 +52,10 @@ class _Scaled:
         self._slide = slide
         self.info = replace(slide.info, spacing=spacing, stated=slide.info.spacing)
         self.read = slide.read
+
+    def unchanged(self) -> bool:
+        """See ``contracts.VouchedSlide``."""
+        return not isinstance(self._slide, VouchedSlide) or self._slide.unchanged()
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Generic
 
-from wsi_ai.core.contracts import Slide, Watcher
+from wsi_ai.core.contracts import Slide, VouchedSlide, Watcher
 from wsi_ai.core.memory import give_back
 from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import TilePlan
@@ -202,13 +202,19 @@ class SlideSteps(Generic[Out]):
 
     def _refuse_changed(self, job: SlideJob[Out]) -> None:
         """The digest vouches for the bytes that were read.  Raises SlideChanged."""
-        if file_states(job.path) == job.files:
-            return
-        with self.reopen(job.path) as slide:
-            same = slide.info.fingerprint == job.known_info().fingerprint
-        if not same:
+        if not (self._is_the_same(job) and self._by_name(job)):
             forget_kept(job.folder)
             raise SlideChanged("the file changed while it was read; run it again")
+
+    def _is_the_same(self, job: SlideJob[Out]) -> bool:
+        """By the files that it is read through."""
+        return not isinstance(job.slide, VouchedSlide) or job.slide.unchanged()
+
+    def _by_name(self, job: SlideJob[Out]) -> bool:
+        if file_states(job.path) == job.files:
+            return True
+        with self.reopen(job.path) as slide:
+            return slide.info.fingerprint == job.known_info().fingerprint
 
     def _publish(self, job: SlideJob[Out]) -> None:
         give_back()  # outlining large findings took many small blocks

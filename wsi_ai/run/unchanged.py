@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from wsi_ai.slides.readers.dicom.reader import is_dicom
-
-FileState = tuple[int, int, int]
-"""Inode, size, time of the last change in ns."""
+from wsi_ai.slides.readers.fingerprint import FileState, state_of
 
 
 def file_states(path: Path) -> Mapping[Path, FileState]:
@@ -18,7 +16,7 @@ def file_states(path: Path) -> Mapping[Path, FileState]:
             seen = file.stat()
         except (OSError, ValueError):
             continue
-        found[file] = seen.st_ino, seen.st_size, seen.st_mtime_ns
+        found[file] = state_of(seen)
     return found
 
 

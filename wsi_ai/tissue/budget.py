@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Self
 
-from wsi_ai.core.environment import from_environment
-from wsi_ai.errors import InputError, SlideError
+from wsi_ai.core.environment import positive
+from wsi_ai.errors import SlideError
 
 _SECONDS, _MIB = "WSI_AI_LOOK_SECONDS", "WSI_AI_LOOK_MIB"
 
@@ -28,7 +28,7 @@ class LookBudget:
     @classmethod
     def from_settings(cls) -> Self:
         """Raises InputError where a setting is no number above zero."""
-        return cls(_setting(_SECONDS, 60.0), _setting(_MIB, 1024.0))
+        return cls(positive(_SECONDS, 60.0), positive(_MIB, 1024.0))
 
     def check(self, memory_bytes: int = 0) -> None:
         """Raises SlideError where it is spent, or what is asked for next would be too much."""
@@ -42,16 +42,3 @@ class LookBudget:
                 f"looking at the slide takes {memory_bytes >> 20} MiB at once, of"
                 f" {self.memory_mib:.4g} (setting {_MIB})"
             )
-
-
-def _setting(name: str, default: float) -> float:
-    said = from_environment(name)
-    if said is None:
-        return default
-    try:
-        value = float(said)
-    except ValueError:
-        value = 0.0
-    if not value > 0:
-        raise InputError(f"{name} is to be a number above zero")
-    return value

@@ -1,6 +1,6 @@
 """Is this slide fit to be assessed?  Measured and compared with limits before inference starts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +20,11 @@ _SHARP = 0.22
 """Fine detail divided by coarse detail.  On CMU-1, a TCGA slide and the sample slides, 98 % of the
 sharp spots lie above 0.24; blurred by a Gaussian of 2 pixels, 98 % lie below 0.19."""
 
+_LOOKED_AT, _FEWEST_PX = 16, 16
+"""Spots that are looked at in all levels, down to this number of pixels along a side."""
+_ALIKE, _ALIKE_MIN = 15.0, 0.75
+"""Grey levels between a spot's mean colours at any two levels, and the least share of such spots.
+No spot of CMU-1, a TCGA slide and the sample slides is off by more than 6."""
 _INK_UM = 12.0
 """Ink is looked for at this number of micrometres per pixel, where single nuclei cannot be seen."""
 _OPAQUE = 0.52
@@ -48,11 +53,14 @@ def check_quality(
 ) -> Quality:
     """Measure colours, tissue, focus and pen.  Reads at most 64 spots of level 0."""
     fraction = float(tissue.mean())
-    focus = focused_fraction(slide, tissue & ~thumbnail.unread)
+    spots = list(_spots(slide, tissue & ~thumbnail.unread))
+    focus = _share(sharpness(spot.pixels) >= _SHARP for spot in spots)
+    alike = alike_fraction(slide, spots)
     pen = hidden_fraction(slide, thumbnail, tissue)
     return Quality(
         (
             _colours(thumbnail, tissue, limits.cast_max),
+            _at_least("levels", alike, _ALIKE_MIN, "share of spots of one colour at all levels"),
             _at_least("tissue", fraction, limits.tissue_min, "share of the slide that is tissue"),
             _at_least("focus", focus, limits.focus_min, "share of looked-at spots in focus"),
             _at_most("pen", pen, limits.pen_max, "share of the tissue hidden by ink or darkness"),
@@ -74,20 +82,57 @@ def _colours(thumbnail: Thumbnail, tissue: Mask, most: float) -> Check:
     return Check("colours", glass.cast, glass.limit, status, meaning)
 
 
-def focused_fraction(slide: Slide, tissue: Mask) -> float:
-    """Share of up to 64 spots, spread over the tissue, that are in focus; 0 where there is no
-    spot."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Spot:
+    """A piece of level 0, by its corner there."""
+
+    x: int
+    y: int
+    pixels: NDArray[np.uint8]
+
+
+def _spots(slide: Slide, tissue: Mask) -> Iterator[_Spot]:
+    """Up to 64, spread over the tissue; those that can be read."""
     rows, cols = tissue.shape
     size, half = slide.info.size, _SPOT_PX // 2
-    sharp = []
     for row, col in _spread(tissue):
         x = (2 * col + 1) * size.width // (2 * cols) - half
         y = (2 * row + 1) * size.height // (2 * rows) - half
         try:
-            sharp.append(sharpness(slide.read(0, x, y, _SPOT_PX, _SPOT_PX)) >= _SHARP)
+            yield _Spot(x, y, slide.read(0, x, y, _SPOT_PX, _SPOT_PX))
         except TileUnreadable:
             continue
-    return float(np.mean(sharp)) if sharp else 0.0
+
+
+def alike_fraction(slide: Slide, spots: Sequence[_Spot]) -> float:
+    """Share of some of the spots that have one colour at all levels: damage to what all tiles of a
+    level share, such as its JPEG tables, changes all of them at once, and no decoder minds."""
+    spread = [
+        _spread_over_levels(slide, spot) for spot in spots[:: max(1, len(spots) // _LOOKED_AT)]
+    ]
+    return _share(apart <= _ALIKE for apart in spread) if spread else 1.0
+
+
+def _spread_over_levels(slide: Slide, spot: _Spot) -> float:
+    """The largest difference between mean colours; of levels that cannot be read here nothing."""
+    size, means = slide.info.size, list[NDArray[np.float64]]()
+    x, y = max(spot.x, 0), max(spot.y, 0)
+    right, bottom = min(spot.x + _SPOT_PX, size.width), min(spot.y + _SPOT_PX, size.height)
+    for level, down in enumerate(slide.info.downsamples):
+        width, height = int((right - x) / down), int((bottom - y) / down)
+        if min(width, height) < _FEWEST_PX:
+            break
+        try:
+            means.append(slide.read(level, x, y, width, height).mean((0, 1)))
+        except TileUnreadable:
+            continue
+    return float(np.ptp(means, axis=0).max()) if means else 0.0
+
+
+def _share(seen: Iterable[bool]) -> float:
+    """0 where nothing was seen."""
+    values = list(seen)
+    return float(np.mean(values)) if values else 0.0
 
 
 def _spread(tissue: Mask) -> Iterator[tuple[int, int]]:

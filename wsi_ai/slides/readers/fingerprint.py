@@ -1,21 +1,95 @@
 """The digest that names a slide's bytes."""
 
 import hashlib
+import os
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import BinaryIO, Self
 
-from wsi_ai.errors import SlideError
+from wsi_ai.core.environment import positive
+from wsi_ai.errors import ShareTooSlow, SlideError
+
+_SECONDS, _DEFAULT_S = "WSI_AI_DISK_SECONDS", 3600.0
+_CHUNK_BYTES = 1 << 20
 
 _MOST_PARTS = 12
 """Of a series with more, it is not tried whether an earlier slide was a part: 4,096 digests."""
 
 
+FileState = tuple[int, int, int]
+"""Inode, size, time of the last change in ns."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLimit:
+    """How long a slide's bytes may be waited for; not to be mixed up with what looking at it may
+    cost.  A read that never ends is not ended."""
+
+    seconds: float
+    started_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        """Raises InputError where the setting is no number above zero."""
+        return cls(positive(_SECONDS, _DEFAULT_S))
+
+    def check(self) -> None:
+        """Raises ShareTooSlow."""
+        if time.monotonic() - self.started_s > self.seconds:
+            raise ShareTooSlow(
+                f"the disk or the share took more than {self.seconds:.4g} s to hand out the slide"
+                f" (setting {_SECONDS}); run it again when it is faster"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Hashed:
+    """A file's SHA-256 in hex, and how the file was when it was read for that."""
+
+    sha256: str
+    state: FileState
+
+    def holds_for(self, fd: int) -> bool:
+        """Whether these are the bytes behind an open file: as they were, or the same again."""
+        return state_of(os.fstat(fd)) == self.state or self.sha256 == _of_open(fd)
+
+
+def state_of(seen: os.stat_result) -> FileState:
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+
+
+def _of_open(fd: int) -> str:
+    with open(os.dup(fd), "rb") as file:
+        file.seek(0)
+        return digest_of(file, DiskLimit.from_settings())
+
+
+def digest_of(file: BinaryIO, limit: DiskLimit) -> str:
+    """SHA-256 in hex of what is left of it.  Raises ShareTooSlow."""
+    digest, buffer = hashlib.sha256(), bytearray(_CHUNK_BYTES)
+    view = memoryview(buffer)
+    while count := file.readinto(buffer):  # type: ignore[attr-defined]
+        digest.update(view[:count])
+        limit.check()
+    return digest.hexdigest()
+
+
 def fingerprint(path: Path) -> str:
     """SHA-256 of the whole file, in hex.  Raises SlideError where it cannot be read."""
+    return hashed(path).sha256
+
+
+def hashed(path: Path, limit: DiskLimit | None = None) -> Hashed:
+    """``limit`` is that of all files of a slide, where it has several.  Raises SlideError where it
+    cannot be read, ShareTooSlow where that takes too long."""
+    limit = limit or DiskLimit.from_settings()
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            state = state_of(os.fstat(file.fileno()))
+            return Hashed(digest_of(file, limit), state)
     except FileNotFoundError:
         raise SlideError("there is no such file") from None
     except IsADirectoryError:

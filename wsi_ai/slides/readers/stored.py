@@ -13,6 +13,7 @@ from wsi_ai.core.contracts import EncodedLevel
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.slides.codecs import Decode, decoder
+from wsi_ai.slides.readers.fingerprint import Hashed
 
 Image = NDArray[np.uint8]
 _CACHE_BYTES = 8 << 20
@@ -27,9 +28,14 @@ class StoredSlide:
     """See ``contracts.EncodedSlide``.  ``close`` is called once, when the slide is left."""
 
     def __init__(
-        self, info: SlideInfo, levels: Sequence[EncodedLevel], close: Callable[[], None]
+        self,
+        info: SlideInfo,
+        levels: Sequence[EncodedLevel],
+        close: Callable[[], None],
+        files: Sequence[tuple[int, Hashed]] = (),
     ) -> None:
-        self.info = info
+        """``files`` are open, and what was hashed of each."""
+        self.info, self._files = info, files
         self._levels = tuple(_Checked(n, level, self) for n, level in enumerate(levels))
         self._decoders = tuple(decoder(level.encoding) for level in levels)
         self._close = close
@@ -54,6 +60,10 @@ class StoredSlide:
                 to_x, from_x = _overlap(left, width, col * tile.width, tile.width, size.width)
                 out[to_y, to_x] = pixels[from_y, from_x]
         return out
+
+    def unchanged(self) -> bool:
+        """See ``contracts.VouchedSlide``."""
+        return all(known.holds_for(fd) for fd, known in self._files)
 
     def shows_tissue(self, beneath: int, x: int, y: int, width: int, height: int) -> bool:
         """Whether the next level coarser than ``beneath`` that has a tile in this place, in pixels

@@ -3,7 +3,6 @@
 Nothing is decoded once here: it is for slides that lie too far away to be copied.
 """
 
-import hashlib
 import math
 import re
 from pathlib import Path
@@ -18,10 +17,10 @@ from numpy.typing import NDArray
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.slides.readers.fingerprint import DiskLimit, digest_of
 from wsi_ai.slides.scale import number, scale_of
 
 _JPEG2000 = (33003, 33004, 33005, 34712)
-_CHUNK_BYTES = 1 << 22
 _FAILURES = (  # what tifffile, zarr, fsspec and the codecs raise beneath it
     ArithmeticError,
     AttributeError,
@@ -125,8 +124,5 @@ def _info(path: Path, slide: Any, digest: str, spacing: Spacing | None) -> Slide
 
 def _fingerprint(address: str) -> str:
     """SHA-256 of the content, as for a file; reads all of it."""
-    digest = hashlib.sha256()
     with fsspec.open(address, "rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return digest_of(file, DiskLimit.from_settings())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.slides.readers.fingerprint import DiskLimit, hashed
 from wsi_ai.slides.readers.ngff import Image, image_of
 from wsi_ai.slides.readers.stored import Kept
 from wsi_ai.slides.readers.zarr_level import FAILURES, Level
@@ -125,8 +126,8 @@ def _info(path: Path, image: Image, levels: list[Level], spacing: Spacing | None
 def _fingerprint(folder: Path) -> str:
     """Of all files' names and contents."""
     digest = hashlib.sha256()
+    limit = DiskLimit.from_settings()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+        content = hashed(path, limit).sha256
         digest.update(f"{path.relative_to(folder)}\0{content}\n".encode())
     return digest.hexdigest()

@@ -5,6 +5,7 @@ import os
 import re
 import struct
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, Span, frame_spans
 from wsi_ai.slides.readers.dicom.series import Series, arranged, check_single, info_of, places_of
 from wsi_ai.slides.readers.dicom.words import check_frames
-from wsi_ai.slides.readers.fingerprint import fingerprint, of_parts
+from wsi_ai.slides.readers.fingerprint import DiskLimit, hashed, of_parts
 from wsi_ai.slides.readers.stored import StoredSlide
 
 # of an odd header it logs values; what that means for the slide is said here and in the flag
@@ -150,19 +151,28 @@ def _read(path: Path) -> _Instance:
 
 
 def _open(name: str, series: Series[_Instance], spacing: Spacing | None) -> StoredSlide:
-    digests = tuple(fingerprint(part.path) for part in series.everything)
+    limit = DiskLimit.from_settings()
+    files = {part.path: hashed(part.path, limit) for part in series.everything}
+    digests = tuple(known.sha256 for known in files.values())
     info = info_of(name, series, digests, spacing)
     info = replace(info, fingerprint=of_parts(digests), reader="dicom")
-    with ExitStack() as files:
-        opened = [_level(parts, files) for parts in series.levels]
-        return StoredSlide(info, opened, files.pop_all().close)
+    with ExitStack() as held:
+        read = [part.path for parts in series.levels for part in parts]
+        handles = {path: _handle(path, held) for path in read}
+        opened = [_level(parts, handles) for parts in series.levels]
+        known = [(fd, files[path]) for path, fd in handles.items()]
+        return StoredSlide(info, opened, held.pop_all().close, known)
 
 
-def _level(parts: list[_Instance], files: ExitStack) -> DicomLevel:
-    handles, frames = [], {}
+def _handle(path: Path, held: ExitStack) -> int:
+    fd = os.open(path, os.O_RDONLY)
+    held.callback(os.close, fd)
+    return fd
+
+
+def _level(parts: list[_Instance], files: Mapping[Path, int]) -> DicomLevel:
+    handles, frames = [files[part.path] for part in parts], {}
     for n, part in enumerate(parts):
-        handles.append(os.open(part.path, os.O_RDONLY))
-        files.callback(os.close, handles[-1])
         for place, fragments in zip(
             places_of(part.header, len(part.frames)), part.frames, strict=True
         ):

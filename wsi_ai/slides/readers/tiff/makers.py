@@ -34,6 +34,8 @@ def describe(tiff: Any, wanted: str = "") -> Pyramid:
     several.  Raises UnknownFormat where another reader knows better: tiles that overlap, stripes,
     several scanned areas.  Raises SlideError where none does: several channels, focal planes or
     images, 16 bits."""
+    if tiff.tiff.is_ndpi:
+        return describe_ndpi(tiff, wanted)
     if (single := _of_one_image(tiff)) is not None:
         only_one(wanted)
         return single
@@ -49,8 +51,6 @@ def _of_one_image(tiff: Any) -> Pyramid | None:
         raise UnknownFormat("Ventana's tiles overlap")
     if first.software.startswith(_TRESTLE):
         return _trestle(tiff)
-    if tiff.tiff.is_ndpi:
-        return describe_ndpi(tiff)
     for is_its, describe_its in (
         (first.is_scn, describe_scn),
         (first.is_philips, _philips),

@@ -13,6 +13,7 @@ from typing import Any
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.slides.readers.images import Listed, chosen
 from wsi_ai.slides.readers.jpeg_stream import EOI
 from wsi_ai.slides.readers.spans import bytes_at
 from wsi_ai.slides.readers.tiff.pyramid import (
@@ -29,6 +30,8 @@ _FORMAT_FLAG, _SOURCE_LENS, _FOCAL_PLANE = 65420, 65421, 65424
 _JPEG, _YCBCR = 7, 6
 _LARGEST_TILE_PX = 4096
 _CHECKED_STARTS = 64
+_MIDDLE = 0
+"""Of the focal planes."""
 _MOST_BYTES_PER_PX = 8
 
 
@@ -116,27 +119,38 @@ class NdpiLevel:
         return not self._tiles.header or all(self._is_start(at) for at in chosen)
 
 
-def describe_ndpi(tiff: Any) -> Pyramid:
-    """The levels that are stored, of the focal plane in the middle.
+def describe_ndpi(tiff: Any, wanted: str = "") -> Pyramid:
+    """The levels that are stored, of the focal plane in the middle, or of the one that is wanted.
 
     OpenSlide shows halves, quarters and eighths between them as well, which it scales in the JPEG
     decoder.  Raises UnknownFormat for what is not cut into tiles.
     """
-    levels = [page for page in pages(tiff) if _is_level(page)]
-    if not levels:
-        raise UnknownFormat("no level is there")
+    planes: dict[int, list[Any]] = {}
+    for page in pages(tiff):
+        if fraction(page.tags.valueof(_SOURCE_LENS, default=0)) > 0:  # macro image -1, map -2
+            plane = int(page.tags.valueof(_FOCAL_PLANE, default=0))
+            planes.setdefault(plane, []).append(page)
+    levels, image = _plane(planes, wanted)
     levels.sort(key=lambda page: -int(page.imagewidth))
     tiles = tuple(_tiles(page) for page in levels)
     sizes = [level.size for level in tiles]
     power = fraction(levels[0].tags.valueof(_SOURCE_LENS, default=0))
     scale = resolution(levels[0], (CENTIMETRE,), power)
-    return Pyramid("hamamatsu", sizes[0], tiles, downsamples(sizes), scale)
+    return Pyramid("hamamatsu", sizes[0], tiles, downsamples(sizes), scale, image=image)
 
 
-def _is_level(page: Any) -> bool:
-    """The macro image has a lens of -1, the map of the glass -2."""
-    lens = fraction(page.tags.valueof(_SOURCE_LENS, default=0))
-    return lens > 0 and int(page.tags.valueof(_FOCAL_PLANE, default=0)) == 0
+def _plane(planes: dict[int, list[Any]], wanted: str) -> tuple[list[Any], str]:
+    """Its levels, and which one it is where there are several; each is called by its µm."""
+    images = [
+        Listed(
+            n, f"focal plane {plane / 1000:.1f}", max(map(page_size, levels), key=lambda s: s.width)
+        )
+        for n, (plane, levels) in enumerate(planes.items())
+    ]
+    if not wanted and _MIDDLE not in planes:
+        raise UnknownFormat("no level is there")
+    number = chosen(images, wanted) if wanted else list(planes).index(_MIDDLE)
+    return list(planes.values())[number], f"image {number}" if len(planes) > 1 else ""
 
 
 def _tiles(page: Any) -> NdpiTiles:

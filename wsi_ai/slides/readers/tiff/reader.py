@@ -16,7 +16,7 @@ from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.readers.dicom.reader import is_dicom
-from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.slides.readers.fingerprint import hashed
 from wsi_ai.slides.readers.stored import StoredSlide
 from wsi_ai.slides.readers.tiff.makers import describe
 from wsi_ai.slides.readers.tiff.ndpi import is_ndpi
@@ -48,7 +48,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> S
         raise UnknownFormat("a folder, not a TIFF file")
     if is_dicom(path):  # whose preamble may be a TIFF header: files that are both
         raise UnknownFormat("a DICOM file")
-    digest = fingerprint(path)
+    known = hashed(path)
     try:
         with tifffile.TiffFile(path, is_ndpi=is_ndpi(path)) as tiff:
             pyramid = describe(tiff, image).checked()
@@ -60,7 +60,8 @@ def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> S
         fd = os.open(path, os.O_RDONLY)
         opened.callback(os.close, fd)
         levels = [tiles.on(fd) for tiles in pyramid.levels]
-        return StoredSlide(_info(path, digest, pyramid, spacing), levels, opened.pop_all().close)
+        info = _info(path, known.sha256, pyramid, spacing)
+        return StoredSlide(info, levels, opened.pop_all().close, [(fd, known)])
 
 
 def _info(path: Path, digest: str, pyramid: Pyramid, spacing: Spacing | None) -> SlideInfo:
