@@ -310,6 +310,18 @@ def sent_levels(world: World) -> dict[str, int]:
     return {name: _WEIGHT[found.level] for name, found in holds.items() if found}
 
 
+def has_scores(world: World) -> bool:
+    """Of every tile, in a folder of results."""
+    records = [json.loads(path.read_text()) for path in world.out.rglob("run.json")]
+    return any("scores" in told for told in records)
+
+
+def batches(world: World) -> list[str]:
+    """That went through the network."""
+    notes = world.root / "s.ran"
+    return notes.read_text().splitlines() if notes.exists() else []
+
+
 def copied(world: World, to: Path) -> World:
     shutil.copytree(world.root, to)
     return replace(world, root=to)

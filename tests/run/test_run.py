@@ -23,7 +23,14 @@ from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.slides.readers.openslide import open_slide
 
-FILES = {"findings.geojson", "flag.json", "heatmap.ome.zarr", "overlay.png", "run.json"}
+FILES = {
+    "findings.geojson",
+    "flag.json",
+    "heatmap.ome.zarr",
+    "overlay.png",
+    "planned.npz",
+    "run.json",
+}
 
 
 @pytest.fixture(scope="module")

@@ -1,28 +1,47 @@
 """All files that a slide leaves behind, in one folder that appears whole."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.contracts import Post
+from wsi_ai.core.flags import Check
 from wsi_ai.core.software import versions
 from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
-from wsi_ai.core.values import Marks, SlideInfo
+from wsi_ai.core.values import Heatmap, Marks, SlideInfo
 from wsi_ai.errors import HeldBack, OutputError, Unsent
+from wsi_ai.heatmaps.kept import Kept, read_kept
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.flag_json import Provenance, check_json, flag_json
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
 from wsi_ai.results.overlay import OverlayInput, write_overlay
-from wsi_ai.results.record import model_record
+from wsi_ai.results.parquet import write_tables
+from wsi_ai.results.record import card_record, model_record
 from wsi_ai.results.sealed import sealed_results, with_seal
 from wsi_ai.results.wsinfer_csv import write_csv
 from wsi_ai.tissue.overview import Overview
 
-FORMATS = ("wsinfer",)
+log = logging.getLogger(__name__)
+_WRITERS: Mapping[str, Callable[[Path, Heatmap], None]] = {
+    "wsinfer": lambda folder, heatmap: write_csv(folder / "wsinfer.csv", heatmap),
+    "parquet": write_tables,
+}
+FORMATS = tuple(_WRITERS)
 """Formats that can be written in addition to the usual files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """Where a slide's scores come from: this run, or an earlier one that inferred them."""
+
+    question: str
+    """SHA-256 of everything that a score depends on."""
+    at: str
+    software: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +61,10 @@ class RunRecord:
     """Additional formats, of ``FORMATS``."""
     changes: tuple[str, ...] = ()
     """The changes that were needed so that the device could go on."""
+    inferred: Inferred | None = None
+    """``None`` where there are no scores."""
+    policy: Mapping[str, Any] | None = None
+    """As a table of its file."""
 
 
 def finished(folder: Path, question: str) -> dict[str, Any] | None:
@@ -50,6 +73,21 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
         return None
     record, flag = found
     return flag if record["question"] == question and not record["failed"] else None
+
+
+def finished_scores(folder: Path, question: str) -> tuple[Inferred, Kept] | None:
+    """The scores of an earlier run that depend on exactly this, whatever was made of them;
+    ``None`` where there are none, or they are not as this site left them.  Raises OutputError."""
+    if (found := sealed_results(folder)) is None:
+        return None
+    told = found[0].get("scores")
+    if not told or told["question"] != question:
+        return None
+    kept = read_kept(folder)
+    if kept is None or kept.digest() != told["sha256"]:
+        log.warning("the scores of an earlier run are damaged; the slide is inferred again")
+        return None
+    return Inferred(question, told["at"], told["software"]), kept
 
 
 def write_results(
@@ -68,13 +106,7 @@ def write_results(
     held_back = ""
     body = flag_json(assessment.flag, run.provenance)
     with fresh_folder(folder) as aside:
-        if assessment.canvas is not None:
-            assessment.canvas.write(aside)
-        if assessment.heatmap is not None and "wsinfer" in run.formats:
-            write_csv(aside / "wsinfer.csv", assessment.heatmap)
-        if assessment.heatmap is not None and assessment.heatmap.objects is not None:
-            flag = assessment.flag
-            write_objects(aside, assessment.heatmap.objects, flag.model, flag.slide.bounds_origin)
+        kept = _write_scores(aside, assessment, run)
         if (look := assessment.look) is not None:
             write_overlay(aside / "overlay.png", _view(assessment, look))
             write_geojson(aside / "findings.geojson", assessment.flag)
@@ -84,12 +116,29 @@ def write_results(
             held_back = str(error)
         except OutputError as error:
             unsent, run = error, replace(run, failed=True)
-        record = _record(assessment, run) | _held_back_field(held_back)
+        record = _record(assessment, run) | kept | _held_back_field(held_back)
         write_json(aside / "run.json", with_seal(record, body))
         write_json(aside / "flag.json", body)
     if unsent is not None:
         raise Unsent(f"the results are there, but their flag was not sent: {unsent}; run it again")
     return body
+
+
+def _write_scores(aside: Path, assessment: Assessment, run: RunRecord) -> dict[str, Any]:
+    """Returns what run.json says of them."""
+    heatmap = assessment.heatmap
+    if assessment.canvas is not None:
+        assessment.canvas.write(aside)
+    if heatmap is None:
+        return {}
+    for name in run.formats:
+        _WRITERS[name](aside, heatmap)
+    if heatmap.objects is not None:
+        flag = assessment.flag
+        write_objects(aside, heatmap.objects, flag.model, flag.slide.bounds_origin)
+    if run.inferred is None:
+        return {}
+    return {"scores": {**asdict(run.inferred), "sha256": Kept.of(heatmap).write(aside)}}
 
 
 def held_back_of(folder: Path) -> str:
@@ -117,8 +166,10 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
         "level": flag.level.value,
         "reason": flag.reason,
         "slide": slide_record(flag.slide),
-        "quality": [check_json(one) for one in flag.quality.checks] if flag.quality else None,
+        "quality": [_exact_check(one) for one in flag.quality.checks] if flag.quality else None,
         "model": model_record(flag.model),
+        "card": card_record(flag.model),
+        "policy": dict(run.policy) if run.policy else None,
         "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
         "device_changes": list(run.changes),
@@ -137,6 +188,11 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
     }
 
 
+def _exact_check(check: Check) -> dict[str, Any]:
+    """Not rounded, so that it can be held to other limits."""
+    return {**check_json(check), "value": check.value}
+
+
 def slide_record(slide: SlideInfo) -> dict[str, Any]:
     """The slide's part of run.json."""
     return {
@@ -148,6 +204,7 @@ def slide_record(slide: SlideInfo) -> dict[str, Any]:
         "mpp_x": slide.spacing.x_um if slide.spacing else None,
         "mpp_y": slide.spacing.y_um if slide.spacing else None,
         **({"image": slide.image} if slide.image else {}),
+        **({"origin_px": list(slide.bounds_origin)} if any(slide.bounds_origin) else {}),
         **_stated_field(slide),
     }
 

@@ -20,10 +20,12 @@ from wsi_ai.core.contracts import Aggregator, Post, RuntimeWithSource, Watcher
 from wsi_ai.core.flags import Flag, Level
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.software import software
+from wsi_ai.core.timing import timestamp
 from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import HeldBack, IdentityShared, OutputError, SlideError, Unsent
 from wsi_ai.heatmaps import Canvas, Keep, VectorCanvas
 from wsi_ai.heatmaps.by_task import open_canvas
+from wsi_ai.heatmaps.kept import KeptCanvas
 from wsi_ai.inference.registry import open_aggregator
 from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
@@ -37,7 +39,14 @@ from wsi_ai.results.embeddings import (
 from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import claimed, folder_for, hidden
 from wsi_ai.results.record import provenance
-from wsi_ai.results.slide import RunRecord, finished, held_back_of, write_results
+from wsi_ai.results.slide import (
+    Inferred,
+    RunRecord,
+    finished,
+    finished_scores,
+    held_back_of,
+    write_results,
+)
 from wsi_ai.run.job import Collected, SlideJob
 from wsi_ai.run.newcomer import refuse_newcomer
 from wsi_ai.run.options import RunOptions
@@ -143,6 +152,7 @@ def _flags(
         formats=options.formats,
         amend=options.amend,
         rescan=options.rescan,
+        force=options.force,
     )
 
 
@@ -169,6 +179,8 @@ class FlagAnswer:
     """Send also what takes back a higher level of the same bytes."""
     rescan: bool = False
     """What comes under an identity that was known before is a new scan of the same glass."""
+    force: bool = False
+    """Infer even where an earlier run did."""
 
     def begin(self, path: Path) -> SlideJob[Outcome]:
         return SlideJob(path, self.cases.identity_of(path))
@@ -237,9 +249,15 @@ class FlagAnswer:
     def canvas(
         self, job: SlideJob[Outcome], plan: TilePlan, pipeline: Pipeline, first_batch: int
     ) -> Canvas:
-        """Of these very tiles by this very model; policies may differ."""
-        about = {**job.asked, "policy": None, "identity": None, "plan": record.plan_digest(plan)}
-        keep = _keep(job.folder, about, pipeline)
+        """Of these very tiles by this very model, whatever is made of their scores: what an earlier
+        run finished is judged again, what one began goes on."""
+        decoded_by = pipeline.source.description
+        question = record.scores_question(job.asked, self.card, plan, decoded_by)
+        if not self.force and (found := finished_scores(job.folder, question)) is not None:
+            job.inferred, kept = found
+            return KeptCanvas(plan, self.card, job.folder, kept)
+        job.inferred = Inferred(question, timestamp(job.started), software())
+        keep = Keep(hidden(job.folder, "kept"), question, pipeline.source.batch_size)
         return open_canvas(plan, self.card, keep, pipeline.aggregate)
 
     def inferring(
@@ -262,6 +280,8 @@ class FlagAnswer:
             early_s=job.early_s,
             formats=self.formats,
             changes=tuple(job.changes),
+            inferred=job.inferred,
+            policy=self.policy.as_table(),
         )
         flag = identified(job.result.flag, job.identity)
         assessment = dataclasses.replace(job.result, flag=flag)
@@ -271,7 +291,8 @@ class FlagAnswer:
             return Outcome.not_assessed(job.path, str(error), self.card, job.folder, fresh=True)
         forget_kept(job.folder)
         outcome = Outcome.of_flag(job.path, body, job.folder, fresh=True)
-        return dataclasses.replace(outcome, held_back=held_back_of(job.folder))
+        again = job.inferred is not None and job.inferred.at != timestamp(job.started)
+        return dataclasses.replace(outcome, held_back=held_back_of(job.folder), judged_again=again)
 
     def failed(
         self, job: SlideJob[Outcome], reason: str, error: Exception | None = None
