@@ -136,7 +136,7 @@ def test_what_would_take_back_a_sent_level_is_listed_and_sent_only_with_amend(
     sent, scored, ran = sent_levels(world), has_scores(world), batches(world)
     (outcome,) = world.flags(Step(policy=STRICT))
     assert isinstance(outcome, Outcome)
-    assert outcome.judged_again is scored
+    assert outcome.judged_again is (scored and outcome.fresh)
     assert (batches(world) == ran) is (scored or state == "stopped by a gate, sent")
     now = sent_levels(world)
     assert all(now[flag] >= sent[flag] for flag in sent)

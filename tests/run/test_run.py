@@ -30,6 +30,7 @@ FILES = {
     "overlay.png",
     "planned.npz",
     "run.json",
+    "thumbnail.jpg",
 }
 
 
@@ -256,7 +257,7 @@ def test_a_slide_of_glass_is_not_assessed(model: Path, tmp_path: Path) -> None:
     assert outcome.level is Level.NOT_ASSESSED
     assert outcome.reason == "no tissue was found on the slide"
     assert outcome.folder is not None
-    assert {p.name for p in outcome.folder.iterdir()} == FILES - {"heatmap.ome.zarr"}
+    assert {p.name for p in outcome.folder.iterdir()} == FILES - {"heatmap.ome.zarr", "planned.npz"}
 
 
 def test_an_unusable_model_raises_before_any_slide_and_makes_no_folder(

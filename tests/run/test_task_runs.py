@@ -79,6 +79,7 @@ def test_a_segmentation_leaves_its_files_and_says_cells(slide: Path, tmp_path: P
         "overlay.png",
         "planned.npz",
         "run.json",
+        "thumbnail.jpg",
     }
     assert files == {*common, "segmentation.ome.zarr"}
     assert not list(outcome.folder.parent.glob(".*"))

@@ -22,6 +22,7 @@ from wsi_ai.results.overlay import OverlayInput, write_overlay
 from wsi_ai.results.parquet import write_tables
 from wsi_ai.results.record import card_record, model_record
 from wsi_ai.results.sealed import sealed_results, with_seal
+from wsi_ai.results.thumbnail import write_thumbnail
 from wsi_ai.results.wsinfer_csv import write_csv
 from wsi_ai.tissue.overview import Overview
 
@@ -109,6 +110,7 @@ def write_results(
         kept = _write_scores(aside, assessment, run)
         if (look := assessment.look) is not None:
             write_overlay(aside / "overlay.png", _view(assessment, look))
+            write_thumbnail(aside / "thumbnail.jpg", look.thumbnail)
             write_geojson(aside / "findings.geojson", assessment.flag)
         try:
             body = post.put(body)

@@ -23,6 +23,13 @@ def finite(value: float | None) -> float | None:
     return value
 
 
+def share(value: float | None) -> float | None:
+    """Above 0 and below 1."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"{value} is not above 0 and below 1")
+    return value
+
+
 Mpp = Annotated[
     float | None,
     typer.Option(
@@ -47,6 +54,11 @@ TrustPickle = Annotated[
 Positive = Annotated[str | None, typer.Option(help="The class that a slide is expedited for.")]
 Threshold = Annotated[
     float | None, typer.Option(callback=finite, help="The score from which a tile counts.")
+]
+
+NewThreshold = Annotated[
+    float | None,
+    typer.Option(callback=share, help="The score from which a tile counts, above 0 and below 1."),
 ]
 
 
