@@ -43,6 +43,12 @@ class RunOptions:
     mpp_of: Mapping[Path, float] = field(default_factory=dict)
     """Of single slides, before ``mpp``: see ``inputs.find_slides``."""
 
+    def __post_init__(self) -> None:
+        """A path may be given as text."""
+        for name in ("policy", "cases", "trusted_keys"):
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, Path(given))
+
     def spacing(self, slide: Path) -> Spacing | None:
         mpp = self.mpp_of.get(slide, self.mpp)
         return None if mpp is None else Spacing(mpp, mpp)

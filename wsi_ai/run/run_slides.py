@@ -1,20 +1,23 @@
 """Slides in, results out, by one model or several."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_ai.core.cards import ModelCard, Task
-from wsi_ai.core.contracts import Post, Watcher
+from wsi_ai.core.cards import ModelCard, RuntimeRequest, Task
+from wsi_ai.core.contracts import Post, Runtime, Watcher
 from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
 from wsi_ai.errors import IdentityShared, ModelError, OutputError
-from wsi_ai.inference.registry import devices_asked
+from wsi_ai.inference.own import Network, open_own
+from wsi_ai.inference.registry import devices_asked, open_runtime
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.folder import check_folder
+from wsi_ai.results.parquet import check_parquet
 from wsi_ai.results.slide import FORMATS
 from wsi_ai.run.answers import flags_for
-from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.assembly import Assembly, OpenRuntime
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.on_devices import on_devices, recorded
 from wsi_ai.run.options import RunOptions
@@ -55,22 +58,70 @@ def run_slides(
     policy, cases, ``out``, a model or every device is unusable: then nothing is written.  A failure
     never touches an answer that stands; see ``docs/runs.md`` for the law.
     """
-    options, post = options or RunOptions(), post or NoPost()
+    options = options or RunOptions()
+    site, policy = load_site(options.trusted_keys), _policy(options)
+    models = [model] if isinstance(model, Path) else list(model)
+    cards = _cards(models, site, policy, options)
+    yield from _through(cards, open_runtime, slides, out, _Asked(options, policy, watch, post))
+
+
+def run_own(
+    slides: Sequence[Path],
+    network: Network,
+    card: ModelCard,
+    out: Path,
+    options: RunOptions | None = None,
+    watch: Watcher | None = None,
+) -> Iterator[Outcome]:
+    """The same of a network in memory, on the processor, in this process.  It posts nothing, and
+    every run infers: whether its code is still the same cannot be told.
+
+    Raises ModelError where the site runs signed models only.
+    """
+    options = options or RunOptions()
+    if load_site(options.trusted_keys).trusted_keys:
+        raise ModelError("this site runs signed models only, and a network in memory has no file")
+
+    def opened(_: ModelCard, request: RuntimeRequest) -> Runtime:
+        return open_own(network, card, request)
+
+    asked = _Asked(options, _policy(options), watch, None)
+    yield from _through([card], opened, slides, out, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What may be asked beside slides and models."""
+
+    options: RunOptions
+    policy: Policy | None
+    watch: Watcher | None
+    post: Post | None
+
+
+def _policy(options: RunOptions) -> Policy | None:
+    return load_policy(options.policy) if options.policy else None
+
+
+def _through(
+    cards: Sequence[ModelCard],
+    opened: OpenRuntime,
+    slides: Sequence[Path],
+    out: Path,
+    asked: _Asked,
+) -> Iterator[Outcome]:
+    options, post = asked.options, asked.post or NoPost()
     devices = devices_asked(options.device)
-    site = load_site(options.trusted_keys)
-    policy = load_policy(options.policy) if options.policy else None
     cases = load_cases(options.cases)
-    answer_for = flags_for(policy, cases, out, options)
+    answer_for = flags_for(asked.policy, cases, out, options)
     _check_formats(options.formats)
     check_folder(out)
     site_key()  # what is written is sealed with it
-    models = [model] if isinstance(model, Path) else list(model)
-    cards = _cards(models, site, policy, options)
-    assembly = Assembly(answer_for, policy, options, cards)
+    assembly = Assembly(answer_for, asked.policy, options, cards, opened)
     alone, shared = apart(slides, cases, assembly.open_slide)
 
     def outcomes() -> Iterator[Outcome]:
-        yield from on_devices(assembly, devices, alone, watch or NoWatcher(), post)
+        yield from on_devices(assembly, devices, alone, asked.watch or NoWatcher(), post)
         for slide in shared:
             for card in cards:
                 yield assembly.failed(card, slide, DOUBT, post, IdentityShared(DOUBT))
@@ -102,4 +153,6 @@ def _refuse_vectors(card: ModelCard) -> None:
 
 def _check_formats(formats: Sequence[str]) -> None:
     if unknown := [name for name in formats if name not in FORMATS]:
-        raise OutputError(f"no format is called {unknown[0]}; there is {', '.join(FORMATS)}")
+        raise OutputError(f"no format is called {unknown[0]}; there are {', '.join(FORMATS)}")
+    if "parquet" in formats:
+        check_parquet()
