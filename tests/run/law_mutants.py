@@ -39,7 +39,7 @@ MUTANTS = (
         "if False:",
         "share",
     ),
-    ("vectors are overwritten by a failure", ANSWERS, "or vectors_stand(job.folder)", "", "fails"),
+    ("vectors are overwritten by a failure", "run/vector_answer.py", "or vectors_stand(job.folder)", "", "fails"),  # noqa: E501
     (
         "a newcomer under a known identity is judged",
         "run/newcomer.py",

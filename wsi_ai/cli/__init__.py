@@ -86,7 +86,12 @@ def run(
 @app.command()
 @takes(EmbedArguments)
 def embed(
-    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
+    slides: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SLIDES...", help="Slides; folders of them; a .csv or .txt that lists them."
+        ),
+    ],
     model: Annotated[
         list[Path],
         typer.Option(

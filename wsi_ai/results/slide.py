@@ -22,7 +22,7 @@ from wsi_ai.results.overlay import OverlayInput, write_overlay
 from wsi_ai.results.parquet import write_tables
 from wsi_ai.results.record import card_record, model_record
 from wsi_ai.results.sealed import sealed_results, with_seal
-from wsi_ai.results.thumbnail import write_thumbnail
+from wsi_ai.results.thumbnail import write_mask, write_thumbnail
 from wsi_ai.results.wsinfer_csv import write_csv
 from wsi_ai.tissue.overview import Overview
 
@@ -31,7 +31,8 @@ _WRITERS: Mapping[str, Callable[[Path, Heatmap], None]] = {
     "wsinfer": lambda folder, heatmap: write_csv(folder / "wsinfer.csv", heatmap),
     "parquet": write_tables,
 }
-FORMATS = tuple(_WRITERS)
+_TISSUE = "tissue"
+FORMATS = (*_WRITERS, _TISSUE)
 """Formats that can be written in addition to the usual files."""
 
 
@@ -111,6 +112,8 @@ def write_results(
         if (look := assessment.look) is not None:
             write_overlay(aside / "overlay.png", _view(assessment, look))
             write_thumbnail(aside / "thumbnail.jpg", look.thumbnail)
+            if _TISSUE in run.formats:
+                write_mask(aside / "tissue.png", look.tissue)
             write_geojson(aside / "findings.geojson", assessment.flag)
         try:
             body = post.put(body)
@@ -133,7 +136,7 @@ def _write_scores(aside: Path, assessment: Assessment, run: RunRecord) -> dict[s
         assessment.canvas.write(aside)
     if heatmap is None:
         return {}
-    for name in run.formats:
+    for name in (name for name in run.formats if name in _WRITERS):
         _WRITERS[name](aside, heatmap)
     if heatmap.objects is not None:
         flag = assessment.flag

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from wsi_ai.core.values import Mask
 from wsi_ai.tissue.thumbnail import Thumbnail
 
 _SIDE_PX, _QUALITY = 512, 85
@@ -14,3 +15,9 @@ def write_thumbnail(path: Path, thumbnail: Thumbnail) -> None:
     picture = Image.fromarray(thumbnail.pixels)
     picture.thumbnail((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX)
     picture.save(path, "JPEG", quality=_QUALITY)
+
+
+def write_mask(path: Path, tissue: Mask) -> None:
+    """A PNG of the whole slide, white where tissue was found: ``--tissue`` takes it back.  Raises
+    OSError."""
+    Image.fromarray(tissue).save(path, "PNG")

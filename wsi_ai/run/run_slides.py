@@ -8,7 +8,7 @@ from wsi_ai.core.cards import ModelCard, RuntimeRequest, Task
 from wsi_ai.core.contracts import Post, Runtime, Watcher
 from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
-from wsi_ai.errors import IdentityShared, ModelError, OutputError
+from wsi_ai.errors import IdentityShared, InputError, ModelError, OutputError
 from wsi_ai.inference.own import Network, open_own
 from wsi_ai.inference.registry import devices_asked, open_runtime
 from wsi_ai.models.approval import approved_card
@@ -26,6 +26,7 @@ from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import refuse_same_model
 from wsi_ai.run.twins import apart
 from wsi_ai.slides.identity import load_cases
+from wsi_ai.tiles.looking import check_looking, strided
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 _STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
@@ -59,9 +60,15 @@ def run_slides(
     never touches an answer that stands; see ``docs/runs.md`` for the law.
     """
     options = options or RunOptions()
+    if options.looking is not None and post is not None:
+        raise InputError(
+            "flags of a run that looks at something else than all tissue (--region,"
+            " --exclude-region, --tissue, --min-tissue, --stride) are not sent: leave --send away"
+        )
     site, policy = load_site(options.trusted_keys), _policy(options)
     models = [model] if isinstance(model, Path) else list(model)
-    cards = _cards(models, site, policy, options)
+    stride_px = options.looking.stride_px if options.looking else None
+    cards = [strided(card, stride_px) for card in _cards(models, site, policy, options)]
     yield from _through(cards, open_runtime, slides, out, _Asked(options, policy, watch, post))
 
 
@@ -115,6 +122,7 @@ def _through(
     cases = load_cases(options.cases)
     answer_for = flags_for(asked.policy, cases, out, options)
     _check_formats(options.formats)
+    check_looking(options.looking, slides)
     check_folder(out)
     site_key()  # what is written is sealed with it
     assembly = Assembly(answer_for, asked.policy, options, cards, opened)
