@@ -70,7 +70,8 @@ def _of_regions(regions: Regions, size: Size, rows_cols: tuple[int, int]) -> Mas
             for polygon in getattr(shape, "geoms", [shape]):
                 rings = [polygon.exterior, *polygon.interiors]
                 points = [
-                    np.rint(np.asarray(ring.coords) * scale).astype(np.int32) for ring in rings
+                    np.rint(np.asarray(ring.coords) * scale - 0.5).astype(np.int32)
+                    for ring in rings
                 ]
                 own = np.zeros(rows_cols, np.uint8)
                 cv2.fillPoly(own, points, 1)

@@ -106,7 +106,7 @@ def _polygon(feature: Mapping[str, Any], number: int) -> shapely.Geometry:
         polygon = shape(told)
     except (TypeError, ValueError, AttributeError, IndexError, shapely.errors.ShapelyError):
         raise SlideError(f"region {number} has corners that are none") from None
-    if polygon.is_empty or not polygon.area > 0:
+    if polygon.is_empty or not polygon.convex_hull.area > 0:
         raise SlideError(f"region {number} is empty")
     if not polygon.is_valid:
         raise SlideError(f"region {number} has rings that cross; draw it again without crossings")
