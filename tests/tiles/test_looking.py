@@ -138,6 +138,21 @@ def test_a_list_of_features_and_a_single_one_are_read_too(tmp_path: Path) -> Non
         assert len(planned(Looking(region=tmp_path / "r.geojson"))) == 1
 
 
+def test_contours_of_trident_are_tissue_though_they_name_a_map_of_the_world(tmp_path: Path) -> None:
+    """mahmoodlab/TRIDENT#96: level-0 pixels, and beside them the CRS of web maps."""
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3857"}}
+    box = feature(shapely.box(640, 320, 1279, 639), tissue_id=0)
+    path = written(tmp_path, box, crs=crs)
+    assert len(planned(Looking(tissue=path))) == 50
+
+
+def test_regions_that_lie_over_one_another_count_once(tmp_path: Path) -> None:
+    """NKI-AI/dlup#222 adds their areas up."""
+    path = written(tmp_path, *[feature(shapely.box(640, 320, 767, 383))] * 3)
+    plan = planned(Looking(region=path, min_tissue=1))
+    assert cells(plan.cells) == {(5, 10), (5, 11)}
+
+
 BOX = shapely.box(640, 320, 704, 384)
 CROSSING = shapely.Polygon([(400, 400), (800, 800), (800, 400), (400, 800)])
 BAD: Mapping[str, tuple[Any, str]] = {
@@ -161,8 +176,9 @@ BAD: Mapping[str, tuple[Any, str]] = {
     "of a negative frame": ([feature(shapely.box(-500, -500, 100, 100))], "beyond the slide"),
     "of another slide": ([feature(shapely.box(9e5, 9e5, 9e5 + 9, 9e5 + 9))], "beyond the slide"),
     "on glass": ([feature(shapely.box(1800, 10, 1900, 90))], "no tissue is left to look at"),
-    "another CRS": (
-        '{"type": "FeatureCollection", "crs": {"type": "name"}, "features": []}',
+    "degrees": (
+        '{"type": "FeatureCollection", "crs": {"type": "name", "properties": {"name":'
+        ' "urn:ogc:def:crs:OGC:1.3:CRS84"}}, "features": []}',
         "another frame",
     ),
 }

@@ -21,6 +21,8 @@ _OUTSIDE = 0.01
 """Of a region's area may lie beyond the slide."""
 _EXCLUDED = ("exclude", "ignore*")
 """Names of QuPath's classifications, in lower case."""
+_PIXELS_OF_TRIDENT = "EPSG::3857"
+"""What TRIDENT writes beside coordinates in level-0 pixels."""
 _POLYGONS = ("Polygon", "MultiPolygon")
 
 
@@ -87,7 +89,7 @@ def _features(told: Any) -> Iterator[Mapping[str, Any]]:
 def _check_frame(told: Any, slide: SlideInfo) -> None:
     if not isinstance(told, dict):
         return
-    if "crs" in told:
+    if "crs" in told and _PIXELS_OF_TRIDENT not in str(told["crs"]):
         raise SlideError(
             "the regions are in another frame (crs); they are to be in level-0 pixels, as QuPath"
             " exports them"
