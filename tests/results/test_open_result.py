@@ -3,12 +3,15 @@
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import zarr
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from tests.conftest import ROOT
@@ -17,9 +20,16 @@ from tests.run.law import digests
 from tests.stand_in_runs import write_slide
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.cli import app
+from wsi_ai.core.cards import TileSpec
 from wsi_ai.core.flags import Check, Level, Quality, Status
+from wsi_ai.core.geometry import Size, Spacing
+from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import ResultError
+from wsi_ai.heatmaps import Grid
 from wsi_ai.results.open_result import Result, open_heatmap, open_result
+from wsi_ai.results.parquet import tile_boxes
+from wsi_ai.testing import MEAN_CARD
+from wsi_ai.tiles.planning import plan_for
 from wsi_ai.tissue.quality import QualityLimits, held_to
 from wsi_ai.triage.policy import Policy, load_policy, policy_of
 
@@ -92,6 +102,26 @@ def test_a_table_has_each_planned_tile_with_its_box_and_its_units(result: Result
     about = json.loads(table.schema.metadata[b"wsi_ai"])
     assert (about["task"], about["um_per_px"]) == ("tile-classification", [0.5, 0.5])
     assert "Research use only" in about["statement"]
+
+
+@given(
+    side=st.integers(16, 128),
+    stride=st.integers(16, 128),
+    lead=st.integers(0, 15),
+    mpp=st.floats(0.4, 1.1),
+)
+def test_a_tables_boxes_are_what_was_read_for_each_tile(
+    side: int, stride: int, lead: int, mpp: float
+) -> None:
+    card = replace(MEAN_CARD, tile=TileSpec(side, mpp, stride, lead_px=lead))
+    slide = SlideInfo("s", Size(900, 700), Spacing(0.5, 0.5), (1.0,), "0" * 64)
+    plan = plan_for(card, slide, np.ones((70, 90), np.bool_))
+    rows, cols = np.nonzero(plan.planned)
+    boxes = tile_boxes(Grid(plan, card).heatmap(), rows, cols)
+    order = np.lexsort((plan.cells[:, 1], plan.cells[:, 0]))
+    x, y = plan.corners_of(order)
+    np.testing.assert_array_equal(np.rint(boxes[:, :2]), np.stack([x, y], axis=1))
+    np.testing.assert_allclose(boxes[:, 2:], side * mpp / 0.5)
 
 
 def test_of_a_slide_that_a_gate_stopped_there_are_no_scores(out: Path) -> None:

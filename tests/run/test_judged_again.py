@@ -242,7 +242,8 @@ def test_judged_again_a_slide_leaves_what_it_would_have_left_if_inferred(
     strict.write_text(OPEN.format("strict", "tiles = 3\nthreshold = 0.9"))
 
     def run(out: str, policy: Path) -> Outcome:
-        (made,) = run_slides([slide], model, tmp_path / out, RunOptions(policy=policy))
+        options = RunOptions(policy=policy, formats=("parquet",))
+        (made,) = run_slides([slide], model, tmp_path / out, options)
         return made
 
     run("again", lax)
@@ -250,6 +251,7 @@ def test_judged_again_a_slide_leaves_what_it_would_have_left_if_inferred(
     assert judged.judged_again
     assert not anew.judged_again
     assert content(judged) == content(anew)
+    assert ("objects.parquet" in content(judged)) is (task == "nuclei")
 
 
 def content(outcome: Outcome) -> dict[str, Any]:

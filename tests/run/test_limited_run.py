@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import wsi_ai
 from tests.models_for_tests import mean_network, red_network, write_encoder, write_model
 from tests.run.law import digests
+from tests.stand_in_runs import write_slide
 from wsi_ai.cli import app
 from wsi_ai.core.flags import Level, Quality
 from wsi_ai.core.geometry import Step
@@ -174,6 +175,16 @@ def test_nothing_of_it_is_sent(site: Path, tmp_path: Path, words: Sequence[str])
     assert "are not sent: leave --send away" in done.stderr
     assert not list(out.rglob("flag.json"))
     assert not list(box.rglob("*.json")) if box.exists() else True
+
+
+def test_a_file_of_one_slide_is_not_taken_for_several(site: Path, tmp_path: Path) -> None:
+    write_slide(tmp_path / "t.tif", 192)
+    words = ["run", str(site / "s.tif"), str(tmp_path / "t.tif"), "--model", str(site / "red")]
+    region = ["--out", str(tmp_path / "out"), "--region", str(drawn(tmp_path, LEFT))]
+    done = CliRunner().invoke(app, [*words, *region])
+    assert done.exit_code == 2
+    assert "r.geojson is of one slide, and there are 2" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_from_python_too_nothing_of_it_is_posted(site: Path, tmp_path: Path) -> None:

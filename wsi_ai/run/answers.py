@@ -42,6 +42,7 @@ from wsi_ai.results.slide import (
 from wsi_ai.run.asked import forget_kept, looked_at, looked_at_folder, slide_asked
 from wsi_ai.run.job import Collected, SlideJob
 from wsi_ai.run.newcomer import refuse_newcomer
+from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Out, Outcome
 from wsi_ai.run.pipeline import Pipeline
@@ -139,7 +140,7 @@ def _flags(
 ) -> "FlagAnswer":
     return FlagAnswer(
         card=card,
-        post=post,
+        post=post if options.looking is None else NoPost(),
         policy=policy_for(card, policy),
         cases=cases,
         out=out,
