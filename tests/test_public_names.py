@@ -16,7 +16,7 @@ import wsi_ai
 from tests.conftest import ROOT
 from tests.models_for_tests import red_network, write_model
 from tests.stand_in_runs import write_slide
-from wsi_ai.errors import ModelError
+from wsi_ai.errors import DeviceError, ModelError
 
 NAMES = {
     "Outcome",
@@ -135,6 +135,13 @@ def test_words_of_a_card_are_for_networks_in_memory_only(tmp_path: Path) -> None
 def test_a_site_that_runs_signed_models_only_runs_no_network_in_memory(tmp_path: Path) -> None:
     options = wsi_ai.RunOptions(trusted_keys=tmp_path)
     with pytest.raises(ModelError, match="signed models only"):
+        list(wsi_ai.run_slides("s.tif", mean_of_red, tmp_path / "out", options, **OWN))
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu,cpu"])
+def test_a_network_in_memory_runs_in_this_process_only(tmp_path: Path, device: str) -> None:
+    options = wsi_ai.RunOptions(device=device)
+    with pytest.raises(DeviceError, match="in this process"):
         list(wsi_ai.run_slides("s.tif", mean_of_red, tmp_path / "out", options, **OWN))
 
 

@@ -8,7 +8,7 @@ from wsi_ai.core.cards import ModelCard, RuntimeRequest, Task
 from wsi_ai.core.contracts import Post, Runtime, Watcher
 from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
-from wsi_ai.errors import IdentityShared, InputError, ModelError, OutputError
+from wsi_ai.errors import DeviceError, IdentityShared, InputError, ModelError, OutputError
 from wsi_ai.inference.own import Network, open_own
 from wsi_ai.inference.registry import devices_asked, open_runtime
 from wsi_ai.models.approval import approved_card
@@ -83,9 +83,13 @@ def run_own(
     """The same of a network in memory, on the processor, in this process.  It posts nothing, and
     every run infers: whether its code is still the same cannot be told.
 
-    Raises ModelError where the site runs signed models only.
+    Raises ModelError where the site runs signed models only, DeviceError for another device.
     """
     options = options or RunOptions()
+    if options.device not in ("auto", "cpu"):
+        raise DeviceError(
+            f"--device {options.device}: a network in memory runs in this process, on the processor"
+        )
     if load_site(options.trusted_keys).trusted_keys:
         raise ModelError("this site runs signed models only, and a network in memory has no file")
 
@@ -93,7 +97,8 @@ def run_own(
         return open_own(network, card, request)
 
     asked = _Asked(options, _policy(options), watch, None)
-    yield from _through([card], opened, slides, out, asked)
+    stride_px = options.looking.stride_px if options.looking else None
+    yield from _through([strided(card, stride_px)], opened, slides, out, asked)
 
 
 @dataclass(frozen=True, slots=True)

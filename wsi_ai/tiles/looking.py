@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard, ReadLike, Task
 from wsi_ai.core.values import Mask, SlideInfo, TilePlan
@@ -21,6 +22,7 @@ from wsi_ai.tiles.planning import Likely, plan_for, tissue_shares
 from wsi_ai.tissue.given_mask import given_mask
 from wsi_ai.tissue.regions import Regions, file_digest, read_regions
 
+_HAIR_PX = 1e-3
 _DENSEST = 16
 """Tiles that cover a point along a side, at most."""
 
@@ -168,7 +170,7 @@ def _inside(plan: TilePlan, regions: Regions) -> Mask:
     left, top = cols * plan.step.x, rows * plan.step.y
     inside = np.ones(plan.grid, np.bool_)
     if regions.included:
-        cells = shapely.box(left, top, left + plan.step.x, top + plan.step.y)
+        cells = _boxes(left, top, plan.step.x, plan.step.y)
         inside = _touching(regions.included, cells)
     if regions.excluded:
         lead, share = (
@@ -176,16 +178,27 @@ def _inside(plan: TilePlan, regions: Regions) -> Mask:
             plan.spec.size_px / plan.spec.stride_px,
         )
         x, y = left - lead * plan.step.x, top - lead * plan.step.y
-        tiles = shapely.box(x, y, x + share * plan.step.x, y + share * plan.step.y)
+        tiles = _boxes(x, y, share * plan.step.x, share * plan.step.y)
         inside = inside & ~_touching(regions.excluded, tiles)
     return inside
 
 
-def _touching(shapes: tuple[shapely.Geometry, ...], boxes: Any) -> Mask:
-    """Which boxes share an area with a shape."""
-    whole = shapely.union_all(shapes)
-    shapely.prepare(whole)
-    return np.asarray(shapely.intersects(whole, boxes) & ~shapely.touches(whole, boxes), np.bool_)
+def _boxes(
+    left: NDArray[np.float64], top: NDArray[np.float64], width: float, height: float
+) -> NDArray[Any]:
+    """Narrower by a hair, so that neighbours share no edge."""
+    hair = _HAIR_PX
+    boxes = shapely.box(left + hair, top + hair, left + width - hair, top + height - hair)
+    return np.asarray(boxes, object)
+
+
+def _touching(shapes: tuple[shapely.Geometry, ...], boxes: NDArray[Any]) -> Mask:
+    """Which boxes share an area with a shape; an edge that both have is none."""
+    tree = shapely.STRtree(boxes.ravel())
+    _, places = tree.query(np.array(shapes, object), predicate="intersects")
+    found = np.zeros(boxes.size, np.bool_)
+    found[places] = True
+    return found.reshape(boxes.shape)
 
 
 def _every(plan: TilePlan, nth: int) -> Mask:
