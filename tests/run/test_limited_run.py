@@ -15,6 +15,7 @@ from shapely.geometry import mapping
 from typer.testing import CliRunner
 
 import wsi_ai
+from tests.conftest import ROOT
 from tests.models_for_tests import mean_network, red_network, write_encoder, write_model
 from tests.run.law import digests
 from tests.stand_in_runs import write_slide
@@ -226,3 +227,24 @@ def test_embedding_looks_inside_regions_and_takes_folders_and_lists(
         words = ["embed", str(tmp_path / named), "--model", str(encoder), "--out", str(tmp_path)]
         done = CliRunner().invoke(app, words)
         assert "in/s.tif: NOT EMBEDDED: the colours are wrong" in done.stdout
+
+
+@pytest.mark.parametrize("task", ["stains", "nuclei"])
+def test_whatever_the_task_what_is_left_out_is_planned_and_unseen(
+    tmp_path: Path, task: str
+) -> None:
+    policy = tmp_path / "p.toml"
+    policy.write_text(POLICY.replace("tiles = 1\nthreshold = 0.7", "tiles = 1\nthreshold = 0.999"))
+    right = drawn(tmp_path, shapely.box(1100, 0, 1200, 1200))
+    options = wsi_ai.RunOptions(policy=policy, looking=Looking(region=right))
+    slide = write_slide(tmp_path / "s.tif", 1200)
+    model = ROOT / "models" / f"demo-{task}"
+    (outcome,) = wsi_ai.run_slides(slide, model, tmp_path / "out", options)
+    assert outcome.folder is not None
+    result = wsi_ai.open_result(outcome.folder)
+    assert outcome.level is not Level.STANDARD
+    assert "assessed inside 1 region only" in outcome.reason
+    assert 0 < result.flag["qc"]["analysed_fraction"] < 1
+    missed = result.planned & ~np.isfinite(result.scores).all(axis=0)
+    assert missed.any()
+    assert np.nonzero(~missed & result.planned)[1].min() > 0  # nothing at the left edge was seen
