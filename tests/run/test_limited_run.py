@@ -27,7 +27,7 @@ from wsi_ai.errors import InputError
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.testing import MEAN_CARD, PaintedSlide
-from wsi_ai.tiles.looking import Looking
+from wsi_ai.tiles.extent import Extent
 from wsi_ai.triage.judge import TriagePolicy, triage
 from wsi_ai.triage.rules import Tiles
 
@@ -54,9 +54,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def run(root: Path, looking: Looking | None = None, **options: Any) -> Outcome:
+def run(root: Path, extent: Extent | None = None, **options: Any) -> Outcome:
     asked = wsi_ai.RunOptions(
-        policy=root / "p.toml", cases=root / "cases.csv", looking=looking, **options
+        policy=root / "p.toml", cases=root / "cases.csv", extent=extent, **options
     )
     (outcome,) = wsi_ai.run_slides(root / "s.tif", root / "red", root / "out", asked)
     return outcome
@@ -79,7 +79,7 @@ def test_a_region_with_the_tumour_is_expedite_and_says_where_it_looked(
     site: Path, tmp_path: Path
 ) -> None:
     whole, before = run(site, formats=("tissue",)), digests(site / "out")
-    outcome = run(site, Looking(region=drawn(tmp_path, LEFT)))
+    outcome = run(site, Extent(region=drawn(tmp_path, LEFT)))
     flag = flag_of(outcome)
     assert outcome.level is Level.EXPEDITE
     assert outcome.reason.endswith("; assessed inside 1 region only")
@@ -90,17 +90,15 @@ def test_a_region_with_the_tumour_is_expedite_and_says_where_it_looked(
 
 
 @pytest.mark.parametrize(
-    "looking",
+    "extent",
     [
-        lambda folder: Looking(region=drawn(folder, RIGHT)),
-        lambda folder: Looking(exclude=drawn(folder, LEFT)),
-        lambda folder: Looking(region=drawn(folder, shapely.box(300, 10, 340, 40))),
+        lambda folder: Extent(region=drawn(folder, RIGHT)),
+        lambda folder: Extent(exclude=drawn(folder, LEFT)),
+        lambda folder: Extent(region=drawn(folder, shapely.box(300, 10, 340, 40))),
     ],
 )
-def test_a_region_without_the_tumour_hides_nothing(
-    site: Path, tmp_path: Path, looking: Any
-) -> None:
-    outcome = run(site, looking(tmp_path))
+def test_a_region_without_the_tumour_hides_nothing(site: Path, tmp_path: Path, extent: Any) -> None:
+    outcome = run(site, extent(tmp_path))
     assert outcome.level is Level.NOT_ASSESSED
     assert outcome.reason.startswith("assessed ")
     assert "what was not looked at could change the answer" in outcome.reason
@@ -109,17 +107,17 @@ def test_a_region_without_the_tumour_hides_nothing(
 def test_its_flag_is_of_no_case_and_of_a_question_of_its_own(site: Path, tmp_path: Path) -> None:
     whole, part = (
         flag_of(run(site, formats=("tissue",))),
-        flag_of(run(site, Looking(region=drawn(tmp_path, LEFT)))),
+        flag_of(run(site, Extent(region=drawn(tmp_path, LEFT)))),
     )
-    other = flag_of(run(site, Looking(region=drawn(tmp_path, RIGHT))))
+    other = flag_of(run(site, Extent(region=drawn(tmp_path, RIGHT))))
     assert whole["tenant"]["trust_ods"] == "RXX"
     assert part["tenant"] is part["case"] is None
     assert len({whole["flag_id"], part["flag_id"], other["flag_id"]}) == 3
 
 
 def test_the_same_words_again_find_it_done(site: Path, tmp_path: Path) -> None:
-    looking = Looking(region=drawn(tmp_path, LEFT), min_tissue=0.5)
-    first, again = run(site, looking), run(site, looking)
+    extent = Extent(region=drawn(tmp_path, LEFT), min_tissue=0.5)
+    first, again = run(site, extent), run(site, extent)
     assert again.folder == first.folder
     assert not again.fresh
 
@@ -127,19 +125,19 @@ def test_the_same_words_again_find_it_done(site: Path, tmp_path: Path) -> None:
 def test_tissue_that_was_saved_and_given_back_leaves_nothing_out(site: Path) -> None:
     whole = run(site, formats=("tissue",))
     assert whole.folder is not None
-    outcome = run(site, Looking(tissue=whole.folder / "tissue.png"))
+    outcome = run(site, Extent(tissue=whole.folder / "tissue.png"))
     assert outcome.reason == whole.reason
     assert flag_of(outcome)["qc"]["analysed_fraction"] == 1.0
 
 
 def test_every_second_tile_is_a_quarter_of_the_tissue(site: Path) -> None:
-    outcome = run(site, Looking(stride_px=128))
+    outcome = run(site, Extent(stride_px=128))
     assert flag_of(outcome)["qc"]["analysed_fraction"] == 0.25
     assert outcome.reason.endswith("one tile in 4 was looked at")
 
 
 def test_a_denser_stride_sees_all_of_it(site: Path) -> None:
-    outcome = run(site, Looking(stride_px=32))
+    outcome = run(site, Extent(stride_px=32))
     flag = flag_of(outcome)
     assert flag["qc"]["analysed_fraction"] == 1.0
     assert flag["evidence"]["n_tiles"] == 256
@@ -149,7 +147,7 @@ def test_a_wrong_file_is_that_slides_own_reason_in_its_own_folder(
     site: Path, tmp_path: Path
 ) -> None:
     before = digests(site / "out")
-    outcome = run(site, Looking(region=drawn(tmp_path, shapely.box(5000, 0, 6000, 900))))
+    outcome = run(site, Extent(region=drawn(tmp_path, shapely.box(5000, 0, 6000, 900))))
     assert outcome.level is Level.NOT_ASSESSED
     assert "region 1 reaches beyond the slide" in outcome.reason
     assert digests(site / "out").items() >= before.items()
@@ -189,7 +187,7 @@ def test_a_file_of_one_slide_is_not_taken_for_several(site: Path, tmp_path: Path
 
 
 def test_from_python_too_nothing_of_it_is_posted(site: Path, tmp_path: Path) -> None:
-    options = wsi_ai.RunOptions(looking=Looking(stride_px=128))
+    options = wsi_ai.RunOptions(extent=Extent(stride_px=128))
     with pytest.raises(InputError, match="are not sent"):
         list(wsi_ai.run_slides(site / "s.tif", site / "red", tmp_path, options, post=NoPost()))
 
@@ -219,8 +217,8 @@ def test_embedding_looks_inside_regions_and_takes_folders_and_lists(
     (tmp_path / "in" / "s.tif").symlink_to(site / "s.tif")
     (tmp_path / "list.csv").write_text("slide,mpp\nin/s.tif,0.5\n")
     region = drawn(tmp_path, LEFT)
-    for looking, count in ((None, 64), (Looking(region=region), 32)):
-        options = wsi_ai.RunOptions(policy=site / "p.toml", looking=looking)
+    for extent, count in ((None, 64), (Extent(region=region), 32)):
+        options = wsi_ai.RunOptions(policy=site / "p.toml", extent=extent)
         (made,) = wsi_ai.embed_slides(site / "s.tif", encoder, tmp_path / "out", options)
         assert made.tiles == count
     for named in ("in", "list.csv"):
@@ -236,7 +234,7 @@ def test_whatever_the_task_what_is_left_out_is_planned_and_unseen(
     policy = tmp_path / "p.toml"
     policy.write_text(POLICY.replace("tiles = 1\nthreshold = 0.7", "tiles = 1\nthreshold = 0.999"))
     right = drawn(tmp_path, shapely.box(1100, 0, 1200, 1200))
-    options = wsi_ai.RunOptions(policy=policy, looking=Looking(region=right))
+    options = wsi_ai.RunOptions(policy=policy, extent=Extent(region=right))
     slide = write_slide(tmp_path / "s.tif", 1200)
     model = ROOT / "models" / f"demo-{task}"
     (outcome,) = wsi_ai.run_slides(slide, model, tmp_path / "out", options)

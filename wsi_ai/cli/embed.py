@@ -25,7 +25,7 @@ def embed(places: list[Path], models: list[Path], out: Path, arguments: EmbedArg
     slides = found.slides
     options = RunOptions(
         mpp_of=found.mpp,
-        looking=arguments.looking(),
+        extent=arguments.extent(),
         batch_size=arguments.batch_size,
         threads=arguments.threads,
         mpp=arguments.mpp,

@@ -173,7 +173,7 @@ def _options(arguments: RunArguments) -> RunOptions:
         trust_pickle=arguments.trust_pickle,
         trusted_keys=arguments.trusted_keys,
         formats=_formats(arguments),
-        looking=arguments.looking(),
+        extent=arguments.extent(),
         batch_size=arguments.batch_size,
         threads=arguments.threads,
     )

@@ -57,7 +57,7 @@ from wsi_ai.run.standing import (
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim
 from wsi_ai.slides.readers.dicom.case_header import case_header
 from wsi_ai.slides.readers.fingerprint import fingerprint, has_grown
-from wsi_ai.tiles.looking import Looking
+from wsi_ai.tiles.extent import Extent
 from wsi_ai.triage.gates import scope_complaint
 from wsi_ai.triage.judge import case_flag_id, identified, limited_flag_id, not_assessed
 from wsi_ai.triage.policy import Policy, policy_for
@@ -140,7 +140,7 @@ def _flags(
 ) -> "FlagAnswer":
     return FlagAnswer(
         card=card,
-        post=post if options.looking is None else NoPost(),
+        post=post if options.extent is None else NoPost(),
         policy=policy_for(card, policy),
         cases=cases,
         out=out,
@@ -148,7 +148,7 @@ def _flags(
         amend=options.amend,
         rescan=options.rescan,
         force=options.force,
-        looking=options.looking,
+        extent=options.extent,
     )
 
 
@@ -168,11 +168,11 @@ class FlagAnswer:
     """What comes under an identity that was known before is a new scan of the same glass."""
     force: bool = False
     """Infer even where an earlier run did."""
-    looking: Looking | None = None
+    extent: Extent | None = None
     """Then the flag is of a question of its own, and of no case: no sink takes it."""
 
     def begin(self, path: Path) -> SlideJob[Outcome]:
-        return SlideJob(path, None if self.looking else self.cases.identity_of(path))
+        return SlideJob(path, None if self.extent else self.cases.identity_of(path))
 
     def open_aggregator(self) -> Aggregator | None:
         return open_aggregator(self.card)
@@ -182,7 +182,7 @@ class FlagAnswer:
         model is not made for it."""
         job.identity = None
         claims = [*self.cases.claims(job.path), dicom_claim(case_header(job.path))]
-        job.identity = None if self.looking else agreed(claims)
+        job.identity = None if self.extent else agreed(claims)
         if complaint := scope_complaint(claims, self.card):
             raise SlideError(complaint)
         self._refuse_newcomer(job)
@@ -200,7 +200,7 @@ class FlagAnswer:
         refuse_newcomer(earlier, slide.fingerprint, job.identity, row)
 
     def folder(self, slide: SlideInfo) -> Path:
-        return looked_at_folder(folder_for(self.out, slide, self.card), slide, self.looking)
+        return looked_at_folder(folder_for(self.out, slide, self.card), slide, self.extent)
 
     def asked(self, job: SlideJob[Outcome], pipeline: Pipeline) -> dict[str, Any]:
         slide = job.known_info()
@@ -213,7 +213,7 @@ class FlagAnswer:
             "decoded_by": pipeline.source.description,
             "software": software(),
             **({"formats": list(self.formats)} if self.formats else {}),
-            **looked_at(slide, self.looking),
+            **looked_at(slide, self.extent),
         }
 
     def known(self, job: SlideJob[Outcome]) -> Outcome | None:
@@ -305,9 +305,9 @@ class FlagAnswer:
         return dataclasses.replace(outcome, judged=judged)
 
     def _of_own_question(self, flag: Flag) -> Flag:
-        if self.looking is None:
+        if self.extent is None:
             return flag
-        asked = self.looking.digest(flag.slide.slide_id)
+        asked = self.extent.digest(flag.slide.slide_id)
         return dataclasses.replace(flag, flag_id=limited_flag_id(flag.flag_id, asked))
 
     @property

@@ -9,19 +9,19 @@ from wsi_ai.heatmaps import Keep
 from wsi_ai.results import record
 from wsi_ai.results.folder import hidden
 from wsi_ai.run.pipeline import Pipeline
-from wsi_ai.tiles.looking import Looking
+from wsi_ai.tiles.extent import Extent
 
 
-def looked_at(slide: SlideInfo, looking: Looking | None) -> dict[str, Any]:
+def looked_at(slide: SlideInfo, extent: Extent | None) -> dict[str, Any]:
     """What an answer depends on of what was looked at, where that was not all tissue."""
-    return {"looked_at": looking.record(slide.slide_id)} if looking else {}
+    return {"looked_at": extent.record(slide.slide_id)} if extent else {}
 
 
-def looked_at_folder(folder: Path, slide: SlideInfo, looking: Looking | None) -> Path:
+def looked_at_folder(folder: Path, slide: SlideInfo, extent: Extent | None) -> Path:
     """Its own, beside that of all tissue."""
-    if looking is None:
+    if extent is None:
         return folder
-    return folder.with_name(f"{folder.name}-limited-{looking.digest(slide.slide_id)[:8]}")
+    return folder.with_name(f"{folder.name}-limited-{extent.digest(slide.slide_id)[:8]}")
 
 
 def slide_asked(slide: SlideInfo) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class Assembly(Generic[Out]):
         def build_pipeline(runtime: Runtime) -> Pipeline:
             source = source_for(runtime, self._threads)
             policy = policy_for(card, self.policy)
-            plan = self.options.looking.plan if self.options.looking else plan_for
+            plan = self.options.extent.plan if self.options.extent else plan_for
             return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate, plan)
 
         return Engine(opened, self.options.request(), build_pipeline)

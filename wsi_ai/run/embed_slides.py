@@ -20,7 +20,7 @@ from wsi_ai.run.outcome import Embedded
 from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import refuse_same_model
 from wsi_ai.run.vector_answer import vectors_for
-from wsi_ai.tiles.looking import check_looking, strided
+from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import load_policy
 
 
@@ -51,8 +51,8 @@ def embed_slides(
         check_hdf5()
     models = [model] if isinstance(model, Path) else model
     cards, policy = _cards(models, options), load_policy(options.policy)
-    check_looking(options.looking, slides)
-    answer_for = vectors_for(out, hdf5=hdf5, looking=options.looking)
+    check_extent(options.extent, slides)
+    answer_for = vectors_for(out, hdf5=hdf5, extent=options.extent)
     assembly = Assembly(answer_for, policy, options, cards)
     outcomes = on_devices(assembly, devices, slides, watch or NoWatcher(), NoPost())
     yield from recorded(RunLog(out, cards, devices), outcomes)
@@ -68,5 +68,5 @@ def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
                 " use: wsi-ai run"
             )
         refuse_same_model(card, cards)
-        cards.append(strided(card, options.looking.stride_px if options.looking else None))
+        cards.append(strided(card, options.extent.stride_px if options.extent else None))
     return cards

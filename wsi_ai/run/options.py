@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wsi_ai.core.cards import Precision, RuntimeRequest
 from wsi_ai.core.geometry import Spacing
-from wsi_ai.tiles.looking import Looking
+from wsi_ai.tiles.extent import Extent
 
 MOST = 4096
 """Tiles in a batch, or threads."""
@@ -47,7 +47,7 @@ class RunOptions:
     mpp_of: Mapping[Path, float] = field(default_factory=dict)
     """Of single slides, before ``mpp``: see ``inputs.find_slides``."""
 
-    looking: Looking | None = None
+    extent: Extent | None = None
     """Looking at something else than all tissue: such a run is a question of its own, is never
     ``standard`` where tissue is left out, and never sent."""
     batch_size: int | None = None

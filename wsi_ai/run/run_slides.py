@@ -26,7 +26,7 @@ from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import refuse_same_model
 from wsi_ai.run.twins import apart
 from wsi_ai.slides.identity import load_cases
-from wsi_ai.tiles.looking import check_looking, strided
+from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 _STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
@@ -60,14 +60,14 @@ def run_slides(
     never touches an answer that stands; see ``docs/runs.md`` for the law.
     """
     options = options or RunOptions()
-    if options.looking is not None and post is not None:
+    if options.extent is not None and post is not None:
         raise InputError(
             "flags of a run that looks at something else than all tissue (--region,"
             " --exclude-region, --tissue, --min-tissue, --stride) are not sent: leave --send away"
         )
     site, policy = load_site(options.trusted_keys), _policy(options)
     models = [model] if isinstance(model, Path) else list(model)
-    stride_px = options.looking.stride_px if options.looking else None
+    stride_px = options.extent.stride_px if options.extent else None
     cards = [strided(card, stride_px) for card in _cards(models, site, policy, options)]
     yield from _through(cards, open_runtime, slides, out, _Asked(options, policy, watch, post))
 
@@ -97,7 +97,7 @@ def run_own(
         return open_own(network, card, request)
 
     asked = _Asked(options, _policy(options), watch, None)
-    stride_px = options.looking.stride_px if options.looking else None
+    stride_px = options.extent.stride_px if options.extent else None
     yield from _through([strided(card, stride_px)], opened, slides, out, asked)
 
 
@@ -127,7 +127,7 @@ def _through(
     cases = load_cases(options.cases)
     answer_for = flags_for(asked.policy, cases, out, options)
     _check_formats(options.formats)
-    check_looking(options.looking, slides)
+    check_extent(options.extent, slides)
     check_folder(out)
     site_key()  # what is written is sealed with it
     assembly = Assembly(answer_for, asked.policy, options, cards, opened)

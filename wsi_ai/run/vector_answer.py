@@ -28,20 +28,20 @@ from wsi_ai.run.asked import forget_kept, keep, looked_at, looked_at_folder, sli
 from wsi_ai.run.job import Collected, SlideJob
 from wsi_ai.run.outcome import Embedded
 from wsi_ai.run.pipeline import Pipeline
-from wsi_ai.tiles.looking import Looking
+from wsi_ai.tiles.extent import Extent
 
 
 def vectors_for(
-    out: Path, *, hdf5: bool = False, looking: Looking | None = None
+    out: Path, *, hdf5: bool = False, extent: Extent | None = None
 ) -> AnswerFor[Embedded]:
-    return partial(_vectors, out=out, hdf5=hdf5, looking=looking)
+    return partial(_vectors, out=out, hdf5=hdf5, extent=extent)
 
 
 def _vectors(
-    card: ModelCard, post: Post, out: Path, *, hdf5: bool, looking: Looking | None
+    card: ModelCard, post: Post, out: Path, *, hdf5: bool, extent: Extent | None
 ) -> "VectorAnswer":
     """Nothing goes to the post."""
-    return VectorAnswer(card, out, hdf5, looking)
+    return VectorAnswer(card, out, hdf5, extent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class VectorAnswer:
     card: ModelCard
     out: Path
     hdf5: bool = False
-    looking: Looking | None = None
+    extent: Extent | None = None
 
     def begin(self, path: Path) -> SlideJob[Embedded]:
         return SlideJob(path)
@@ -64,7 +64,7 @@ class VectorAnswer:
 
     def folder(self, slide: SlideInfo) -> Path:
         """Beside the flag of a model that gives one, too."""
-        folder = looked_at_folder(folder_for(self.out, slide, self.card), slide, self.looking)
+        folder = looked_at_folder(folder_for(self.out, slide, self.card), slide, self.extent)
         if self.card.task is Task.SLIDE_CLASSIFICATION:
             return folder.with_name(f"{folder.name}-embeddings")
         return folder
@@ -75,7 +75,7 @@ class VectorAnswer:
             "task": "embed",
             "hdf5": self.hdf5,
             **slide_asked(job.known_info()),
-            **looked_at(job.known_info(), self.looking),
+            **looked_at(job.known_info(), self.extent),
             "model": record.model_record(self.card),
             "runtime": pipeline.runtime.description,
             **({"decoded_by": pipeline.source.description} if own else {}),

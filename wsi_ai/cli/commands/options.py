@@ -14,7 +14,7 @@ import typer
 from wsi_ai.core.quiet import QUIET_S
 
 if TYPE_CHECKING:
-    from wsi_ai.tiles.looking import Looking
+    from wsi_ai.tiles.extent import Extent
 
 Command = Callable[..., None]
 
@@ -126,12 +126,12 @@ class LookArguments:
         int | None, typer.Option(min=1, max=4096, help="That read tiles; default: all processors.")
     ] = None
 
-    def looking(self) -> "Looking | None":
+    def extent(self) -> "Extent | None":
         """``None`` where all tissue is looked at, as the model's card has it."""
-        from wsi_ai.tiles.looking import Looking
+        from wsi_ai.tiles.extent import Extent
 
-        asked = Looking(self.region, self.exclude_region, self.tissue, self.min_tissue, self.stride)
-        return None if asked == Looking() else asked
+        asked = Extent(self.region, self.exclude_region, self.tissue, self.min_tissue, self.stride)
+        return None if asked == Extent() else asked
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ _DENSEST = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Looking:
+class Extent:
     """What a person asked to be looked at.  Every path is a file, or a folder with one for each
     slide, by the slide's name."""
 
@@ -125,9 +125,9 @@ class Looking:
         ]
 
 
-def check_looking(looking: Looking | None, slides: Sequence[Path]) -> None:
+def check_extent(extent: Extent | None, slides: Sequence[Path]) -> None:
     """A file is of one slide.  Raises InputError where there are several, or nothing is there."""
-    places = [looking.region, looking.exclude, looking.tissue] if looking else []
+    places = [extent.region, extent.exclude, extent.tissue] if extent else []
     for place in (place for place in places if place is not None):
         if not place.exists():
             raise InputError(f"there is no such file or folder: {place}")
@@ -140,7 +140,7 @@ def check_looking(looking: Looking | None, slides: Sequence[Path]) -> None:
 
 def strided(card: ModelCard, stride_px: int | None) -> ModelCard:
     """The card, where every tile is to be looked at more densely than it says; a multiple of its
-    own stride leaves tiles out, see ``Looking.every``.  Raises InputError."""
+    own stride leaves tiles out, see ``Extent.every``.  Raises InputError."""
     own, tile = card.tile.stride_px, card.tile
     if stride_px is None or stride_px % own == 0:
         return card

@@ -19,7 +19,7 @@ from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import InputError, SlideError
 from wsi_ai.testing import MEAN_CARD
-from wsi_ai.tiles.looking import Looking, check_looking, strided
+from wsi_ai.tiles.extent import Extent, check_extent, strided
 from wsi_ai.tiles.planning import plan_for
 
 WIDE, HIGH = 2000, 1400
@@ -40,8 +40,8 @@ def written(folder: Path, *features: Any, name: str = "r.geojson", **members: An
     return path
 
 
-def planned(looking: Looking, slide: SlideInfo = SLIDE) -> TilePlan:
-    return looking.plan(MEAN_CARD, slide, TISSUE, None)
+def planned(extent: Extent, slide: SlideInfo = SLIDE) -> TilePlan:
+    return extent.plan(MEAN_CARD, slide, TISSUE, None)
 
 
 def cells(places: np.ndarray) -> set[tuple[int, int]]:
@@ -68,9 +68,9 @@ def test_what_is_looked_at_and_what_is_left_out_are_all_that_was_planned(
 ) -> None:
     folder = tmp_path_factory.mktemp("r")
     path = written(folder, *(feature(box, exclude=out) for box, out in shapes)) if shapes else None
-    looking = Looking(region=path, min_tissue=min_tissue, stride_px=every)
+    extent = Extent(region=path, min_tissue=min_tissue, stride_px=every)
     try:
-        plan = planned(looking)
+        plan = planned(extent)
     except SlideError as error:
         assert "no tissue is left" in str(error)  # noqa: PT017
         return
@@ -88,7 +88,7 @@ def test_what_is_looked_at_and_what_is_left_out_are_all_that_was_planned(
 
 
 def test_without_words_the_plan_is_the_models_own() -> None:
-    plan = planned(Looking())
+    plan = planned(Extent())
     np.testing.assert_array_equal(plan.cells, WHOLE.cells)
     assert (len(plan.unseen), plan.limited) == (0, "")
 
@@ -97,15 +97,15 @@ def test_a_region_is_counted_from_where_qupath_begins(tmp_path: Path) -> None:
     """As our own findings are written: from the corner of the part that was scanned."""
     moved = replace(SLIDE, bounds_origin=(640, 320))
     path = written(tmp_path, feature(shapely.box(0, 0, 64, 64)), origin_px=[640, 320])
-    assert cells(planned(Looking(region=path), moved).cells) == {(5, 10)}
+    assert cells(planned(Extent(region=path), moved).cells) == {(5, 10)}
     with pytest.raises(SlideError, match="another corner"):
-        planned(Looking(region=path))
+        planned(Extent(region=path))
 
 
 def test_holes_and_parts_of_a_region_are_kept(tmp_path: Path) -> None:
     ring = shapely.box(320, 256, 960, 896).difference(shapely.box(384, 320, 896, 832))
     both = shapely.union(ring, shapely.box(1280, 640, 1344, 704))
-    plan = planned(Looking(region=written(tmp_path, feature(both))))
+    plan = planned(Extent(region=written(tmp_path, feature(both))))
     assert len(plan) == 10 * 10 - 8 * 8 + 1
     assert plan.limited == "assessed inside 1 region only"
 
@@ -124,10 +124,10 @@ def test_a_region_is_excluded_by_its_properties(
 ) -> None:
     """The second is drawn where the first one's tiles end."""
     box = shapely.box(640, 320, 704, 384)
-    plan = planned(Looking(region=written(tmp_path, feature(box, **properties))))
+    plan = planned(Extent(region=written(tmp_path, feature(box, **properties))))
     assert cells(plan.unseen) == {(5, 10)}
     assert plan.limited == "assessed outside 1 excluded region"
-    by_option = planned(Looking(exclude=written(tmp_path, feature(box), name="e.geojson")))
+    by_option = planned(Extent(exclude=written(tmp_path, feature(box), name="e.geojson")))
     assert cells(by_option.unseen) == {(5, 10)}
 
 
@@ -135,7 +135,7 @@ def test_a_list_of_features_and_a_single_one_are_read_too(tmp_path: Path) -> Non
     one = feature(shapely.box(640, 320, 704, 384))
     for told in (one, [one], [one, one]):
         (tmp_path / "r.geojson").write_text(json.dumps(told))
-        assert len(planned(Looking(region=tmp_path / "r.geojson"))) == 1
+        assert len(planned(Extent(region=tmp_path / "r.geojson"))) == 1
 
 
 def test_contours_of_trident_are_tissue_though_they_name_a_map_of_the_world(tmp_path: Path) -> None:
@@ -143,13 +143,13 @@ def test_contours_of_trident_are_tissue_though_they_name_a_map_of_the_world(tmp_
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::3857"}}
     box = feature(shapely.box(640, 320, 1279, 639), tissue_id=0)
     path = written(tmp_path, box, crs=crs)
-    assert len(planned(Looking(tissue=path))) == 50
+    assert len(planned(Extent(tissue=path))) == 50
 
 
 def test_regions_that_lie_over_one_another_count_once(tmp_path: Path) -> None:
     """NKI-AI/dlup#222 adds their areas up."""
     path = written(tmp_path, *[feature(shapely.box(640, 320, 767, 383))] * 3)
-    plan = planned(Looking(region=path, min_tissue=1))
+    plan = planned(Extent(region=path, min_tissue=1))
     assert cells(plan.cells) == {(5, 10), (5, 11)}
 
 
@@ -190,7 +190,7 @@ def test_a_file_of_regions_that_cannot_be_meant_is_refused(tmp_path: Path, bad: 
     path = tmp_path / "r.geojson"
     path.write_text(told if isinstance(told, str) else json.dumps(told))
     with pytest.raises(SlideError, match=message):
-        planned(Looking(region=path))
+        planned(Extent(region=path))
 
 
 def mask(folder: Path, pixels: Any) -> Path:
@@ -203,7 +203,7 @@ def mask(folder: Path, pixels: Any) -> Path:
 def test_a_mask_stands_in_for_the_tissue_that_was_found(tmp_path: Path, white: int) -> None:
     half = TISSUE.copy()
     half[:, 96:] = False
-    plan = planned(Looking(tissue=mask(tmp_path, half * white)))
+    plan = planned(Extent(tissue=mask(tmp_path, half * white)))
     assert cells(plan.cells) == {(r, c) for r, c in cells(WHOLE.cells) if c <= 14}
     assert cells(plan.cells) | cells(plan.unseen) == cells(WHOLE.cells)
     assert plan.limited == "assessed inside the given tissue only"
@@ -211,7 +211,7 @@ def test_a_mask_stands_in_for_the_tissue_that_was_found(tmp_path: Path, white: i
 
 def test_a_mask_that_leaves_nothing_out_limits_nothing(tmp_path: Path) -> None:
     wider = np.ones((280, 400), np.uint8) * 255
-    plan = planned(Looking(tissue=mask(tmp_path, wider)))
+    plan = planned(Extent(tissue=mask(tmp_path, wider)))
     assert cells(plan.cells) > cells(WHOLE.cells)
     assert (len(plan.unseen), plan.limited) == (0, "")
 
@@ -226,41 +226,41 @@ def test_a_mask_that_leaves_nothing_out_limits_nothing(tmp_path: Path) -> None:
 )
 def test_a_mask_that_cannot_be_meant_is_refused(tmp_path: Path, pixels: Any, message: str) -> None:
     with pytest.raises(SlideError, match=message):
-        planned(Looking(tissue=mask(tmp_path, pixels)))
+        planned(Extent(tissue=mask(tmp_path, pixels)))
 
 
 def test_a_mask_may_be_drawn_as_polygons(tmp_path: Path) -> None:
     box = feature(shapely.box(640, 320, 1279, 639))
-    plan = planned(Looking(tissue=written(tmp_path, box)))
+    plan = planned(Extent(tissue=written(tmp_path, box)))
     assert cells(plan.cells) == {(r, c) for r in range(5, 10) for c in range(10, 20)}
 
 
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(SlideError, match="no PNG"):
-        planned(Looking(tissue=tmp_path / "m.png"))
+        planned(Extent(tissue=tmp_path / "m.png"))
 
 
 def test_of_a_folder_each_slide_has_its_own_file(tmp_path: Path) -> None:
     written(tmp_path, feature(BOX), name="s.geojson")
-    assert len(planned(Looking(region=tmp_path))) == 1
+    assert len(planned(Extent(region=tmp_path))) == 1
     with pytest.raises(SlideError, match="cannot be read: No such file"):
-        planned(Looking(region=tmp_path), replace(SLIDE, slide_id="t"))
+        planned(Extent(region=tmp_path), replace(SLIDE, slide_id="t"))
 
 
 def test_a_file_is_of_one_slide(tmp_path: Path) -> None:
-    looking = Looking(region=written(tmp_path, feature(BOX)))
-    check_looking(looking, [Path("a.svs"), Path("a.svs")])
+    extent = Extent(region=written(tmp_path, feature(BOX)))
+    check_extent(extent, [Path("a.svs"), Path("a.svs")])
     with pytest.raises(InputError, match="of one slide, and there are 2"):
-        check_looking(looking, [Path("a.svs"), Path("b.svs")])
+        check_extent(extent, [Path("a.svs"), Path("b.svs")])
     with pytest.raises(InputError, match="no such file"):
-        check_looking(Looking(tissue=tmp_path / "none.png"), [Path("a.svs")])
+        check_extent(Extent(tissue=tmp_path / "none.png"), [Path("a.svs")])
 
 
 def test_a_denser_stride_is_another_grid_and_a_wider_one_leaves_tiles_out() -> None:
     assert strided(MEAN_CARD, 32).tile.stride_px == 32
     assert strided(MEAN_CARD, 128) is MEAN_CARD
-    assert Looking(stride_px=128).every(MEAN_CARD) == 2
+    assert Extent(stride_px=128).every(MEAN_CARD) == 2
     with pytest.raises(InputError, match="a multiple of it"):
         strided(MEAN_CARD, 100)
     with pytest.raises(InputError, match="the least for tiles of this model is 4 px"):
@@ -274,4 +274,4 @@ def test_a_denser_stride_is_another_grid_and_a_wider_one_leaves_tiles_out() -> N
 )
 def test_words_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"a share|a stride"):
-        Looking(**wrong)
+        Extent(**wrong)
