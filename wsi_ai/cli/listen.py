@@ -6,8 +6,8 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_ai.cli.commands.service_options import ListenArguments
 from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.service_arguments import ListenArguments
 from wsi_ai.delivery.listener import Door, Notices, listen
 from wsi_ai.delivery.posting import make_outbox
 from wsi_ai.service.image_notices import QueuedNotices, Site

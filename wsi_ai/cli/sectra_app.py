@@ -8,8 +8,8 @@ from typing import Any
 
 import uvicorn
 
-from wsi_ai.cli.commands.service_options import SectraArguments
 from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.service_arguments import SectraArguments
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.posting import make_outbox
 from wsi_ai.delivery.routes import load_endpoints, secret_at

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_ai.app import RunOptions, make_folder
-from wsi_ai.cli.commands.service_options import WorkArguments
 from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.service_arguments import WorkArguments
 from wsi_ai.delivery.posting import open_posting
 from wsi_ai.run.process import prepare_process
 from wsi_ai.service.local_runs import LocalRuns
