@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsi_ai.cli.commands import delivery, service, viewing
+from wsi_ai.cli import service
+from wsi_ai.cli.commands import delivery, viewing
 from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands import trial as trials
 from wsi_ai.cli.commands.options import (
