@@ -24,7 +24,7 @@ _LOOKED_AT, _FEWEST_PX = 16, 16
 """Spots that are looked at in all levels, down to this number of pixels along a side."""
 _ALIKE, _ALIKE_MIN = 15.0, 0.75
 """Grey levels between a spot's mean colours at any two levels, and the least share of such spots.
-No spot of CMU-1, a TCGA slide and the sample slides is off by more than 6."""
+No spot of CMU-1, a TCGA slide and the sample slides is off by more than 10."""
 _INK_UM = 12.0
 """Ink is looked for at this number of micrometres per pixel, where single nuclei cannot be seen."""
 _OPAQUE = 0.52
