@@ -149,15 +149,17 @@ class World:
         for _, error in refused:
             raise error
         named = [self.root / "in" / name for name in step.slides]
-        alone, shared = apart(named, step.cases, assembly.open_slide)
+        found = apart(named, step.cases, assembly.open_slide)
         outcomes = list[Ended]()
-        for path in alone:
+        for path in found.alone:
             task = work.publish(work.infer(work.prepare(work.begin(path))))
             outcomes += task.outcomes
-        for path in shared:
+        for path in found.shared:
             outcomes.append(
                 assembly.failed(assembly.cards[0], path, DOUBT, post, IdentityShared(DOUBT))
             )
+        for path in found.unread:
+            outcomes.append(assembly.failed(assembly.cards[0], path, "a twin", post))
         return outcomes
 
 
@@ -248,6 +250,8 @@ class Mistake:
     before: Do = _nothing
     alone: bool = True
     """The slide of the state is the only one that the command names."""
+    doubt: bool = False
+    """It casts doubt on whose slide it is: nobody relies on a ``standard`` then."""
 
 
 MISTAKES: Mapping[str, Mistake] = {
@@ -264,14 +268,21 @@ MISTAKES: Mapping[str, Mistake] = {
         Step(kind=LosesDevice, vectors=LosesVectors, options=replace(CPU, force=True))
     ),
     "the share is gone": Mistake(Step(), _gone),
+    "a second path of it is on a share that is gone": Mistake(
+        Step(slides=("s.tif", "t.tif")), alone=False
+    ),
     "a folder stands in its place": Mistake(Step(), _folder_in_place),
     "the table contradicts itself": Mistake(Step(cases=WRONG_TABLE)),
     "the outbox is full": Mistake(Step(full=True)),
-    "another slide with its identity, later": Mistake(Step(slides=("t.tif",)), _other, alone=False),
-    "another slide with its identity, beside it": Mistake(
-        Step(slides=("s.tif", "t.tif")), _other, alone=False
+    "another slide with its identity, later": Mistake(
+        Step(slides=("t.tif",)), _other, alone=False, doubt=True
     ),
-    "a broken slide with its identity": Mistake(Step(slides=("t.tif",)), _other_wrong, alone=False),
+    "another slide with its identity, beside it": Mistake(
+        Step(slides=("s.tif", "t.tif")), _other, alone=False, doubt=True
+    ),
+    "a broken slide with its identity": Mistake(
+        Step(slides=("t.tif",)), _other_wrong, alone=False, doubt=True
+    ),
 }
 
 

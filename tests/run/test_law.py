@@ -121,7 +121,7 @@ def test_no_mistake_lowers_a_sent_level_or_removes_a_result(
         now = sent_levels(world)
         for flag in sent:
             lowered = now.get(flag, 0) < sent[flag]
-            assert not lowered or (not made.alone and sent[flag] == 1), where
+            assert not lowered or (made.doubt and sent[flag] == 1), where
         visited.add((state, mistake, command))
     print(len(visited), "states visited")
 

@@ -92,8 +92,8 @@ class Assembly(Generic[Out]):
         job = answer.begin(slide)
         try:
             return answer.failed(job, reason, error)
-        except (OSError, ValueError) as again:
-            return answer.unwritten(job, f"{reason}; and {type(again).__name__}")
+        except (OSError, ValueError):
+            return answer.unwritten(job, f"{reason}; and its flag could not be written")
 
     def not_judged(self, card: ModelCard, slide: Path, reason: str, post: Post) -> Out:
         """The slide is left alone."""

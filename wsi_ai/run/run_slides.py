@@ -33,6 +33,10 @@ from wsi_ai.slides.identity import Cases, load_cases
 from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
+_UNREAD_TWIN = (
+    "two files are said to be this slide, and one of them cannot be read: which one is meant cannot"
+    " be known now; make both readable, or name one"
+)
 _STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
 
 
@@ -131,13 +135,16 @@ def _through(
     cases = load_cases(options.cases)
     check_extent(options.extent, slides)
     assembly = _assembly(cards, opened, out, cases, asked)
-    alone, shared = apart(slides, cases, assembly.open_slide)
+    found = apart(slides, cases, assembly.open_slide)
 
     def outcomes() -> Iterator[Outcome]:
-        yield from on_devices(assembly, devices, alone, asked.watch or NoWatcher(), post)
-        for slide in shared:
+        yield from on_devices(assembly, devices, found.alone, asked.watch or NoWatcher(), post)
+        for slide in found.shared:
             for card in cards:
                 yield assembly.failed(card, slide, DOUBT, post, IdentityShared(DOUBT))
+        for slide in found.unread:
+            for card in cards:
+                yield assembly.failed(card, slide, _UNREAD_TWIN, post)
         for slide in options.growing:
             for card in cards:
                 yield assembly.not_judged(card, slide, _STILL_WRITTEN, post)
