@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pydicom
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.models_for_tests import mean_network, write_encoder
 from tests.run.law import Step, World
-from tests.slides.test_dicom import cut, series
+from tests.slides.test_dicom import series
 from wsi_ai.app import Outcome
 from wsi_ai.core.flags import Level
 from wsi_ai.models.manifest import load_card
@@ -17,6 +19,17 @@ from wsi_ai.slides.identity import Cases
 from wsi_ai.slides.readers.fingerprint import has_grown, of_parts
 
 WHOSE = Cases((), None, {"trust": "RXX", "accession": "A1", "slide_id": "S1"})
+
+
+def halved(header: pydicom.Dataset) -> bytes:
+    """The frames of a level half as fine, in the same order."""
+    side, rows, cols = header.Rows, 3, 4
+    frames = np.frombuffer(header.PixelData, np.uint8).reshape(rows, cols, side, side, 3)
+    whole = frames.swapaxes(1, 2).reshape(rows * side, cols * side, 3)
+    half = np.full((2 * side, 2 * side, 3), 255, np.uint8)
+    small = cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    half[: len(small)] = small
+    return half.reshape(2, side, 2, side, 3).swapaxes(1, 2).tobytes()
 
 
 @pytest.fixture
@@ -30,7 +43,7 @@ def grown(tmp_path: Path, shared_data: Path) -> World:
     raw.save_as(source)
     half = {
         "TotalPixelMatrixColumns": 478, "TotalPixelMatrixRows": 357, "NumberOfFrames": 4,
-        "PixelData": cut(raw, 4),
+        "PixelData": halved(raw),
     }  # fmt: skip
     folder = tmp_path / "in" / "series"
     folder.mkdir(parents=True)
