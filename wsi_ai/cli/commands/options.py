@@ -44,6 +44,10 @@ TrustPickle = Annotated[
         "--trust-pickle", help="Load pickled weights, which run whatever code their author put in."
     ),
 ]
+LogFile = Annotated[Path | None, typer.Option(help="Also write the log here; it is appended to.")]
+LogFormat = Annotated[
+    Literal["text", "json"], typer.Option(help="Of log entries, each of which is one line.")
+]
 Positive = Annotated[str | None, typer.Option(help="The class that a slide is expedited for.")]
 Threshold = Annotated[
     float | None, typer.Option(callback=finite, help="The score from which a tile counts.")
@@ -139,6 +143,8 @@ class RunArguments:
         typer.Option("--format", help="Write this too; wsinfer: scores as WSInfer's CSV."),
     ] = None
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
+    log_file: LogFile = None
+    log_format: LogFormat = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +167,8 @@ class EmbedArguments:
     override_mpp: OverrideMpp = False
     image: ImageChoice = ""
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
+    log_file: LogFile = None
+    log_format: LogFormat = "text"
 
 
 @dataclass(frozen=True, slots=True)
