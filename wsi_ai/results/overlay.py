@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageDraw
 
 from wsi_ai.core.cards import Task
-from wsi_ai.core.flags import STATEMENT, Flag, Level
+from wsi_ai.core.flags import Flag, Level, statement_of
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import Heatmap, Marks, Mask, Objects, SlideInfo
 from wsi_ai.results.lettering import font, wrapped, write_upwards
@@ -237,7 +237,7 @@ def _draw_words(draw: ImageDraw.ImageDraw, flag: Flag, sheet: Size) -> None:
     letters, width = font(17), sheet.width - 2 * _LEFT
     for n, line in enumerate(wrapped(flag.reason, letters, width)):
         draw.text((_LEFT, 118 + 26 * n), line, "black", letters, "lm")
-    draw.text((_LEFT, sheet.height - 90), STATEMENT, "black", font(19, _BOLD), "lm")
+    draw.text((_LEFT, sheet.height - 90), statement_of(flag.model), "black", font(19, _BOLD), "lm")
     ref = flag.model.ref
     facts = (
         f"model {ref.name} {ref.version} ({ref.sha256[:8]}), policy {flag.policy},"

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from wsi_ai.core.cards import ModelCard, Task
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, Task
 from wsi_ai.core.contracts import Post, Watcher
 from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
@@ -66,6 +66,8 @@ def run_slides(
     site_key()  # what is written is sealed with it
     models = [model] if isinstance(model, Path) else list(model)
     cards = _cards(models, site, policy, options)
+    if not isinstance(post, NoPost):
+        _refuse_incomplete(cards)
     assembly = Assembly(answer_for, policy, options, cards)
     alone, shared = apart(slides, cases, assembly.open_slide)
 
@@ -98,6 +100,15 @@ def _cards(
 def _refuse_vectors(card: ModelCard) -> None:
     if card.task is Task.EMBEDDING:
         raise ModelError(f"{card.ref.name} gives embeddings and no flag; use: wsi-ai embed")
+
+
+def _refuse_incomplete(cards: Sequence[ModelCard]) -> None:
+    """No flag of a model whose card nobody has written goes anywhere.  Raises ModelError."""
+    if names := [card.ref.name for card in cards if card.incomplete]:
+        raise ModelError(
+            f"{names[0]}: no flag of it is sent: {CARD_INCOMPLETE}; complete it:"
+            " wsi-ai models init, without --trial"
+        )
 
 
 def _check_formats(formats: Sequence[str]) -> None:

@@ -194,6 +194,12 @@ class CardArguments:
     classes: Annotated[str | None, typer.Option(help="Names, with commas.")] = None
     positive: Positive = None
     threshold: Threshold = None
+    trial: Annotated[
+        bool,
+        typer.Option(
+            "--trial", help="Leave out the card's texts: to look at results, never to send flags."
+        ),
+    ] = False
 
     def fields(self) -> dict[str, Any]:
         """Of the card, by dotted name; ``None`` where nothing was given."""
