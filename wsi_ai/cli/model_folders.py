@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from wsi_ai.cli.commands.options import CardArguments
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, Task
 from wsi_ai.errors import ModelError
@@ -30,20 +30,29 @@ _NAMELESS = ("model", "pytorch_model")
 _COLUMNS = "{:<32} {:<12} {:<22} {:<12} {:<7} {}"
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a file of weights is taken."""
+
+    trust_pickle: bool = False
+    trial: bool = False
+    """Without the card's texts."""
+
+
 @exit_on_error
 def init(
-    weights: Path, out: Path | None, arguments: CardArguments, fields: Sequence[str], trusted: bool
+    weights: Path, out: Path | None, named: Fields, fields: Sequence[str], loading: Loading
 ) -> int:
     """Inspect, ask, write, print; or go on with a draft that was left unfinished."""
     plain = weights.absolute().parent.name if weights.stem in _NAMELESS else weights.stem
     name = repository_name(weights) or plain
-    folder, known = out or Path(name), _fields(arguments.fields(), fields)
+    folder, known = out or Path(name), _fields(named, fields)
     begun = drafts.read_draft(folder, weights)
     output = known.get("output.name") or (begun or {}).get("output", {}).get("name", "")
-    seen = drafts.inspect_weights(weights, output, trusted=trusted)
+    seen = drafts.inspect_weights(weights, output, trusted=loading.trust_pickle)
     task = Task(known["task"]) if "task" in known else None
     table = begun or drafts.draft_table(name, seen, task)
-    if arguments.trial:
+    if loading.trial:
         table = drafts.without_texts(drafts.with_fields(table, known))
     else:
         table = drafts.with_texts_to_write(table)

@@ -40,7 +40,8 @@ def init(
     """
     from wsi_ai.cli import model_folders
 
-    raise typer.Exit(model_folders.init(weights, out, arguments, fields or [], trust_pickle))
+    loading = model_folders.Loading(trust_pickle, arguments.trial)
+    raise typer.Exit(model_folders.init(weights, out, arguments.fields(), fields or [], loading))
 
 
 @alone.command()
