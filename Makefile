@@ -3,6 +3,7 @@
 # make check   ruff, mypy --strict, import-linter
 # make fuzz    read 2,000 damaged slides, as every night; make test reads 200
 # make demo-model  train the demo model anew, then choose its threshold and rule; see its README
+# make bundle  wheels, demo model and settings in build/bundle, to install without internet
 # make clean   remove what these made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test check fuzz demo-model clean
+.PHONY: demo test check fuzz demo-model bundle clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wsi-ai demo-slide demo/tumour.svs --seed 1 --tumour
@@ -29,6 +30,9 @@ check: $(VENV)/.test
 
 fuzz: $(VENV)/.test
 	WSI_AI_MUTANTS=2000 $(BIN)/python -m pytest tests/fuzz
+
+bundle:
+	PYTHON=$(PYTHON) bundle/build.sh
 
 demo-model: | $(VENV)/bin/python
 	$(PIP) --editable '.[cpu,train]'
