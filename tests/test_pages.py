@@ -1,6 +1,7 @@
 """What the pages for contributors say of the house is so."""
 
 import ast
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -68,6 +69,37 @@ def test_the_hazard_log_s_rows_are_in_order_and_each_is_held_by_something() -> N
     assert [int(number) for number, _ in rows] == list(range(1, len(rows) + 1))
     held = [(row, row.rsplit(" | ", 1)[-1]) for _, row in rows if "outside the software" not in row]
     assert [row for row, tests in held if not re.search(r"`(tests/|test_)\w+", tests)] == []
+
+
+def _texts_of(node: ast.AST) -> str | None:
+    """A text of the code, with a mark in the place of what is put into it."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_texts_of(part) or "\0" for part in node.values)
+    return None
+
+
+@functools.cache
+def program_texts() -> tuple[str, ...]:
+    trees = (ast.parse(path.read_text("utf-8")) for path in PACKAGE.rglob("*.py"))
+    texts = {_texts_of(node) for tree in trees for node in ast.walk(tree)}
+    return tuple(text for text in texts if text)
+
+
+def is_said(message: str) -> bool:
+    """Whether one text of the program has the message's parts, in their order."""
+    parts = [re.escape(part.strip()) for part in message.split("…") if part.strip()]
+    wanted = re.compile(".*".join(parts), re.DOTALL)
+    return any(wanted.search(text) for text in program_texts())
+
+
+def test_every_message_of_the_page_on_trouble_is_one_of_the_program() -> None:
+    page = (ROOT / "docs" / "troubleshooting.md").read_text("utf-8")
+    named = re.findall(r"^\| `([^|]+)` \|", page, re.MULTILINE)
+    assert len(named) >= 40
+    assert [message for message in named if not is_said(message)] == []
+    assert not is_said("a message … that nobody ever wrote")
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

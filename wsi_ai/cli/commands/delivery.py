@@ -217,6 +217,19 @@ def sinks_check(
     raise typer.Exit(looked_at.check(sinks))
 
 
+@sinks_app.command("test")
+def sinks_test(
+    sinks: Annotated[list[str], typer.Argument(metavar="TOML|URL|TRUST=URL...")],
+) -> None:
+    """Send each a signed test event.  It is no flag, and about no slide: receivers show it nobody.
+
+    Exit status: 0 all took it; 1 one did not; 2 the settings cannot be read.
+    """
+    with extra("service"):
+        from wsi_ai.cli import sinks as looked_at
+    raise typer.Exit(looked_at.send_test(sinks))
+
+
 @alone.command("recall")
 def recall(
     database: Database,
