@@ -50,7 +50,8 @@ def test_the_rule_shown_is_the_contract_that_is_checked() -> None:
     contracts = project["tool"]["importlinter"]["contracts"]
     (layers,) = (contract["layers"] for contract in contracts if contract["type"] == "layers")
     shown = [line.split() for line in block_with("cli").splitlines()]
-    assert shown == [layer.split(" | ") for layer in layers]
+    there = [layer for layer in layers if not layer.startswith("(") or layer[1:-1] in ROOMS]
+    assert shown == [layer.strip("()").split(" | ") for layer in there]
 
 
 def test_the_types_at_the_doors_are_where_the_journey_says() -> None:
