@@ -154,7 +154,7 @@ def tell(transcript: Transcript) -> None:
     with watching(transcript):
         transcript.run("run", "first.svs", *run, *send)
     transcript.title("It was the wrong slide: the flag is taken back")
-    flag_id = transcript.run("flags", "list", *at).split()[0]
+    flag_id = transcript.run("flags", "list", *at).splitlines()[1].split()[0]
     transcript.run("flags", "retract", flag_id, "--reason", "slide_misidentified", *at)
     transcript.run("outbox", "drain", *at, *send)
     transcript.worklist()

@@ -22,6 +22,10 @@ LIBRARIES = (
     "sqlalchemy", "pydantic", "httpcore", "simplejpeg", "platformdirs", "pytest",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
 )  # fmt: skip
+WITHOUT = "torch"
+"""As where that extra is not installed: no page needs it, and it takes longest to load."""
+OPTIONS = "-W ignore::pytest.PytestAssertRewriteWarning"
+"""pytest's plug-ins are among what is loaded already."""
 
 
 def run(words: list[str], folder: str, paths: list[str]) -> int:
@@ -29,6 +33,7 @@ def run(words: list[str], folder: str, paths: list[str]) -> int:
     os.chdir(folder)
     sys.path[:0] = paths
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # for processes of its own
+    os.environ["PYTEST_ADDOPTS"] = OPTIONS
     sys.argv = words[1:] if words[0] == "-m" else list(words)
     try:
         if words[0] == "-m":
@@ -62,5 +67,6 @@ if __name__ == "__main__":
     sys.path[:] = [path for path in sys.path if path != here]
     for name in LIBRARIES:
         importlib.import_module(name)
+    sys.modules[WITHOUT] = None  # type: ignore[assignment]
     for line in sys.stdin:
         print(in_a_fork(json.loads(line)), flush=True)

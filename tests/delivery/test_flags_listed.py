@@ -65,6 +65,8 @@ def test_a_flag_is_found_by_slide_and_by_case_and_says_that_it_waits(database: P
         assert row.split()[:4] == [one[:8], "S1-A1", "S1", "EXPEDITE"]
         assert row.endswith("waiting: not tried yet (region)")
         assert end.startswith("1 flag. ")
+    none = wsi_ai("flags", "list", "--outbox", database, "--slide", "S3")
+    assert (none.exit_code, none.stdout) == (1, f"0 flags. {STATEMENT}\n")
 
 
 def test_a_short_id_is_enough_where_it_means_one_flag(database: Path) -> None:
@@ -101,7 +103,7 @@ def test_a_retraction_says_whether_its_receiver_knows(
     with closing(Inbox(":memory:")) as inbox:
         with serving(receiver(inbox, Access((KEY,)), time.time), port=port):
             told = wsi_ai(*words, "--send", sinks)
-        assert told.stdout.splitlines()[-1] == "delivered (region)"
+        assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "delivered (region)")
         assert [held["retracted"] for held in inbox.held()] == [True]
 
 

@@ -93,7 +93,8 @@ def test_every_result_of_an_incomplete_card_says_so_and_no_flag_of_it_is_sent(pl
     assert flag["regulatory"]["intended_use"] == CARD_INCOMPLETE
     for name in ("findings.geojson", "run.json"):
         assert CARD_INCOMPLETE in (flag_json.parent / name).read_text("utf-8")
-    assert CARD_INCOMPLETE in (place / "results" / "summary.csv").read_text("utf-8-sig")
+    for name in ("summary.csv", "summary.md"):
+        assert CARD_INCOMPLETE in (place / "results" / name).read_text("utf-8-sig")
 
 
 class AnyPost:

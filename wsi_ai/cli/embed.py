@@ -47,8 +47,8 @@ def embed(slides: list[Path], models: list[Path], out: Path, arguments: EmbedArg
                 say(line)
             total, done = total + 1, done + (outcome.tiles is not None)
             statuses += _status(outcome)
-    what = "slides" if len(models) == 1 else "slides and models"
-    say(f"{done} of {total} {what} embedded. An embedding run has no flag. {STATEMENT}", sys.stdout)
+    what = counted(total, "slide") if len(models) == 1 else f"{total} slides and models"
+    say(f"{done} of {what} embedded. An embedding run has no flag. {STATEMENT}", sys.stdout)
     return gravest(statuses)
 
 

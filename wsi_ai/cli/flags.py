@@ -46,7 +46,7 @@ def list_flags(database: str, wanted: Wanted) -> int:
             shown += 1
             say(_row(one))
     say(f"{counted(shown, 'flag')}. {STATEMENT}")
-    return Exit.OK
+    return Exit.OK if shown or wanted == Wanted() else Exit.SOME
 
 
 def _row(one: ListedFlag) -> str:
@@ -100,13 +100,13 @@ def retract(
         name = whole_id(outbox, flag_id)
         taken = outbox.retract(name, Retraction(reason))
     if taken is None:
-        say("nothing to take back: it was taken back already")
+        say("it was taken back already")
     else:
         say(f"taken back, as revision {taken['revision']}")
     waits = _tell_steps(database, name, send, audit)
-    if taken is None:
-        return Exit.SOME
-    return Exit.WAITING if waits and send else Exit.OK
+    if waits and send:
+        return Exit.WAITING
+    return Exit.SOME if taken is None and not send else Exit.OK
 
 
 def _tell_steps(database: str, flag_id: str, send: Sequence[str], audit: Path | None) -> bool:

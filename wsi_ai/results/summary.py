@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from wsi_ai.core.cards import CARD_INCOMPLETE
 from wsi_ai.core.files import write_whole
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.core.printable import printable
@@ -111,13 +112,19 @@ def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     open_ones = [row for row in rows if row["level"] in (Level.NOT_ASSESSED, NOT_JUDGED)]
     parts = [
         "# What came out of the last run",
-        f"> {STATEMENT}",
+        f"> {_said(rows)}",
         f"{counted(len(levels), 'row')}: {counts}. No level means benign.",
         _table(rows, ("slide", "model", "level", "score", "threshold", "seconds")),
     ]
     if open_ones:
         parts += ["## Not assessed, and why", _table(open_ones, ("slide", "model", "reason"))]
     return "\n\n".join(parts) + "\n"
+
+
+def _said(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The statement; if any row is of a model that is only being tried, that first."""
+    tried = any(CARD_INCOMPLETE in str(row["reason"]) for row in rows)
+    return f"{CARD_INCOMPLETE}. {STATEMENT}" if tried else STATEMENT
 
 
 def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:

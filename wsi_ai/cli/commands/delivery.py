@@ -165,7 +165,10 @@ def flags_list(
     slide: Annotated[str, typer.Option(help="Only of this slide, by its id.")] = "",
     accession: Annotated[str, typer.Option(help="Only of this case.")] = "",
 ) -> None:
-    """One line a flag: what holds now, and whether it was delivered.  It names slides and cases."""
+    """One line a flag: what holds now, and whether it was delivered.  It names slides and cases.
+
+    Exit status: 0; 1 where --slide or --accession finds none.
+    """
     with extra("service"):
         from wsi_ai.cli import flags
     raise typer.Exit(flags.list_flags(database, flags.Wanted(slide, accession)))
