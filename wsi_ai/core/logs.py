@@ -58,7 +58,7 @@ def _time(record: logging.LogRecord) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class _Handler(logging.StreamHandler):  # type: ignore[type-arg]
+class _LogStream(logging.StreamHandler):  # type: ignore[type-arg]
     """Knows the settings that it was made by."""
 
     def __init__(self, stream: object, settings: LogSettings, level: int) -> None:
@@ -82,7 +82,7 @@ def _is_worth_a_line(record: logging.LogRecord) -> bool:
 def line_handler(settings: LogSettings | None = None) -> logging.Handler:
     """To standard error."""
     chosen = settings or LogSettings(logging.NOTSET)
-    return _Handler(sys.stderr, chosen, chosen.level)
+    return _LogStream(sys.stderr, chosen, chosen.level)
 
 
 def start_logging(settings: LogSettings) -> None:
@@ -93,12 +93,12 @@ def start_logging(settings: LogSettings) -> None:
     if settings.file is not None:
         least = min(least, logging.INFO)
         file = settings.file.open("a", encoding="utf-8", buffering=1)
-        handlers.append(_Handler(file, settings, least))
+        handlers.append(_LogStream(file, settings, least))
     logging.basicConfig(level=least, handlers=handlers)
 
 
 def in_force() -> LogSettings:
     """What this process was started with, for its workers."""
     root = logging.getLogger()
-    made = [handler.settings for handler in root.handlers if isinstance(handler, _Handler)]
+    made = [handler.settings for handler in root.handlers if isinstance(handler, _LogStream)]
     return made[0] if made else LogSettings(root.getEffectiveLevel())

@@ -112,7 +112,7 @@ def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     open_ones = [row for row in rows if row["level"] in (Level.NOT_ASSESSED, NOT_JUDGED)]
     parts = [
         "# What came out of the last run",
-        f"> {_said(rows)}",
+        f"> {_statement_above(rows)}",
         f"{counted(len(levels), 'row')}: {counts}. No level means benign.",
         _table(rows, ("slide", "model", "level", "score", "threshold", "seconds")),
     ]
@@ -121,7 +121,7 @@ def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _said(rows: Sequence[Mapping[str, Any]]) -> str:
+def _statement_above(rows: Sequence[Mapping[str, Any]]) -> str:
     """The statement; if any row is of a model that is only being tried, that first."""
     tried = any(CARD_INCOMPLETE in str(row["reason"]) for row in rows)
     return f"{CARD_INCOMPLETE}. {STATEMENT}" if tried else STATEMENT
