@@ -33,6 +33,8 @@ HEAD = """# What the worklist saw
 Made by [make_transcript.py](make_transcript.py) from two synthetic slides and the demo model.
 AI-generated, unverified. Research use only. Not for primary diagnosis.
 
+The times are those of two busy cores; [performance.md](performance.md) has measured ones.
+
 """
 CASES = """file,trust,accession,slide_id,block,stain
 first.svs,RXX,S26-0001,S26-0001-A1-1,A1,H&E
