@@ -71,7 +71,8 @@ def test_after_any_kill_the_next_run_goes_on_to_the_same_flag(
     flag, record = flag_and_record(tmp_path / "torn")
     assert flag == expected
     assert record["tiles"]["resumed"] > 0
-    (parent,) = (p for p in (tmp_path / "torn").iterdir() if p.name != "runs")
+    folders = (p for p in (tmp_path / "torn").iterdir() if p.is_dir())
+    (parent,) = (p for p in folders if p.name != "runs")
     assert [path.name for path in parent.iterdir()] == ["red-1.0.0"]
 
 

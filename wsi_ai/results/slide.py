@@ -180,10 +180,24 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
             "left_out": flag.planned - inferred,
             "resumed": assessment.resumed,
         },
+        "areas": _areas(assessment),
         "timing": timing_record(run.clock, run.early_s) if run.clock else None,
         "started": timestamp(provenance.started),
         "finished": timestamp(provenance.finished),
         "versions": versions(),
+    }
+
+
+def _areas(assessment: Assessment) -> dict[str, float | int] | None:
+    """In mm²: the tissue that was planned, and what of it reaches the threshold; the number of
+    regions that this makes."""
+    heatmap, flag = assessment.heatmap, assessment.flag
+    if heatmap is None:
+        return None
+    return {
+        "tissue_mm2": round(flag.planned * heatmap.cell_mm2, 4),
+        "positive_mm2": round(flag.positive * heatmap.cell_mm2, 4),
+        "regions": len(flag.findings),
     }
 
 

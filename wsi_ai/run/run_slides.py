@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from wsi_ai.core.cards import ModelCard, Task
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, Task
 from wsi_ai.core.contracts import Post, Watcher
 from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
@@ -62,7 +62,8 @@ def run_slides(
     options, post = options or RunOptions(), post or NoPost()
     devices = devices_asked(options.device)
     cases = load_cases(options.cases)
-    assembly = _assembly([model] if isinstance(model, Path) else model, out, options, cases)
+    models = [model] if isinstance(model, Path) else model
+    assembly = _assembly(models, out, options, cases, post)
     cards = assembly.cards
     alone, shared = apart(slides, cases, assembly.open_slide)
 
@@ -99,13 +100,13 @@ def give_up(
 ) -> Iterator[Outcome]:
     """The ``not_assessed`` flag of a slide that cannot be run at all, by each model, where no
     answer stands.  The slide is not looked at.  Raises as ``run_slides``."""
-    assembly = _assembly(models, out, options, load_cases(options.cases))
+    assembly = _assembly(models, out, options, load_cases(options.cases), post)
     for card in assembly.cards:
         yield assembly.failed(card, slide, reason, post)
 
 
 def _assembly(
-    models: Sequence[Path], out: Path, options: RunOptions, cases: Cases
+    models: Sequence[Path], out: Path, options: RunOptions, cases: Cases, post: Post
 ) -> Assembly[Outcome]:
     """Raises PolicyError, OutputError or ModelError."""
     site = load_site(options.trusted_keys)
@@ -116,7 +117,10 @@ def _assembly(
         check_pdf()
     check_folder(out)
     site_key()  # what is written is sealed with it
-    return Assembly(answer_for, policy, options, _cards(models, site, policy, options))
+    cards = _cards(models, site, policy, options)
+    if not isinstance(post, NoPost):
+        _refuse_incomplete(cards)
+    return Assembly(answer_for, policy, options, cards)
 
 
 def _cards(
@@ -136,6 +140,15 @@ def _cards(
 def _refuse_vectors(card: ModelCard) -> None:
     if card.task is Task.EMBEDDING:
         raise ModelError(f"{card.ref.name} gives embeddings and no flag; use: wsi-ai embed")
+
+
+def _refuse_incomplete(cards: Sequence[ModelCard]) -> None:
+    """No flag of a model whose card nobody has written goes anywhere.  Raises ModelError."""
+    if names := [card.ref.name for card in cards if card.incomplete]:
+        raise ModelError(
+            f"{names[0]}: no flag of it is sent: {CARD_INCOMPLETE}; complete it:"
+            " wsi-ai models init, without --trial"
+        )
 
 
 def _check_formats(formats: Sequence[str]) -> None:
