@@ -17,6 +17,7 @@
   * DeviceError         the accelerator or its library: retry elsewhere or later
     * NoDevice            there is none of the kind here, or nothing that drives it
     * OutOfDeviceMemory   fewer tiles at once may fit
+  * ResultError         results that are there cannot be read
   * OutputError         results could not be written
     * Busy                another run is at work on the same slide
     * Unsent              results were written, and their flag could not be kept for sending
@@ -109,6 +110,10 @@ class NoDevice(DeviceError):
 
 class OutOfDeviceMemory(DeviceError):
     """The device's memory was not enough; fewer tiles at once may fit."""
+
+
+class ResultError(WsiAiError):
+    """Results cannot be read as they are."""
 
 
 class OutputError(WsiAiError):

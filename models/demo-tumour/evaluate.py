@@ -81,14 +81,13 @@ def scored_pair(folder: Path, size_px: int, seed: int) -> tuple[SlideScores, Sli
     return tumour, free
 
 
-def slide_figures(folder: Path, seeds: int, seeds_of_largest: int) -> dict[str, Any]:
-    """Two seeds at a time, small slides first."""
+def slide_figures(folder: Path, seeds: list[int]) -> dict[str, Any]:
+    """By size, of that number of seeds; two at a time, small slides first."""
     card = load_card(HERE)
     policy, threshold = policy_for(card, None).triage, card.point.threshold
     figures = {}
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
-        for size in SIZES_PX:
-            count = seeds_of_largest if size == SIZES_PX[-1] else seeds
+        for size, count in zip(SIZES_PX, seeds, strict=True):
             numbers = range(FIRST_SEED, FIRST_SEED + count)
             both: tuple[list[SlideScores], list[SlideScores]] = ([], [])
             for pair in pool.map(partial(scored_pair, folder, size), numbers):
@@ -149,8 +148,7 @@ def table(sizes: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the demo model.")
     parser.add_argument("folder", type=Path, nargs="?", help="where slides are drawn and kept")
-    parser.add_argument("--seeds", type=int, default=40)
-    parser.add_argument("--largest", type=int, default=40, help="seeds drawn at 16384 px")
+    parser.add_argument("--seeds", type=int, nargs=4, default=[40] * 4, help="at each size")
     parser.add_argument("--real", type=Path, help="Kather's 100 tiles, for the report only")
     asked = parser.parse_args()
     folder: Path = asked.folder or Path(tempfile.gettempdir()) / "demo-tumour"
@@ -160,7 +158,7 @@ def main() -> None:
         "weights_sha256": load_card(HERE).ref.sha256,
         "policy": policy_for(load_card(HERE), None).as_dict(),
         "threshold": threshold,
-        "slides_by_size_px": slide_figures(folder, asked.seeds, asked.largest),
+        "slides_by_size_px": slide_figures(folder, asked.seeds),
     }
     if asked.real:
         results["real_tiles"] = real_figures(Scorer(folder), asked.real, threshold)

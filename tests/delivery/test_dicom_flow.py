@@ -150,12 +150,6 @@ def test_an_archive_that_does_not_know_a_slide_leaves_it_not_assessed_with_the_r
     assert "does not know this series" in done.output
 
 
-def test_the_same_slide_run_anew_says_nothing_new(site: Site, sent: dict[str, Any]) -> None:
-    done = site.run(site.slide, "--format", "dicom", "--send", str(site.sinks), "--force")
-    assert done.exit_code == 0, done.output
-    assert len(site.held()["AI triage flag (wsi_ai)"]) == 2
-
-
 def test_what_is_taken_back_is_withdrawn_with_its_heatmap_and_exported_as_taken_back(
     site: Site, sent: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from benchmarks import flags as benchmark
 from tests.conftest import ROOT
 from wsi_ai import schemas
 from wsi_ai.core.flags import STATEMENT
+from wsi_ai.delivery.messages import SectraSettings, Shapes
 from wsi_ai.delivery.routes import load_endpoints
 from wsi_ai.results.flag_json import SCHEMA
 from wsi_ai.slides.identity import load_cases
@@ -46,14 +47,16 @@ def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
     (endpoint,) = load_endpoints([str(tmp_path / "sinks.toml")])
     assert endpoint.takes("RYY")
     (tmp_path / "more.toml").write_text("\n".join(more))
-    fhir, hl7, pacs = load_endpoints([str(tmp_path / "more.toml")])
-    assert pacs.dicom.objects == Path("/data/results")
-    assert pacs.credentials.basic is not None
+    fhir, hl7, archive, pacs = load_endpoints([str(tmp_path / "more.toml")])
+    assert archive.dicom.objects == Path("/data/results")
+    assert archive.credentials.basic is not None
     assert fhir.credentials.oauth is not None
     assert fhir.credentials.oauth.algorithm == "RS384"
     assert fhir.allowed_hosts >= {"fhir.example", "login.example"}
     assert fhir.fhir.slide_system == "https://lims.example/slide"
     assert hl7.hl7.application == "TRIAGE"
+    assert pacs.credentials.oauth is not None
+    assert pacs.sectra == SectraSettings("wsi-ai", Shapes.OUTLINES, "RXX-LIMS")
 
 
 def test_every_test_that_the_hazard_log_names_exists() -> None:

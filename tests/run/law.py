@@ -21,11 +21,12 @@ from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.delivery.messages import Endpoint, Retraction
 from wsi_ai.delivery.outbox import Outbox, open_database
 from wsi_ai.errors import DeviceError, IdentityShared, ModelError, NoDevice, OutputError, Stopped
-from wsi_ai.run.answers import flags_for, vectors_for
+from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.outcome import Ended
 from wsi_ai.run.twins import apart
+from wsi_ai.run.vector_answer import vectors_for
 from wsi_ai.slides.identity import Cases, FileClaim
 from wsi_ai.testing import MEAN_CARD
 from wsi_ai.triage.policy import Policy
@@ -308,6 +309,18 @@ def sent_levels(world: World) -> dict[str, int]:
     outbox = world.outbox()
     holds = {line.flag_id: outbox.standing(line.flag_id) for line in outbox.lines()}
     return {name: _WEIGHT[found.level] for name, found in holds.items() if found}
+
+
+def has_scores(world: World) -> bool:
+    """Of every tile, in a folder of results."""
+    records = [json.loads(path.read_text()) for path in world.out.rglob("run.json")]
+    return any("scores" in told for told in records)
+
+
+def batches(world: World) -> list[str]:
+    """That went through the network."""
+    notes = world.root / "s.ran"
+    return notes.read_text().splitlines() if notes.exists() else []
 
 
 def copied(world: World, to: Path) -> World:

@@ -39,7 +39,7 @@ MUTANTS = (
         "if False:",
         "share",
     ),
-    ("vectors are overwritten by a failure", ANSWERS, "or vectors_stand(job.folder)", "", "fails"),
+    ("vectors are overwritten by a failure", "run/vector_answer.py", "or vectors_stand(job.folder)", "", "fails"),  # noqa: E501
     (
         "a newcomer under a known identity is judged",
         "run/newcomer.py",
@@ -63,6 +63,8 @@ MUTANTS = (
     ),
     ("doubt takes back an expedite", STANDING, "if level is Level.STANDARD:", "if True:", "newcomer"),  # noqa: E501
     ("the doubt is forgotten with the next run", STANDING, "if standing.in_doubt and", "if False and", "newcomer"),  # noqa: E501
+    ("a policy infers again", ANSWERS, "if not self.force and (found", "if False and (found", "amend"),  # noqa: E501
+    ("--force judges kept scores", ANSWERS, "if not self.force and (found", "if (found", "not_taken_back"),  # noqa: E501
     ("twins of one run are not looked for", "run/twins.py", "if len(set(group)) > 1", "if False", "two_slides"),  # noqa: E501
 )  # fmt: skip
 """What is broken, where, and which tests are run."""

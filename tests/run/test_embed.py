@@ -23,10 +23,10 @@ from wsi_ai.errors import ModelError
 from wsi_ai.heatmaps import Keep, VectorCanvas, write_hdf5
 from wsi_ai.models.manifest import load_card
 from wsi_ai.results.embedding_picture import colours, principal
-from wsi_ai.run.answers import vectors_for
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.embed_slides import embed_slides
 from wsi_ai.run.no_ops import NoPost, NoWatcher
+from wsi_ai.run.vector_answer import vectors_for
 from wsi_ai.slides.readers.openslide import open_slide
 from wsi_ai.testing import PaintedSlide
 from wsi_ai.triage.policy import Policy

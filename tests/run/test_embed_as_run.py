@@ -18,12 +18,12 @@ from wsi_ai.core.contracts import Slide, TileSource
 from wsi_ai.core.values import TileBatch, TilePlan
 from wsi_ai.errors import OutOfDeviceMemory
 from wsi_ai.models.manifest import load_card
-from wsi_ai.run.answers import vectors_for
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet.fleet import Fleet
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.several_models import SlideTask
 from wsi_ai.run.stages import through_stages
+from wsi_ai.run.vector_answer import vectors_for
 from wsi_ai.tiles.reading import HostTiles
 
 

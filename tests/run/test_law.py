@@ -25,8 +25,10 @@ from tests.run.law import (
     GivesNan,
     Step,
     World,
+    batches,
     copied,
     digests,
+    has_scores,
     sent_levels,
     written_levels,
 )
@@ -128,11 +130,14 @@ def test_no_mistake_lowers_a_sent_level_or_removes_a_result(
 def test_what_would_take_back_a_sent_level_is_listed_and_sent_only_with_amend(
     worlds: dict[str, World], state: str, tmp_path: Path
 ) -> None:
-    """Another policy is a question asked on purpose: its results stand in the folder."""
+    """Another policy is a question asked on purpose: its results stand in the folder.  Nothing is
+    inferred where scores stand."""
     world = copied(worlds[state], tmp_path / "w")
-    sent = sent_levels(world)
+    sent, scored, ran = sent_levels(world), has_scores(world), batches(world)
     (outcome,) = world.flags(Step(policy=STRICT))
     assert isinstance(outcome, Outcome)
+    assert outcome.judged_again is (scored and outcome.fresh)
+    assert (batches(world) == ran) is (scored or state == "stopped by a gate, sent")
     now = sent_levels(world)
     assert all(now[flag] >= sent[flag] for flag in sent)
     lowers = any(level == 2 for level in sent.values())

@@ -23,7 +23,15 @@ from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.slides.readers.openslide import open_slide
 
-DATA = {"findings.geojson", "flag.json", "heatmap.ome.zarr", "overlay.png", "run.json"}
+DATA = {
+    "findings.geojson",
+    "flag.json",
+    "heatmap.ome.zarr",
+    "overlay.png",
+    "planned.npz",
+    "run.json",
+    "thumbnail.jpg",
+}
 FILES = DATA | {"report.html", "preview.jpg"}
 
 
@@ -250,7 +258,7 @@ def test_a_slide_of_glass_is_not_assessed(model: Path, tmp_path: Path) -> None:
     assert outcome.level is Level.NOT_ASSESSED
     assert outcome.reason == "no tissue was found on the slide"
     assert outcome.folder is not None
-    assert {p.name for p in outcome.folder.iterdir()} == FILES - {"heatmap.ome.zarr"}
+    assert {p.name for p in outcome.folder.iterdir()} == FILES - {"heatmap.ome.zarr", "planned.npz"}
 
 
 def test_an_unusable_model_raises_before_any_slide_and_makes_no_folder(

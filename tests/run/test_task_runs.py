@@ -72,8 +72,17 @@ def test_a_segmentation_leaves_its_files_and_says_cells(slide: Path, tmp_path: P
     (outcome,) = run_slides([slide], STAINS, tmp_path)
     assert outcome.folder is not None
     files = {path.name for path in outcome.folder.iterdir()}
-    common = {"findings.geojson", "flag.json", "heatmap.ome.zarr", "overlay.png", "run.json"}
-    common |= {"report.html", "preview.jpg"}
+    common = {
+        "findings.geojson",
+        "flag.json",
+        "heatmap.ome.zarr",
+        "overlay.png",
+        "planned.npz",
+        "preview.jpg",
+        "report.html",
+        "run.json",
+        "thumbnail.jpg",
+    }
     assert files == {*common, "segmentation.ome.zarr"}
     assert not list(outcome.folder.parent.glob(".*"))
     record = json.loads((outcome.folder / "run.json").read_text())

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from wsi_ai.cli.commands import delivery, service, viewing
+from wsi_ai.cli import service
+from wsi_ai.cli.commands import delivery, viewing
 from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands import trial as trials
 from wsi_ai.cli.commands.options import (
@@ -14,6 +15,7 @@ from wsi_ai.cli.commands.options import (
     EmbedArguments,
     ImageChoice,
     Mpp,
+    NewThreshold,
     OverrideMpp,
     RunArguments,
     takes,
@@ -86,7 +88,12 @@ def run(
 @app.command()
 @takes(EmbedArguments)
 def embed(
-    slides: Annotated[list[Path], typer.Argument(metavar="SLIDE...", help="Slide files.")],
+    slides: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SLIDES...", help="Slides; folders of them; a .csv or .txt that lists them."
+        ),
+    ],
     model: Annotated[
         list[Path],
         typer.Option(
@@ -126,6 +133,25 @@ def compare_readers(
 
     options = RunOptions(mpp, override_mpp=override_mpp, image=image)
     raise typer.Exit(compare(slide, model, readers, options))
+
+
+@app.command()
+def rescore(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Where the results are.")],
+    threshold: NewThreshold = None,
+    policy: Annotated[
+        Path | None, typer.Option(help="Triage policy in TOML, in place of each slide's own.")
+    ] = None,
+) -> None:
+    """Judge kept scores by another threshold or policy, and say what would change.  Nothing is
+    inferred, written or sent.
+
+    Exit status: 0 no level would change; 1 some would, or cannot be told; 2 the command or the
+    policy is wrong.
+    """
+    from wsi_ai.cli.rescore import show_changes
+
+    raise typer.Exit(show_changes(out, threshold, policy))
 
 
 @app.command()

@@ -3,8 +3,9 @@
 import sys
 from pathlib import Path
 
-from wsi_ai.app import Embedded, RunOptions
+from wsi_ai.app import Embedded, RunOptions, find_slides
 from wsi_ai.cli.commands.options import EmbedArguments
+from wsi_ai.cli.found import say_found
 from wsi_ai.cli.output import (
     Exit,
     exit_on_error,
@@ -23,11 +24,18 @@ from wsi_ai.run.process import prepare_process
 
 
 @exit_on_error
-def embed(slides: list[Path], models: list[Path], out: Path, arguments: EmbedArguments) -> int:
+def embed(places: list[Path], models: list[Path], out: Path, arguments: EmbedArguments) -> int:
     """Embed, print, and return the exit status."""
     prepare_process()
     log_to(run_logs(arguments))
+    found = find_slides(places, out)
+    say_found(found, places)
+    slides = found.slides
     options = RunOptions(
+        mpp_of=found.mpp,
+        extent=arguments.extent(),
+        batch_size=arguments.batch_size,
+        threads=arguments.threads,
         mpp=arguments.mpp,
         device=arguments.device,
         force=arguments.force,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
 from wsi_ai.cli.commands.options import RunArguments
+from wsi_ai.cli.found import say_found
 from wsi_ai.cli.output import (
     Exit,
     adoption_lines,
@@ -112,7 +113,7 @@ class _Begun:
         try:
             found = find_slides(self.slides, self.out)
             waiting = len(found.slides)
-            _say_found(found, self.slides)
+            say_found(found, self.slides)
             settled, growing = _settled(found, arguments.quiet_s)
             chosen = _options(arguments)
             options = replace(chosen, mpp_of=found.mpp, growing=tuple(growing))
@@ -177,9 +178,17 @@ def _options(arguments: RunArguments) -> RunOptions:
         cases=arguments.cases,
         trust_pickle=arguments.trust_pickle,
         trusted_keys=arguments.trusted_keys,
-        formats=tuple(arguments.formats or ()),
+        formats=_formats(arguments),
+        extent=arguments.extent(),
+        batch_size=arguments.batch_size,
+        threads=arguments.threads,
         pages=_pages(arguments),
     )
+
+
+def _formats(arguments: RunArguments) -> tuple[str, ...]:
+    saved = ["tissue"] if arguments.save_tissue else []
+    return tuple(dict.fromkeys([*(arguments.formats or ()), *saved]))
 
 
 def _pages(arguments: RunArguments) -> Pages:
@@ -217,15 +226,6 @@ def _posting(sending: Sending, out: Path, noted: _Left) -> "Iterator[Posting | N
         say(f"wsi-ai: {line}", sys.stderr)
 
 
-def _say_found(found: Inputs, named: Sequence[Path]) -> None:
-    if found.passed_over:
-        count, kinds = len(found.passed_over), found.passed_over_by_kind()
-        are = verb(count, "is no slide", "are no slides")
-        say(f"wsi-ai: passed over {count} that {are}: {kinds}", sys.stderr)
-    if len(found.slides) != len(named):
-        say(f"wsi-ai: {counted(len(found.slides), 'slide')} to run", sys.stderr)
-
-
 def _limit(outcomes: Sequence[Outcome]) -> str:
     """Which stage was the limit; nothing where nothing was inferred."""
     if not any(outcome.timing and outcome.timing.tiles for outcome in outcomes):
@@ -249,6 +249,8 @@ def _outcome_lines(outcome: Outcome, *, several: bool) -> list[str]:
         lines.append("  nothing was written")
     elif outcome.fresh:
         names = sorted(path.name for path in outcome.folder.iterdir())
+        if outcome.judged_again:
+            lines.append("  judged again by the scores of an earlier run; nothing was inferred")
         lines.append(f"  {outcome.folder}/  {'  '.join(names)}")
     else:
         lines.append(f"  {outcome.folder}/  done before, nothing to do (--force runs it anew)")

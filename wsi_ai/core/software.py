@@ -1,9 +1,11 @@
 """Which software this is."""
 
+import hashlib
 import platform
 from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 _PACKAGES = (
     "numpy",
@@ -15,6 +17,22 @@ _PACKAGES = (
     "torch",
     "zarr",
 )
+_PIXEL_PACKAGES = (
+    "imagecodecs",
+    "numpy",
+    "opencv-python-headless",
+    "openslide-bin",
+    "openslide-python",
+    "pillow",
+    "pydicom",
+    "simplejpeg",
+    "tifffile",
+    "tiffslide",
+    "zarr",
+)
+"""What a pixel passes through before a network sees it; a runtime names its own libraries."""
+_SCORING = ("core", "slides", "tissue", "tiles", "inference", "heatmaps", "run/pipeline.py")
+"""The rooms, and the one file of another, whose code a score can depend on."""
 
 
 def software() -> str:
@@ -23,8 +41,37 @@ def software() -> str:
 
 @cache
 def versions() -> Mapping[str, str]:
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    return {"python": platform.python_version(), **_installed(_PACKAGES)}
+
+
+@cache
+def pixel_libraries() -> Mapping[str, str]:
+    """The versions of what pixels pass through."""
+    return _installed(_PIXEL_PACKAGES)
+
+
+@cache
+def scoring_code() -> str:
+    """SHA-256 in hex over the code that a score can depend on: two versions of the software with
+    the same one give the same scores."""
+    root = Path(__file__).parents[1]
+    files = [file for part in _SCORING for file in _sources(root / part)]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(f"{file.relative_to(root).as_posix()}\0".encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _sources(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place]
+    return [file for file in place.rglob("*") if file.suffix in (".py", ".cu")]
+
+
+def _installed(packages: tuple[str, ...]) -> Mapping[str, str]:
+    found = dict[str, str]()
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

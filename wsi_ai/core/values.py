@@ -157,6 +157,18 @@ class TilePlan:
     """The distance from one cell to the next."""
     tissue: Mask | None = field(default=None, repr=False)
     """The tissue that the cells were chosen for."""
+    unseen: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 2), np.int32))
+    """(tiles, 2): cells with tissue that the run was asked not to look at."""
+    limited: str = ""
+    """See ``Heatmap.limited``."""
+
+    @property
+    def planned(self) -> Mask:
+        """(rows, cols) of the grid: every cell with tissue, looked at or not."""
+        found = np.zeros(self.grid, np.bool_)
+        found[tuple(self.cells.T)] = True
+        found[tuple(self.unseen.T)] = True
+        return found
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -290,6 +302,9 @@ class Heatmap:
     slide_scores: NDArray[np.float32] | None = None
     """(classes,): from a slide classification, once all tiles have passed.  Its ``scores`` are then
     the attention that tiles got, stretched to 0..1 over the slide: not a probability."""
+    limited: str = ""
+    """How the run was asked to look at less than the tissue that was found, as a clause for
+    people; then the slide is never ``standard``."""
 
     @property
     def of_slide(self) -> bool:

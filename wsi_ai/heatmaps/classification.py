@@ -17,8 +17,7 @@ class Grid:
     def __init__(self, plan: TilePlan, card: ModelCard) -> None:
         self._plan, self._card = plan, card
         self._scores = np.full((len(card.classes), *plan.grid), np.nan, dtype=np.float32)
-        self._planned = np.zeros(plan.grid, np.bool_)
-        self._planned[tuple(plan.cells.T)] = True
+        self._planned = plan.planned
 
     def put(self, batch: Predictions) -> None:
         """Each tile's scores go into its cell; one that is no number stays NaN."""
@@ -28,7 +27,8 @@ class Grid:
     def heatmap(self) -> Heatmap:
         """As it stands: what got no score is NaN.  It shares memory with the grid."""
         plan = self._plan
-        return Heatmap(plan.slide, self._card, self._scores, plan.step, self._planned)
+        scores, planned = self._scores, self._planned
+        return Heatmap(plan.slide, self._card, scores, plan.step, planned, limited=plan.limited)
 
 
 class TileCanvas:

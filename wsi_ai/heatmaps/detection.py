@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import Form, ModelCard
+from wsi_ai.core.geometry import Step
 from wsi_ai.core.values import Heatmap, Marks, Objects, Predictions, TilePlan
 from wsi_ai.heatmaps.candidates import Gathered
 from wsi_ai.heatmaps.canvas import Keep
@@ -25,8 +26,7 @@ class ObjectsCanvas:
     def __init__(self, plan: TilePlan, card: ModelCard, keep: Keep) -> None:
         self._plan, self._card = plan, card
         self._gathered = Gathered(plan, card)
-        self._planned = np.zeros(plan.grid, np.bool_)
-        self._planned[tuple(plan.cells.T)] = True
+        self._planned = plan.planned
         self._counted: tuple[int, Objects] | None = None
         self._journal = opened(keep, plan.slide.slide_id, self._gathered.take)
 
@@ -44,36 +44,20 @@ class ObjectsCanvas:
         objects, plan = self._objects(), self._plan
         scores = np.where(self._gathered.seen, np.float32(0), np.float32(np.nan))
         layers = np.repeat(scores[None], len(self._card.classes), axis=0)
-        rows, cols = self._cells_of(objects)
+        rows, cols = _cells_of(objects, plan.step, plan.grid)
         np.maximum.at(layers, (objects.classes, rows, cols), objects.scores)
-        return Heatmap(plan.slide, self._card, layers, plan.step, self._planned, objects)
+        return Heatmap(
+            plan.slide, self._card, layers, plan.step, self._planned, objects, limited=plan.limited
+        )
 
     def marks(self) -> Marks:
         return Marks()
 
     def write(self, folder: Path) -> None:
-        """The highest score in each cell, and how many objects reach the threshold there."""
-        heatmap = self.heatmap()
-        write_heatmap(folder / "heatmap.ome.zarr", heatmap)
-        counts = self._counts(heatmap)
-        most = Window(0, max(1.0, float(np.nan_to_num(counts).max(initial=0))))
-        write_heatmap(folder / "counts.ome.zarr", dataclasses.replace(heatmap, scores=counts), most)
+        write_object_maps(folder, self.heatmap(), self._objects())
 
     def close(self) -> None:
         self._journal.close()
-
-    def _counts(self, heatmap: Heatmap) -> NDArray[np.float32]:
-        """(classes, rows, cols)."""
-        layers = [np.where(np.isnan(layer), layer, np.float32(0)) for layer in heatmap.scores]
-        counts = np.stack(layers)
-        objects = self._objects()
-        sure = objects.only(objects.scores >= self._card.point.threshold)
-        np.add.at(counts, (sure.classes, *self._cells_of(sure)), 1)
-        return counts
-
-    def _cells_of(self, objects: Objects) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        col, row = (objects.middles / [self._plan.step.x, self._plan.step.y]).astype(np.int64).T
-        return np.minimum(row, self._plan.grid[0] - 1), np.minimum(col, self._plan.grid[1] - 1)
 
     def _objects(self) -> Objects:
         over = self.done >= len(self._plan)
@@ -102,3 +86,28 @@ class ObjectsCanvas:
             radius = out.radius_um / self._plan.slide.known_spacing().mean_um
             return same_points(found, radius)
         return same_boxes(found, out.nms_iou)
+
+
+def write_object_maps(folder: Path, heatmap: Heatmap, objects: Objects) -> None:
+    """The highest score in each cell, and how many objects reach the threshold there."""
+    write_heatmap(folder / "heatmap.ome.zarr", heatmap)
+    counts = _counts(heatmap, objects)
+    most = Window(0, max(1.0, float(np.nan_to_num(counts).max(initial=0))))
+    write_heatmap(folder / "counts.ome.zarr", dataclasses.replace(heatmap, scores=counts), most)
+
+
+def _counts(heatmap: Heatmap, objects: Objects) -> NDArray[np.float32]:
+    """(classes, rows, cols)."""
+    layers = [np.where(np.isnan(layer), layer, np.float32(0)) for layer in heatmap.scores]
+    counts = np.stack(layers)
+    sure = objects.only(objects.scores >= heatmap.model.point.threshold)
+    rows, cols = heatmap.planned.shape
+    np.add.at(counts, (sure.classes, *_cells_of(sure, heatmap.step, (rows, cols))), 1)
+    return counts
+
+
+def _cells_of(
+    objects: Objects, step: Step, grid: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    col, row = (objects.middles / [step.x, step.y]).astype(np.int64).T
+    return np.minimum(row, grid[0] - 1), np.minimum(col, grid[1] - 1)

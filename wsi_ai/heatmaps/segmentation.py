@@ -3,9 +3,11 @@
 import math
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wsi_ai.core.cards import Activation, ModelCard
 from wsi_ai.core.geometry import Size, Step
@@ -18,7 +20,7 @@ from wsi_ai.heatmaps.dense_rows import DenseRows, stored
 from wsi_ai.heatmaps.pyramid import complete
 from wsi_ai.heatmaps.zarr import write_heatmap
 
-_NAME = "segmentation.ome.zarr"
+DENSE_MAP = "segmentation.ome.zarr"
 
 
 def dense_grid(plan: TilePlan, card: ModelCard) -> DenseGrid:
@@ -40,6 +42,23 @@ def output_step(plan: TilePlan, card: ModelCard) -> Step:
     return Step(plan.step.x / stride, plan.step.y / stride)
 
 
+def class_marks(
+    card: ModelCard, shape: tuple[int, ...], bands: Iterable[NDArray[np.float32]]
+) -> Marks:
+    """The likeliest class of each cell; ``bands`` are (classes, rows, cols) from the top.
+
+    Where the classes are independent of each other, only what is more likely than not.
+    """
+    least = np.float32(0.0 if card.activation is Activation.SOFTMAX else 0.5)
+    classes, top = np.zeros(shape, np.uint8), 0
+    for band in bands:
+        known = np.nan_to_num(band, nan=-1)
+        likeliest = np.where(known.max(axis=0) >= least, 1 + known.argmax(axis=0), 0)
+        classes[top : top + len(likeliest)] = likeliest
+        top += len(likeliest)
+    return Marks(classes)
+
+
 class DenseCanvas:
     """A ``Canvas`` for segmentations.  The plan's tiles come row by row.
 
@@ -53,10 +72,8 @@ class DenseCanvas:
         self._grid, self._step = dense_grid(plan, card), output_step(plan, card)
         shape = (len(card.classes), self._grid.size.height, self._grid.size.width)
         self._blender = Blender(self._grid, len(card.classes), stored)
-        self._rows = DenseRows(keep.folder / _NAME, keep, shape)
-        squares = np.zeros(plan.grid, np.bool_)
-        squares[tuple(plan.cells.T)] = True
-        wanted = Wanted(squares, self._grid.stride, plan.tissue)
+        self._rows = DenseRows(keep.folder / DENSE_MAP, keep, shape)
+        wanted = Wanted(plan.planned, self._grid.stride, plan.tissue)
         um = self._step.x * plan.slide.known_spacing().x_um
         self._side = cell_side(um)
         self._cells = Cells(keep.folder / "cells", shape, self._side, wanted)
@@ -95,25 +112,23 @@ class DenseCanvas:
     def heatmap(self) -> Heatmap:
         """Means over cells of about 16 µm, of rows that are finished."""
         step = Step(self._step.x * self._side, self._step.y * self._side)
-        return Heatmap(self._plan.slide, self._card, self._cells.scores, step, self._cells.planned)
+        return Heatmap(
+            slide=self._plan.slide,
+            model=self._card,
+            scores=self._cells.scores,
+            step=step,
+            planned=self._cells.planned,
+            limited=self._plan.limited,
+        )
 
     def marks(self) -> Marks:
-        """Where the classes are independent of each other, only pixels that are more likely than
-        not."""
-        least = np.float32(0.0 if self._card.activation is Activation.SOFTMAX else 0.5)
-        classes, top = np.zeros(self._cells.planned.shape, np.uint8), 0
-        for band in self._cells.scores.bands():
-            known = np.nan_to_num(band, nan=-1)
-            likeliest = np.where(known.max(axis=0) >= least, 1 + known.argmax(axis=0), 0)
-            classes[top : top + len(likeliest)] = likeliest
-            top += len(likeliest)
-        return Marks(classes)
+        return class_marks(self._card, self._cells.planned.shape, self._cells.scores.bands())
 
     def write(self, folder: Path) -> None:
         self._finish(self._grid.size.height)
         complete(self._rows.path, self._card, self._plan.slide, self._step)
         with disk_errors():
-            shutil.copytree(self._rows.path, folder / _NAME, copy_function=os.link)
+            shutil.copytree(self._rows.path, folder / DENSE_MAP, copy_function=os.link)
         write_heatmap(folder / "heatmap.ome.zarr", self.heatmap())
 
     def close(self) -> None:

@@ -61,10 +61,16 @@ class SlideCanvas:
         return self._drawn(layer, said.scores if known else None)
 
     def _drawn(self, attention: NDArray[np.float32], scores: NDArray[np.float32] | None) -> Heatmap:
-        plan, planned = self._plan, np.zeros(self._plan.grid, np.bool_)
-        planned[tuple(plan.cells.T)] = True
-        layers = attention[None]
-        return Heatmap(plan.slide, self._card, layers, plan.step, planned, slide_scores=scores)
+        plan = self._plan
+        return Heatmap(
+            slide=plan.slide,
+            model=self._card,
+            scores=attention[None],
+            step=plan.step,
+            planned=plan.planned,
+            slide_scores=scores,
+            limited=plan.limited,
+        )
 
 
 def stretched(attention: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,16 +1,19 @@
 """All files that a slide leaves behind, in one folder that appears whole."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.contracts import Post, Slide
+from wsi_ai.core.flags import Check
 from wsi_ai.core.software import versions
 from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
-from wsi_ai.core.values import Marks, SlideInfo
+from wsi_ai.core.values import Heatmap, Marks, SlideInfo
 from wsi_ai.errors import HeldBack, OutputError, Unsent
+from wsi_ai.heatmaps.kept import Kept, read_kept
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.dicom import write_dicom
 from wsi_ai.results.flag_json import Provenance, check_json, flag_json, with_objects
@@ -20,12 +23,20 @@ from wsi_ai.results.objects import write_objects
 from wsi_ai.results.overlay import OverlayInput, write_overlay
 from wsi_ai.results.pages.pdf import write_pdf
 from wsi_ai.results.pages.report import take_pictures, write_report
-from wsi_ai.results.record import model_record
+from wsi_ai.results.parquet import write_tables
+from wsi_ai.results.record import areas_record, card_record, model_record
 from wsi_ai.results.sealed import sealed_results, with_seal
+from wsi_ai.results.thumbnail import write_mask, write_thumbnail
 from wsi_ai.results.wsinfer_csv import write_csv
 from wsi_ai.tissue.overview import Overview
 
-FORMATS = ("dicom", "wsinfer")
+log = logging.getLogger(__name__)
+_WRITERS: Mapping[str, Callable[[Path, Heatmap], None]] = {
+    "wsinfer": lambda folder, heatmap: write_csv(folder / "wsinfer.csv", heatmap),
+    "parquet": write_tables,
+}
+_DICOM, _TISSUE = "dicom", "tissue"
+FORMATS = (*_WRITERS, _DICOM, _TISSUE)
 """Formats that can be written in addition to the usual files."""
 
 
@@ -35,6 +46,16 @@ class Pages(StrEnum):
     NONE = "none"
     REPORT = "report"
     REPORT_AND_PDF = "report-and-pdf"
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """Where a slide's scores come from: this run, or an earlier one that inferred them."""
+
+    question: str
+    """SHA-256 of everything that a score depends on."""
+    at: str
+    software: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +75,10 @@ class RunRecord:
     """Additional formats, of ``FORMATS``."""
     changes: tuple[str, ...] = ()
     """The changes that were needed so that the device could go on."""
+    inferred: Inferred | None = None
+    """``None`` where there are no scores."""
+    policy: Mapping[str, Any] | None = None
+    """As a table of its file."""
     pages: Pages = Pages.REPORT
 
 
@@ -63,6 +88,21 @@ def finished(folder: Path, question: str) -> dict[str, Any] | None:
         return None
     record, flag = found
     return flag if record["question"] == question and not record["failed"] else None
+
+
+def finished_scores(folder: Path, question: str) -> tuple[Inferred, Kept] | None:
+    """The scores of an earlier run that depend on exactly this, whatever was made of them;
+    ``None`` where there are none, or they are not as this site left them.  Raises OutputError."""
+    if (found := sealed_results(folder)) is None:
+        return None
+    told = found[0].get("scores")
+    if not told or told["question"] != question:
+        return None
+    kept = read_kept(folder)
+    if kept is None or kept.digest() != told["sha256"]:
+        log.warning("the scores of an earlier run are damaged; the slide is inferred again")
+        return None
+    return Inferred(question, told["at"], told["software"]), kept
 
 
 def write_results(
@@ -82,16 +122,16 @@ def write_results(
     held_back = ""
     with fresh_folder(folder) as aside:
         body = _body(aside, assessment, run)
-        _write_data(aside, assessment, run.formats)
+        scores = _write_data(aside, assessment, run)
         pages = _PagesOf(aside, assessment, slide, run.pages)
-        pages.write(body, _record(assessment, run))
+        pages.write(body, _record(assessment, run) | scores)
         try:
             kept = post.put(body)
         except HeldBack as error:
             held_back, kept = str(error), body
         except OutputError as error:
             unsent, run, kept = error, replace(run, failed=True), body
-        record = _record(assessment, run) | _held_back_field(held_back)
+        record = _record(assessment, run) | scores | _held_back_field(held_back)
         if held_back or unsent is not None or kept != body:
             pages.write(kept, record)
         write_json(aside / "run.json", with_seal(record, kept))
@@ -119,27 +159,42 @@ class _PagesOf:
             write_pdf(self._folder)
 
 
-def _write_data(folder: Path, assessment: Assessment, formats: tuple[str, ...]) -> None:
-    """What other programs read, and the picture."""
-    heatmap, flag = assessment.heatmap, assessment.flag
-    if assessment.canvas is not None:
-        assessment.canvas.write(folder)
-    if heatmap is not None and "wsinfer" in formats:
-        write_csv(folder / "wsinfer.csv", heatmap)
-    if heatmap is not None and heatmap.objects is not None:
-        write_objects(folder, heatmap.objects, flag.model, flag.slide.bounds_origin)
+def _write_data(aside: Path, assessment: Assessment, run: RunRecord) -> dict[str, Any]:
+    """What other programs read, and pictures.  Returns what run.json says of the scores."""
+    scores = _write_scores(aside, assessment, run)
     if (look := assessment.look) is not None:
-        write_overlay(folder / "overlay.png", _view(assessment, look))
-        write_geojson(folder / "findings.geojson", flag)
+        write_overlay(aside / "overlay.png", _view(assessment, look))
+        write_thumbnail(aside / "thumbnail.jpg", look.thumbnail)
+        if _TISSUE in run.formats:
+            write_mask(aside / "tissue.png", look.tissue)
+        write_geojson(aside / "findings.geojson", assessment.flag)
+    return scores
 
 
 def _body(aside: Path, assessment: Assessment, run: RunRecord) -> dict[str, Any]:
     """The flag as it is put: where DICOM objects are written, it names them."""
     flag = assessment.flag
-    if "dicom" in run.formats:
+    if _DICOM in run.formats:
         objects = write_dicom(aside, flag, assessment.heatmap, run.provenance.finished)
         flag = with_objects(flag, objects)
     return flag_json(flag, run.provenance)
+
+
+def _write_scores(aside: Path, assessment: Assessment, run: RunRecord) -> dict[str, Any]:
+    """Returns what run.json says of them."""
+    heatmap = assessment.heatmap
+    if assessment.canvas is not None:
+        assessment.canvas.write(aside)
+    if heatmap is None:
+        return {}
+    for name in (name for name in run.formats if name in _WRITERS):
+        _WRITERS[name](aside, heatmap)
+    if heatmap.objects is not None:
+        flag = assessment.flag
+        write_objects(aside, heatmap.objects, flag.model, flag.slide.bounds_origin)
+    if run.inferred is None:
+        return {}
+    return {"scores": {**asdict(run.inferred), "sha256": Kept.of(heatmap).write(aside)}}
 
 
 def held_back_of(folder: Path) -> str:
@@ -167,8 +222,10 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
         "level": flag.level.value,
         "reason": flag.reason,
         "slide": slide_record(flag.slide),
-        "quality": [check_json(one) for one in flag.quality.checks] if flag.quality else None,
+        "quality": [_exact_check(one) for one in flag.quality.checks] if flag.quality else None,
         "model": model_record(flag.model),
+        "card": card_record(flag.model),
+        "policy": dict(run.policy) if run.policy else None,
         "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
         "device_changes": list(run.changes),
@@ -180,7 +237,7 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
             "left_out": flag.planned - inferred,
             "resumed": assessment.resumed,
         },
-        "areas": _areas(assessment),
+        "areas": areas_record(flag, assessment.heatmap),
         "timing": timing_record(run.clock, run.early_s) if run.clock else None,
         "started": timestamp(provenance.started),
         "finished": timestamp(provenance.finished),
@@ -188,17 +245,9 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _areas(assessment: Assessment) -> dict[str, float | int] | None:
-    """In mm²: the tissue that was planned, and what of it reaches the threshold; the number of
-    regions that this makes."""
-    heatmap, flag = assessment.heatmap, assessment.flag
-    if heatmap is None:
-        return None
-    return {
-        "tissue_mm2": round(flag.planned * heatmap.cell_mm2, 4),
-        "positive_mm2": round(flag.positive * heatmap.cell_mm2, 4),
-        "regions": len(flag.findings),
-    }
+def _exact_check(check: Check) -> dict[str, Any]:
+    """Not rounded, so that it can be held to other limits."""
+    return {**check_json(check), "value": check.value}
 
 
 def slide_record(slide: SlideInfo) -> dict[str, Any]:
@@ -212,6 +261,7 @@ def slide_record(slide: SlideInfo) -> dict[str, Any]:
         "mpp_x": slide.spacing.x_um if slide.spacing else None,
         "mpp_y": slide.spacing.y_um if slide.spacing else None,
         **({"image": slide.image} if slide.image else {}),
+        **({"origin_px": list(slide.bounds_origin)} if any(slide.bounds_origin) else {}),
         **_stated_field(slide),
     }
 

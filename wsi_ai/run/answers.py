@@ -5,7 +5,6 @@
 
 import dataclasses
 import logging
-import shutil
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,38 +12,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from wsi_ai.core.cards import ModelCard, Task
-from wsi_ai.core.contracts import Aggregator, Post, RuntimeWithSource, Watcher
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.contracts import Aggregator, Post, Watcher
 from wsi_ai.core.flags import Flag, Level
 from wsi_ai.core.software import software
+from wsi_ai.core.timing import timestamp
 from wsi_ai.core.values import SlideInfo, TilePlan
-from wsi_ai.errors import (
-    HeldBack,
-    IdentityShared,
-    OutputError,
-    SlideError,
-    Unsent,
-)
-from wsi_ai.heatmaps import Canvas, Keep, VectorCanvas
+from wsi_ai.errors import HeldBack, IdentityShared, OutputError, SlideError, Unsent
+from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.heatmaps.by_task import open_canvas
+from wsi_ai.heatmaps.kept import KeptCanvas
 from wsi_ai.inference.registry import open_aggregator
 from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
-from wsi_ai.results.embeddings import (
-    EmbeddingRun,
-    known_tiles,
-    vectors_stand,
-    write_embedding,
-    write_refusal,
-)
 from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import claimed, folder_for, hidden
 from wsi_ai.results.record import provenance
-from wsi_ai.results.slide import Pages, RunRecord, finished, held_back_of, write_results
+from wsi_ai.results.slide import (
+    Inferred,
+    Pages,
+    RunRecord,
+    finished,
+    finished_scores,
+    held_back_of,
+    write_results,
+)
+from wsi_ai.run.asked import forget_kept, looked_at, looked_at_folder, slide_asked
 from wsi_ai.run.job import Collected, SlideJob
 from wsi_ai.run.newcomer import refuse_newcomer
+from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.options import RunOptions
-from wsi_ai.run.outcome import Embedded, Out, Outcome
+from wsi_ai.run.outcome import Out, Outcome
 from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.standing import (
     GuardedPost,
@@ -58,8 +56,9 @@ from wsi_ai.run.unopened import UNREAD, unopened
 from wsi_ai.slides.headers import header_of_open
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim
 from wsi_ai.slides.readers.fingerprint import has_grown
+from wsi_ai.tiles.extent import Extent
 from wsi_ai.triage.gates import scope_complaint
-from wsi_ai.triage.judge import case_flag_id, identified, not_assessed
+from wsi_ai.triage.judge import case_flag_id, identified, limited_flag_id, not_assessed
 from wsi_ai.triage.policy import Policy, policy_for
 
 log = logging.getLogger(__name__)
@@ -138,24 +137,17 @@ def _flags(
 ) -> "FlagAnswer":
     return FlagAnswer(
         card=card,
-        post=post,
+        post=post if options.extent is None else NoPost(),
         policy=policy_for(card, policy),
         cases=cases,
         out=out,
         formats=options.formats,
         amend=options.amend,
         rescan=options.rescan,
+        force=options.force,
+        extent=options.extent,
         pages=options.pages,
     )
-
-
-def vectors_for(out: Path, *, hdf5: bool = False) -> AnswerFor[Embedded]:
-    return partial(_vectors, out=out, hdf5=hdf5)
-
-
-def _vectors(card: ModelCard, post: Post, out: Path, *, hdf5: bool) -> "VectorAnswer":
-    """Nothing goes to the post."""
-    return VectorAnswer(card, out, hdf5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +164,14 @@ class FlagAnswer:
     """Send also what takes back a higher level of the same bytes."""
     rescan: bool = False
     """What comes under an identity that was known before is a new scan of the same glass."""
+    force: bool = False
+    """Infer even where an earlier run did."""
+    extent: Extent | None = None
+    """Then the flag is of a question of its own, and of no case: no sink takes it."""
     pages: Pages = Pages.REPORT
 
     def begin(self, path: Path) -> SlideJob[Outcome]:
-        return SlideJob(path, self.cases.identity_of(path))
+        return SlideJob(path, None if self.extent else self.cases.identity_of(path))
 
     def open_aggregator(self) -> Aggregator | None:
         return open_aggregator(self.card)
@@ -186,7 +182,7 @@ class FlagAnswer:
         job.identity = None
         header = header_of_open(job.path, job.known_info().dicom)
         claims = [*self.cases.claims(job.path), dicom_claim(header)]
-        job.identity = agreed(claims)
+        job.identity = None if self.extent else agreed(claims)
         if complaint := scope_complaint(claims, self.card):
             raise SlideError(complaint)
         self._refuse_newcomer(job)
@@ -204,19 +200,20 @@ class FlagAnswer:
         refuse_newcomer(earlier, slide.fingerprint, job.identity, row)
 
     def folder(self, slide: SlideInfo) -> Path:
-        return folder_for(self.out, slide, self.card)
+        return looked_at_folder(folder_for(self.out, slide, self.card), slide, self.extent)
 
     def asked(self, job: SlideJob[Outcome], pipeline: Pipeline) -> dict[str, Any]:
         slide = job.known_info()
         return {
             "identity": dataclasses.asdict(job.identity) if job.identity else None,
-            **_slide_asked(slide),
+            **slide_asked(slide),
             "model": record.model_record(self.card),
             "policy": self.policy.as_dict(),
             "runtime": pipeline.runtime.description,
             "decoded_by": pipeline.source.description,
             "software": software(),
             **({"formats": list(self.formats)} if self.formats else {}),
+            **looked_at(slide, self.extent),
         }
 
     def known(self, job: SlideJob[Outcome]) -> Outcome | None:
@@ -242,9 +239,15 @@ class FlagAnswer:
     def canvas(
         self, job: SlideJob[Outcome], plan: TilePlan, pipeline: Pipeline, first_batch: int
     ) -> Canvas:
-        """Of these very tiles by this very model; policies may differ."""
-        about = {**job.asked, "policy": None, "identity": None, "plan": record.plan_digest(plan)}
-        keep = _keep(job.folder, about, pipeline)
+        """Of these very tiles by this very model, whatever is made of their scores: what an earlier
+        run finished is judged again, what one began goes on."""
+        decoded_by = pipeline.source.description
+        question = record.scores_question(job.asked, self.card, plan, decoded_by)
+        if not self.force and (found := finished_scores(job.folder, question)) is not None:
+            job.inferred, kept = found
+            return KeptCanvas(plan, self.card, job.folder, kept)
+        job.inferred = Inferred(question, timestamp(job.started), software())
+        keep = Keep(hidden(job.folder, "kept"), question, pipeline.source.batch_size)
         return open_canvas(plan, self.card, keep, pipeline.aggregate)
 
     def inferring(
@@ -267,9 +270,11 @@ class FlagAnswer:
             early_s=job.early_s,
             formats=self.formats,
             changes=tuple(job.changes),
+            inferred=job.inferred,
+            policy=self.policy.as_table(),
             pages=self.pages,
         )
-        flag = identified(job.result.flag, job.identity)
+        flag = identified(self._of_own_question(job.result.flag), job.identity)
         assessment = dataclasses.replace(job.result, flag=flag)
         try:
             body = write_results(job.folder, assessment, run, self.guarded, job.slide)
@@ -277,7 +282,8 @@ class FlagAnswer:
             return Outcome.not_assessed(job.path, str(error), self.card, job.folder, fresh=True)
         forget_kept(job.folder)
         outcome = Outcome.of_flag(job.path, body, job.folder, fresh=True)
-        return dataclasses.replace(outcome, held_back=held_back_of(job.folder))
+        again = job.inferred is not None and job.inferred.at != timestamp(job.started)
+        return dataclasses.replace(outcome, held_back=held_back_of(job.folder), judged_again=again)
 
     def failed(
         self, job: SlideJob[Outcome], reason: str, error: Exception | None = None
@@ -286,7 +292,7 @@ class FlagAnswer:
         touched."""
         slide = job.info or unopened(job.path, error)
         unseen = not_assessed(slide, self.card, self.policy.triage, reason, None)
-        flag = identified(unseen, job.identity)
+        flag = identified(self._of_own_question(unseen), job.identity)
         try:
             stands = self._standing(job, flag, error)
         except OutputError as refused:
@@ -298,6 +304,12 @@ class FlagAnswer:
     def unwritten(self, job: SlideJob[Outcome], reason: str, *, judged: bool = True) -> Outcome:
         outcome = Outcome.not_assessed(job.path, reason, self.card, None, fresh=False)
         return dataclasses.replace(outcome, judged=judged)
+
+    def _of_own_question(self, flag: Flag) -> Flag:
+        if self.extent is None:
+            return flag
+        asked = self.extent.digest(flag.slide.slide_id)
+        return dataclasses.replace(flag, flag_id=limited_flag_id(flag.flag_id, asked))
 
     @property
     def guarded(self) -> GuardedPost:
@@ -334,7 +346,7 @@ class FlagAnswer:
         if flag.slide.reader == UNREAD:
             stem = dataclasses.replace(flag.slide, slide_id=job.path.stem).slide_id
             for name in {flag.slide.slide_id, stem}:  # of what is a folder now and was a file
-                folders += of_same_name(self.out, name, self.card.ref.label)
+                folders += of_same_name(self.out, name, folders[0].name)
         whose = flag.flag_id if job.identity else None
         levels = (written_level(folder, whose) for folder in folders)
         return next((level for level in levels if level is not None), None)
@@ -348,145 +360,6 @@ class FlagAnswer:
             log.error("an early flag was not sent: %s; the final one will be", error)  # noqa: TRY400
         else:
             job.early_s = job.early_s or at
-
-
-@dataclass(frozen=True, slots=True)
-class VectorAnswer:
-    """A vector for each tile, and no flag."""
-
-    card: ModelCard
-    out: Path
-    hdf5: bool = False
-
-    def begin(self, path: Path) -> SlideJob[Embedded]:
-        return SlideJob(path)
-
-    def open_aggregator(self) -> Aggregator | None:
-        return None
-
-    def admit(self, job: SlideJob[Embedded]) -> None:
-        """Every slide: vectors say nothing of whose it is."""
-
-    def folder(self, slide: SlideInfo) -> Path:
-        """Beside the flag of a model that gives one, too."""
-        folder = folder_for(self.out, slide, self.card)
-        if self.card.task is Task.SLIDE_CLASSIFICATION:
-            return folder.with_name(f"{folder.name}-embeddings")
-        return folder
-
-    def asked(self, job: SlideJob[Embedded], pipeline: Pipeline) -> dict[str, Any]:
-        own = isinstance(pipeline.runtime, RuntimeWithSource)
-        return {
-            "task": "embed",
-            "hdf5": self.hdf5,
-            **_slide_asked(job.known_info()),
-            "model": record.model_record(self.card),
-            "runtime": pipeline.runtime.description,
-            **({"decoded_by": pipeline.source.description} if own else {}),
-            "software": software(),
-        }
-
-    def known(self, job: SlideJob[Embedded]) -> Embedded | None:
-        tiles = known_tiles(job.folder, record.digest(job.asked))
-        return None if tiles is None else self._embedded(job, tiles, job.folder, fresh=False)
-
-    def canvas(
-        self, job: SlideJob[Embedded], plan: TilePlan, pipeline: Pipeline, first_batch: int
-    ) -> Canvas:
-        plan_sha256 = record.plan_digest(plan)
-        about = {**job.asked, "hdf5": None, "batch": first_batch, "plan": plan_sha256}
-        return VectorCanvas(plan, self.card, _keep(job.folder, about, pipeline))
-
-    def inferring(
-        self, job: SlideJob[Embedded], pipeline: Pipeline, watch: Watcher
-    ) -> Generator[None, None, Collected]:
-        made = job.prepared
-        if made is None or not isinstance(made.canvas, VectorCanvas):
-            raise ValueError("a slide came to be inferred unprepared")
-        resumed = min(made.canvas.done, len(made.plan))
-        yield from pipeline.collecting(made, watch, job.clock)
-        return Collected(made.look, made.recolour, made.canvas, resumed)
-
-    def publish(self, job: SlideJob[Embedded]) -> Embedded:
-        match job.result:
-            case Assessment(flag=flag):  # a gate stopped it
-                return self._refused(job, flag.reason, failed=False)
-            case Collected(look, recolour, canvas, resumed):
-                run = dataclasses.replace(self._run(job), resumed=resumed)
-                tiles = write_embedding(run, look, recolour, canvas, hdf5=self.hdf5)
-                forget_kept(job.folder)
-                if not tiles:
-                    return self._refused(job, "no tile of the slide could be read", failed=False)
-                return self._embedded(job, tiles, job.folder, fresh=True)
-        raise ValueError("a slide came to be published without its vectors")
-
-    def failed(
-        self, job: SlideJob[Embedded], reason: str, error: Exception | None = None
-    ) -> Embedded:
-        """Written where the slide could be opened, and no vectors stand."""
-        if not job.asked or vectors_stand(job.folder):
-            return self.unwritten(job, reason)
-        return self._refused(job, reason, failed=True)
-
-    def unwritten(self, job: SlideJob[Embedded], reason: str, *, judged: bool = True) -> Embedded:
-        outcome = self._embedded(job, None, None, reason, fresh=True)
-        return dataclasses.replace(outcome, judged=judged)
-
-    def _refused(self, job: SlideJob[Embedded], reason: str, *, failed: bool) -> Embedded:
-        try:
-            write_refusal(self._run(job), reason, failed=failed)
-        except OutputError as error:
-            return self._embedded(job, None, None, f"{reason}; and {error}", fresh=True)
-        return self._embedded(job, None, job.folder, reason, fresh=True)
-
-    def _embedded(
-        self,
-        job: SlideJob[Embedded],
-        tiles: int | None,
-        folder: Path | None,
-        reason: str = "",
-        *,
-        fresh: bool,
-    ) -> Embedded:
-        return Embedded(
-            slide=job.path,
-            tiles=tiles,
-            reason=reason,
-            folder=folder,
-            fresh=fresh,
-            model=self.card.ref.label,
-        )
-
-    def _run(self, job: SlideJob[Embedded]) -> EmbeddingRun:
-        return EmbeddingRun(
-            slide=job.info,
-            card=self.card,
-            folder=job.folder,
-            asked=job.asked,
-            runtime=job.asked["runtime"],
-            clock=job.clock,
-            started=job.started,
-        )
-
-
-def _slide_asked(slide: SlideInfo) -> dict[str, Any]:
-    """What an answer depends on of the slide itself."""
-    return {
-        "slide": slide.fingerprint,
-        "reader": slide.reader,
-        "spacing_um": [slide.spacing.x_um, slide.spacing.y_um] if slide.spacing else None,
-        **({"image": slide.image} if slide.image else {}),
-    }
-
-
-def _keep(folder: Path, about: dict[str, Any], pipeline: Pipeline) -> Keep:
-    """Where what was inferred survives a kill."""
-    return Keep(hidden(folder, "kept"), record.digest(about), pipeline.source.batch_size)
-
-
-def forget_kept(folder: Path) -> None:
-    """The results have all of it."""
-    shutil.rmtree(hidden(folder, "kept"), ignore_errors=True)
 
 
 def _provenance(job: SlideJob[Outcome]) -> Provenance:

@@ -29,6 +29,7 @@ from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.several_models import OpenOnce, SlideTasks
 from wsi_ai.run.steps import Elsewhere, SlideSteps, no_other_device
+from wsi_ai.tiles.planning import plan_for
 from wsi_ai.tiles.reading import HostTiles, SharedTiles
 from wsi_ai.tissue.overview import OverviewOf, OverviewOnce, overview_of
 from wsi_ai.triage.policy import Policy, policy_for
@@ -119,7 +120,8 @@ class Assembly(Generic[Out]):
         def build_pipeline(runtime: Runtime) -> Pipeline:
             source = source_for(runtime, self._threads)
             policy = policy_for(card, self.policy)
-            return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate)
+            plan = self.options.extent.plan if self.options.extent else plan_for
+            return Pipeline(source, runtime, policy.triage, policy.quality, look, aggregate, plan)
 
         return Engine(opened, self.options.request(), build_pipeline)
 
@@ -133,7 +135,8 @@ class Assembly(Generic[Out]):
 
     @property
     def _threads(self) -> int:
-        return threads(share=self.devices)
+        asked = self.options.threads
+        return threads(share=self.devices) if asked is None else max(1, asked // self.devices)
 
 
 def source_for(runtime: Runtime, threads: int) -> TileSource:

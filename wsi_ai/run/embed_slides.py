@@ -12,7 +12,6 @@ from wsi_ai.inference.registry import devices_asked
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import load_site
 from wsi_ai.results.folder import check_folder
-from wsi_ai.run.answers import vectors_for
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.on_devices import on_devices, recorded
@@ -20,6 +19,8 @@ from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Embedded
 from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import refuse_same_model
+from wsi_ai.run.vector_answer import vectors_for
+from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import load_policy
 
 
@@ -50,7 +51,9 @@ def embed_slides(
         check_hdf5()
     models = [model] if isinstance(model, Path) else model
     cards, policy = _cards(models, options), load_policy(options.policy)
-    assembly = Assembly(vectors_for(out, hdf5=hdf5), policy, options, cards)
+    check_extent(options.extent, slides)
+    answer_for = vectors_for(out, hdf5=hdf5, extent=options.extent)
+    assembly = Assembly(answer_for, policy, options, cards)
     outcomes = on_devices(assembly, devices, slides, watch or NoWatcher(), NoPost())
     yield from recorded(RunLog(out, cards, devices), outcomes)
 
@@ -65,5 +68,5 @@ def _cards(models: Sequence[Path], options: RunOptions) -> list[ModelCard]:
                 " use: wsi-ai run"
             )
         refuse_same_model(card, cards)
-        cards.append(card)
+        cards.append(strided(card, options.extent.stride_px if options.extent else None))
     return cards

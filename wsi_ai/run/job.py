@@ -14,6 +14,7 @@ from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import Recolour, SlideInfo
 from wsi_ai.heatmaps import VectorCanvas
 from wsi_ai.results.assessment import Assessment
+from wsi_ai.results.slide import Inferred
 from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Prepared
 from wsi_ai.slides.readers.fingerprint import FileState
@@ -55,6 +56,8 @@ class SlideJob(Generic[Out]):
     """What had to be done so that the device could go on."""
     result: Assessment | Collected | None = None
     """``None`` until the slide is inferred, or stopped by a gate."""
+    inferred: Inferred | None = None
+    """Where the scores come from; an earlier run's are judged again."""
     early_s: float | None = None
     """When the flag was raised, on the run's clock, if that was before the slide was through."""
     outcome: Out | None = None

@@ -7,6 +7,10 @@ from pathlib import Path
 from wsi_ai.core.cards import Precision, RuntimeRequest
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.results.slide import Pages
+from wsi_ai.tiles.extent import Extent
+
+MOST = 4096
+"""Tiles in a batch, or threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +50,28 @@ class RunOptions:
     mpp_of: Mapping[Path, float] = field(default_factory=dict)
     """Of single slides, before ``mpp``: see ``inputs.find_slides``."""
 
+    extent: Extent | None = None
+    """Looking at something else than all tissue: such a run is a question of its own, is never
+    ``standard`` where tissue is left out, and never sent."""
+    batch_size: int | None = None
+    """The most tiles in a batch; ``None``: what suits the device."""
+    threads: int | None = None
+    """That read and decode tiles; ``None``: as many as there are processors."""
+
+    def __post_init__(self) -> None:
+        """A path may be given as text.  Raises ValueError."""
+        for number in (self.batch_size, self.threads):
+            if number is not None and not 1 <= number <= MOST:
+                raise ValueError(f"a number of tiles or threads is 1 to {MOST}, got {number}")
+        for name in ("policy", "cases", "trusted_keys"):
+            if isinstance(given := getattr(self, name), str):
+                object.__setattr__(self, name, Path(given))
+
     def spacing(self, slide: Path) -> Spacing | None:
         mpp = self.mpp_of.get(slide, self.mpp)
         return None if mpp is None else Spacing(mpp, mpp)
 
     def request(self) -> RuntimeRequest:
-        return RuntimeRequest(self.device, self.precision, trust_pickle=self.trust_pickle)
+        return RuntimeRequest(
+            self.device, self.precision, self.batch_size, trust_pickle=self.trust_pickle
+        )

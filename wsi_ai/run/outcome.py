@@ -44,10 +44,13 @@ class Outcome(Ended):
     """Why its flag is not sent: it would take back what a receiver has."""
     unsent: bool = False
     """Its flag could not be kept for sending."""
+    judged_again: bool = False
+    """Its scores are those of an earlier run; nothing was inferred."""
 
     def answer_record(self) -> dict[str, Any]:
         words = {"held_back": self.held_back} if self.held_back else {}
-        return {"level": self.level.value, **words}
+        again = {"judged_again": True} if self.judged_again else {}
+        return {"level": self.level.value, **words, **again}
 
     @classmethod
     def not_assessed(

@@ -4,14 +4,15 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
+from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Aggregator, Runtime, Slide, TileSource, Watcher
 from wsi_ai.core.flags import Flag
 from wsi_ai.core.timing import Stopwatch
-from wsi_ai.core.values import Recolour, TileBatch, TilePlan
+from wsi_ai.core.values import Mask, Recolour, SlideInfo, TileBatch, TilePlan
 from wsi_ai.errors import StainUnclear
 from wsi_ai.heatmaps import Canvas
 from wsi_ai.results.assessment import Assessment
-from wsi_ai.tiles.planning import plan_for
+from wsi_ai.tiles.planning import Likely, plan_for
 from wsi_ai.tiles.reading.sample import recolour_for
 from wsi_ai.tissue.haematoxylin import haematoxylin_density
 from wsi_ai.tissue.overview import Overview, OverviewOf, overview_of
@@ -22,6 +23,8 @@ from wsi_ai.triage.judge import TriagePolicy, is_met, not_assessed, triage
 EarlyFlag = Callable[[Flag], None]
 """Takes a flag that is raised before its slide is through: what is still to come can add to it
 and cannot take it back."""
+
+PlanTiles = Callable[[ModelCard, SlideInfo, Mask, Likely | None], TilePlan]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +61,8 @@ class Pipeline:
     look: OverviewOf = overview_of
     aggregate: Aggregator | None = None
     """A slide classification's second network."""
+    plan: PlanTiles = plan_for
+    """Chooses the tiles.  Raises SlideError where there is nothing to look at."""
 
     def prepare(
         self, slide: Slide, open_canvas: Callable[[TilePlan], Canvas], clock: Stopwatch
@@ -72,7 +77,7 @@ class Pipeline:
         look = self.look(slide, self.limits, clock)
         if stopped := quality_gate(look.quality):
             return self._not_assessed(slide, look, stopped)
-        plan = plan_for(card, slide.info, look.tissue, haematoxylin_density(look.thumbnail))
+        plan = self.plan(card, slide.info, look.tissue, haematoxylin_density(look.thumbnail))
         try:
             recolour = recolour_for(slide, plan, card)
         except StainUnclear as error:

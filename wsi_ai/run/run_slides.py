@@ -2,23 +2,26 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, Task
-from wsi_ai.core.contracts import Post, Watcher
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, RuntimeRequest, Task
+from wsi_ai.core.contracts import Post, Runtime, Watcher
 from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
-from wsi_ai.errors import IdentityShared, ModelError, OutputError
-from wsi_ai.inference.registry import devices_asked
+from wsi_ai.errors import DeviceError, IdentityShared, InputError, ModelError, OutputError
+from wsi_ai.inference.own import Network, open_own
+from wsi_ai.inference.registry import devices_asked, open_runtime
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.dicom import check_dicom
 from wsi_ai.results.folder import check_folder
 from wsi_ai.results.pages.index import renew_index
 from wsi_ai.results.pages.pdf import check_pdf
+from wsi_ai.results.parquet import check_parquet
 from wsi_ai.results.slide import FORMATS, Pages
 from wsi_ai.run.answers import flags_for
-from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.assembly import Assembly, OpenRuntime
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.on_devices import on_devices, recorded
 from wsi_ai.run.options import RunOptions
@@ -27,6 +30,7 @@ from wsi_ai.run.run_record import RunLog
 from wsi_ai.run.several_models import refuse_same_model
 from wsi_ai.run.twins import apart
 from wsi_ai.slides.identity import Cases, load_cases
+from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 _STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
@@ -59,16 +63,78 @@ def run_slides(
     policy, cases, ``out``, a model or every device is unusable: then nothing is written.  A failure
     never touches an answer that stands; see ``docs/runs.md`` for the law.
     """
-    options, post = options or RunOptions(), post or NoPost()
+    options = options or RunOptions()
+    if options.extent is not None and post is not None:
+        raise InputError(
+            "flags of a run that looks at something else than all tissue (--region,"
+            " --exclude-region, --tissue, --min-tissue, --stride) are not sent: leave --send away"
+        )
+    site, policy = load_site(options.trusted_keys), _policy(options)
+    models = [model] if isinstance(model, Path) else list(model)
+    stride_px = options.extent.stride_px if options.extent else None
+    cards = [strided(card, stride_px) for card in _cards(models, site, policy, options)]
+    yield from _through(cards, open_runtime, slides, out, _Asked(options, policy, watch, post))
+
+
+def run_own(
+    slides: Sequence[Path],
+    network: Network,
+    card: ModelCard,
+    out: Path,
+    options: RunOptions | None = None,
+    watch: Watcher | None = None,
+) -> Iterator[Outcome]:
+    """The same of a network in memory, on the processor, in this process.  It posts nothing, and
+    every run infers: whether its code is still the same cannot be told.
+
+    Raises ModelError where the site runs signed models only, DeviceError for another device.
+    """
+    options = options or RunOptions()
+    if options.device not in ("auto", "cpu"):
+        raise DeviceError(
+            f"--device {options.device}: a network in memory runs in this process, on the processor"
+        )
+    if load_site(options.trusted_keys).trusted_keys:
+        raise ModelError("this site runs signed models only, and a network in memory has no file")
+
+    def opened(_: ModelCard, request: RuntimeRequest) -> Runtime:
+        return open_own(network, card, request)
+
+    asked = _Asked(options, _policy(options), watch, None)
+    stride_px = options.extent.stride_px if options.extent else None
+    yield from _through([strided(card, stride_px)], opened, slides, out, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What may be asked beside slides and models."""
+
+    options: RunOptions
+    policy: Policy | None
+    watch: Watcher | None
+    post: Post | None
+
+
+def _policy(options: RunOptions) -> Policy | None:
+    return load_policy(options.policy) if options.policy else None
+
+
+def _through(
+    cards: Sequence[ModelCard],
+    opened: OpenRuntime,
+    slides: Sequence[Path],
+    out: Path,
+    asked: _Asked,
+) -> Iterator[Outcome]:
+    options, post = asked.options, asked.post or NoPost()
     devices = devices_asked(options.device)
     cases = load_cases(options.cases)
-    models = [model] if isinstance(model, Path) else model
-    assembly = _assembly(models, out, options, cases, post)
-    cards = assembly.cards
+    check_extent(options.extent, slides)
+    assembly = _assembly(cards, opened, out, cases, asked)
     alone, shared = apart(slides, cases, assembly.open_slide)
 
     def outcomes() -> Iterator[Outcome]:
-        yield from on_devices(assembly, devices, alone, watch or NoWatcher(), post)
+        yield from on_devices(assembly, devices, alone, asked.watch or NoWatcher(), post)
         for slide in shared:
             for card in cards:
                 yield assembly.failed(card, slide, DOUBT, post, IdentityShared(DOUBT))
@@ -100,27 +166,28 @@ def give_up(
 ) -> Iterator[Outcome]:
     """The ``not_assessed`` flag of a slide that cannot be run at all, by each model, where no
     answer stands.  The slide is not looked at.  Raises as ``run_slides``."""
-    assembly = _assembly(models, out, options, load_cases(options.cases), post)
-    for card in assembly.cards:
+    policy = _policy(options)
+    cards = _cards(models, load_site(options.trusted_keys), policy, options)
+    asked, cases = _Asked(options, policy, None, post), load_cases(options.cases)
+    assembly = _assembly(cards, open_runtime, out, cases, asked)
+    for card in cards:
         yield assembly.failed(card, slide, reason, post)
 
 
 def _assembly(
-    models: Sequence[Path], out: Path, options: RunOptions, cases: Cases, post: Post
+    cards: Sequence[ModelCard], opened: OpenRuntime, out: Path, cases: Cases, asked: _Asked
 ) -> Assembly[Outcome]:
-    """Raises PolicyError, OutputError or ModelError."""
-    site = load_site(options.trusted_keys)
-    policy = load_policy(options.policy) if options.policy else None
-    answer_for = flags_for(policy, cases, out, options)
+    """Raises OutputError, also where a format cannot be written here, or ModelError."""
+    options = asked.options
+    answer_for = flags_for(asked.policy, cases, out, options)
     _check_formats(options.formats)
     if options.pages is Pages.REPORT_AND_PDF:
         check_pdf()
     check_folder(out)
     site_key()  # what is written is sealed with it
-    cards = _cards(models, site, policy, options)
-    if not isinstance(post, NoPost):
+    if not isinstance(asked.post, NoPost | None):
         _refuse_incomplete(cards)
-    return Assembly(answer_for, policy, options, cards)
+    return Assembly(answer_for, asked.policy, options, cards, opened)
 
 
 def _cards(
@@ -153,6 +220,8 @@ def _refuse_incomplete(cards: Sequence[ModelCard]) -> None:
 
 def _check_formats(formats: Sequence[str]) -> None:
     if unknown := [name for name in formats if name not in FORMATS]:
-        raise OutputError(f"no format is called {unknown[0]}; there is {', '.join(FORMATS)}")
+        raise OutputError(f"no format is called {unknown[0]}; there are {', '.join(FORMATS)}")
     if "dicom" in formats:
         check_dicom()
+    if "parquet" in formats:
+        check_parquet()

@@ -175,6 +175,13 @@ def _cover(edges: NDArray[np.float64], size: int) -> tuple[NDArray[np.int64], ND
     return first, last
 
 
+def tissue_shares(plan: TilePlan, tissue: Mask) -> NDArray[np.float64]:
+    """(rows, cols) of the grid: the share of each cell that is tissue."""
+    edges = _Edges(plan.slide.size, plan.grid, plan.step)
+    whole = edges.sums(np.ones(tissue.shape, np.uint8))
+    return edges.sums(tissue.astype(np.uint8)) / np.maximum(1, whole)
+
+
 def plan_for(
     card: ModelCard, slide: SlideInfo, tissue: Mask, likely: Likely | None = None
 ) -> TilePlan:

@@ -1,7 +1,7 @@
 """Is this slide fit to be assessed?  Measured and compared with limits before inference starts."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -29,6 +29,9 @@ _INK_UM = 12.0
 """Ink is looked for at this number of micrometres per pixel, where single nuclei cannot be seen."""
 _OPAQUE = 0.52
 """Optical density in red, over about 50 µm: dense lymphoid tissue stays below 0.5."""
+
+_NO_COLOURS = "the slide has no colours"
+_LITTLE_GLASS = "too little glass is seen to judge the colours by it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,9 @@ def _colours(thumbnail: Thumbnail, tissue: Mask, most: float) -> Check:
     """Before all others: a slide in wrong colours is not measured rightly by any of them."""
     glass = look_at_glass(thumbnail, most)
     if is_grey(thumbnail, tissue):
-        return Check("colours", 1.0, glass.limit, Status.FAIL, "the slide has no colours")
+        return Check("colours", 1.0, glass.limit, Status.FAIL, _NO_COLOURS)
     if not glass.seen:
-        meaning = "too little glass is seen to judge the colours by it"
-        return Check("colours", 0.0, glass.limit, Status.PASS, meaning)
+        return Check("colours", 0.0, glass.limit, Status.PASS, _LITTLE_GLASS)
     status = Status.FAIL if glass.colour else Status.PASS
     meaning = f"the glass is {glass.colour or 'near neutral'}"
     return Check("colours", glass.cast, glass.limit, status, meaning)
@@ -181,3 +183,26 @@ def _at_least(name: str, value: float, limit: float, meaning: str) -> Check:
 
 def _at_most(name: str, value: float, limit: float, meaning: str) -> Check:
     return Check(name, value, limit, Status.PASS if value <= limit else Status.FAIL, meaning)
+
+
+def held_to(quality: Quality, before: QualityLimits, limits: QualityLimits) -> Quality:
+    """What was measured, held to other limits; ``before`` are those that it was held to first."""
+    if before == limits:
+        return quality
+    checks = tuple(_held_to(check, before, limits) for check in quality.checks)
+    return Quality(checks, quality.tissue_fraction)
+
+
+def _held_to(check: Check, before: QualityLimits, limits: QualityLimits) -> Check:
+    value, meaning = check.value, check.meaning
+    if check.name == "tissue":
+        return _at_least(check.name, value, limits.tissue_min, meaning)
+    if check.name == "focus":
+        return _at_least(check.name, value, limits.focus_min, meaning)
+    if check.name == "pen":
+        return _at_most(check.name, value, limits.pen_max, meaning)
+    if check.name != "colours" or meaning in (_NO_COLOURS, _LITTLE_GLASS):
+        return check  # no policy has a limit for it
+    raised = check.limit if check.limit != before.cast_max else 0.0  # beside much white
+    limit = max(limits.cast_max, raised)
+    return replace(check, limit=limit, status=Status.FAIL if value >= limit else Status.PASS)

@@ -64,6 +64,7 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
         positive=int(positive.sum()),
         quality=quality,
         findings=find_regions(heatmap, positive),
+        extensions={"limited": heatmap.limited} if heatmap.limited else {},
     )
 
 
@@ -151,6 +152,11 @@ def flag_id(slide: SlideInfo, card: ModelCard) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{slide.fingerprint}/{slide.slide_id}/{card.ref.name}"))
 
 
+def limited_flag_id(whole: str, asked: str) -> str:
+    """Of the question about less than all tissue; ``whole`` is that of the whole slide."""
+    return str(uuid.uuid5(_NAMESPACE, f"{whole}/limited/{asked}"))
+
+
 def _judge(
     heatmap: Heatmap, evidence: Evidence, policy: TriagePolicy, quality: Quality
 ) -> tuple[Level, str]:
@@ -160,7 +166,11 @@ def _judge(
         return Level.NOT_ASSESSED, stopped or "no tissue was found on the slide"
     rule, covered = policy.rule_for(heatmap.model), heatmap.coverage >= policy.min_coverage
     if rule.score(evidence) >= threshold and (covered or not heatmap.of_slide):
-        return Level.EXPEDITE, rule.explanation(evidence, threshold, label)
+        found = rule.explanation(evidence, threshold, label)
+        return Level.EXPEDITE, f"{found}; {heatmap.limited}" if heatmap.limited else found
+    if heatmap.limited:
+        unseen = "what was not looked at could change the answer"
+        return Level.NOT_ASSESSED, f"{heatmap.limited}, and {unseen}"
     if heatmap.of_slide and heatmap.slide_scores is None and covered:
         return Level.NOT_ASSESSED, "the model gave no number for this slide"
     could_not_be = rule.score(evidence.at_best()) < threshold  # of what is no number, nothing is

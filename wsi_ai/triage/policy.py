@@ -30,6 +30,34 @@ class Policy:
             "quality": asdict(self.quality),
         }
 
+    def as_table(self) -> dict[str, Any]:
+        """As its file would have it: ``policy_of`` makes the same policy of it."""
+        rule = _rule_table(self.triage.rule)
+        if self.triage.threshold is not None:
+            rule |= {"threshold": self.triage.threshold}
+        return {
+            "name": self.triage.name,
+            "rule": rule,
+            "coverage": {"min": self.triage.min_coverage},
+            "quality": asdict(self.quality),
+        }
+
+
+def _rule_table(rule: Rule) -> dict[str, Any]:
+    if isinstance(rule, AnyOf | AllOf):
+        kind = "any" if isinstance(rule, AnyOf) else "all"
+        return {kind: [_rule_table(part) for part in rule.rules]}
+    if isinstance(rule, Area | Tiles | TopMean | ObjectCount | HotSpot):
+        return asdict(rule)
+    return {"no_table": repr(rule)}  # a plug-in's: nobody reads it back
+
+
+def policy_of(table: Mapping[str, Any], named: str) -> Policy:
+    """Of a table that this software wrote.  Raises PolicyError, which says where it stands."""
+    if wrong := schemas.complaint("policy-1", table):
+        raise PolicyError(f"{named}: {wrong}")
+    return _policy(table, named)
+
 
 def load_policy(path: Path | None) -> Policy:
     """Read a policy file (``schemas/policy-1.schema.json``); the defaults where there is none.

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import typer
 
 from wsi_ai.core.quiet import QUIET_S
+
+if TYPE_CHECKING:
+    from wsi_ai.tiles.extent import Extent
 
 Command = Callable[..., None]
 
@@ -20,6 +23,13 @@ def finite(value: float | None) -> float | None:
     """``nan`` is within every range, for it compares as false with both ends."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is no number to reckon with")
+    return value
+
+
+def share(value: float | None) -> float | None:
+    """Above 0 and below 1."""
+    if value is not None and not 0 < value < 1:
+        raise typer.BadParameter(f"{value} is not above 0 and below 1")
     return value
 
 
@@ -51,6 +61,11 @@ LogFormat = Annotated[
 Positive = Annotated[str | None, typer.Option(help="The class that a slide is expedited for.")]
 Threshold = Annotated[
     float | None, typer.Option(callback=finite, help="The score from which a tile counts.")
+]
+
+NewThreshold = Annotated[
+    float | None,
+    typer.Option(callback=share, help="The score from which a tile counts, above 0 and below 1."),
 ]
 
 
@@ -88,8 +103,48 @@ def takes(options: type[Any]) -> Callable[[Command], Command]:
 
 
 @dataclass(frozen=True, slots=True)
-class RunArguments:
+class LookArguments:
+    """What is looked at, and how fast: of ``run`` and of ``embed``."""
+
+    region: Annotated[
+        Path | None,
+        typer.Option(help="Look inside these regions only: GeoJSON of QuPath, or a folder of it."),
+    ] = None
+    exclude_region: Annotated[
+        Path | None, typer.Option(help="Look outside these regions only.")
+    ] = None
+    tissue: Annotated[
+        Path | None, typer.Option(help="Where tissue is: a mask as .png, .geojson, or a folder.")
+    ] = None
+    min_tissue: Annotated[
+        float,
+        typer.Option(min=0, max=1, callback=finite, help="Least share of tissue in a tile."),
+    ] = 0.0
+    stride: Annotated[
+        int | None, typer.Option(min=1, help="Pixels from tile to tile, at the model's scale.")
+    ] = None
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="Most tiles at once; default: the device's.")
+    ] = None
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=4096, help="That read tiles; default: all processors.")
+    ] = None
+
+    def extent(self) -> "Extent | None":
+        """``None`` where all tissue is looked at, as the model's card has it."""
+        from wsi_ai.tiles.extent import Extent
+
+        asked = Extent(self.region, self.exclude_region, self.tissue, self.min_tissue, self.stride)
+        return None if asked == Extent() else asked
+
+
+@dataclass(frozen=True, slots=True)
+class RunArguments(LookArguments):
     """Of ``wsi-ai run``."""
+
+    save_tissue: Annotated[
+        bool, typer.Option("--save-tissue", help="Write the tissue that was found as tissue.png.")
+    ] = False
 
     mpp: Mpp = None
     device: Annotated[
@@ -146,8 +201,8 @@ class RunArguments:
         list[str] | None,
         typer.Option(
             "--format",
-            help="Write this too; wsinfer: scores as WSInfer's CSV; dicom: of DICOM slides, heatmap"
-            " and hotspots as DICOM.",
+            help="Write this too: parquet; wsinfer, WSInfer's CSV; tissue; dicom, heatmap and"
+            " hotspots of DICOM slides.",
         ),
     ] = None
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
@@ -156,7 +211,7 @@ class RunArguments:
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedArguments:
+class EmbedArguments(LookArguments):
     """Of ``wsi-ai embed``."""
 
     h5: Annotated[bool, typer.Option("--h5", help="Also as HDF5, as CLAM and TRIDENT.")] = False

@@ -7,8 +7,8 @@ import typer
 
 from wsi_ai.cli.commands.delivery import Database, Sinks
 from wsi_ai.cli.commands.options import finite, takes
-from wsi_ai.cli.commands.service_options import ListenArguments, SectraArguments, WorkArguments
 from wsi_ai.cli.output import extra
+from wsi_ai.cli.service_arguments import ListenArguments, SectraArguments, WorkArguments
 
 alone = typer.Typer()
 queue_app = typer.Typer(no_args_is_help=True, help="Jobs that wait, run, or died.")
