@@ -4,6 +4,7 @@
 # make fuzz    read 2,000 damaged slides, as every night; make test reads 56
 # make vendor  fetch the page's OpenSeadragon from npm, and hold it to its digest
 # make demo-model  train the demo model anew, then choose its threshold and rule; see its README
+# make bundle  wheels, demo model and settings in build/bundle, to install without internet
 # make clean   remove what these made
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -15,7 +16,7 @@ PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint const
 STATIC := wsi_ai/service/viewer/static
 OSD := openseadragon
 
-.PHONY: demo test check fuzz vendor demo-model clean
+.PHONY: demo test check fuzz vendor demo-model bundle clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wsi-ai demo-slide demo/tumour.svs --seed 1 --tumour
@@ -39,6 +40,9 @@ vendor:
 	cp build/vendor/node_modules/$(OSD)/build/$(OSD)/$(OSD).min.js $(STATIC)/
 	cp build/vendor/node_modules/$(OSD)/LICENSE.txt $(STATIC)/$(OSD).LICENSE.txt
 	cd $(STATIC) && sha256sum --check $(OSD).sha256
+
+bundle:
+	PYTHON=$(PYTHON) bundle/build.sh
 
 demo-model: | $(VENV)/bin/python
 	$(PIP) --editable '.[cpu,train]'

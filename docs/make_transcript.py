@@ -33,6 +33,8 @@ HEAD = """# What the worklist saw
 Made by [make_transcript.py](make_transcript.py) from two synthetic slides and the demo model.
 AI-generated, unverified. Research use only. Not for primary diagnosis.
 
+The times are those of two busy cores; [performance.md](performance.md) has measured ones.
+
 """
 CASES = """file,trust,accession,slide_id,block,stain
 first.svs,RXX,S26-0001,S26-0001-A1-1,A1,H&E
@@ -154,7 +156,7 @@ def tell(transcript: Transcript) -> None:
     with watching(transcript):
         transcript.run("run", "first.svs", *run, *send)
     transcript.title("It was the wrong slide: the flag is taken back")
-    flag_id = transcript.run("flags", "list", *at).split()[0]
+    flag_id = transcript.run("flags", "list", *at).splitlines()[1].split()[0]
     transcript.run("flags", "retract", flag_id, "--reason", "slide_misidentified", *at)
     transcript.run("outbox", "drain", *at, *send)
     transcript.worklist()

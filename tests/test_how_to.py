@@ -3,17 +3,17 @@
 Each page's files are written into an empty folder, and its commands run there.  Two are replaced:
 ``pip install`` would ask the network, so the entry points of the page's ``pyproject.toml`` are
 written beside its modules, as an installed package's are; the sample slide is drawn once for all
-pages.
+pages.  What Python runs, runs in forks of one process that has other libraries loaded already.
 """
 
 import json
-import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -65,39 +65,62 @@ def commands(page: str) -> Iterator[str]:
         yield from (line for line in block.splitlines() if line)
 
 
-def run(command: str, folder: Path) -> str:
-    """What it printed."""
-    paths = {"PATH": f"{folder}/.tools:{os.environ['PATH']}", "PYTHONPATH": f"{folder}:{ROOT}"}
-    done = subprocess.run(
-        ["sh", "-c", command],
-        cwd=folder,
-        env={**os.environ, **paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, (command, done.stdout, done.stderr)
-    return done.stdout
+class Warm:
+    """See ``warm_python``."""
+
+    def __init__(self) -> None:
+        script = str(ROOT / "tests" / "warm_python.py")
+        self._process = subprocess.Popen(
+            [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def run(self, words: Sequence[str], folder: Path) -> str:
+        """What it printed."""
+        asked = {"words": words, "folder": str(folder), "paths": [str(folder), str(ROOT)]}
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        status = self._process.stdout.readline().strip()
+        printed = (folder / "printed").read_text("utf-8")
+        assert status == "0", (words, printed)
+        return printed
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Warm]:
+    warm = Warm()
+    yield warm
+    warm.close()
+
+
+def words_of(command: str, folder: Path) -> list[str] | None:
+    """What Python is given; ``None`` for a command that is another program's."""
+    name, *words = shlex.split(command.replace("$PWD", str(folder)))
+    if name == "python":
+        return words
+    return ["-m", "wsi_ai", *words] if name == "wsi-ai" else None
 
 
 @pytest.fixture
-def follow(sample: Callable[..., Path]) -> Follow:
+def follow(sample: Callable[..., Path], warm: Warm) -> Follow:
     """Runs a page's commands in a folder; gives what they printed."""
 
     def by_page(page: str, folder: Path) -> str:
-        (folder / ".tools").mkdir()
-        for name, words in (("python", ""), ("wsi-ai", "-m wsi_ai")):
-            tool = folder / ".tools" / name
-            tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
-            tool.chmod(0o755)
         printed = ""
         for command in commands(page):
+            words = words_of(command, folder)
             if command == INSTALL:
                 install(folder)
             elif command == DRAW:
                 (folder / "sample.svs").symlink_to(sample(size_px=1024, tumour=True))
+            elif words is None:
+                subprocess.run(["sh", "-c", command], cwd=folder, check=True)
             else:
-                printed += run(command, folder)
+                printed += warm.run(words, folder)
         return printed
 
     return by_page

@@ -138,7 +138,7 @@ def test_what_waits_for_a_sink_that_is_not_set_up_is_named_with_what_adopts_it(
         assert posting.waiting_elsewhere() == {"old": 1}
         assert posting.relay.outbox.backlog("new", {"new"}).elsewhere == 1
     done = wsi_ai("outbox", "adopt", "old", "--outbox", database, "--send", send)
-    assert (done.exit_code, done.stdout) == (0, "1 deliveries adopted\n")
+    assert (done.exit_code, done.stdout) == (0, "1 delivery adopted\n")
     assert waiting(database) == {"new"}
     assert wsi_ai("outbox", "adopt", "old", "--outbox", database, "--send", send).exit_code == 1
 

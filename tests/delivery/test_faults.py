@@ -178,7 +178,7 @@ def test_a_flag_that_is_refused_waits_for_a_person_and_is_told(outbox: Outbox, s
         relay.step(sink)
         assert state(outbox) is State.DEAD
         assert relay.sound_alarms() == 1
-    assert told == ["1 urgent flags are not delivered; see: wsi-ai outbox list"]
+    assert told == ["1 urgent flag not delivered; see: wsi-ai outbox list"]
 
 
 @ON_SQLITE

@@ -97,7 +97,7 @@ def test_a_flag_whose_slide_is_nobodys_is_written_and_not_sent(
         "run", cmu, "--model", model, "--out", tmp_path / "out", "--send", f"{base}/flags"
     )
     assert done.exit_code == 3
-    assert "1 flags were not sent: whose slide it is is not known" in done.stderr
+    assert f"  {cmu.name}: not sent: whose slide it is is not known" in done.stderr
     assert len(list(tmp_path.glob("out/*/*/flag.json"))) == 1
     assert inbox.arrivals() == []
 
@@ -140,7 +140,7 @@ def test_what_waits_goes_out_when_the_receiver_is_back(
     words = ["--out", out, "--cases", cases(tmp_path, cmu), "--send", send]
     done = wsi_ai("run", cmu, "--model", model, *words)
     assert done.exit_code == 3
-    assert "deliveries wait" in done.stderr
+    assert f"{cmu.name}: waiting: no connection" in done.stderr
     assert wsi_ai("outbox", "list", "--outbox", database).exit_code == 1
     with serving(receiver(inbox, Access((KEY,)), time.time), port=port):
         drained = wsi_ai("outbox", "drain", "--outbox", database, "--send", send)
@@ -181,7 +181,7 @@ def test_taking_back_and_recalling_reach_the_worklist(
     assert wsi_ai("recall", "--model", "mean", "--version", "0.9", *at).exit_code == 1
     assert len(inbox.worklist()) == 1
     recalled = wsi_ai("recall", "--model", "mean", "--version", "1", *at)
-    assert recalled.stdout.startswith("1 flags of mean 1 taken back")
+    assert recalled.stdout.startswith("1 flag of mean 1 taken back")
     assert wsi_ai("flags", "retract", flag_id, "--reason", "operator", *at).exit_code == 1
     sinks = sinks_file(database.parent, base)
     assert wsi_ai("outbox", "drain", *at, "--send", sinks).exit_code == 0
@@ -266,7 +266,7 @@ def test_a_relay_tells_of_an_urgent_flag_that_is_late(
     relay.send_signal(signal.SIGTERM)
     _, said = relay.communicate(timeout=20)
     engine.dispose()
-    assert said.count("1 urgent flags are not delivered") == told
+    assert said.count("1 urgent flag not delivered;") == told
 
 
 def _is_up(url: str) -> bool:

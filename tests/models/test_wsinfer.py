@@ -208,5 +208,5 @@ def test_the_table_has_wsinfers_columns_and_a_row_for_each_assessed_tile(
 
 def test_an_unknown_format_is_told_before_any_slide(cmu: Path, tmp_path: Path) -> None:
     model = write_model(tmp_path / "m", red_network(), mpp=1.0)
-    with pytest.raises(OutputError, match="no format is called tables; there is wsinfer"):
+    with pytest.raises(OutputError, match="no format is called tables; there are wsinfer"):
         list(run_slides([cmu], model, tmp_path / "out", RunOptions(formats=("tables",))))

@@ -196,9 +196,9 @@ def test_a_threshold_that_cannot_be_is_refused(out: Path, words: list[str], mess
     assert message in " ".join(done.stderr.split())
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "configs").glob("*.toml")))
+@pytest.mark.parametrize("name", [path.name for path in POLICIES])
 def test_a_policy_is_read_back_from_the_record_of_a_run(name: str) -> None:
-    if name in ("site.toml", "sinks.toml", "routing.toml"):
+    if name in ("site.toml", "sinks.toml", "routing.toml", "trial-list.toml"):
         pytest.skip("no policy")
     policy = load_policy(ROOT / "configs" / name)
     assert policy_of(json.loads(json.dumps(policy.as_table())), "run.json") == policy

@@ -1,5 +1,6 @@
 """Colours are where they belong; that it looks right, people judge."""
 
+import dataclasses
 from pathlib import Path
 
 import cv2
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 
 from tests.examples import CARD, SLIDE, STEP, example_flag, example_heatmap
-from wsi_ai.core.flags import Flag
+from wsi_ai.core.flags import Flag, Identity
 from wsi_ai.core.geometry import Step
-from wsi_ai.core.values import Heatmap
-from wsi_ai.results.lettering import font, wrapped
+from wsi_ai.core.values import Heatmap, Objects
+from wsi_ai.results.lettering import cut_to, font, wrapped
 from wsi_ai.results.overlay import OverlayInput, write_overlay
+from wsi_ai.results.overlay_layers import MOST_DOTS
 from wsi_ai.tissue.thumbnail import Thumbnail
 from wsi_ai.triage.judge import TriagePolicy, not_assessed
 
@@ -19,7 +21,7 @@ WHITE = Thumbnail(np.full((400, 600, 3), 255, np.uint8), np.zeros((400, 600), bo
 TISSUE = np.zeros((400, 600), bool)
 TISSUE[100:300, 100:500] = True
 FLAG = not_assessed(SLIDE, CARD, TriagePolicy(), "no tissue", None)
-LEFT, TOP, PER_PX = 50, 200, 1290 / SLIDE.size.width
+LEFT, TOP, PER_PX = 50, 230, 1290 / SLIDE.size.width
 """Where the slide lies on the picture."""
 
 
@@ -72,3 +74,70 @@ def one_cell(row: int, col: int, score: float) -> Heatmap:
     scores = np.full((2, 92, 133), np.nan, np.float32)
     scores[:, row, col] = score
     return Heatmap(SLIDE, CARD, scores, STEP, np.isfinite(scores[0]))
+
+
+def sameness(one: np.ndarray, other: np.ndarray) -> float:
+    """Mean difference of two patches, in grey levels."""
+    return float(np.abs(one - other).mean())
+
+
+def test_not_looked_at_low_and_missing_are_three_different_looks(tmp_path: Path) -> None:
+    """On one pink tissue; each cell is 9.7 px of the picture wide."""
+    pink = Thumbnail(np.full((400, 600, 3), (220, 130, 190), np.uint8), np.zeros((400, 600), bool))
+    scores = np.full((2, 92, 133), np.nan, np.float32)
+    planned = np.zeros((92, 133), bool)
+    planned[10:60, 30:90] = True
+    scores[:, 10:60, 30:60] = 0.02
+    heatmap = Heatmap(SLIDE, CARD, scores, STEP, planned)
+    write_overlay(tmp_path / "a.png", OverlayInput(pink, np.zeros((400, 600), bool), heatmap, FLAG))
+    picture = cv2.imread(str(tmp_path / "a.png")).astype(int)
+    side = STEP.x * PER_PX
+
+    def patch(row: int, col: int) -> np.ndarray:
+        y, x = round(TOP + row * side), round(LEFT + col * side)
+        return picture[y : y + 60, x : x + 60]
+
+    low, missing, unseen = patch(30, 40), patch(30, 70), patch(30, 100)
+    assert min(sameness(low, missing), sameness(low, unseen), sameness(missing, unseen)) > 25
+    assert np.ptp(unseen, axis=2).max() == 0  # without colour
+    assert missing.std() > 20  # striped
+
+
+def objects_at(middles: np.ndarray) -> Objects:
+    boxes = np.hstack([middles - 5, middles + 5])
+    count = len(middles)
+    return Objects(boxes, np.ones(count, np.float32), np.full(count, CARD.positive_class), 10)
+
+
+@pytest.mark.parametrize(("count", "is_density"), [(MOST_DOTS, False), (MOST_DOTS + 1, True)])
+def test_many_objects_are_drawn_as_a_density(
+    tmp_path: Path, count: int, *, is_density: bool
+) -> None:
+    middles = np.random.default_rng(1).uniform(8_000, 12_000, (count, 2))
+    heatmap = dataclasses.replace(one_cell(1, 1, 0.5), objects=objects_at(middles))
+    view = OverlayInput(WHITE, TISSUE, heatmap, FLAG)
+    assert view.crowded is is_density
+    assert len(view.objects or ()) == count
+    picture = drawn(tmp_path / "a.png", heatmap, FLAG)
+    red_dots = (np.abs(picture - (0, 94, 213)).max(axis=2) < 10).sum()
+    assert bool(red_dots < 500) is is_density
+
+
+def test_an_overlay_says_which_file_it_shows_and_nothing_of_the_case(tmp_path: Path) -> None:
+    heatmap = example_heatmap()
+    flag = example_flag(heatmap)
+    named = dataclasses.replace(flag, identity=Identity("RXX", "S26-9", "S26-9-A1"))
+    other = dataclasses.replace(flag, slide=dataclasses.replace(flag.slide, slide_id="another"))
+    pictures = [
+        drawn(tmp_path / f"{n}.png", heatmap, f) for n, f in enumerate((flag, named, other))
+    ]
+    assert (pictures[0] == pictures[1]).all()
+    assert (pictures[0][:70] != pictures[2][:70]).any()
+
+
+def test_a_name_that_is_too_long_ends_in_an_ellipsis() -> None:
+    letters = font(21)
+    assert cut_to("short", letters, 300) == "short"
+    long = cut_to("a" * 500, letters, 300)
+    assert long.endswith("a…")
+    assert letters.getlength(long) <= 300

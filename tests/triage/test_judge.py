@@ -147,8 +147,9 @@ def test_rules_say_what_was_found_and_what_is_asked_for() -> None:
     rule = AllOf((Area(0.05), AnyOf((Tiles(60), TopMean(5)))))
     told = judge(some(50), policy=TriagePolicy(rule=rule)).reason
     assert told == (
-        "0.05 mm² of tissue look like red (tile score 0.50 or more); the rule asks for 0.05 mm²,"
-        " and: 50 tiles look like red (score 0.50 or more); the rule asks for 60, or:"
+        "0.05 mm² of tissue look like red (tile score 0.50 or more); the rule asks for 0.05 mm²"
+        " (25 % of its tissue), and: 50 tiles look like red (score 0.50 or more);"
+        " the rule asks for 60, or:"
         " the 5 tiles most like red score 0.90 on average; the rule asks for 0.50"
     )
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
+from wsi_ai.core.wording import counted, verb
 from wsi_ai.delivery.audit import AuditBroken, verify
 
 
@@ -13,7 +14,7 @@ def check(path: Path, head: str | None) -> int:
     except AuditBroken as error:
         say(f"BROKEN: {error}")
         return Exit.SOME
-    say(f"{found.lines} lines hold; the head is {found}")
+    say(f"{counted(found.lines, 'line')} {verb(found.lines, 'holds', 'hold')}; the head is {found}")
     return Exit.OK
 
 

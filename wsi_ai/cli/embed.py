@@ -1,16 +1,24 @@
 """``wsi-ai embed``."""
 
-import logging
 import sys
 from pathlib import Path
 
 from wsi_ai.app import Embedded, RunOptions, find_slides
 from wsi_ai.cli.commands.options import EmbedArguments
 from wsi_ai.cli.found import say_found
-from wsi_ai.cli.output import Exit, exit_on_error, gravest, log_from, say, terminated_as_interrupted
+from wsi_ai.cli.output import (
+    Exit,
+    exit_on_error,
+    gravest,
+    log_to,
+    run_logs,
+    say,
+    terminated_as_interrupted,
+)
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT
+from wsi_ai.core.wording import counted
 from wsi_ai.run.embed_slides import embed_slides
 from wsi_ai.run.process import prepare_process
 
@@ -19,7 +27,7 @@ from wsi_ai.run.process import prepare_process
 def embed(places: list[Path], models: list[Path], out: Path, arguments: EmbedArguments) -> int:
     """Embed, print, and return the exit status."""
     prepare_process()
-    log_from(logging.DEBUG if arguments.verbose else logging.ERROR)
+    log_to(run_logs(arguments))
     found = find_slides(places, out)
     say_found(found, places)
     slides = found.slides
@@ -47,8 +55,8 @@ def embed(places: list[Path], models: list[Path], out: Path, arguments: EmbedArg
                 say(line)
             total, done = total + 1, done + (outcome.tiles is not None)
             statuses += _status(outcome)
-    what = "slides" if len(models) == 1 else "slides and models"
-    say(f"{done} of {total} {what} embedded. An embedding run has no flag. {STATEMENT}", sys.stdout)
+    what = counted(total, "slide") if len(models) == 1 else f"{total} slides and models"
+    say(f"{done} of {what} embedded. An embedding run has no flag. {STATEMENT}", sys.stdout)
     return gravest(statuses)
 
 
@@ -65,4 +73,4 @@ def _lines(outcome: Embedded, *, several: bool) -> list[str]:
     if not outcome.fresh:
         return [f"{name}: {outcome.folder}/  done before (--force runs it anew)"]
     names = sorted(path.name for path in outcome.folder.iterdir()) if outcome.folder else []
-    return [f"{name}: {outcome.tiles} tiles", f"  {outcome.folder}/  {'  '.join(names)}"]
+    return [f"{name}: {counted(outcome.tiles, 'tile')}", f"  {outcome.folder}/  {'  '.join(names)}"]

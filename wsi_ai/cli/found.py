@@ -6,11 +6,13 @@ from pathlib import Path
 
 from wsi_ai.app import Inputs
 from wsi_ai.cli.output import say
+from wsi_ai.core.wording import counted, verb
 
 
 def say_found(found: Inputs, named: Sequence[Path]) -> None:
     if found.passed_over:
         count, kinds = len(found.passed_over), found.passed_over_by_kind()
-        say(f"wsi-ai: passed over {count} that are no slides: {kinds}", sys.stderr)
+        are = verb(count, "is no slide", "are no slides")
+        say(f"wsi-ai: passed over {count} that {are}: {kinds}", sys.stderr)
     if len(found.slides) != len(named):
-        say(f"wsi-ai: {len(found.slides)} slides to run", sys.stderr)
+        say(f"wsi-ai: {counted(len(found.slides), 'slide')} to run", sys.stderr)

@@ -6,8 +6,9 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.output import Exit, exit_on_error, log_to, say
 from wsi_ai.cli.service_arguments import ListenArguments
+from wsi_ai.core.logs import LogSettings
 from wsi_ai.delivery.listener import Door, Notices, listen
 from wsi_ai.delivery.posting import make_outbox
 from wsi_ai.service.image_notices import QueuedNotices, Site
@@ -18,7 +19,7 @@ from wsi_ai.service.slide_places import check_template
 @exit_on_error
 def run(database: str, asked: tuple[str, Sequence[Path], str], arguments: ListenArguments) -> int:
     """``asked``: the trust, the models, and where slides are.  Until SIGTERM or SIGINT."""
-    log_from(logging.WARNING)
+    log_to(LogSettings(logging.WARNING))
     trust, models, template = asked
     check_template(template)
     names = [name for name, _ in approved_names(models, arguments.trusted_keys)]

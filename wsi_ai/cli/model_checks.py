@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
+from wsi_ai.core.wording import counted
 from wsi_ai.models.approval import approved_model
 from wsi_ai.models.golden import load_golden
 from wsi_ai.models.manifest import load_card
@@ -25,7 +26,7 @@ def check(model: Path, key: Path | None = None) -> int:
 def golden(model: Path, slides: list[Path], count: int) -> int:
     """Make golden tiles, print, and return the exit status."""
     path = make_golden(model, slides, count)
-    say(f"{path}: {count} tiles; now: wsi-ai models verify {model}")
+    say(f"{path}: {counted(count, 'tile')}; now: wsi-ai models verify {model}")
     return Exit.OK
 
 

@@ -2,17 +2,18 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
-from wsi_ai.core.cards import ModelCard, Task
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, Task
 from wsi_ai.errors import ModelError
 from wsi_ai.models import drafts
 from wsi_ai.models.approval import find_model
-from wsi_ai.models.card_checks import unfinished
+from wsi_ai.models.card_checks import INCOMPLETE, unfinished
 from wsi_ai.models.drafts.encoders import load_encoder
 from wsi_ai.models.drafts.inspected import Inspected, SharedModel
 from wsi_ai.models.drafts.wsinfer import load_zoo_model
@@ -29,9 +30,18 @@ _NAMELESS = ("model", "pytorch_model")
 _COLUMNS = "{:<32} {:<12} {:<22} {:<12} {:<7} {}"
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How a file of weights is taken."""
+
+    trust_pickle: bool = False
+    trial: bool = False
+    """Without the card's texts."""
+
+
 @exit_on_error
 def init(
-    weights: Path, out: Path | None, named: Fields, fields: Sequence[str], trust_pickle: bool
+    weights: Path, out: Path | None, named: Fields, fields: Sequence[str], loading: Loading
 ) -> int:
     """Inspect, ask, write, print; or go on with a draft that was left unfinished."""
     plain = weights.absolute().parent.name if weights.stem in _NAMELESS else weights.stem
@@ -39,9 +49,13 @@ def init(
     folder, known = out or Path(name), _fields(named, fields)
     begun = drafts.read_draft(folder, weights)
     output = known.get("output.name") or (begun or {}).get("output", {}).get("name", "")
-    seen = drafts.inspect_weights(weights, output, trusted=trust_pickle)
+    seen = drafts.inspect_weights(weights, output, trusted=loading.trust_pickle)
     task = Task(known["task"]) if "task" in known else None
     table = begun or drafts.draft_table(name, seen, task)
+    if loading.trial:
+        table = drafts.without_texts(drafts.with_fields(table, known))
+    else:
+        table = drafts.with_texts_to_write(table)
     _write(folder, weights, seen, _answered(table, known, seen))
     return Exit.OK
 
@@ -110,8 +124,10 @@ def remove(model: str) -> int:
 
 @exit_on_error
 def sign(model: Path, key: Path) -> int:
-    folder = find_model(model, load_site())
-    path = sign_folder(load_card(folder).weights.parent, key)
+    card = load_card(find_model(model, load_site()))
+    if card.incomplete:
+        raise ModelError(f"not signed: {CARD_INCOMPLETE}")
+    path = sign_folder(card.weights.parent, key)
     say(f"{path.name}: every file of the model as it is now")
     return Exit.OK
 
@@ -164,13 +180,17 @@ def _write(folder: Path, weights: Path, seen: Inspected, table: dict[str, Any]) 
     card = drafts.write_model(folder, weights, table, notes)
     takes = f"{seen.layout.value} {seen.dtype}"
     say(f"{card}: {table['task']}, {seen.format}: {takes} to {seen.shape_told}")
+    for note in seen.notes:
+        say(f"from the file: {note}")
     if left := unfinished(table):
         say("still to be filled in, each says TODO and what is asked:")
         for field in left:
-            say(f"  {field}")
+            say(f"  {field}: {drafts.QUESTIONS[field]}")
         say("fill them in there, or give the same command again with --set FIELD=VALUE")
         return
     load_card(folder)
+    if INCOMPLETE in table:
+        say(f"{CARD_INCOMPLETE}; the same command without --trial asks for the rest")
     command = "embed" if table["task"] == Task.EMBEDDING else "run"
     say(f"complete; now: wsi-ai {command} SLIDE --model {folder} --out OUT")
 

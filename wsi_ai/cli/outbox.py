@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
+from wsi_ai.core.wording import counted, verb
 from wsi_ai.delivery.audit import Audit
 from wsi_ai.delivery.outbox import Line, Mismatch, Outbox, State, adoption
 from wsi_ai.delivery.outbox.check import all_wrong
@@ -42,7 +43,7 @@ def check(database: str) -> int:
         for wrong in all_wrong(outbox):
             found += 1
             say(wrong)
-    say(f"{found} things are not what was written")
+    say(f"{counted(found, 'thing')} {verb(found, 'is', 'are')} not what was written")
     return Exit.SOME if found else Exit.OK
 
 
@@ -101,7 +102,7 @@ def purge(database: str, days: float, audit: Path | None) -> int:
         done = outbox.purge(time.time() - days * _DAY_S)
     entry = {"what": "operator", "did": "purge", "days": days, "events": done}
     open_audit(database, audit).append([entry])
-    say(f"the content of {done} events is purged; ids, levels and hashes stay")
+    say(f"the content of {counted(done, 'event')} is purged; ids, levels and hashes stay")
     return Exit.OK
 
 
@@ -113,7 +114,7 @@ def drain(
         posting.relay.outbox.hurry(_instant(since))
         posting.relay.wake()
         left = posting.relay.wait_until_quiet(seconds)
-    say(f"{left} deliveries still wait")
+    say(f"{counted(left, 'delivery')} still {verb(left, 'waits', 'wait')}")
     return Exit.SOME if left else Exit.OK
 
 
@@ -148,7 +149,7 @@ def _tell_lost(lost: dict[str, list[Mismatch] | None]) -> int:
         if found is None:
             say(f"{sink}: cannot be asked what it holds (no read_back)")
             continue
-        say(f"{sink}: {len(found)} flags are not as they were sent")
+        say(f"{sink}: {counted(len(found), 'flag')} not as sent")
         for one in found:
             held = f"revision {one.held}" if one.held else "none"
             holds = f"{held} of another outbox, with another answer" if one.elsewhere else held
@@ -167,7 +168,7 @@ def _line(line: Line) -> str:
         line.trust or "-",
         line.sink,
         line.state.value.upper(),
-        f"{line.attempts} attempts",
+        counted(line.attempts, "attempt"),
         line.told or "",
     )
     return "  ".join(words).rstrip()
@@ -197,5 +198,5 @@ def _tell(done: int, what: str, audit: Audit, deed: tuple[str, str]) -> int:
     did, event_id = deed
     if done:
         audit.append([{"what": "operator", "did": did, "event_id": event_id, "deliveries": done}])
-    say(f"{done} deliveries {what}")
+    say(f"{counted(done, 'delivery')} {what}")
     return Exit.OK if done else Exit.SOME

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 from functools import wraps
-from typing import Any, ParamSpec, TextIO
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TextIO
 
 import typer
 
+from wsi_ai.core.logs import LogSettings, start_logging
 from wsi_ai.core.plugins import missing
-from wsi_ai.core.printable import line_handler, printable
-from wsi_ai.errors import WsiAiError
+from wsi_ai.core.printable import printable
+from wsi_ai.core.wording import counted, verb
+from wsi_ai.errors import OutputError, WsiAiError
 
 P = ParamSpec("P")
 
@@ -90,9 +93,33 @@ def say_content(content: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def log_from(level: int) -> None:
-    """What is at least as serious as ``level`` goes to stderr."""
-    logging.basicConfig(level=level, handlers=[line_handler()])
+class _Logged(Protocol):
+    """The arguments of a command that runs slides."""
+
+    @property
+    def verbose(self) -> bool: ...
+    @property
+    def log_file(self) -> Path | None: ...
+    @property
+    def log_format(self) -> str: ...
+
+
+def run_logs(arguments: _Logged) -> LogSettings:
+    level = logging.DEBUG if arguments.verbose else logging.ERROR
+    return LogSettings(level, arguments.log_file, arguments.log_format == "json")
+
+
+def service_logs(file: Path | None, form: str) -> LogSettings:
+    """Of a command that runs until it is stopped: what happens is logged."""
+    return LogSettings(logging.INFO, file, form == "json")
+
+
+def log_to(settings: LogSettings) -> None:
+    """Raises OutputError where the log's file cannot be written."""
+    try:
+        start_logging(settings)
+    except OSError as error:
+        raise OutputError(f"--log-file {settings.file}: {error.strerror}") from None
 
 
 def exit_on_error(command: Callable[P, int]) -> Callable[P, int]:
@@ -118,7 +145,8 @@ def adoption_lines(waiting: Mapping[str, int], database: str, send: Sequence[str
     there = "DB" if "://" in database else database  # a server's may hold a password
     asked = shlex.join(["--outbox", there, *(word for one in send for word in ("--send", one))])
     return [
-        f"{count} deliveries wait for {sink}, which is not among the sinks;"
+        f"{counted(count, 'delivery')} {verb(count, 'waits', 'wait')} for {sink}, which is not"
+        " among the sinks;"
         f" to send them: wsi-ai outbox adopt {shlex.quote(sink)} {asked}"
         for sink, count in waiting.items()
     ]

@@ -1,8 +1,6 @@
 """``wsi-ai run``."""
 
-import logging
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,13 +16,15 @@ from wsi_ai.cli.output import (
     exit_on_error,
     extra,
     gravest,
-    log_from,
+    log_to,
+    run_logs,
     say,
     terminated_as_interrupted,
 )
 from wsi_ai.cli.progress import progress_for
 from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.core.wording import counted, verb
 from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError, WsiAiError
 from wsi_ai.results.pages.index import INDEX, renew_index
 from wsi_ai.results.slide import Pages
@@ -50,12 +50,13 @@ class Sending:
 def run(slides: Sequence[Path], models: Sequence[Path], out: Path, arguments: RunArguments) -> int:
     """Run, print, and return the exit status."""
     prepare_process()
-    log_from(logging.DEBUG if arguments.verbose else logging.ERROR)
+    log_to(run_logs(arguments))
     sending = Sending(arguments.send or [], arguments.outbox or str(out / "outbox.db"))
     left = _Left()
     with terminated_as_interrupted(), _posting(sending, out, left) as post:
         begun = _Begun(slides, models, out, post, left)
         outcomes = begun.outcomes(arguments)
+        left.outcomes = outcomes
     say(_summary(outcomes, len(models)), sys.stdout)
     if limit := _limit(outcomes):
         say(limit, sys.stdout)
@@ -89,6 +90,7 @@ class _Left:
     waiting: bool = False
     broken: bool = False
     """It ended before its last slide."""
+    outcomes: Sequence[Outcome] = ()
 
     def statuses(self) -> list[Exit]:
         found = {Exit.WAITING: self.waiting, Exit.SOME: self.broken}
@@ -206,18 +208,20 @@ def _posting(sending: Sending, out: Path, noted: _Left) -> "Iterator[Posting | N
         return
     make_folder(out)
     with extra("service"):
+        from wsi_ai.cli.delivered import delivered
         from wsi_ai.delivery.posting import open_posting
-    started = time.time()
     with open_posting(sending.places, sending.database) as posting:
         yield posting
-        left, unsendable = posting.drain(_DRAIN_S), posting.unsendable(started)
+        left = posting.drain(_DRAIN_S)
         elsewhere = posting.waiting_elsewhere()
-    noted.waiting = bool(left or unsendable or elsewhere)
+        ids = [outcome.flag_id for outcome in noted.outcomes if outcome.flag_id]
+        done = delivered(noted.outcomes, posting.steps(ids))
+    noted.waiting = bool(left or elsewhere) or not done.is_whole
+    for line in done.report():
+        say(f"wsi-ai: {line}", sys.stderr)
     if left:
-        say(f"wsi-ai: {left} deliveries wait; wsi-ai relay makes them", sys.stderr)
-    if unsendable:
-        why = "whose slide it is is not known (--cases), or no sink takes the trust's flags"
-        say(f"wsi-ai: {unsendable} flags were not sent: {why}", sys.stderr)
+        waits = f"{counted(left, 'delivery')} {verb(left, 'waits', 'wait')} in the outbox"
+        say(f"wsi-ai: {waits}; wsi-ai relay makes {verb(left, 'it', 'them')}", sys.stderr)
     for line in adoption_lines(elsewhere, sending.database, sending.places):
         say(f"wsi-ai: {line}", sys.stderr)
 
@@ -259,4 +263,4 @@ def _summary(outcomes: Sequence[Outcome], models: int) -> str:
     slides, apart = len(outcomes) // models, len(outcomes) - len(judged)
     each = f" by {models} models" if models > 1 else ""
     beside = f", {apart} not judged here" if apart else ""
-    return f"{slides} slide{'s' * (slides != 1)}{each}: {levels}{beside}. {STATEMENT}"
+    return f"{counted(slides, 'slide')}{each}: {levels}{beside}. {STATEMENT}"

@@ -8,8 +8,9 @@ from typing import Any
 
 import uvicorn
 
-from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.output import Exit, exit_on_error, log_to, say
 from wsi_ai.cli.service_arguments import SectraArguments
+from wsi_ai.core.logs import LogSettings
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.posting import make_outbox
 from wsi_ai.delivery.routes import load_endpoints, secret_at
@@ -29,7 +30,7 @@ def run(
     arguments: SectraArguments,
 ) -> int:
     """``asked``: the trust, and the models.  Until SIGTERM or SIGINT."""
-    log_from(logging.WARNING)
+    log_to(LogSettings(logging.WARNING))
     trust, models = asked
     secret = _secret(arguments.secret)
     _check_door(arguments, secret)

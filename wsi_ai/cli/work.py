@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wsi_ai.app import RunOptions, make_folder
-from wsi_ai.cli.output import Exit, exit_on_error, log_from, say
+from wsi_ai.cli.output import Exit, exit_on_error, log_to, say
 from wsi_ai.cli.service_arguments import WorkArguments
+from wsi_ai.core.logs import LogSettings
 from wsi_ai.delivery.posting import open_posting
 from wsi_ai.run.process import prepare_process
 from wsi_ai.service.local_runs import LocalRuns
@@ -22,7 +23,7 @@ from wsi_ai.service.work import Worker
 def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments) -> int:
     """Until SIGTERM or SIGINT; the job at hand goes back to the queue."""
     prepare_process()
-    log_from(logging.WARNING)
+    log_to(LogSettings(logging.WARNING))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

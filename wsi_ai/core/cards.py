@@ -317,6 +317,10 @@ class Tolerance:
         return allowed[precision]
 
 
+CARD_INCOMPLETE = "card incomplete: not for a trial"
+"""Shown with every result of such a model."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelCard:
     """One model: what it is, what it wants to see, and what its scores mean."""
@@ -357,6 +361,9 @@ class ModelCard:
     none."""
     intended_use: str = ""
     scope: Scope = Scope()
+    incomplete: bool = False
+    """Whether its texts were left out for a first try: then every result says so, and no flag is
+    sent."""
     roles: tuple[tuple[str, Role], ...] = ()
     """What classes mean, as far as the card says."""
 

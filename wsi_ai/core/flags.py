@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard
 from wsi_ai.core.values import SlideInfo
 
 
@@ -66,6 +66,11 @@ class Level(StrEnum):
 
 STATEMENT = "AI-generated, unverified. Research use only. Not for primary diagnosis."
 """Shown wherever a person may read a flag."""
+
+
+def statement_of(card: ModelCard) -> str:
+    """The statement; of a model that is only being tried, that first."""
+    return f"{CARD_INCOMPLETE}. {STATEMENT}" if card.incomplete else STATEMENT
 
 
 @dataclass(frozen=True, slots=True)

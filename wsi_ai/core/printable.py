@@ -1,6 +1,5 @@
 """Text from outside on its way to a terminal, a log or a page."""
 
-import logging
 import unicodedata
 
 UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
@@ -19,15 +18,3 @@ def printable(text: str) -> str:
 def _escaped(sign: str) -> str:
     units = sign.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[n]:02x}{units[n + 1]:02x}" for n in range(0, len(units), 2))
-
-
-class _OneLine(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
-        return printable(super().formatMessage(record))
-
-
-def line_handler() -> logging.Handler:
-    """To standard error; an entry is one line, whatever it quotes."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine("%(levelname)s %(name)s: %(message)s"))
-    return handler

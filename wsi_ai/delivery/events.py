@@ -6,6 +6,7 @@ and no two answers ever have one id.
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,11 +44,29 @@ class Revision:
 
     def says(self, flag: Mapping[str, Any]) -> bool:
         """Whether ``flag`` says nothing else.  What was kept by an earlier version of the schema
-        is compared by what that could say."""
-        same = self.answer == answer_digest(flag)
-        if self.version is Version.V1_1 or same:
-            return same
-        return self.answer == answer_digest(as_version(flag, Version.V1_0))
+        is compared by what that could say; what an earlier version of the software worded, by its
+        words."""
+        shapes = [flag, _worded_as_before(flag)]
+        if self.version is not Version.V1_1:
+            shapes += [as_version(one, Version.V1_0) for one in shapes]
+        return any(self.answer == answer_digest(one) for one in shapes)
+
+
+_WORDINGS = (
+    (re.compile(r" \([0-9.]+ % of its tissue\)"), ""),
+    (re.compile(r"\b1 (tile|cell|object) looks like"), r"1 \1s look like"),
+    (re.compile(r"\bthe (tile|cell) most like (.+?) scores"), r"the 1 \1s most like \2 score"),
+)
+"""How rules explain themselves, and did before."""
+
+
+def _worded_as_before(flag: Mapping[str, Any]) -> dict[str, Any]:
+    """The same flag with its explanation as it was worded until 0.1: an upgrade amends nothing that
+    was sent."""
+    words = str(flag["result"]["explanation"])
+    for now, before in _WORDINGS:
+        words = now.sub(before, words)
+    return {**flag, "result": {**flag["result"], "explanation": words}}
 
 
 def answer_digest(flag: Mapping[str, Any]) -> str:

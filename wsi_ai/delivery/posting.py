@@ -24,7 +24,7 @@ from wsi_ai.delivery.audit import Audit
 from wsi_ai.delivery.contract import HeartbeatSink, Sink
 from wsi_ai.delivery.messages import Endpoint, NotStarted
 from wsi_ai.delivery.outbox import Outbox, adoption, open_database, revisions
-from wsi_ai.delivery.outbox.admin import count_unsendable
+from wsi_ai.delivery.outbox.listing import Step, steps_of
 from wsi_ai.delivery.outbox.tables import open_existing_database
 from wsi_ai.delivery.registry import open_sink
 from wsi_ai.delivery.relay import Relay
@@ -71,10 +71,9 @@ class Posting:
         """Give what is under way so long to arrive.  Returns how many still wait."""
         return self.relay.wait_until_quiet(seconds)
 
-    def unsendable(self, since: float) -> int:
-        """How many flags put since then no sink takes: without an identity, or without a route."""
-        with self.relay.outbox.reading() as connection:
-            return count_unsendable(connection, since)
+    def steps(self, flag_ids: Sequence[str]) -> dict[str, list[Step]]:
+        """By flag: how far the newest revision of each has come."""
+        return steps_of(self.relay.outbox, flag_ids)
 
     def waiting_elsewhere(self) -> dict[str, int]:
         """By sink that is none of these: how many deliveries wait for it."""

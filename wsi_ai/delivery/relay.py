@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from wsi_ai.core.attempt import error_of
+from wsi_ai.core.wording import counted
 from wsi_ai.delivery.contract import HeartbeatSink, Sink
 from wsi_ai.delivery.heartbeat import pulse_of, sender_of
 from wsi_ai.delivery.messages import Pulse, Receipt
@@ -78,6 +79,9 @@ class Relay:
         self.outbox.settle(name, answers)
         tried = [_entry(name, one, answer) for one, answer in answers if answer is not None]
         self.record(tried)
+        if tried:
+            done = sum(isinstance(answer, Receipt) for _, answer in answers)
+            log.info("sink %s: %d of %d delivered", name, done, len(tried))
         return len(tried)
 
     def beat(self, sink: HeartbeatSink) -> float:
@@ -104,7 +108,9 @@ class Relay:
         """Tell of urgent flags that are late or dead.  Returns how many."""
         late = self.outbox.take_alarms(self.pace.alarm_after_s)
         if late:
-            self.alarm(f"{len(late)} urgent flags are not delivered; see: wsi-ai outbox list")
+            self.alarm(
+                f"{counted(len(late), 'urgent flag')} not delivered; see: wsi-ai outbox list"
+            )
             self.record([_alarm_entry(line.event_id, line.sink) for line in late])
         return len(late)
 
@@ -112,7 +118,8 @@ class Relay:
         """Tell of what would never be sent, for it is not what was written.  Returns how much."""
         found = len(stuck(self.outbox))
         if found:
-            self.alarm(f"{found} things in the outbox are damaged; see: wsi-ai outbox check")
+            what = counted(found, "thing")
+            self.alarm(f"damaged in the outbox: {what}; see: wsi-ai outbox check")
         return found
 
     def run(self, stop: threading.Event) -> None:

@@ -25,7 +25,7 @@ def open_runtime(card: ModelCard, request: RuntimeRequest) -> Runtime:
         try:
             return _open(card, request, device)
         except NoDevice as error:
-            log.info("not %s: %s", device, error)
+            log.info("%s is not used: %s", device, error)
     return _open(card, request, _HOST)
 
 

@@ -5,10 +5,17 @@ import mmap
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.core.cards import Activation, Colour, ReadLike, Role, Task
+from wsi_ai.core.cards import CARD_INCOMPLETE, Activation, Colour, ReadLike, Role, Task
 from wsi_ai.models.card_input import input_complaint
 from wsi_ai.models.card_output import output_complaint
 
+INCOMPLETE = "incomplete"
+"""The field by which a card says that its texts are left out."""
+TEXTS = {
+    "operating_point": ("chosen_for", "calibrated_on"),
+    "card": ("intended_use", "licence", "training_data", "evidence", "limitations"),
+}
+"""What only a person can write."""
 MPP_TOLERANCE = 0.1
 """Where the card leaves it out."""
 
@@ -21,6 +28,18 @@ def unfinished(table: Any, field: str = "") -> list[str]:
     if isinstance(table, list):
         return [field] if any(unfinished(part, field) for part in table) else []
     return [field] if isinstance(table, str) and table.startswith("TODO") else []
+
+
+def texts_filled_in(table: dict[str, Any]) -> dict[str, Any]:
+    """An incomplete card with the words in place of its texts that say so; any other as it is."""
+    if table.get(INCOMPLETE) is not True:
+        return table
+    texts = {
+        section: dict.fromkeys(names, CARD_INCOMPLETE) | table[section]
+        for section, names in TEXTS.items()
+        if isinstance(table.get(section), dict)
+    }
+    return table | texts
 
 
 def contradiction(table: dict[str, Any]) -> str | None:

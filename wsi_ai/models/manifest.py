@@ -24,9 +24,11 @@ from wsi_ai.core.regular_file import open_regular, read_regular
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.sealed import most_for
 from wsi_ai.models.card_checks import (
+    INCOMPLETE,
     MPP_TOLERANCE,
     contradiction,
     keeps_tensors_elsewhere,
+    texts_filled_in,
     unfinished,
 )
 from wsi_ai.models.card_input import input_spec
@@ -83,7 +85,7 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
     named = f"{manifest.parent.resolve().name}/{manifest.name}"  # a site's paths stay at the site
     try:
         content = read_regular(manifest, SETTINGS_BYTES)
-        table = from_toml(content)
+        table = texts_filled_in(from_toml(content))
     except OSError as error:
         raise ModelError(f"no model card: {named}: {error.strerror}") from None
     except Unreadable as error:
@@ -95,7 +97,8 @@ def _read(model: Path) -> tuple[ModelCard, dict[str, Any], str]:
         raise ModelError(f"{named}: {wrong}")
     weights = _weights(manifest.parent, table["weights"], named)
     card = _card(table, weights, hashlib.sha256(content).hexdigest())
-    card = replace(card, golden_sha256=golden_digest(weights.parent))
+    incomplete = INCOMPLETE in table
+    card = replace(card, golden_sha256=golden_digest(weights.parent), incomplete=incomplete)
     if second := table.get("aggregator"):
         path = _weights(manifest.parent, second, named, "aggregator")
         card = replace(card, aggregator=AggregatorRef(path, second["format"], second["sha256"]))

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard
 from wsi_ai.core.files import locked, sync, write_whole
 from wsi_ai.core.regular_file import open_regular, read_regular
 from wsi_ai.errors import ModelError, OutputError
@@ -54,7 +54,8 @@ class ModelStore:
         Raises ModelError where its card or files are not as they should be, or where other content
         has that name and version; OutputError where the disk refuses.
         """
-        load_variants(model)
+        if load_variants(model)[0].incomplete:
+            raise ModelError(f"not kept in the store: {CARD_INCOMPLETE}")
         with self._changing() as aside:
             _copy(model if model.is_dir() else model.parent, aside)
             card = load_variants(aside)[0]  # of the copy: that is what will run

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from wsi_ai.core.cards import ModelCard
-from wsi_ai.core.flags import STATEMENT
+from wsi_ai.core.flags import statement_of
 from wsi_ai.core.values import TilePlan, VectorChunk
 from wsi_ai.results.lettering import font, wrapped
 from wsi_ai.tissue.thumbnail import Thumbnail
@@ -96,7 +96,7 @@ def write_picture(
     y = room + 2 * _MARGIN
     for n, line in enumerate(wrapped(words, font(16), sheet.width - 2 * _MARGIN)):
         draw.text((_MARGIN, y + 22 * n), line, "black", font(16), "lm")
-    draw.text((_MARGIN, y + 52), STATEMENT, "black", font(16, "DejaVuSans-Bold"), "lm")
+    draw.text((_MARGIN, y + 52), statement_of(card), "black", font(16, "DejaVuSans-Bold"), "lm")
     sheet.save(path, "PNG")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import shapely
 
 from wsi_ai import schemas
+from wsi_ai.core.cards import CARD_INCOMPLETE
 from wsi_ai.core.flags import STATEMENT, Check, Finding, Flag, Identity, Level, Quality, Status
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.timing import timestamp
@@ -96,7 +97,12 @@ def _body(flag: Flag, provenance: Provenance) -> dict[str, Any]:
             "run_id": provenance.run_id,
             "config_sha256": provenance.config_sha256,
         },
-        "extensions": {**_chosen(flag.slide), **_dicom(flag.slide), **flag.extensions},
+        "extensions": {
+            **_chosen(flag.slide),
+            **_dicom(flag.slide),
+            **_incomplete(flag),
+            **flag.extensions,
+        },
     }
 
 
@@ -123,6 +129,10 @@ def _slide(slide: SlideInfo, identity: Identity | None) -> dict[str, Any]:
         "width": slide.size.width,
         "height": slide.size.height,
     }
+
+
+def _incomplete(flag: Flag) -> dict[str, Any]:
+    return {"card_incomplete": CARD_INCOMPLETE} if flag.model.incomplete else {}
 
 
 def _chosen(slide: SlideInfo) -> dict[str, Any]:

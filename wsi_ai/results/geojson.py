@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.core.flags import STATEMENT, Finding, Flag, Ring
+from wsi_ai.core.flags import Finding, Flag, Ring, statement_of
 
 _COLOUR = [213, 94, 0]  # vermillion of Okabe and Ito, as in the overlay
 
@@ -19,7 +19,7 @@ _COLOUR = [213, 94, 0]  # vermillion of Okabe and Ito, as in the overlay
 def write_geojson(path: Path, flag: Flag) -> None:
     """One annotation per finding, whole and unsimplified; there may be tens of thousands, none of
     which is held as text.  Raises OSError where the disk refuses."""
-    head: dict[str, Any] = {"type": "FeatureCollection", "statement": STATEMENT}
+    head: dict[str, Any] = {"type": "FeatureCollection", "statement": statement_of(flag.model)}
     head |= {"origin_px": list(flag.slide.bounds_origin), "features": []}
     before, after = json.dumps(head, indent=2, ensure_ascii=False).rsplit("]", 1)
     encoder = json.JSONEncoder(indent=2, ensure_ascii=False)

@@ -38,3 +38,12 @@ def write_upwards(image: Image.Image, middle: Point, text: str, letters: Font) -
     turned = label.rotate(90, expand=True)
     x, y = round(middle[0] - (top + bottom) / 2), round(middle[1] - (left + right) / 2)
     image.paste("black", (x, y), turned)
+
+
+def cut_to(text: str, letters: Font, width_px: float) -> str:
+    """The text; where it is too long, as much of it as fits, and an ellipsis."""
+    if letters.getlength(text) <= width_px:
+        return text
+    while text and letters.getlength(f"{text}…") > width_px:
+        text = text[:-1]
+    return f"{text}…"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.cards import ModelCard
-from wsi_ai.core.flags import STATEMENT
+from wsi_ai.core.flags import statement_of
 from wsi_ai.core.values import Objects
 
 _COLOURS = ([213, 94, 0], [0, 114, 178], [0, 158, 115], [204, 121, 167])  # Okabe and Ito 2008
@@ -25,7 +25,9 @@ def write_objects(
     rows = list(_rows(objects))
     with (folder / "objects.geojson").open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "statement": ')
-        file.write(f'{json.dumps(STATEMENT)}, "origin_px": {json.dumps(origin_px)}, "features": [')
+        file.write(
+            f'{json.dumps(statement_of(card))}, "origin_px": {json.dumps(origin_px)}, "features": ['
+        )
         for n, row in enumerate(rows):
             file.write(",\n" if n else "\n")
             json.dump(_feature(row, card, origin_px), file, ensure_ascii=False)

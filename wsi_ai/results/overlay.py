@@ -1,56 +1,74 @@
 """A picture for people: the slide, the model's result on it, and what that means."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw
+from PIL import Image, ImageDraw
 
 from wsi_ai.core.cards import Task
-from wsi_ai.core.flags import STATEMENT, Flag, Level
+from wsi_ai.core.flags import Flag, Level, statement_of
 from wsi_ai.core.geometry import Size, Spacing
-from wsi_ai.core.values import Heatmap, Marks, Mask, Objects, SlideInfo
-from wsi_ai.results.lettering import font, wrapped, write_upwards
-from wsi_ai.tissue.thumbnail import Thumbnail
+from wsi_ai.core.printable import printable
+from wsi_ai.core.values import SlideInfo
+from wsi_ai.core.wording import counted
+from wsi_ai.results.lettering import cut_to, font, wrapped, write_upwards
+from wsi_ai.results.overlay_layers import (
+    CLASS_COLOURS,
+    OUTLINE,
+    REGION,
+    OverlayInput,
+    Pixels,
+    densities,
+    slide_with_layers,
+    striped,
+    viridis,
+)
 
-Pixels = NDArray[np.uint8]
-Seen = tuple[NDArray[np.intp], ...]
-"""Rows and columns of cells, as ``numpy.ix_`` gives them."""
-_LONG_SIDE, _LEFT, _TOP, _RIGHT, _BOTTOM = 1290, 50, 200, 310, 140
-_LEAST = Size(750, 330)
+__all__ = ["OverlayInput", "write_overlay"]
+
+_LEFT, _TOP, _RIGHT, _BOTTOM = 50, 230, 420, 160
+_LEAST = Size(750, 480)
 """Least size of the slide's part, so that the text beside it has room."""
-OUTLINE, REGION, MISSED = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito 2008
-CLASS_COLOURS = ("#CC79A7", "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#F0E442")
-_PALE, _FULL, _GREY = 64, 166, 178  # opacity, of 255
-_FRACTION = 4
-"""Number of fractional bits of a pixel to which lines are drawn."""
 _BANNER = {
     Level.EXPEDITE: ("EXPEDITE", "#D55E00"),
     Level.STANDARD: ("STANDARD", "#0072B2"),
     Level.NOT_ASSESSED: ("NOT ASSESSED", "#555555"),
 }
 _BOLD = "DejaVuSans-Bold"
-_BAND = 32
-_DOT = 0
+_SMALL, _PLAIN, _LARGE = 19, 21, 23
+"""Sizes of letters, to be read where the picture is shown at half its size."""
+_LINE, _SAMPLE = 29, 34
+_PALE_SAMPLE = "#D8D8D8"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class OverlayInput:
-    """What an overlay shows.  No heatmap where a gate stopped the slide."""
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Of the legend: words, and how the picture shows what they say."""
 
-    thumbnail: Thumbnail
-    tissue: Mask
-    heatmap: Heatmap | None
-    flag: Flag
-    marks: Marks = field(default_factory=Marks)
+    words: str
+    colour: str = "black"
+    thickness: int = 0
+    """Of its sample; 0 for a dot, below 0 for none."""
+    is_striped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Of the colour bar."""
+
+    label: str
+    ticks: Sequence[tuple[float, str]]
+    """Where, from 0 to 1, and what stands there."""
+    mark: float | None = None
+    """The threshold."""
 
 
 def write_overlay(path: Path, view: OverlayInput) -> None:
-    """Write the overlay as PNG; nothing on it names the slide."""
-    slide = _slide(view)
+    """Write the overlay as PNG.  It names the slide by its file, and never the case."""
+    slide = slide_with_layers(view)
     height, width = slide.shape[:2]
     room = Size(max(width, _LEAST.width), max(height, _LEAST.height))
     size = (_LEFT + room.width + _RIGHT, _TOP + room.height + _BOTTOM)
@@ -60,138 +78,44 @@ def write_overlay(path: Path, view: OverlayInput) -> None:
     draw.rectangle((_LEFT - 1, _TOP - 1, _LEFT + width, _TOP + height), outline="black", width=2)
     _draw_scale_bar(draw, view.flag.slide.spacing, view.flag.slide.size, Size(width, height))
     beside = _LEFT + room.width + 25
-    below = _draw_legend(draw, view, beside)
-    if view.heatmap is not None and _shows_scores(view):
-        _draw_colour_bar(sheet, view.flag, beside, below + 40)
+    below = _draw_legend(sheet, view, beside)
+    if (scale := _scale(view)) is not None:
+        _draw_colour_bar(sheet, scale, beside, below + 30)
     _draw_words(draw, view.flag, Size(*size))
     _, png = cv2.imencode(".png", cv2.cvtColor(np.asarray(sheet), cv2.COLOR_RGB2BGR))
     path.write_bytes(png.tobytes())
 
 
-def _slide(view: OverlayInput) -> Pixels:
-    """The slide with all that is drawn upon it."""
-    rows, cols = view.tissue.shape
-    scale = _LONG_SIDE / max(rows, cols)
-    size = Size(max(1, round(cols * scale)), max(1, round(rows * scale)))
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    pixels = cv2.resize(view.thumbnail.pixels, (size.width, size.height), interpolation=how)
-    slide = np.asarray(pixels, np.uint8)
-    if view.heatmap is not None:
-        _blend(slide, _cells(view, view.heatmap, size))
-    whole = view.flag.slide.size
-    per_px = np.array([size.width / whole.width, size.height / whole.height])
-    found, _ = cv2.findContours(
-        view.tissue.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
-    )
-    _draw_lines(slide, ((ring[:, 0] + 0.5) * scale for ring in found), OUTLINE, 1)
-    if view.heatmap is not None and view.heatmap.objects is not None:
-        for x, y in (counted(view.heatmap.objects, view.flag).middles * per_px).round().tolist():
-            cv2.circle(slide, (int(x), int(y)), 1, _rgb(REGION), -1, cv2.LINE_AA)
-    rings = [ring for finding in view.flag.findings for ring in (finding.outline, *finding.holes)]
-    _draw_lines(slide, (np.array(ring) * per_px for ring in rings), REGION, 2)
-    return slide
+def _scale(view: OverlayInput) -> _Scale | None:
+    """What the colours mean, where they are of a scale."""
+    flag = view.flag
+    if view.crowded:
+        most = float(densities(view).max())
+        ticks = [(share, f"{float(f'{share * most:.3g}'):,.6g}") for share in (0, 0.5, 1)]
+        return _Scale(f"{flag.model.point.label} a mm²", ticks)
+    if not view.shows_scores:
+        return None
+    ticks = [(share, f"{share:.2f}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    if flag.model.task is Task.SLIDE_CLASSIFICATION:
+        return _Scale("attention: where it looked, no score", [(0, "least"), (1, "most")])
+    return _Scale(f"{flag.model.cell_name} score: {flag.model.point.label}", ticks, flag.threshold)
 
 
-def _draw_lines(
-    slide: Pixels, rings: Iterable[NDArray[np.float64]], colour: str, width: int
-) -> None:
-    """(points, 2) each, x and y in pixels, closed."""
-    points = [np.round((ring - 0.5) * 2**_FRACTION).astype(np.int32) for ring in rings]
-    cv2.polylines(slide, points, True, _rgb(colour), width, cv2.LINE_AA, _FRACTION)
-
-
-def _shows_scores(view: OverlayInput) -> bool:
-    objects = view.heatmap.objects if view.heatmap is not None else None
-    return view.marks.classes is None and objects is None
-
-
-def _cells(view: OverlayInput, heatmap: Heatmap, size: Size) -> Pixels:
-    """(height, width, 4): each pixel shows the cell under its middle; grey where that, or any
-    smaller cell there, could not be assessed."""
-    per_px = view.flag.slide.size.width / size.width, view.flag.slide.size.height / size.height
-    rows, cols = heatmap.planned.shape
-    down = ((np.arange(size.height) + 0.5) * per_px[1] / heatmap.step.y).astype(int)
-    along = ((np.arange(size.width) + 0.5) * per_px[0] / heatmap.step.x).astype(int)
-    seen_rows, down = np.unique(down[down < rows], return_inverse=True)
-    seen_cols, along = np.unique(along[along < cols], return_inverse=True)
-    seen, grey = np.ix_(seen_rows, seen_cols), (*_rgb(MISSED), _GREY)
-    colours = _colours(view, heatmap, seen)
-    colours[heatmap.missed[seen]] = grey
-    layer = np.zeros((size.height, size.width, 4), np.uint8)
-    whole = np.ascontiguousarray(colours).view(np.uint32)[..., 0]  # a colour at once
-    layer.view(np.uint32)[: len(down), : len(along), 0] = whole[down][:, along]
-    row, col = np.nonzero(heatmap.missed)
-    y = np.minimum((row + 0.5) * heatmap.step.y / per_px[1], size.height - 1).astype(int)
-    x = np.minimum((col + 0.5) * heatmap.step.x / per_px[0], size.width - 1).astype(int)
-    layer[y, x] = grey
-    return layer
-
-
-def _colours(view: OverlayInput, heatmap: Heatmap, seen: Seen) -> Pixels:
-    """(rows, cols, 4) of these cells."""
-    if heatmap.objects is not None:
-        return np.zeros((len(seen[0]), seen[1].size, 4), np.uint8)
-    if view.marks.classes is not None:
-        return _class_colours(heatmap)[view.marks.classes[seen]]
-    return _score_colours(heatmap.shown[seen], heatmap.assessed[seen])
-
-
-def _score_colours(scores: NDArray[np.float32], assessed: Mask) -> Pixels:
-    """Colour tells the value: viridis, which is even to the eye and safe for the colour-blind.
-    Opacity keeps the tissue readable where the value is low."""
-    known = np.nan_to_num(scores)
-    bgr = cv2.applyColorMap((known * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)
-    opacity = np.where(assessed, (0.12 + 0.48 * known) * 255, 0).round().astype(np.uint8)
-    return np.dstack([bgr[..., ::-1], opacity])
-
-
-def _class_colours(heatmap: Heatmap) -> Pixels:
-    """(1 + classes, 4): nothing, then the positive class in full and the others pale."""
-    colours = np.zeros((1 + len(heatmap.model.classes), 4), np.uint8)
-    for n in range(len(heatmap.model.classes)):
-        opacity = _FULL if n == heatmap.model.positive_class else _PALE
-        colours[1 + n] = (*_rgb(CLASS_COLOURS[n % len(CLASS_COLOURS)]), opacity)
-    return colours
-
-
-def _blend(slide: Pixels, layer: Pixels) -> None:
-    """Lay ``layer`` over ``slide``, some rows at a time, so that neither is ever held larger."""
-    for top in range(0, len(slide), _BAND):
-        rows = np.s_[top : top + _BAND]
-        slide[rows] = blended(slide[rows], layer[rows])
-
-
-def blended(below: Pixels, above: Pixels) -> Pixels:
-    """(rows, cols, 3) under (rows, cols, 4)."""
-    opacity = above[..., 3:].astype(np.uint16)  # 255 * 255 + 127 is the most
-    mixed = below * (255 - opacity) + above[..., :3] * opacity
-    return np.asarray((mixed + 127) // 255, np.uint8)
-
-
-def counted(objects: Objects, flag: Flag) -> Objects:
-    """Those that the flag counts."""
-    own = objects.classes == flag.model.positive_class
-    return objects.only(own & (objects.scores >= flag.threshold))
-
-
-def _draw_colour_bar(sheet: Image.Image, flag: Flag, x: int, y: int) -> None:
+def _draw_colour_bar(sheet: Image.Image, scale: _Scale, x: int, y: int) -> None:
     width, height = 36, min(700, sheet.height - y - _BOTTOM)
-    draw, small, words = ImageDraw.Draw(sheet), font(15), font(17)
-    ramp = np.linspace(255, 0, height).round().astype(np.uint8)[:, None]
-    bar = cv2.applyColorMap(np.repeat(ramp, width, axis=1), cv2.COLORMAP_VIRIDIS)
-    sheet.paste(Image.fromarray(np.ascontiguousarray(bar[..., ::-1])), (x, y))
+    draw, small, words = ImageDraw.Draw(sheet), font(_SMALL), font(_PLAIN)
+    ramp = np.linspace(1, 0, max(2, height), dtype=np.float32)[:, None]
+    bar: Pixels = viridis(np.repeat(ramp, width, axis=1))
+    sheet.paste(Image.fromarray(bar), (x, y))
     draw.rectangle((x - 1, y - 1, x + width, y + height), outline="black", width=2)
-    for tick in (0, 0.25, 0.5, 0.75, 1):
+    for tick, text in scale.ticks:
         at = y + (1 - tick) * (height - 1)
         draw.line((x + width, at, x + width + 8, at), "black", 2)
-        draw.text((x + width + 14, at), f"{tick:.2f}", "black", small, anchor="lm")
-    if flag.model.task is Task.SLIDE_CLASSIFICATION:
-        label = "attention, least to most on this slide; no probability"
-    else:
-        at = y + (1 - flag.threshold) * (height - 1)
+        draw.text((x + width + 14, at), text, "black", small, anchor="lm")
+    if scale.mark is not None:
+        at = y + (1 - scale.mark) * (height - 1)
         draw.line((x, at, x + width - 1, at), REGION, 4)
-        label = f"{flag.model.cell_name} score for {flag.model.point.label}"
-    write_upwards(sheet, (x + width + 80, y + height / 2), label, words)
+    write_upwards(sheet, (x + width + 125, y + height / 2), scale.label, words)
 
 
 def _draw_scale_bar(
@@ -207,54 +131,79 @@ def _draw_scale_bar(
     x, y = _LEFT + on.width * 0.03, _TOP + on.height * 0.97
     draw.rectangle((x, y - 6, x + length, y), "black")
     text = f"{length_um / 1000:g} mm" if length_um >= 1000 else f"{length_um:g} µm"
-    draw.text((x, y - 12), text, "black", font(17), "ls", stroke_width=2, stroke_fill="white")
+    draw.text((x, y - 12), text, "black", font(_PLAIN), "ls", stroke_width=2, stroke_fill="white")
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, view: OverlayInput, x: int) -> int:
+def _draw_legend(sheet: Image.Image, view: OverlayInput, x: int) -> int:
     """The place where it ends."""
-    letters, y = font(15), _TOP
-    for colour, mark, text in _entries(view):
-        for n, line in enumerate(wrapped(text, letters, _RIGHT - 90)):
-            if n == 0 and mark == _DOT:
-                draw.ellipse((x + 14, y + 7, x + 20, y + 13), colour)
-            elif n == 0:
-                draw.rectangle((x, y + 10 - mark // 2, x + 34, y + 10 + (mark - 1) // 2), colour)
-            draw.text((x + 46, y + 10), line, "black", letters, anchor="lm")
-            y += 26
+    letters, y, draw = font(_SMALL), _TOP, ImageDraw.Draw(sheet)
+    for entry in _entries(view):
+        _draw_sample(sheet, entry, x, y)
+        indent = 0 if entry.thickness < 0 else _SAMPLE + 12
+        for line in wrapped(entry.words, letters, _RIGHT - 40 - indent):
+            draw.text((x + indent, y + 11), line, "black", letters, anchor="lm")
+            y += _LINE
     return y
 
 
-def _entries(view: OverlayInput) -> Iterator[tuple[str, int, str]]:
-    """For each: colour, thickness of its sample or ``_DOT``, and words."""
-    yield OUTLINE, 2, "tissue"
+def _draw_sample(sheet: Image.Image, entry: _Entry, x: int, y: int) -> None:
+    draw, half = ImageDraw.Draw(sheet), entry.thickness // 2
+    if entry.thickness == 0:
+        draw.ellipse((x + 13, y + 7, x + 21, y + 15), entry.colour)
+    elif entry.is_striped:
+        sample = striped(entry.thickness, _SAMPLE)[..., :3]
+        sheet.paste(Image.fromarray(np.ascontiguousarray(sample)), (x, y + 11 - half))
+    elif entry.thickness > 0:
+        box = (x, y + 11 - half, x + _SAMPLE, y + 11 + (entry.thickness - 1) // 2)
+        draw.rectangle(box, entry.colour)
+
+
+def _entries(view: OverlayInput) -> Iterator[_Entry]:
     heatmap, flag = view.heatmap, view.flag
-    if heatmap is not None and heatmap.objects is not None:
-        found = len(counted(heatmap.objects, flag))
-        yield REGION, _DOT, f"{found} objects: {flag.model.point.label}"
+    yield _Entry("tissue", OUTLINE, 3)
+    if heatmap is None:
+        return
+    if view.objects is not None:
+        what = f"{counted(len(view.objects), 'object')}: {flag.model.point.label}"
+        shown = _Entry(f"{what}, as a density", "black", -1)
+        yield shown if view.crowded else _Entry(what, REGION, 0)
     if flag.findings:
-        yield REGION, 4, f"score ≥ {flag.threshold:.2f}"
-    if heatmap is not None and view.marks.classes is not None:
+        yield _Entry(f"score ≥ {flag.threshold:.2f}", REGION, 5)
+    if view.marks.classes is not None:
         for n, name in enumerate(heatmap.model.classes):
-            yield CLASS_COLOURS[n % len(CLASS_COLOURS)], 16, name
-    if heatmap is not None and heatmap.missed.any():
-        yield MISSED, 16, "could not be assessed"
+            yield _Entry(name, CLASS_COLOURS[n % len(CLASS_COLOURS)], 18)
+    if heatmap.missed.any():
+        yield _Entry("could not be assessed", thickness=18, is_striped=True)
+    yield _Entry("pale: not looked at", _PALE_SAMPLE, 18)
+    if flag.model.task is Task.SLIDE_CLASSIFICATION:
+        yield _Entry(_deciding(flag), thickness=-1)
+
+
+def _deciding(flag: Flag) -> str:
+    """Of a model that judges slides as a whole: the colours are not what it goes by."""
+    score = "no score" if flag.score is None else f"{flag.score:.2f}"
+    label, threshold = flag.model.point.label, flag.threshold
+    return f"The slide's score for {label} decides: {score}, threshold {threshold:.2f}."
 
 
 def _draw_words(draw: ImageDraw.ImageDraw, flag: Flag, sheet: Size) -> None:
     word, colour = _BANNER[flag.level]
-    draw.text((_LEFT, 62), word, colour, font(35, _BOLD), "lm")
-    letters, width = font(17), sheet.width - 2 * _LEFT
+    letters, width = font(_PLAIN), sheet.width - 2 * _LEFT
+    name = cut_to(f"Slide {printable(flag.slide.slide_id)}", font(_LARGE, _BOLD), width)
+    draw.text((_LEFT, 34), name, "black", font(_LARGE, _BOLD), "lm")
+    draw.text((_LEFT, 92), word, colour, font(38, _BOLD), "lm")
     for n, line in enumerate(wrapped(flag.reason, letters, width)):
-        draw.text((_LEFT, 118 + 26 * n), line, "black", letters, "lm")
-    draw.text((_LEFT, sheet.height - 90), STATEMENT, "black", font(19, _BOLD), "lm")
+        draw.text((_LEFT, 146 + _LINE * n), line, "black", letters, "lm")
+    statement = statement_of(flag.model)
+    draw.text((_LEFT, sheet.height - 112), statement, "black", font(_LARGE, _BOLD), "lm")
     ref = flag.model.ref
     facts = (
         f"model {ref.name} {ref.version} ({ref.sha256[:8]}), policy {flag.policy},"
-        f" {flag.coverage:.1%} of {flag.planned} planned {flag.model.cell_name}s assessed,"
-        f" slide {flag.slide.fingerprint[:8]}{_scale_words(flag.slide)}"
+        f" {flag.coverage:.1%} of {counted(flag.planned, f'planned {flag.model.cell_name}')}"
+        f" assessed, file {flag.slide.fingerprint[:8]}{_scale_words(flag.slide)}"
     )
-    for n, line in enumerate(wrapped(facts, font(15), width)):
-        draw.text((_LEFT, sheet.height - 52 + 22 * n), line, "#333333", font(15), "lm")
+    for n, line in enumerate(wrapped(facts, font(_SMALL), width)):
+        draw.text((_LEFT, sheet.height - 70 + 27 * n), line, "#333333", font(_SMALL), "lm")
 
 
 def _scale_words(slide: SlideInfo) -> str:
@@ -262,8 +211,3 @@ def _scale_words(slide: SlideInfo) -> str:
     if slide.stated is None or slide.spacing is None or slide.stated == slide.spacing:
         return ""
     return f", {slide.spacing.mean_um:.4g} µm/px as given, the file says {slide.stated.mean_um:.4g}"
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    red, green, blue = ImageColor.getrgb(colour)[:3]
-    return red, green, blue

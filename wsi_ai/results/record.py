@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.flags import Flag
 from wsi_ai.core.software import pixel_libraries, scoring_code, software
-from wsi_ai.core.values import TilePlan
+from wsi_ai.core.values import Heatmap, TilePlan
 from wsi_ai.results.flag_json import Provenance
 
 
@@ -39,6 +40,7 @@ JUDGEMENT_FIELDS = {
     "intended_use",
     "scope",
     "roles",
+    "incomplete",
 }
 """Fields of a card that no score depends on: gates, limits and words.  A field that is not listed
 counts."""
@@ -112,3 +114,15 @@ def provenance(runtime: str, question: str, started: datetime) -> Provenance:
         started=started,
         finished=datetime.now(UTC),
     )
+
+
+def areas_record(flag: Flag, heatmap: Heatmap | None) -> dict[str, float | int] | None:
+    """In mm²: the tissue that was planned, and what of it reaches the threshold; the number of
+    regions that this makes."""
+    if heatmap is None:
+        return None
+    return {
+        "tissue_mm2": round(flag.planned * heatmap.cell_mm2, 4),
+        "positive_mm2": round(flag.positive * heatmap.cell_mm2, 4),
+        "regions": len(flag.findings),
+    }

@@ -36,6 +36,11 @@ def sealed_results(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None
     return found
 
 
+def read_results(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """The same to look at: what is not this site's own is left where it is."""
+    return _read(folder)
+
+
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
     try:
         if folder.is_symlink():

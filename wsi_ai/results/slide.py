@@ -24,7 +24,7 @@ from wsi_ai.results.overlay import OverlayInput, write_overlay
 from wsi_ai.results.pages.pdf import write_pdf
 from wsi_ai.results.pages.report import take_pictures, write_report
 from wsi_ai.results.parquet import write_tables
-from wsi_ai.results.record import card_record, model_record
+from wsi_ai.results.record import areas_record, card_record, model_record
 from wsi_ai.results.sealed import sealed_results, with_seal
 from wsi_ai.results.thumbnail import write_mask, write_thumbnail
 from wsi_ai.results.wsinfer_csv import write_csv
@@ -237,6 +237,7 @@ def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
             "left_out": flag.planned - inferred,
             "resumed": assessment.resumed,
         },
+        "areas": areas_record(flag, assessment.heatmap),
         "timing": timing_record(run.clock, run.early_s) if run.clock else None,
         "started": timestamp(provenance.started),
         "finished": timestamp(provenance.finished),

@@ -9,8 +9,9 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from wsi_ai.core.timing import STAGE_OF, Stage
+from wsi_ai.core.wording import counted
 from wsi_ai.errors import OutputError
-from wsi_ai.results.lettering import font
+from wsi_ai.results.lettering import cut_to, font
 
 _COLOURS: Mapping[Stage, tuple[str, str]] = {
     Stage.LOOKING: ("#1b6ca8", "#6aaedb"),
@@ -20,10 +21,11 @@ _COLOURS: Mapping[Stage, tuple[str, str]] = {
 }
 """Two shades each, so that neighbouring slides are told apart."""
 _FAILED, _IDLE, _GRID = "#c01c28", "#d9d9d9", "#e6e6e6"
-_WIDE, _LEFT, _RIGHT, _TOP, _BELOW = 1950, 210, 40, 90, 150
+_WIDE, _LEFT, _RIGHT, _TOP, _BELOW = 1950, 210, 40, 120, 160
 _ROW, _BAR, _GAP = 72, 44, 36
 """Pixels: from row to row, of a bar, and more between devices."""
-_MOST_LABELS = 40
+_LETTERS, _TITLE = 24, 28
+_MOST_NAMED = 20
 Interval = tuple[float, float]
 
 
@@ -37,10 +39,10 @@ class _Axes:
     def x(self, at_s: float) -> float:
         return _LEFT + (_WIDE - _LEFT - _RIGHT) * at_s / self.end_s
 
-    def bar(self, interval: Interval, middle: float, colour: str, edge: str | None = None) -> None:
+    def bar(self, interval: Interval, middle: float, colour: str) -> None:
         left, right = (self.x(at_s) for at_s in interval)
         box = (left, middle - _BAR / 2, max(left + 1, right), middle + _BAR / 2)
-        self.draw.rectangle(box, colour, edge, width=3 if edge else 0)
+        self.draw.rectangle(box, colour)
 
 
 def write_timeline(path: Path, run: Mapping[str, Any]) -> None:
@@ -53,7 +55,8 @@ def write_timeline(path: Path, run: Mapping[str, Any]) -> None:
     axes = _Axes(ImageDraw.Draw(sheet), _end_s(run))
     _draw_seconds(axes, bottom)
     for row, device in enumerate(devices):
-        _draw_device(axes, row, [s for s in run["slides"] if s["device"] == device])
+        numbered = enumerate(run["slides"], 1)
+        _draw_device(axes, row, [(n, s) for n, s in numbered if s["device"] == device])
     _draw_words(axes.draw, run, devices, bottom)
     try:
         sheet.save(path, "PNG")
@@ -70,30 +73,37 @@ def _has_no_answer(slide: Mapping[str, Any]) -> bool:
     return slide["level"] == "not_assessed" or slide.get("embedded", 0) is None
 
 
-def _draw_device(axes: _Axes, row: int, slides: Sequence[Mapping[str, Any]]) -> None:
-    for order, slide in enumerate(s for s in slides if s["spans"]):
+def _draw_device(axes: _Axes, row: int, slides: Sequence[tuple[int, Mapping[str, Any]]]) -> None:
+    """Bars, and on those of inference the slides' numbers, where there is room."""
+    for order, (number, slide) in enumerate(slides):
         for stage in Stage:
             middle = _middle(row, stage)
+            colour = _FAILED if _has_no_answer(slide) else _COLOURS[stage][order % 2]
             whole = list(_held(slide, stage))
-            edge = _FAILED if _has_no_answer(slide) else None
             for interval in whole:
                 axes.bar(interval, middle, _IDLE)
                 for part in _without(interval, _idle(slide, stage)):
-                    axes.bar(part, middle, _COLOURS[stage][order % 2], edge)
-            if whole and len(slides) <= _MOST_LABELS:
-                at = axes.x((whole[0][0] + whole[-1][1]) / 2), middle
-                _number(axes.draw, order + 1, stage, at, slide)
+                    axes.bar(part, middle, colour)
+            if whole and stage is Stage.INFERENCE:
+                _number(axes, number, (whole[0][0], whole[-1][1]), middle)
 
 
-def _number(
-    draw: ImageDraw.ImageDraw, number: int, stage: Stage, at: Interval, slide: Mapping[str, Any]
-) -> None:
-    """On a slide's inference; above the look at it where it was not assessed."""
-    x, y = at
-    if stage is Stage.INFERENCE:
-        draw.text((x, y), str(number), "black", font(20), "mm")
-    elif stage is Stage.LOOKING and slide["level"] == "not_assessed":
-        draw.text((x, y - _BAR / 2 - 3), str(number), _FAILED, font(20), "ms")
+def _number(axes: _Axes, number: int, interval: Interval, middle: float) -> None:
+    left, right = map(axes.x, interval)
+    text, letters = str(number), font(_LETTERS)
+    if letters.getlength(text) + 6 <= right - left:
+        at = ((left + right) / 2, middle)
+        axes.draw.text(at, text, "black", letters, "mm", stroke_width=3, stroke_fill="white")
+
+
+def _failed_words(slides: Sequence[Mapping[str, Any]]) -> str:
+    """Which were not assessed, by their numbers in the run's order."""
+    numbers = [n for n, slide in enumerate(slides, 1) if _has_no_answer(slide)]
+    shown = ", ".join(map(str, numbers[:_MOST_NAMED]))
+    more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
+    return (
+        f"not assessed: {counted(len(numbers), 'slide')} (number {shown}{more})" if numbers else ""
+    )
 
 
 def _middle(row: int, stage: Stage) -> float:
@@ -136,33 +146,40 @@ def _draw_seconds(axes: _Axes, bottom: float) -> None:
     for n in range(int(axes.end_s / step) + 1):
         x = axes.x(n * step)
         axes.draw.line((x, _TOP, x, bottom), _GRID, 2)
-        axes.draw.text((x, bottom + 10), f"{n * step:g}", "black", font(20), "ma")
+        axes.draw.text((x, bottom + 10), f"{n * step:g}", "black", font(_LETTERS), "ma")
     axes.draw.line((_LEFT, bottom, _WIDE - _RIGHT, bottom), "black", 2)
     middle = (_LEFT + _WIDE - _RIGHT) / 2
-    axes.draw.text((middle, bottom + 40), "seconds since the run began", "black", font(20), "ma")
+    axes.draw.text(
+        (middle, bottom + 46), "seconds since the run began", "black", font(_LETTERS), "ma"
+    )
 
 
 def _draw_words(
     draw: ImageDraw.ImageDraw, run: Mapping[str, Any], devices: Sequence[str], bottom: float
 ) -> None:
-    count = len(run["slides"])
     title = (
-        f"{count} slide{'s' * (count != 1)}; {run['limit']} was the limit,"
+        f"{counted(len(run['slides']), 'slide')}; {run['limit']} was the limit,"
         f" busy {run['efficiency']:.1%} of {run['wall_s'] / max(1, len(devices)):.1f} s"
     )
-    draw.text((_LEFT, 30), title, "black", font(24))
+    draw.text((_LEFT, 24), title, "black", font(_TITLE))
+    failed = cut_to(_failed_words(run["slides"]), font(_LETTERS), _WIDE - _LEFT - _RIGHT)
+    draw.text((_LEFT, 66), failed, _FAILED, font(_LETTERS))
     for row, device in enumerate(devices):
         for stage in Stage:
             name = f"{device}  {stage}" if len(devices) > 1 else str(stage)
-            draw.text((_LEFT - 14, _middle(row, stage)), name, "black", font(20), "rm")
-    x, y = float(_LEFT), bottom + 100
-    for fill, edge, words in (
-        (_IDLE, None, "the stage waits for the one beside it"),
-        ("white", _FAILED, "a slide that was not assessed"),
-        (None, None, "numbers: slides in their order; shades tell neighbours apart"),
+            draw.text((_LEFT - 14, _middle(row, stage)), name, "black", font(_LETTERS), "rm")
+    _draw_legend(draw, bottom + 112)
+
+
+def _draw_legend(draw: ImageDraw.ImageDraw, y: float) -> None:
+    x, letters = float(_LEFT), font(_LETTERS)
+    for fill, words in (
+        (_IDLE, "waiting for another stage"),
+        (_FAILED, "not assessed"),
+        (None, "numbers and shades: slides in their order"),
     ):
         if fill:
-            draw.rectangle((x, y - 12, x + 36, y + 12), fill, edge, width=3 if edge else 0)
-            x += 48
-        draw.text((x, y), words, "black", font(20), "lm")
-        x += font(20).getlength(words) + 60
+            draw.rectangle((x, y - 14, x + 40, y + 14), fill)
+            x += 52
+        draw.text((x, y), words, "black", letters, "lm")
+        x += letters.getlength(words) + 60

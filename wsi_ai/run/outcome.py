@@ -38,6 +38,8 @@ class Outcome(Ended):
     """Of a slide that gets a flag."""
 
     level: Level
+    flag_id: str = ""
+    """Empty where no flag was written."""
     held_back: str = ""
     """Why its flag is not sent: it would take back what a receiver has."""
     unsent: bool = False
@@ -72,6 +74,7 @@ class Outcome(Ended):
         return cls(
             slide=slide,
             level=Level(result["level"]),
+            flag_id=flag["flag_id"],
             reason=result["explanation"],
             folder=folder,
             fresh=fresh,

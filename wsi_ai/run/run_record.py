@@ -17,7 +17,8 @@ from wsi_ai.core.software import software
 from wsi_ai.core.timing import Efficiency, Flow, Interval, Stage, Timing, of_run
 from wsi_ai.errors import OutputError
 from wsi_ai.results import record
-from wsi_ai.run.outcome import Ended
+from wsi_ai.results.summary import NOT_JUDGED, SummaryLine, write_summary
+from wsi_ai.run.outcome import Ended, Outcome
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,17 @@ class RunLog:
         if self.outcomes:
             name = self.started.strftime("%Y%m%dT%H%M%S.%fZ.json")
             _write(self.out / FOLDER / name, self.record(complete=complete))
+            self._write_summary()
+
+    def _write_summary(self) -> None:
+        """Of flags; a run's results do not fail for want of it."""
+        lines = [_summary_line(one) for one in self.outcomes if isinstance(one, Outcome)]
+        if not lines:
+            return
+        try:
+            write_summary(self.out, lines)
+        except OutputError as error:
+            log.warning("the summary of the run: %s", error)
 
     def record(self, *, complete: bool) -> dict[str, Any]:
         found = by_device(self.outcomes)
@@ -91,6 +103,26 @@ class RunLog:
             ],
             "slides": [_slide(self.out, outcome) for outcome in self.outcomes],
         }
+
+
+def _summary_line(outcome: Outcome) -> SummaryLine:
+    return SummaryLine(
+        slide=outcome.slide.name,
+        model=outcome.model,
+        level=outcome.level.value if outcome.judged else NOT_JUDGED,
+        reason=outcome.reason,
+        folder=outcome.folder,
+        seconds=_seconds(outcome.timing),
+        done_before=not outcome.fresh,
+    )
+
+
+def _seconds(timing: Timing | None) -> float | None:
+    """From when the slide was taken up to its end; it may have waited in between."""
+    if timing is None or not timing.spans:
+        return None
+    starts = [start for _, start, _ in timing.spans]
+    return round(float(max(end for *_, end in timing.spans) - min(starts)), 2)
 
 
 def newest(out: Path) -> Path:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_ai.core.cards import ModelCard, RuntimeRequest, Task
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, RuntimeRequest, Task
 from wsi_ai.core.contracts import Post, Runtime, Watcher
 from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
@@ -184,7 +184,7 @@ def give_up(
 def _assembly(
     cards: Sequence[ModelCard], opened: OpenRuntime, out: Path, cases: Cases, asked: _Asked
 ) -> Assembly[Outcome]:
-    """Raises OutputError, also where a format cannot be written here."""
+    """Raises OutputError, also where a format cannot be written here, or ModelError."""
     options = asked.options
     answer_for = flags_for(asked.policy, cases, out, options)
     _check_formats(options.formats)
@@ -192,6 +192,8 @@ def _assembly(
         check_pdf()
     check_folder(out)
     site_key()  # what is written is sealed with it
+    if not isinstance(asked.post, NoPost | None):
+        _refuse_incomplete(cards)
     return Assembly(answer_for, asked.policy, options, cards, opened)
 
 
@@ -212,6 +214,15 @@ def _cards(
 def _refuse_vectors(card: ModelCard) -> None:
     if card.task is Task.EMBEDDING:
         raise ModelError(f"{card.ref.name} gives embeddings and no flag; use: wsi-ai embed")
+
+
+def _refuse_incomplete(cards: Sequence[ModelCard]) -> None:
+    """No flag of a model whose card nobody has written goes anywhere.  Raises ModelError."""
+    if names := [card.ref.name for card in cards if card.incomplete]:
+        raise ModelError(
+            f"{names[0]}: no flag of it is sent: {CARD_INCOMPLETE}; complete it:"
+            " wsi-ai models init, without --trial"
+        )
 
 
 def _check_formats(formats: Sequence[str]) -> None:

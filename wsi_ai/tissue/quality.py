@@ -201,8 +201,8 @@ def _held_to(check: Check, before: QualityLimits, limits: QualityLimits) -> Chec
         return _at_least(check.name, value, limits.focus_min, meaning)
     if check.name == "pen":
         return _at_most(check.name, value, limits.pen_max, meaning)
-    if meaning in (_NO_COLOURS, _LITTLE_GLASS):
-        return check
+    if check.name != "colours" or meaning in (_NO_COLOURS, _LITTLE_GLASS):
+        return check  # no policy has a limit for it
     raised = check.limit if check.limit != before.cast_max else 0.0  # beside much white
     limit = max(limits.cast_max, raised)
     return replace(check, limit=limit, status=Status.FAIL if value >= limit else Status.PASS)

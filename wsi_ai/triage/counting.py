@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.triage.rules import Evidence, Spots
+from wsi_ai.triage.rules import Evidence, Spots, look_like
 
 _PARTS = 16
 """A hot spot's square is moved in steps of this fraction of its side."""
@@ -32,7 +32,7 @@ class ObjectCount:
     def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = len(spots_of(evidence).reaching(threshold).scores)
         return (
-            f"{found} objects look like {label} (score {threshold:.2f} or more);"
+            f"{look_like(found, 'object', label)} (score {threshold:.2f} or more);"
             f" the rule asks for {self.objects}"
         )
 
@@ -68,7 +68,7 @@ class HotSpot:
     def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = self._densest(spots_of(evidence).reaching(threshold))
         return (
-            f"{found} objects look like {label} (score {threshold:.2f} or more) in the densest"
+            f"{look_like(found, 'object', label)} (score {threshold:.2f} or more) in the densest"
             f" {self.within_mm2:g} mm²; the rule asks for {self.objects}"
         )
 

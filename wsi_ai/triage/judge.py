@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wsi_ai.core.cards import ModelCard, Task
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, Task
 from wsi_ai.core.flags import Flag, Identity, Level, Quality
 from wsi_ai.core.values import Heatmap, Mask, Objects, SlideInfo
 from wsi_ai.triage.findings import find_regions
@@ -56,7 +56,7 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
         model=heatmap.model,
         policy=policy.name,
         level=level,
-        reason=reason,
+        reason=_marked(heatmap.model, reason),
         score=score,
         threshold=policy.threshold_for(heatmap.model),
         coverage=heatmap.coverage,
@@ -66,6 +66,11 @@ def triage(heatmap: Heatmap, policy: TriagePolicy, quality: Quality) -> Flag:
         findings=find_regions(heatmap, positive),
         extensions={"limited": heatmap.limited} if heatmap.limited else {},
     )
+
+
+def _marked(card: ModelCard, reason: str) -> str:
+    """With what must stand beside every word of a model that is only being tried."""
+    return f"{reason} ({CARD_INCOMPLETE})" if card.incomplete else reason
 
 
 def _judged(
@@ -104,7 +109,7 @@ def not_assessed(
         model=card,
         policy=policy.name,
         level=Level.NOT_ASSESSED,
-        reason=reason,
+        reason=_marked(card, reason),
         score=None,
         threshold=policy.threshold_for(card),
         coverage=0.0,

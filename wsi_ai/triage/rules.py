@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.values import Mask
+from wsi_ai.core.wording import counted, verb
 
 Layer = NDArray[np.float64]
 Scores = NDArray[np.floating[Any]]
@@ -115,10 +116,12 @@ class Area:
     def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = self._counted(evidence, threshold) * evidence.cell_mm2
         asked = self.cells_needed(evidence) * evidence.cell_mm2
+        by_share = self.cells_needed(evidence) < _cells(self.area_mm2, evidence.cell_mm2)
+        share = f" ({self.tissue_share * 100:.3g} % of its tissue)" if by_share else ""
         return (
             f"{found:.2f} mm² of tissue look like {label} ({evidence.cell_name} score"
             f" {threshold:.2f} or more);"
-            f" the rule asks for {asked:.2f} mm²"
+            f" the rule asks for {asked:.2f} mm²{share}"
         )
 
     def _smallest(self, evidence: Evidence) -> int:
@@ -149,7 +152,7 @@ class Tiles:
     def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         found = int(reaching(evidence.scores, threshold).sum())
         return (
-            f"{found} {evidence.cell_name}s look like {label} (score {threshold:.2f} or more);"
+            f"{look_like(found, evidence.cell_name, label)} (score {threshold:.2f} or more);"
             f" the rule asks for {self.tiles}"
         )
 
@@ -171,9 +174,14 @@ class TopMean:
 
     def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         return (
-            f"the {self.top_tiles} {evidence.cell_name}s most like {label} score"
-            f" {self.score(evidence):.2f} on average; the rule asks for {threshold:.2f}"
+            f"the {self._tiles(evidence)} most like {label}"
+            f" {verb(self.top_tiles, 'scores', 'score')} {self.score(evidence):.2f} on average;"
+            f" the rule asks for {threshold:.2f}"
         )
+
+    def _tiles(self, evidence: Evidence) -> str:
+        name = evidence.cell_name
+        return name if self.top_tiles == 1 else counted(self.top_tiles, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +232,11 @@ class AllOf:
 def _cells(area_mm2: float, cell_mm2: float) -> int:
     """How many cells make up an area; rounding errors do not add one."""
     return math.ceil(round(area_mm2 / cell_mm2, 6))
+
+
+def look_like(number: int, noun: str, label: str) -> str:
+    """``1 tile looks like tumour``."""
+    return f"{counted(number, noun)} {verb(number, 'looks', 'look')} like {label}"
 
 
 def reaching(scores: Scores, threshold: float) -> Mask:

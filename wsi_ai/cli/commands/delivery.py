@@ -1,12 +1,13 @@
 """Commands about flags that are on their way, or have arrived.  Declarations only."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from wsi_ai.cli.commands.options import finite
-from wsi_ai.cli.output import extra
+from wsi_ai.cli.commands.options import LogFile, LogFormat, finite, takes
+from wsi_ai.cli.output import extra, service_logs
 
 Database = Annotated[
     str, typer.Option("--outbox", metavar="DB", help="A file (SQLite) or a postgresql:// URL.")
@@ -19,8 +20,14 @@ Sinks = Annotated[
     list[str],
     typer.Option("--send", metavar="TOML|URL|TRUST=URL", help="Where flags go; several at once."),
 ]
+OptionalSinks = Annotated[
+    list[str] | None,
+    typer.Option("--send", metavar="TOML|URL|TRUST=URL", help="Deliver it now, there."),
+]
 EventId = Annotated[str, typer.Argument(metavar="EVENT_ID")]
-FlagId = Annotated[str, typer.Argument(metavar="FLAG_ID")]
+FlagId = Annotated[
+    str, typer.Argument(metavar="FLAG_ID", help="Or how it begins, as flags list shows it.")
+]
 Since = Annotated[str | None, typer.Option(help="Only what was made since: 2026-11-24T08:00Z.")]
 
 outbox_app = typer.Typer(no_args_is_help=True, help="Flags on their way: list, mend, deliver.")
@@ -154,11 +161,18 @@ def outbox_reconcile(
 
 
 @flags_app.command("list")
-def flags_list(database: Database) -> None:
-    """One line a flag: what holds now."""
+def flags_list(
+    database: Database,
+    slide: Annotated[str, typer.Option(help="Only of this slide, by its id.")] = "",
+    accession: Annotated[str, typer.Option(help="Only of this case.")] = "",
+) -> None:
+    """One line a flag: what holds now, and whether it was delivered.  It names slides and cases.
+
+    Exit status: 0; 1 where --slide or --accession finds none.
+    """
     with extra("service"):
         from wsi_ai.cli import flags
-    raise typer.Exit(flags.list_flags(database))
+    raise typer.Exit(flags.list_flags(database, flags.Wanted(slide, accession)))
 
 
 @flags_app.command("show")
@@ -167,7 +181,7 @@ def flags_show(
     database: Database,
     name: Annotated[
         str | None,
-        typer.Option("--as", metavar="FORMAT", help="cloudevent, fhir, hl7 or sectra."),
+        typer.Option("--as", metavar="FORMAT", help="cloudevent, fhir, hl7, sectra or sr."),
     ] = None,
 ) -> None:
     """The newest revision.  It names the slide."""
@@ -181,12 +195,17 @@ def flags_retract(
     flag: FlagId,
     database: Database,
     reason: Annotated[str, typer.Option(help="slide_misidentified, slide_rescanned, …")],
+    send: OptionalSinks = None,
     audit_file: AuditFile = None,
 ) -> None:
-    """Take a flag back wherever it went; the relay delivers that."""
+    """Take a flag back wherever it went; with --send deliver that now, else the relay does.
+
+    Exit status: 0 taken back; 1 there was nothing to take back; 2 no such flag; 3 with --send: a
+    receiver does not know yet.
+    """
     with extra("service"):
         from wsi_ai.cli import flags
-    raise typer.Exit(flags.retract(database, flag, reason, audit_file))
+    raise typer.Exit(flags.retract(database, flag, reason, send or [], audit_file))
 
 
 @sinks_app.command("check")
@@ -200,6 +219,19 @@ def sinks_check(
     with extra("service"):
         from wsi_ai.cli import sinks as looked_at
     raise typer.Exit(looked_at.check(sinks))
+
+
+@sinks_app.command("test")
+def sinks_test(
+    sinks: Annotated[list[str], typer.Argument(metavar="TOML|URL|TRUST=URL...")],
+) -> None:
+    """Send each a signed test event.  It is no flag, and about no slide: receivers show it nobody.
+
+    Exit status: 0 all took it; 1 one did not; 2 the settings cannot be read.
+    """
+    with extra("service"):
+        from wsi_ai.cli import sinks as looked_at
+    raise typer.Exit(looked_at.send_test(sinks))
 
 
 @export_app.command("dicom")
@@ -245,30 +277,45 @@ def relay(
         ),
     ] = 15,
     audit_file: AuditFile = None,
+    log_file: LogFile = None,
+    log_format: LogFormat = "text",
 ) -> None:
     """Deliver until stopped.  Several may share one outbox."""
     with extra("service"):
         from wsi_ai.cli import relay
-    raise typer.Exit(relay.run(database, send, alarm_minutes, audit_file))
+    logs = service_logs(log_file, log_format)
+    raise typer.Exit(relay.run(database, send, alarm_minutes, audit_file, logs))
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveArguments:
+    """Of ``wsi-ai receive``."""
+
+    bearer: Annotated[
+        str | None, typer.Option(help="file:PATH or env:NAME of the token to ask for.")
+    ] = None
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1"
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8600
+    log_file: LogFile = None
+    log_format: LogFormat = "text"
 
 
 @alone.command("receive")
+@takes(ReceiveArguments)
 def receive(
     key: Annotated[
         list[str],
         typer.Option(help="file:PATH or env:NAME of a whsec_ or whpk_ key; several in rotation."),
     ],
     store: Annotated[Path, typer.Option(help="Where what arrives is kept (SQLite).")],
-    bearer: Annotated[
-        str | None, typer.Option(help="file:PATH or env:NAME of the token to ask for.")
-    ] = None,
-    host: Annotated[str, typer.Option()] = "127.0.0.1",
-    port: Annotated[int, typer.Option()] = 8600,
+    arguments: ReceiveArguments,
 ) -> None:
-    """The reference receiver: POST /flags, GET /worklist."""
+    """The reference receiver: POST /flags, GET /worklist, and / for a browser."""
     with extra("service"):
         from wsi_ai.cli import receive
-    raise typer.Exit(receive.serve(key, store, bearer, (host, port)))
+    logs = service_logs(arguments.log_file, arguments.log_format)
+    place = arguments.host, arguments.port
+    raise typer.Exit(receive.serve(key, store, arguments.bearer, place, logs))
 
 
 @audit_app.command("verify")

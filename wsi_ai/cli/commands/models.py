@@ -36,13 +36,12 @@ def init(
 
     What the file says is filled in, what you say too; the rest you are asked for, or it says TODO.
     A card that says TODO is not run; the same command goes on with it.  For an encoder add
-    --set task=embedding.
+    --set task=embedding.  For a first look at what a model does, --trial asks for no texts.
     """
     from wsi_ai.cli import model_folders
 
-    raise typer.Exit(
-        model_folders.init(weights, out, arguments.fields(), fields or [], trust_pickle)
-    )
+    loading = model_folders.Loading(trust_pickle, arguments.trial)
+    raise typer.Exit(model_folders.init(weights, out, arguments.fields(), fields or [], loading))
 
 
 @alone.command()

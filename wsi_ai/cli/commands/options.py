@@ -54,6 +54,10 @@ TrustPickle = Annotated[
         "--trust-pickle", help="Load pickled weights, which run whatever code their author put in."
     ),
 ]
+LogFile = Annotated[Path | None, typer.Option(help="Also write the log here; it is appended to.")]
+LogFormat = Annotated[
+    Literal["text", "json"], typer.Option(help="Of log entries, each of which is one line.")
+]
 Positive = Annotated[str | None, typer.Option(help="The class that a slide is expedited for.")]
 Threshold = Annotated[
     float | None, typer.Option(callback=finite, help="The score from which a tile counts.")
@@ -202,6 +206,8 @@ class RunArguments(LookArguments):
         ),
     ] = None
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
+    log_file: LogFile = None
+    log_format: LogFormat = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +230,8 @@ class EmbedArguments(LookArguments):
     override_mpp: OverrideMpp = False
     image: ImageChoice = ""
     verbose: Annotated[bool, typer.Option(help="Say more on standard error.")] = False
+    log_file: LogFile = None
+    log_format: LogFormat = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +257,12 @@ class CardArguments:
     classes: Annotated[str | None, typer.Option(help="Names, with commas.")] = None
     positive: Positive = None
     threshold: Threshold = None
+    trial: Annotated[
+        bool,
+        typer.Option(
+            "--trial", help="Leave out the card's texts: to look at results, never to send flags."
+        ),
+    ] = False
 
     def fields(self) -> dict[str, Any]:
         """Of the card, by dotted name; ``None`` where nothing was given."""

@@ -104,13 +104,6 @@ def count(connection: Connection, states: Sequence[State]) -> int:
     return connection.scalar(wanted) or 0
 
 
-def count_unsendable(connection: Connection, since: float) -> int:
-    """Of how many flags something was put since then that no sink takes."""
-    here = delivery.c.sink == NO_SINK, delivery.c.state.in_((State.SKIPPED, State.DEAD))
-    found = select(func.count(delivery.c.flag_id.distinct()))
-    return connection.scalar(found.where(*here, delivery.c.created >= since)) or 0
-
-
 def backlog(connection: Connection, sink: str, elsewhere: int) -> Backlog:
     """What a sink has not got; each from its own index."""
     here = delivery.c.sink == sink

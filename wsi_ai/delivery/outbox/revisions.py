@@ -16,6 +16,12 @@ from wsi_ai.delivery.outbox.states import NO_SINK, RANKS, State
 from wsi_ai.delivery.outbox.tables import delivery, event, held_elsewise
 from wsi_ai.errors import OutputError
 
+NO_IDENTITY = "the slide has no identity"
+NO_ROUTE = "no sink takes this trust's flags"
+"""Why an event has no sink."""
+ROUTED_NOW = "has a route now"
+"""Of a row that stood for a sink, before there was one."""
+
 
 class SpoiledRow(ValueError):
     """A row is not what was written: a bad disk, or someone's hand."""
@@ -140,7 +146,7 @@ def route_again(connection: Connection, endpoints: Iterable[Endpoint], now: floa
             continue
         here = delivery.c.event_id == row.event_id
         gone = update(delivery).where(here, delivery.c.sink == NO_SINK)
-        connection.execute(gone.values(state=State.SKIPPED, last_error="has a route now"))
+        connection.execute(gone.values(state=State.SKIPPED, last_error=ROUTED_NOW))
         connection.execute(insert(delivery), _delivery_rows(message, sinks, now))
         routed += 1
     return routed
@@ -278,6 +284,5 @@ def delivery_row(
 
 def _unsent_row(message: Message, now: float) -> dict[str, Any]:
     if message.trust is None:
-        told = "the slide has no identity"
-        return delivery_row(message, NO_SINK, State.SKIPPED, told, now)
-    return delivery_row(message, NO_SINK, State.DEAD, "no sink takes this trust's flags", now)
+        return delivery_row(message, NO_SINK, State.SKIPPED, NO_IDENTITY, now)
+    return delivery_row(message, NO_SINK, State.DEAD, NO_ROUTE, now)

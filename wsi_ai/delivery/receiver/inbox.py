@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.timing import timestamp
+from wsi_ai.delivery import trial_event
 from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.flag_types import Heartbeat, TriageFlag
 from wsi_ai.delivery.messages import Held
@@ -75,7 +76,14 @@ class Beat:
     """``LINES:SHA256``: the end of the sender's audit, to be kept where the sender cannot reach."""
 
 
-def parse(body: bytes) -> Event | Beat:
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A CloudEvent that tries the connection: nothing is kept of it, and it is shown nobody."""
+
+    event_id: str
+
+
+def parse(body: bytes) -> Event | Beat | Trial:
     """Raises ValueError, whose text quotes nothing of the flag."""
     try:
         event = from_json(body)
@@ -86,6 +94,8 @@ def parse(body: bytes) -> Event | Beat:
         raise ValueError("not a CloudEvent in structured mode") from None
     if not known:
         raise ValueError("not a CloudEvent of version 1.0")
+    if kind == trial_event.TYPE:
+        return Trial(event_id)
     if kind == HEARTBEAT:
         if head is not None and not (isinstance(head, str) and _HEAD.fullmatch(head)):
             raise ValueError("the head of an audit is LINES:SHA256")

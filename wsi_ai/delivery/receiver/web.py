@@ -1,20 +1,26 @@
-"""The receiver's HTTP: ``POST /flags``, ``GET /worklist``, ``GET /flags``, ``GET /health``."""
+"""The receiver's HTTP: ``POST /flags``, ``GET /worklist``, ``GET /flags``, ``GET /health``; ``/``
+shows the worklist to a browser."""
 
 import hmac
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 
+from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.receiver.completeness import completeness
-from wsi_ai.delivery.receiver.inbox import Beat, Became, Event, Inbox, parse
+from wsi_ai.delivery.receiver.inbox import Beat, Became, Event, Inbox, Trial, parse
+from wsi_ai.delivery.receiver.page import HEADERS, worklist_page
 from wsi_ai.delivery.receiver.verify import check_key, is_genuine
 from wsi_ai.delivery.succession import as_json
 from wsi_ai.errors import SinkError
 
+log = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 18
 _ONCE = "webhook-id", "webhook-timestamp", "webhook-signature", "authorization"
 _CONTENT_TYPE = "application/cloudevents+json"
@@ -78,21 +84,22 @@ def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAP
     async def take(request: Request) -> Response:
         body = await _body(request)
         if not access.may_come(request) or not access.signed(request, body, clock()):
+            log.warning("a request was refused: no known key signed it within five minutes")
             raise HTTPException(401, "not signed by a known key within five minutes")
-        event = _event(request, body)
-        if isinstance(event, Beat):
-            inbox.hear(event, clock())
-            return JSONResponse({"event_id": event.event_id, "became": "heard"})
-        became = inbox.take(event, clock())
-        held = inbox.holds(event.flag["flag_id"])
-        told = {"event_id": event.event_id, "became": became, "held": held and as_json(held)}
-        return JSONResponse(told, 409 if became is Became.CONFLICT else 200)
+        return _taken(inbox, _event(request, body), clock())
 
     @app.get("/worklist")
     def worklist(request: Request) -> dict[str, Any]:
         _known(access, request)
         senders = inbox.senders(clock())
         return {**completeness(senders), "worklist": inbox.worklist(), "senders": senders}
+
+    @app.get("/", response_class=HTMLResponse)
+    def page(request: Request) -> HTMLResponse:
+        _known(access, request)
+        now = timestamp(datetime.fromtimestamp(clock(), UTC))
+        told = completeness(inbox.senders(clock()))
+        return HTMLResponse(worklist_page(inbox.worklist(), told, now), headers=HEADERS)
 
     @app.get("/flags")
     def held(request: Request) -> dict[str, Sequence[Any]]:
@@ -106,12 +113,28 @@ def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAP
     return app
 
 
+def _taken(inbox: Inbox, event: Event | Beat | Trial, at: float) -> Response:
+    """What became of an event that is genuine."""
+    if isinstance(event, Trial):
+        log.info("%s is a test event: nothing is kept", event.event_id)
+        return JSONResponse({"event_id": event.event_id, "became": "test"})
+    if isinstance(event, Beat):
+        inbox.hear(event, at)
+        log.info("a sender is alive")
+        return JSONResponse({"event_id": event.event_id, "became": "heard"})
+    became = inbox.take(event, at)
+    log.info("%s arrived: %s", event.event_id, became)
+    held = inbox.holds(event.flag["flag_id"])
+    told = {"event_id": event.event_id, "became": became, "held": held and as_json(held)}
+    return JSONResponse(told, 409 if became is Became.CONFLICT else 200)
+
+
 def _known(access: Access, request: Request) -> None:
     if not access.may_come(request):
         raise HTTPException(401, "no valid bearer token")
 
 
-def _event(request: Request, body: bytes) -> Event | Beat:
+def _event(request: Request, body: bytes) -> Event | Beat | Trial:
     if not request.headers.get("content-type", "").startswith(_CONTENT_TYPE):
         raise HTTPException(415, f"send {_CONTENT_TYPE}")
     try:

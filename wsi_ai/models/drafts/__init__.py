@@ -2,6 +2,7 @@
 TODO for what neither does."""
 
 from wsi_ai.models.drafts.fields import typed, with_fields
+from wsi_ai.models.drafts.incomplete import with_texts_to_write, without_texts
 from wsi_ai.models.drafts.questions import QUESTIONS
 from wsi_ai.models.drafts.table import check_table, draft_table
 from wsi_ai.models.drafts.weights import inspect_weights
@@ -15,5 +16,7 @@ __all__ = [
     "read_draft",
     "typed",
     "with_fields",
+    "with_texts_to_write",
+    "without_texts",
     "write_model",
 ]

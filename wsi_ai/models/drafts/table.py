@@ -8,7 +8,7 @@ from wsi_ai import schemas
 from wsi_ai.core.cards import Activation, Task
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.ends import already_done
-from wsi_ai.models.card_checks import contradiction, unfinished
+from wsi_ai.models.card_checks import contradiction, texts_filled_in, unfinished
 from wsi_ai.models.drafts.fields import with_fields
 from wsi_ai.models.drafts.inspected import Inspected
 from wsi_ai.models.drafts.questions import todo
@@ -56,6 +56,7 @@ def check_table(table: Mapping[str, Any], seen: Inspected) -> None:
     whole = with_fields(table, {"weights.path": "weights", "weights.sha256": "0" * 64})
     if unfinished(whole):
         return
+    whole = texts_filled_in(whole)
     if wrong := schemas.complaint("model-card-1", whole) or contradiction(whole):
         raise ModelError(f"the card would be refused: {wrong}")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wsi_ai.core.cards import Activation, Layout
 from wsi_ai.core.regular_file import read_regular
+from wsi_ai.core.wording import counted
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.sealed import most_for
 from wsi_ai.inference.torch.ends import ends_in_scores
@@ -105,8 +106,16 @@ def _of_tensors(shapes: Shapes, told: HubConfig) -> Inspected:
         activation=None,
         architecture=told.architecture or recognise(shapes),
         fields=told.fields,
-        notes=(f"{len(shapes)} tensors", *told.notes),
+        notes=(f"inferred: {_by_names(shapes, told)}", *told.notes),
     )
+
+
+def _by_names(shapes: Shapes, told: HubConfig) -> str:
+    """How it was found out whose tensors they are."""
+    known = told.architecture or recognise(shapes)
+    by = "config.json beside it" if told.architecture else "the names and shapes of its tensors"
+    whose = f"{known}, by {by}" if known else "no architecture that is known by its tensors"
+    return f"{counted(len(shapes), 'tensor')}: {whose}; layout and type as torchvision's and timm's"
 
 
 def _of_network(name: str, kind: str, module: torch.nn.Module) -> Inspected:
@@ -133,10 +142,17 @@ def _of_network(name: str, kind: str, module: torch.nn.Module) -> Inspected:
             shape=shape[1:],
             activation=Activation.NONE if ends_in_scores(module) else None,
             batch=batch,
-            notes=(f"tried with black tiles of {' and '.join(map(str, taken))} px",),
+            notes=(f"inferred by running black tiles: {_taken(layout, dtype, taken)}",),
         )
     tried = ", ".join(map(str, _sides(made)))
     raise ModelError(f"{name} takes no RGB tiles of {tried} px: {refused[0]}")
+
+
+def _taken(layout: Layout, dtype: torch.dtype, sides: list[int]) -> str:
+    kind = str(dtype).removeprefix("torch.")
+    if len(sides) == 1:
+        return f"takes {layout.value} {kind}, {sides[0]} px and no other size that was tried"
+    return f"takes {layout.value} {kind}, {sides[0]} and {sides[1]} px: size_px is for you to say"
 
 
 def _hold_to_itself(name: str, module: torch.nn.Module, way: Way, side: int) -> None:

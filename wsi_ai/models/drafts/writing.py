@@ -9,7 +9,7 @@ from typing import Any
 import tomlkit
 
 from wsi_ai.errors import ModelError, OutputError
-from wsi_ai.models.card_checks import keeps_tensors_elsewhere, unfinished
+from wsi_ai.models.card_checks import INCOMPLETE, keeps_tensors_elsewhere, unfinished
 from wsi_ai.models.drafts.fields import with_fields
 from wsi_ai.models.drafts.weights import onnx_files
 from wsi_ai.schemas.reading import SETTINGS_BYTES, Unreadable, content_of, from_toml
@@ -29,7 +29,7 @@ def read_draft(folder: Path, weights: Path) -> dict[str, Any] | None:
         raise ModelError(f"{folder.name}/{_CARD} cannot be read: {error.strerror}") from None
     except Unreadable as error:
         raise ModelError(f"{folder.name}/{_CARD} {error}") from None
-    if not unfinished(table):
+    if not unfinished(table) and INCOMPLETE not in table:
         raise ModelError(f"{folder} has a {_CARD} already; give another --out, or edit that one")
     parts = [table.get(name) for name in ("weights", "input", "output", "card")]
     if not all(isinstance(part, dict) for part in parts) or "task" not in table:

@@ -14,7 +14,7 @@ from wsi_ai.core.flags import Flag
 from wsi_ai.core.geometry import Box, Spacing
 from wsi_ai.core.values import Heatmap, Objects
 from wsi_ai.errors import SlideError
-from wsi_ai.results.overlay import counted
+from wsi_ai.results.overlay_layers import counted
 from wsi_ai.results.pages.layers import jpeg
 from wsi_ai.results.pages.page import picture
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageColor
 from wsi_ai.core.flags import Flag
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Heatmap, Marks, Mask, Objects
-from wsi_ai.results.overlay import CLASS_COLOURS, MISSED, OUTLINE, REGION, blended, counted
+from wsi_ai.results.overlay_layers import CLASS_COLOURS, MISSED, OUTLINE, REGION, blended, counted
 from wsi_ai.results.pages.page import picture
 from wsi_ai.tissue.overview import Overview
 

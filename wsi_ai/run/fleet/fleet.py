@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Generic
 
 from wsi_ai.core.contracts import Post, Watcher
+from wsi_ai.core.logs import in_force
 from wsi_ai.errors import DeviceError, ModelError, OutputError, WsiAiError
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
@@ -83,8 +84,7 @@ class Fleet(Generic[Out]):
         context: SpawnContext = multiprocessing.get_context("spawn")
         (run, far_run), (post, far_post) = context.Pipe(), context.Pipe()
         device = self.devices[slot]
-        level = logging.getLogger().getEffectiveLevel()
-        terms = WorkerSetup(self.assembly.on(device, len(self.devices)), level)
+        terms = WorkerSetup(self.assembly.on(device, len(self.devices)), in_force())
         process = context.Process(
             target=serve, args=(terms, Pipes(far_run, far_post)), name=f"wsi-ai {device}"
         )

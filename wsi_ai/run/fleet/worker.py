@@ -1,6 +1,5 @@
 """One device's process: takes slides from the run, and tells it all that happens."""
 
-import logging
 import signal
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from wsi_ai.core.flags import Standing
-from wsi_ai.core.printable import line_handler
+from wsi_ai.core.logs import LogSettings, start_logging
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
@@ -35,14 +34,14 @@ class WorkerSetup:
     """What a worker is told once."""
 
     assembly: Assembly[Any]
-    log_level: int
+    logs: LogSettings
 
 
 def serve(terms: WorkerSetup, wires: Pipes) -> None:
     """Run until there are no more slides, or the device fails, or the run is gone."""
     prepare_process()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted, and stops its workers
-    logging.basicConfig(level=terms.log_level, handlers=[line_handler()])
+    start_logging(terms.logs)
     line = _Worker(wires.run)
     work, refused = terms.assembly.work(line, _PipedPost(wires.post), line.give_up)
     for _, error in refused:

@@ -1,0 +1,51 @@
+"""Each file in configs/ is one that the program takes as it is, and says what its page promises."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from wsi_ai.delivery.routes import load_endpoints
+from wsi_ai.slides.identity import load_cases
+from wsi_ai.triage.policy import load_policy
+
+CONFIGS = ROOT / "configs"
+POLICIES = {"area.toml", "hot-spot.toml", "objects.toml", "tiles-or-area.toml"}
+OTHERS = {"cases.csv", "routing.toml", "sinks.toml", "site.toml"}
+
+
+def test_there_is_no_example_that_nothing_loads() -> None:
+    assert {path.name for path in CONFIGS.iterdir()} == POLICIES | OTHERS
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_a_policy_is_one(name: str) -> None:
+    assert load_policy(CONFIGS / name).triage.name == name.removesuffix(".toml")
+
+
+def test_the_table_says_whose_the_sample_slide_is() -> None:
+    identity = load_cases(CONFIGS / "cases.csv").identity_of(Path("elsewhere/slide.svs"))
+    assert identity is not None
+    assert (identity.trust, identity.accession, identity.stain) == ("RXX", "S26-0001", "H&E")
+
+
+def test_the_pattern_reads_the_names_that_it_says() -> None:
+    identity = load_cases(CONFIGS / "routing.toml").identity_of(Path("S26-0001-A1-1.svs"))
+    assert identity is not None
+    assert (identity.slide_id, identity.accession, identity.block) == (
+        "S26-0001-A1-1", "S26-0001", "A1",
+    )  # fmt: skip
+
+
+def test_the_sinks_are_taken_and_hold_no_secret() -> None:
+    (sink,) = load_endpoints([str(CONFIGS / "sinks.toml")])
+    assert (sink.name, sink.trusts, sink.heartbeat_s) == ("region", frozenset({"RXX", "RYY"}), 300)
+    text = (CONFIGS / "sinks.toml").read_text("utf-8")
+    assert "whsec_" not in text
+
+
+def test_the_site_s_settings_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    from wsi_ai.models.site import load_site
+
+    monkeypatch.setenv("WSI_AI_SITE", str(CONFIGS / "site.toml"))
+    assert load_site().store == CONFIGS / "models"
