@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from tests.conftest import ROOT
 from tests.models_for_tests import red_network, write_model
 from tests.run.law import digests
 from tests.stand_in_runs import write_slide
+from tests.triage.test_policy import POLICIES
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.cli import app
 from wsi_ai.core.cards import TileSpec
@@ -196,11 +196,9 @@ def test_a_threshold_that_cannot_be_is_refused(out: Path, words: list[str], mess
     assert message in " ".join(done.stderr.split())
 
 
-@pytest.mark.parametrize("name", [path.name for path in POLICIES])
-def test_a_policy_is_read_back_from_the_record_of_a_run(name: str) -> None:
-    if name in ("site.toml", "sinks.toml", "routing.toml", "trial-list.toml"):
-        pytest.skip("no policy")
-    policy = load_policy(ROOT / "configs" / name)
+@pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.name)
+def test_a_policy_is_read_back_from_the_record_of_a_run(path: Path) -> None:
+    policy = load_policy(path)
     assert policy_of(json.loads(json.dumps(policy.as_table())), "run.json") == policy
     assert policy_of(Policy().as_table(), "run.json") == Policy()
 

@@ -32,7 +32,8 @@ def test_rules_combine(tmp_path: Path) -> None:
     assert policy.triage.rule == AnyOf((Area(1), AllOf((Tiles(9), TopMean(3)))))
 
 
-POLICIES = sorted(p for p in (ROOT / "configs").glob("*.toml") if "\n[rule]" in p.read_text("utf-8"))
+CONFIGS = (ROOT / "configs").glob("*.toml")
+POLICIES = sorted(path for path in CONFIGS if "\n[rule]" in path.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("path", POLICIES, ids=lambda p: p.name)
