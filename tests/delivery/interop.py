@@ -243,9 +243,7 @@ def transcript(systems: list[System], folder: Path, say: Callable[[str], None]) 
     whole = flag(flag_id, Level.EXPEDITE, 0.95, 1.0, slide)
     with open_posting([str(sinks)], str(folder / "outbox.db")) as posting:
         steps = {
-            "raised early": lambda: posting.put_early(
-                flag(flag_id, Level.EXPEDITE, 0.9, 0.2, slide)
-            ),
+            "raised early": lambda: posting.put_early(early),
             "amended": lambda: posting.put(whole),
             "taken back": lambda: posting.relay.outbox.retract(
                 flag_id, Retraction.SLIDE_MISIDENTIFIED
