@@ -17,17 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import pydicom
 import pytest
 from typer.testing import CliRunner
 
+from tests.conftest import find_shared
 from tests.delivery.certificates import write_certificates
 from tests.delivery.fhir_servers import fhir_engine
 from tests.delivery.hl7_servers import mllp_server
+from tests.delivery.orthanc import IMAGE, LOGIN, image_of, orthanc
 from tests.delivery.parts import KEY, OTHER_KEY
-from tests.delivery.servers import HOST, free_port, serving
+from tests.delivery.servers import HOST, free_port, missing, serving
 from tests.delivery.test_mllp import server_context
 from wsi_ai.cli import app
 from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.delivery.formats.dicom.reading import summary
 from wsi_ai.delivery.formats.fhir import codes
 from wsi_ai.delivery.messages import Retraction
 from wsi_ai.delivery.posting import open_posting
@@ -36,6 +40,8 @@ from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.testing import SectraPacs, SectraSlide, example_body, serving_pacs
 
 TOKEN = "a-token"
+_SLIDE = "slide.dcm"
+"""The flag's image, where a DICOM archive takes part."""
 
 
 @dataclass(frozen=True)
@@ -167,25 +173,80 @@ def cloudevent(folder: Path) -> Iterator[System]:
         inbox.close()
 
 
-SYSTEMS: list[Callable[[Path], AbstractContextManager[System]]] = [cloudevent, fhir, hl7, sectra]
-"""Each is started when it is needed, with a folder of certificates and secrets.  A DICOMweb server
-joins them here."""
+@contextmanager
+def dicom(folder: Path) -> Iterator[System]:
+    """Orthanc."""
+    shared = find_shared()
+    if shared is None:
+        missing("no ../shared/data beside the project: a DICOM slide is not at hand")
+        return
+    header, slide = pydicom.dcmread(shared / "data" / "dicom" / IMAGE), folder / _SLIDE
+    header.AccessionNumber, header.ContainerIdentifier = "S26-1234", "S26-1234-A1-1"
+    header.save_as(slide)
+    study = image_of(slide)["study_uid"]
+    (folder / "login").write_text(LOGIN)
+    (folder / "nobody").write_text("nobody:here")
+    with orthanc(folder / "orthanc") as archive:
+        archive.stored(slide)
+
+        def rows(base: str = archive.base, login: str = "login") -> str:
+            return table("dicom", f"dicomweb+{base}", f"basic = 'file:{folder}/{login}'\n")
+
+        def of(modality: str) -> list[pydicom.Dataset]:
+            found = archive.query(f"/studies/{study}/series", Modality=modality)
+            series = [one["0020000E"]["Value"][0] for one in found]
+            return [archive.document(study, uid, sop)
+                    for uid in series for sop in archive.instances(study, uid)]  # fmt: skip
+
+        def seen(flag_id: str) -> str:
+            newest = max(of("SR"), key=lambda report: int(report.InstanceNumber))
+            told, notes = summary(newest), of("KO")
+            if told.retracted:
+                (note,) = notes
+                series = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+                gone = sum(len(one.ReferencedSOPSequence) for one in series)
+                return f"SR {told.revision}: taken back; KOS withdraws {gone} reports"
+            return f"SR {told.revision}: {told.level}, {newest.VerificationFlag}"
+
+        yield System(
+            "dicom", rows(), "QIDO /studies/…/series, WADO", seen,
+            {"password": rows(login="nobody"),
+             "path": rows(archive.base.replace("dicom-web", "elsewhere")),
+             "port": rows(f"http://{HOST}:{free_port()}/dicom-web")},
+        )  # fmt: skip
 
 
-def flag(flag_id: str, level: Level, score: float, analysed: float) -> dict[str, object]:
+SYSTEMS: list[Callable[[Path], AbstractContextManager[System]]] = [
+    cloudevent,
+    dicom,
+    fhir,
+    hl7,
+    sectra,
+]
+"""Each is started when it is needed, with a folder of certificates and secrets."""
+
+
+def flag(
+    flag_id: str, level: Level, score: float, analysed: float, slide: Path
+) -> dict[str, object]:
     body = example_body(flag_id, level, score)
-    return {**body, "qc": {**body["qc"], "analysed_fraction": analysed}}
+    named = {"extensions": {"dicom": image_of(slide)}} if slide.exists() else {}
+    return {**body, "qc": {**body["qc"], "analysed_fraction": analysed}, **named}
 
 
 def transcript(systems: list[System], folder: Path, say: Callable[[str], None]) -> None:
     """The flag's life, and what each system shows of it."""
     sinks = folder / "sinks.toml"
     sinks.write_text("\n".join(system.sink for system in systems))
-    flag_id = str(uuid.uuid4())
+    flag_id, slide = str(uuid.uuid4()), folder / _SLIDE
+    early = flag(flag_id, Level.EXPEDITE, 0.9, 0.2, slide)
+    whole = flag(flag_id, Level.EXPEDITE, 0.95, 1.0, slide)
     with open_posting([str(sinks)], str(folder / "outbox.db")) as posting:
         steps = {
-            "raised early": lambda: posting.put_early(flag(flag_id, Level.EXPEDITE, 0.9, 0.2)),
-            "amended": lambda: posting.put(flag(flag_id, Level.EXPEDITE, 0.95, 1.0)),
+            "raised early": lambda: posting.put_early(
+                flag(flag_id, Level.EXPEDITE, 0.9, 0.2, slide)
+            ),
+            "amended": lambda: posting.put(whole),
             "taken back": lambda: posting.relay.outbox.retract(
                 flag_id, Retraction.SLIDE_MISIDENTIFIED
             ),
