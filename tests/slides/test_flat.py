@@ -1,5 +1,6 @@
 """Flat images: read whole, up to a stated size, and only where they are 8-bit colour."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,21 @@ def test_what_is_no_image_is_declined(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("nothing")
     with pytest.raises(UnknownFormat):
         flat.open_slide(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a.tif", "two.tif", "a.png", "a.jpg"])
+def test_whatever_byte_of_a_flat_image_is_damaged_it_is_read_or_refused_in_words(
+    tmp_path: Path, name: str
+) -> None:
+    """Pillow raises what comes to its mind, also where it only counts the images of a file."""
+    small = Image.fromarray(PIXELS[:24, :16])
+    more = {"save_all": True, "append_images": [small]} if name == "two.tif" else {}
+    small.save(tmp_path / name, **more)
+    whole, random = (tmp_path / name).read_bytes(), np.random.default_rng(7)
+    tables = [*range(min(len(whole), 64)), *range(max(0, len(whole) - 400), len(whole))]
+    for at in tables:
+        data = bytearray(whole)
+        data[at] = int(random.integers(0, 256))
+        (tmp_path / name).write_bytes(data)
+        with contextlib.suppress(SlideError, UnknownFormat), flat.open_slide(tmp_path / name):
+            pass

@@ -3,6 +3,7 @@
 For regions that were exported from a viewer.  They seldom say how large a pixel is: give --mpp.
 """
 
+import struct
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +26,19 @@ _FORMATS = ("PNG", "JPEG", "TIFF")
 _MODES = ("RGB", "RGBA")
 _UNIT, _X, _Y = 296, 282, 283
 _UNITS_UM = {2: 25_400.0, 3: 10_000.0}
+_DAMAGE = (  # what Pillow raises on damaged files
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def open_slide(path: Path, spacing: Spacing | None = None) -> "FlatSlide":
@@ -45,7 +59,7 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "FlatSlide":
         raise UnknownFormat(_NEITHER) from None
     except Image.DecompressionBombError:
         raise SlideError(_too_large()) from None
-    except (OSError, SyntaxError, ValueError):
+    except _DAMAGE:
         raise SlideError("the image is cut short or cannot be decoded; copy it again") from None
     info = SlideInfo(
         slide_id=path.stem,
