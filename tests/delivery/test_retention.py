@@ -102,7 +102,7 @@ def test_what_a_person_does_by_hand_is_in_the_audit(outbox: Outbox, database: st
     name = outbox.lines()[0].event_id
     for words in (["skip", name], ["skip", name], ["replay", name], ["skip", name], ["purge"]):
         told = wsi_ai("outbox", *words)
-    assert told == "the content of 1 events is purged; ids, levels and hashes stay\n"
+    assert told == "the content of 1 event is purged; ids, levels and hashes stay\n"
     recalled = wsi_ai("recall", "--model", "mean", "--version", "1")
     assert "1 more are purged: tell their receivers" in recalled
     path = Path(f"{database}.audit.jsonl")

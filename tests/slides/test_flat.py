@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, UnknownFormat
@@ -40,7 +40,12 @@ def test_what_is_no_8_bit_colour_is_refused_in_words(tmp_path: Path) -> None:
         open_slide(tmp_path / "grey.png")
 
 
-def test_an_image_cut_short_is_to_be_copied_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("others", [False, True])
+def test_an_image_cut_short_is_to_be_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    """Whatever another library of the process wants of Pillow."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", others)
     Image.fromarray(PIXELS).save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
     (tmp_path / "a.png").write_bytes(data[: len(data) // 2])

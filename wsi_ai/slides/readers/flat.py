@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
@@ -52,6 +52,7 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "FlatSlide":
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, which are refused below
+            ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint sets it for the whole process
             with Image.open(path, formats=_FORMATS) as image:
                 scale, icc = _scale(image), image.info.get("icc_profile")
                 pixels = _pixels(image)
