@@ -104,7 +104,7 @@ def test_what_a_person_does_by_hand_is_in_the_audit(outbox: Outbox, database: st
         told = wsi_ai("outbox", *words)
     assert told == "the content of 1 event is purged; ids, levels and hashes stay\n"
     recalled = wsi_ai("recall", "--model", "mean", "--version", "1")
-    assert "1 more are purged: tell their receivers" in recalled
+    assert "1 more is purged: tell their receivers" in recalled
     path = Path(f"{database}.audit.jsonl")
     verify(path)
     deeds = [json.loads(line) for line in path.read_text().splitlines()]

@@ -42,7 +42,7 @@ def test_what_is_no_8_bit_colour_is_refused_in_words(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("others", [False, True])
 def test_an_image_cut_short_is_to_be_copied_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: object
 ) -> None:
     """Whatever another library of the process wants of Pillow."""
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", others)
