@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STANDING, ANSWERS = "run/standing.py", "run/answers.py"
+STANDING, ANSWERS = "run/standing.py", "run/flag_answer.py"
 MISTAKE = "test_no_mistake_lowers_a_sent_level_or_removes_a_result"
 MUTANTS = (
     ("a failure overwrites what stands", ANSWERS, "if stands is not None:", "if False:", "fails"),
@@ -35,7 +35,7 @@ MUTANTS = (
     (
         "a slide that cannot be read has no earlier answer",
         ANSWERS,
-        "if flag.slide.reader == _UNREAD:",
+        "if flag.slide.reader == UNREAD:",
         "if False:",
         "share",
     ),
