@@ -65,7 +65,7 @@ MUTANTS = (
     ("the doubt is forgotten with the next run", STANDING, "if standing.in_doubt and", "if False and", "newcomer"),  # noqa: E501
     ("a policy infers again", ANSWERS, "if not self.force and (found", "if False and (found", "amend"),  # noqa: E501
     ("--force judges kept scores", ANSWERS, "if not self.force and (found", "if (found", "not_taken_back"),  # noqa: E501
-    ("twins of one run are not looked for", "run/twins.py", "if len(set(group)) > 1", "if False", "two_slides"),  # noqa: E501
+    ("twins of one run are not looked for", "run/twins.py", "if len(set(group)) == 1:", "if True:", "two_slides"),  # noqa: E501
 )  # fmt: skip
 """What is broken, where, and which tests are run."""
 
