@@ -15,8 +15,8 @@ from wsi_ai.app import NoWatcher
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import DeviceError, NoDevice, OutOfDeviceMemory
-from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly, OpenRuntime
+from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome

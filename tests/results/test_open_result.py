@@ -154,6 +154,26 @@ def test_a_folder_that_is_not_whole_is_refused(
         open_result(folder)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        '{"origin_px": [0], "features": []}',
+        '{"origin_px": [0, 0], "features": [{}]}',
+        '{"origin_px": [0, 0], "features": [1]}',
+        None,
+    ],
+)
+def test_damaged_regions_are_refused(result: Result, tmp_path: Path, content: str | None) -> None:
+    folder = shutil.copytree(result.folder, tmp_path / "copy")
+    path = folder / "findings.geojson"
+    told = json.loads(path.read_text())
+    told["features"][0]["geometry"]["coordinates"][0] = [[0, 0]]
+    path.write_text(content or json.dumps(told))
+    with pytest.raises(ResultError, match="holds no regions"):
+        _ = open_result(folder).regions
+
+
 def test_damaged_scores_are_refused(result: Result, tmp_path: Path) -> None:
     folder = shutil.copytree(result.folder, tmp_path / "copy")
     array = zarr.open_array(folder / "heatmap.ome.zarr" / "0", mode="r+")

@@ -1,20 +1,18 @@
 """What a person sees: on a screen, on paper, without a mouse, without script, without a network."""
 
-import os
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page
 
-from tests.browser import chromium
+from tests.browser import chromium, examined
 from tests.delivery.servers import missing
 from tests.examples import PROVENANCE
 from tests.results.reports import assessed, heatmap_of, painted, random_scores, stopped
@@ -24,7 +22,6 @@ from wsi_ai.results.pages.pdf import write_pdf
 from wsi_ai.results.slide import Pages, RunRecord, write_results
 from wsi_ai.run.no_ops import NoPost
 
-AXE = Path(__file__).parent.parent / "axe"
 SIZES = {"screen": (1280, 800), "telephone": (390, 844)}
 HOT = (5, 20)
 
@@ -272,27 +269,8 @@ def test_each_page_of_the_pdf_bears_the_statement_and_what_it_is_about(out: Path
     assert (folder / "report.pdf").read_bytes() == first
 
 
-def axe() -> str:
-    """Where ``.ci/run`` installed it: outside the tree, in the very version."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    place = cache / "wsi-ai-tests" / "axe"
-    lock = place / "package-lock.json"
-    same = lock.exists() and lock.read_bytes() == (AXE / lock.name).read_bytes()
-    script = place / "node_modules" / "axe-core" / "axe.min.js"
-    if not same or not script.exists():
-        missing("no axe-core: needs Node.js, and npm ci as in .ci/run")
-    return script.read_text("utf-8")
-
-
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_nothing_serious(context: BrowserContext, out: Path, name: str) -> None:
-    page = opened(context, out / name)
-    page.evaluate(axe())
-    found: dict[str, Any] = page.evaluate("axe.run()")
-    serious = [
-        (one["id"], one["nodes"][0]["html"][:120])
-        for one in found["violations"]
-        if one["impact"] in ("serious", "critical")
-    ]
+    serious, kept = examined(opened(context, out / name))
     assert serious == []
-    assert len(found["passes"]) > 10
+    assert kept > 10

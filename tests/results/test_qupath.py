@@ -79,6 +79,15 @@ def test_tiles_of_results_that_cannot_be_read_are_refused(tmp_path: Path) -> Non
         write_tiles(tmp_path / "r", tmp_path / "t")
 
 
+def test_tiles_of_a_run_that_is_not_finished_are_not_written(tmp_path: Path) -> None:
+    write_results(tmp_path / "s-0123abcd" / "m-1")
+    write_results(tmp_path / "s-0123abcd" / ".m-2.new")
+    done = CliRunner().invoke(app, ["qupath", str(tmp_path), "--tiles"])
+    assert done.exit_code == 0, done.output
+    written = [str(path.parent.relative_to(tmp_path)) for path in tmp_path.rglob(TILES)]
+    assert written == ["qupath/s-0123abcd/m-1"]
+
+
 def run_in_groovy(script: Path, *slides: Path) -> str:
     """What it prints, in a stand-in for QuPath where a hand-made object and an old import are."""
     if shutil.which("groovy") is None:

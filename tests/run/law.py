@@ -21,8 +21,8 @@ from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.delivery.messages import Endpoint, Retraction
 from wsi_ai.delivery.outbox import Outbox, open_database
 from wsi_ai.errors import DeviceError, IdentityShared, ModelError, NoDevice, OutputError, Stopped
-from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.outcome import Ended
 from wsi_ai.run.twins import apart

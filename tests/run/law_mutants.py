@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STANDING, ANSWERS = "run/standing.py", "run/answers.py"
+STANDING, ANSWERS = "run/standing.py", "run/flag_answer.py"
 MISTAKE = "test_no_mistake_lowers_a_sent_level_or_removes_a_result"
 MUTANTS = (
     ("a failure overwrites what stands", ANSWERS, "if stands is not None:", "if False:", "fails"),
@@ -35,7 +35,7 @@ MUTANTS = (
     (
         "a slide that cannot be read has no earlier answer",
         ANSWERS,
-        "if flag.slide.reader == _UNREAD:",
+        "if flag.slide.reader == UNREAD:",
         "if False:",
         "share",
     ),
@@ -65,7 +65,7 @@ MUTANTS = (
     ("the doubt is forgotten with the next run", STANDING, "if standing.in_doubt and", "if False and", "newcomer"),  # noqa: E501
     ("a policy infers again", ANSWERS, "if not self.force and (found", "if False and (found", "amend"),  # noqa: E501
     ("--force judges kept scores", ANSWERS, "if not self.force and (found", "if (found", "not_taken_back"),  # noqa: E501
-    ("twins of one run are not looked for", "run/twins.py", "if len(set(group)) > 1", "if False", "two_slides"),  # noqa: E501
+    ("twins of one run are not looked for", "run/twins.py", "if len(set(group)) == 1:", "if True:", "two_slides"),  # noqa: E501
 )  # fmt: skip
 """What is broken, where, and which tests are run."""
 

@@ -22,8 +22,8 @@ from wsi_ai.core.cards import Activation, ModelCard, RuntimeRequest, TileSpec
 from wsi_ai.core.flags import Level
 from wsi_ai.results import record
 from wsi_ai.results.sealed import with_seal
-from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.slides.identity import Cases, FileClaim
 from wsi_ai.testing import MEAN_CARD

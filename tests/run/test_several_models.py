@@ -19,9 +19,10 @@ from wsi_ai.core.values import Predictions, TileBatch, TilePlan
 from wsi_ai.errors import DeviceError, ModelError, TileUnreadable
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.manifest import load_card
-from wsi_ai.run.answers import FlagAnswer, flags_for
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.engine import Engine
+from wsi_ai.run.flag_answer import FlagAnswer
+from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.errors import InputError, OutputError
+from wsi_ai.results.listing import result_folders
 from wsi_ai.results.qupath import tiles_folder, write_script, write_tiles
 
 
@@ -17,11 +18,13 @@ def write(out: Path, *, tiles: bool) -> int:
     if not tiles:
         return Exit.OK
     failed = 0
-    for heatmap in sorted(out.glob("*/*/heatmap.ome.zarr")):
-        to = tiles_folder(out, heatmap.parent)
+    for results in result_folders(out):
+        if not (results / "heatmap.ome.zarr").exists():
+            continue
+        to = tiles_folder(out, results)
         try:
-            say(f"{to}: {write_tiles(heatmap.parent, to)} tiles")
+            say(f"{to}: {write_tiles(results, to)} tiles")
         except OutputError as error:
-            say(f"wsi-ai: {heatmap.parent}: {error}", sys.stderr)
+            say(f"wsi-ai: {results}: {error}", sys.stderr)
             failed += 1
     return Exit.SOME if failed else Exit.OK

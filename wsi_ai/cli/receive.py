@@ -1,6 +1,5 @@
 """``wsi-ai receive``."""
 
-import ipaddress
 import socket
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from wsi_ai.core.logs import LogSettings
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import secret_at
+from wsi_ai.delivery.sinks.addresses import is_loopback
 from wsi_ai.errors import SinkError
 
 
@@ -22,7 +22,7 @@ def serve(
 ) -> int:
     """Serve until stopped.  Beyond this machine only with a token, for the worklist names cases."""
     host, _ = place
-    if bearer is None and not _is_loopback(host):
+    if bearer is None and not is_loopback(host):
         raise SinkError("to listen beyond this machine, ask for a token: --bearer file:PATH")
     access = Access(
         tuple(_text(key) for key in keys),
@@ -61,10 +61,3 @@ def _welcome(host: str, port: int) -> str:
 
 def _text(place: str) -> str:
     return secret_at(place)().value.decode("utf-8", "replace")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

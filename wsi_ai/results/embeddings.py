@@ -15,7 +15,7 @@ from wsi_ai.results import record
 from wsi_ai.results.embedding_picture import write_picture
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.slide import slide_record, timing_record
-from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
+from wsi_ai.results.written import RECORD, read_object
 from wsi_ai.tissue.overview import Overview
 
 
@@ -37,7 +37,7 @@ class EmbeddingRun:
 def known_tiles(folder: Path, question: str) -> int | None:
     """Number of vectors that answer this very question already, if any."""
     try:
-        written = from_json(content_of(folder / "run.json", TABLE_BYTES))
+        written = read_object(folder / RECORD)
     except (OSError, ValueError):
         return None
     if written.get("question") != question or written.get("failed") or written.get("reason"):
@@ -78,7 +78,7 @@ def write_embedding(
         counts["resumed"] = run.resumed
         stain = recolour.as_dict() if recolour else None
         write_json(
-            aside / "run.json",
+            aside / RECORD,
             {**_record(run, "", failed=False), "tiles": counts, "stain_normalisation": stain},
         )
     return tiles
@@ -88,7 +88,7 @@ def write_refusal(run: EmbeddingRun, reason: str, *, failed: bool) -> None:
     """Say why there are no vectors; where ``failed``, the slide is tried again next time.  Raises
     OutputError."""
     with fresh_folder(run.folder) as aside:
-        write_json(aside / "run.json", _record(run, reason, failed=failed))
+        write_json(aside / RECORD, _record(run, reason, failed=failed))
 
 
 def _record(run: EmbeddingRun, reason: str, *, failed: bool) -> dict[str, Any]:

@@ -25,13 +25,11 @@ from wsi_ai.core.plugins import from_extra
 from wsi_ai.core.values import Heatmap, Mask, SlideInfo
 from wsi_ai.errors import ResultError
 from wsi_ai.heatmaps.kept import Kept, read_kept
-from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
+from wsi_ai.results.written import FINDINGS, FINDINGS_BYTES, FLAG, RECORD, is_known, read_object
+from wsi_ai.schemas.reading import TABLE_BYTES
 
 if TYPE_CHECKING:
     import xarray
-
-_NEWEST = (1, 1)
-"""The newest version of a flag that this software reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +145,12 @@ class Result:
     @property
     def regions(self) -> list[Region]:
         """The findings, the largest first.  Raises ResultError."""
-        told = _json(self.folder / "findings.geojson")
-        left, top = told["origin_px"]
-        return [_region(feature, (left, top)) for feature in told["features"]]
+        told = _json(self.folder / FINDINGS, FINDINGS_BYTES)
+        try:
+            left, top = told["origin_px"]
+            return [_region(feature, (left, top)) for feature in told["features"]]
+        except (KeyError, IndexError, TypeError, ValueError, shapely.errors.ShapelyError):
+            raise ResultError(f"{self.folder / FINDINGS} holds no regions") from None
 
     @property
     def thumbnail(self) -> NDArray[np.uint8]:
@@ -189,13 +190,13 @@ def open_result(folder: str | Path) -> Result:
     folder = Path(folder)
     if not folder.is_dir():
         raise ResultError(f"there is no folder {folder}")
-    flag, run = _json(folder / "flag.json"), _json(folder / "run.json")
+    flag, run = _json(folder / FLAG), _json(folder / RECORD)
     try:
-        version = tuple(int(part) for part in str(flag["schema_version"]).split("."))
-        level = Level(flag["result"]["level"])
+        known = is_known(flag)
+        level = Level(flag["result"]["level"]) if known else None
     except (KeyError, TypeError, ValueError):
         raise ResultError(f"{folder} holds no results that can be read") from None
-    if version[0] > _NEWEST[0]:
+    if not known:
         raise ResultError(f"{folder} was written by a newer version; update wsi-ai")
     if "card" not in run and (level is not Level.NOT_ASSESSED or "scores" in run):
         raise ResultError(f"{folder} was written by an earlier version; run the slide again")
@@ -207,18 +208,15 @@ def open_heatmap(folder: str | Path) -> "xarray.DataArray":
     return open_result(folder).heatmap
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _json(path: Path, most_bytes: int = TABLE_BYTES) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = from_json(content_of(path, TABLE_BYTES))
+        return read_object(path, most_bytes)
     except OSError:
         raise ResultError(
             f"{path.parent} holds no whole results: {path.name} cannot be read"
         ) from None
     except ValueError as error:
         raise ResultError(f"{path} {error}") from None
-    if not isinstance(content, dict):
-        raise ResultError(f"{path} is not as this software writes it")
-    return content
 
 
 def _region(feature: Mapping[str, Any], origin: tuple[float, float]) -> Region:

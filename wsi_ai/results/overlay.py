@@ -16,11 +16,11 @@ from wsi_ai.core.values import SlideInfo
 from wsi_ai.core.wording import counted
 from wsi_ai.results.lettering import cut_to, font, wrapped, write_upwards
 from wsi_ai.results.overlay_layers import (
-    CLASS_COLOURS,
     OUTLINE,
     REGION,
     OverlayInput,
     Pixels,
+    class_colour,
     densities,
     slide_with_layers,
     striped,
@@ -171,7 +171,7 @@ def _entries(view: OverlayInput) -> Iterator[_Entry]:
         yield _Entry(f"score ≥ {flag.threshold:.2f}", REGION, 5)
     if view.marks.classes is not None:
         for n, name in enumerate(heatmap.model.classes):
-            yield _Entry(name, CLASS_COLOURS[n % len(CLASS_COLOURS)], 18)
+            yield _Entry(name, class_colour(n), 18)
     if heatmap.missed.any():
         yield _Entry("could not be assessed", thickness=18, is_striped=True)
     yield _Entry("pale: not looked at", _PALE_SAMPLE, 18)

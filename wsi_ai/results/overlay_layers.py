@@ -3,6 +3,7 @@ what was not looked at.  Each of these looks different."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -93,6 +94,10 @@ def slide_with_layers(view: OverlayInput) -> Pixels:
     return slide
 
 
+def class_colour(number: int) -> str:
+    return CLASS_COLOURS[number % len(CLASS_COLOURS)]
+
+
 def rgb(colour: str) -> tuple[int, int, int]:
     red, green, blue = ImageColor.getrgb(colour)[:3]
     return red, green, blue
@@ -129,7 +134,7 @@ def densities(view: OverlayInput) -> NDArray[np.float32]:
     return np.asarray(smooth / mm2, np.float32)
 
 
-def viridis(values: NDArray[np.float32]) -> Pixels:
+def viridis(values: NDArray[np.floating[Any]]) -> Pixels:
     """RGB of values in 0..1: even to the eye, and safe for the colour-blind."""
     bgr = cv2.applyColorMap((values * 255).round().astype(np.uint8), cv2.COLORMAP_VIRIDIS)
     return np.ascontiguousarray(bgr[..., ::-1])
@@ -207,7 +212,7 @@ def _class_colours(heatmap: Heatmap) -> Pixels:
     colours = np.zeros((1 + len(heatmap.model.classes), 4), np.uint8)
     for n in range(len(heatmap.model.classes)):
         opacity = _FULL if n == heatmap.model.positive_class else _PALE
-        colours[1 + n] = (*rgb(CLASS_COLOURS[n % len(CLASS_COLOURS)]), opacity)
+        colours[1 + n] = (*rgb(class_colour(n)), opacity)
     return colours
 
 

@@ -13,7 +13,7 @@ import zarr
 
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.errors import OutputError, disk_errors
-from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
+from wsi_ai.results.written import FINDINGS, FINDINGS_BYTES, RECORD, read_object
 
 SCRIPT = "wsi_ai.groovy"
 TILES = "tiles.geojson"
@@ -41,8 +41,8 @@ def write_tiles(results: Path, to: Path) -> int:
     Coordinates as in ``geojson``.  Raises OutputError where the results cannot be read.
     """
     try:
-        record = from_json(content_of(results / "run.json", TABLE_BYTES))
-        origin = _origin(results / "findings.geojson")
+        record = read_object(results / RECORD)
+        origin = _origin(results / FINDINGS)
         cells = list(_cells(results / "heatmap.ome.zarr", record["slide"]))
     except _BROKEN:
         raise OutputError("a folder of results has no heatmap that can be read") from None
@@ -83,7 +83,7 @@ def _quoted(text: str) -> str:
 
 
 def _origin(path: Path) -> list[int]:
-    content = from_json(content_of(path, 1 << 29))
+    content = read_object(path, FINDINGS_BYTES)
     return [int(value) for value in content.get("origin_px", (0, 0))]
 
 

@@ -21,7 +21,7 @@ from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.parity import hold_to_golden
 from wsi_ai.results.folder import Places
-from wsi_ai.run.answers import Answer, AnswerFor
+from wsi_ai.run.answer import Answer, AnswerFor
 from wsi_ai.run.engine import Engine
 from wsi_ai.run.opening import open_scaled
 from wsi_ai.run.options import RunOptions

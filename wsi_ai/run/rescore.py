@@ -9,7 +9,9 @@ from typing import Any
 
 from wsi_ai.core.flags import Check, Level, Quality, Status
 from wsi_ai.errors import PolicyError, ResultError
+from wsi_ai.results.listing import result_folders
 from wsi_ai.results.open_result import Result, open_result
+from wsi_ai.results.written import FLAG
 from wsi_ai.tissue.quality import QualityLimits, held_to
 from wsi_ai.triage.gates import quality_gate
 from wsi_ai.triage.judge import triage
@@ -41,7 +43,7 @@ class Rescored:
 def rescore(out: Path, policy: Policy | None, threshold: float | None) -> Iterator[Rescored]:
     """Every slide and model in ``out``, by its own policy where ``policy`` is ``None``; a
     ``threshold`` takes the place of the policy's.  Raises ResultError where there is none."""
-    folders = sorted(path.parent for path in out.glob("[!.]*/[!.]*/flag.json"))
+    folders = [folder for folder in result_folders(out) if (folder / FLAG).exists()]
     if not folders:
         raise ResultError(f"there are no results in {out}")
     for folder in folders:

@@ -20,8 +20,8 @@ from wsi_ai.results.pages.index import renew_index
 from wsi_ai.results.pages.pdf import check_pdf
 from wsi_ai.results.parquet import check_parquet
 from wsi_ai.results.slide import FORMATS, Pages
-from wsi_ai.run.answers import flags_for
 from wsi_ai.run.assembly import Assembly, OpenRuntime
+from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.on_devices import on_devices, recorded
 from wsi_ai.run.options import RunOptions

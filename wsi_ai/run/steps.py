@@ -20,7 +20,7 @@ from wsi_ai.core.values import TilePlan
 from wsi_ai.errors import Busy, DeviceError, SlideChanged, Stopped
 from wsi_ai.heatmaps import Canvas
 from wsi_ai.results.folder import Places
-from wsi_ai.run.answers import Answer
+from wsi_ai.run.answer import Answer
 from wsi_ai.run.asked import forget_kept
 from wsi_ai.run.attempt import Failed, attempt
 from wsi_ai.run.engine import Engine

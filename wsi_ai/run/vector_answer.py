@@ -23,7 +23,7 @@ from wsi_ai.results.embeddings import (
     write_refusal,
 )
 from wsi_ai.results.folder import folder_for
-from wsi_ai.run.answers import AnswerFor
+from wsi_ai.run.answer import AnswerFor
 from wsi_ai.run.asked import forget_kept, keep, looked_at, looked_at_folder, slide_asked
 from wsi_ai.run.job import Collected, SlideJob
 from wsi_ai.run.outcome import Embedded

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +15,8 @@ import pytest
 import zarr
 from numpy.typing import NDArray
 
+from tests.browser import chromium, examined
 from tests.conftest import DEMO_MODEL
-from tests.delivery.servers import missing
 from tests.service.viewer.parts import (
     analysed,
     changed,
@@ -32,10 +31,6 @@ from wsi_ai.run.run_slides import run_slides
 from wsi_ai.service.viewer.shelf import Shelf
 from wsi_ai.slides.registry import open_slide
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--no-first-run"]
-AXE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "wsi-ai-tests" / "axe"
 LOADED = """() => Boolean(window.wsiAi?.shown && window.viewer?.world.getItemCount()
   && viewer.world.getItemAt(0).getFullyLoaded())"""
 
@@ -75,13 +70,8 @@ OUTLINED = """() => { document.getElementById('next').focus();
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    if not CHROMIUM.exists():
-        missing("no Chromium: apt-get install chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as running:
-        opened = running.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 class Page:
@@ -449,21 +439,13 @@ def test_another_origin_s_page_reads_nothing_even_in_the_same_browser(
 def test_axe_finds_nothing_serious(
     browser: Any, small: Path, tmp_path: Path, size: tuple[int, int]
 ) -> None:
-    axe = AXE / "node_modules" / "axe-core" / "axe.min.js"
-    if not axe.exists():
-        missing("no axe-core: npm ci in tests/axe")
     with opened(browser, shelf_of(tmp_path, [small / "out"]), *size) as page:
         page.settled()
         page.until("() => wsiAi.shown.regions !== null")
         page.keyboard.press("n")
-        page.evaluate(axe.read_text("utf-8"))
-        found = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-        bad = [
-            (one["id"], one["impact"], [node["html"][:120] for node in one["nodes"]])
-            for one in found["violations"]
-            if one["impact"] in ("serious", "critical")
-        ]
-        assert bad == []
+        serious, kept = examined(page)
+        assert serious == []
+        assert kept > 10
 
 
 def test_every_control_is_reached_by_keyboard_and_shows_that_it_is(

@@ -4,19 +4,18 @@ Nothing is left out in silence: what cannot be read, and a slide of the last run
 results, is a line that says so.
 """
 
-import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.core.flags import Level
+from wsi_ai.results.listing import model_folders, slide_folders, slide_stem
 from wsi_ai.results.pages.origin import not_sent
 from wsi_ai.results.pages.report import NAME, PREVIEW
-from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
+from wsi_ai.results.written import FLAG, RECORD, as_object, is_known, read_object
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of
 
-_SLIDE = re.compile(r"(?P<stem>.+)-[0-9a-f]{8}", re.DOTALL)
 _FLAG_BYTES = 1 << 20
 _RECORDS, _RECORD_BYTES = 50, 8 << 20
 _URGENCY = (Level.EXPEDITE.value, Level.NOT_ASSESSED.value, Level.STANDARD.value)
@@ -56,7 +55,7 @@ class Entry:
 
 def entries(out: Path) -> list[Entry]:
     """The most urgent first.  Raises OSError."""
-    found = [entry for slide in _folders(out) for entry in _of_slide(out, slide)]
+    found = [entry for folder in _folders(out) if (entry := _entry(out, folder)) is not None]
     return sorted([*found, *_without_results(out)], key=lambda entry: entry.order)
 
 
@@ -65,33 +64,23 @@ def not_started(out: Path) -> str:
     records = sorted((out / "runs").glob("*.json"), key=lambda path: path.name[-26:])
     if not records or not records[-1].name.startswith("not-started-"):
         return ""
-    said = _read(records[-1], TABLE_BYTES)
-    return str(said.get("reason", "")) if isinstance(said, dict) else ""
+    return str(_read(records[-1]).get("reason", ""))
 
 
-def _folders(place: Path) -> list[Path]:
-    with os.scandir(place) as found:
-        names = [e.name for e in found if e.is_dir(follow_symlinks=False)]
-    return [place / name for name in sorted(names)]
-
-
-def _of_slide(out: Path, folder: Path) -> Iterator[Entry]:
-    if _SLIDE.fullmatch(folder.name):
-        for model in _folders(folder):
-            if model.name.startswith("."):  # unfinished, or kept aside
-                continue
-            if (entry := _entry(out, model)) is not None:
-                yield entry
+def _folders(out: Path) -> Iterator[Path]:
+    """No links: what they lead to is no result of a run of OUT."""
+    for slide in slide_folders(out):
+        if not slide.is_symlink():
+            yield from (model for model in model_folders(slide) if not model.is_symlink())
 
 
 def _entry(out: Path, folder: Path) -> Entry | None:
     """``None`` of what gives no flag."""
-    flag = _read(folder / "flag.json", _FLAG_BYTES)
-    if flag is None and _is_embedding(folder):
+    flag = _read(folder / FLAG, _FLAG_BYTES)
+    if not flag and _is_embedding(folder):
         return None
-    made = _SLIDE.fullmatch(folder.parent.name)
     entry = Entry(
-        slide=made["stem"] if made else folder.parent.name,
+        slide=slide_stem(folder.parent),
         model=folder.name,
         level=Level.NOT_ASSESSED.value,
         reason="the flag cannot be read: it is damaged, incomplete, or of a newer version",
@@ -107,9 +96,9 @@ def _entry(out: Path, folder: Path) -> Entry | None:
     return replace(found, not_sent=_not_sent(folder, found.level))
 
 
-def _read_into(entry: Entry, flag: Any) -> Entry:
+def _read_into(entry: Entry, flag: Mapping[str, Any]) -> Entry:
     """Raises KeyError, TypeError or ValueError where it is no flag of a version that is known."""
-    if not str(flag["schema_version"]).startswith("1."):
+    if not is_known(flag):
         raise ValueError("a newer version")
     result, quality = flag["result"], flag["qc"]
     return replace(
@@ -129,13 +118,12 @@ def _read_into(entry: Entry, flag: Any) -> Entry:
 def _not_sent(folder: Path, level: str) -> str:
     """Most records say nothing of it, and are not read: there may be tens of thousands."""
     try:
-        content = content_of(folder / "run.json", TABLE_BYTES)
+        content = content_of(folder / RECORD, TABLE_BYTES)
         if b'"held_back"' not in content and b'"failed": true' not in content:
             return ""
-        record = from_json(content)
+        return not_sent(as_object(content), level)
     except (OSError, ValueError):
         return "its record cannot be read"
-    return not_sent(record, level) if isinstance(record, dict) else ""
 
 
 def _number(value: Any) -> float | None:
@@ -143,16 +131,15 @@ def _number(value: Any) -> float | None:
 
 
 def _is_embedding(folder: Path) -> bool:
-    record = _read(folder / "run.json", TABLE_BYTES)
-    return isinstance(record, dict) and str(record.get("flag", "")).startswith("none")
+    return str(_read(folder / RECORD).get("flag", "")).startswith("none")
 
 
-def _read(path: Path, most_bytes: int) -> Any:
-    """``None`` where it is not there, or no JSON."""
+def _read(path: Path, most_bytes: int = TABLE_BYTES) -> dict[str, Any]:
+    """Empty where it is not there, or cannot be read."""
     try:
-        return from_json(content_of(path, most_bytes))
+        return read_object(path, most_bytes)
     except (OSError, ValueError):
-        return None
+        return {}
 
 
 def _link(out: Path, folder: Path, *names: str) -> Path | None:
@@ -165,7 +152,7 @@ def _without_results(out: Path) -> Iterator[Entry]:
     """Slides of the last runs of which nothing was written, unless a later run did."""
     seen = set[tuple[str, str]]()
     for path in _last_records(out):
-        for slide in _slides_of(_read(path, TABLE_BYTES)):
+        for slide in _slides_of(_read(path)):
             key = str(slide.get("slide")), str(slide.get("model"))
             if key not in seen and slide.get("folder") is None and "embedded" not in slide:
                 reason = f"nothing was written: {slide.get('reason')}"
@@ -183,6 +170,6 @@ def _last_records(out: Path) -> Iterator[Path]:
             return
 
 
-def _slides_of(record: Any) -> list[Mapping[str, Any]]:
-    slides = record.get("slides") if isinstance(record, dict) else None
+def _slides_of(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    slides = record.get("slides")
     return [one for one in slides if isinstance(one, dict)] if isinstance(slides, list) else []

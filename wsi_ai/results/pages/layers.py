@@ -9,12 +9,21 @@ import numpy as np
 import simplejpeg
 from markupsafe import Markup
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image
 
 from wsi_ai.core.flags import Flag
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Heatmap, Marks, Mask, Objects
-from wsi_ai.results.overlay_layers import CLASS_COLOURS, MISSED, OUTLINE, REGION, blended, counted
+from wsi_ai.results.overlay_layers import (
+    MISSED,
+    OUTLINE,
+    REGION,
+    blended,
+    class_colour,
+    counted,
+    rgb,
+    viridis,
+)
 from wsi_ai.results.pages.page import picture
 from wsi_ai.tissue.overview import Overview
 
@@ -132,30 +141,25 @@ def _pooled(cells: Indexed) -> Indexed:
 def _score_palette() -> NDArray[np.uint8]:
     """Viridis, which is even to the eye and safe for the colour-blind; what is low is paler."""
     known = np.linspace(0, 1, 256 - _FIRST)
-    levels = np.rint(known * 255).astype(np.uint8)[:, None]
-    rgb = cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1]
     opacity = np.rint(255 * (0.25 + 0.75 * known))[:, None]
-    return np.concatenate([_unscored(), np.hstack([rgb, opacity])]).astype(np.uint8)
+    colours = np.hstack([viridis(known[:, None])[:, 0], opacity])
+    return np.concatenate([_unscored(), colours]).astype(np.uint8)
 
 
 def _class_palette(heatmap: Heatmap) -> NDArray[np.uint8]:
     """The positive class in full and the others pale."""
     full = [n == heatmap.model.positive_class for n in range(len(heatmap.model.classes))]
-    rows = [(*_rgb(class_colour(n)), 255 if own else 110) for n, own in enumerate(full)]
+    rows = [(*rgb(class_colour(n)), 255 if own else 110) for n, own in enumerate(full)]
     return np.concatenate([_unscored(), rows]).astype(np.uint8)
 
 
-def class_colour(number: int) -> str:
-    return CLASS_COLOURS[number % len(CLASS_COLOURS)]
-
-
 def _unscored() -> NDArray[np.int64]:
-    return np.array([(0, 0, 0, 0), (*_rgb(MISSED), 235)])
+    return np.array([(0, 0, 0, 0), (*rgb(MISSED), 235)])
 
 
 def _solid(colours: Iterable[str]) -> NDArray[np.uint8]:
     """The first is nothing."""
-    return np.array([(*_rgb(c), 255 if n else 0) for n, c in enumerate(colours)], np.uint8)
+    return np.array([(*rgb(c), 255 if n else 0) for n, c in enumerate(colours)], np.uint8)
 
 
 def _png(cells: Indexed, palette: NDArray[np.uint8]) -> bytes:
@@ -215,8 +219,3 @@ def _preview(
     found = np.nonzero(thin)
     small[found] = _solid(_LINES)[thin[found], :3]
     return jpeg(small)
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    red, green, blue = ImageColor.getrgb(colour)[:3]
-    return red, green, blue

@@ -11,10 +11,10 @@ from wsi_ai.core.contracts import Slide
 from wsi_ai.core.flags import Finding, Flag, Status
 from wsi_ai.core.values import Heatmap, Marks
 from wsi_ai.results.assessment import Assessment
-from wsi_ai.results.overlay_layers import counted
+from wsi_ai.results.overlay_layers import class_colour, counted
 from wsi_ai.results.pages.gallery import Card, ScaleBar, cards, scale_bar, strongest
 from wsi_ai.results.pages.histogram import Histogram, histogram
-from wsi_ai.results.pages.layers import Drawn, class_colour, draw
+from wsi_ai.results.pages.layers import Drawn, draw
 from wsi_ai.results.pages.origin import provenance, unseen
 from wsi_ai.results.pages.page import page, score
 

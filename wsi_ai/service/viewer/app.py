@@ -19,8 +19,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.errors import SlideError, first_line
+from wsi_ai.results.written import FINDINGS, OBJECTS
 from wsi_ai.service.viewer import other_viewers, regions
-from wsi_ai.service.viewer.runs import OBJECTS, REGIONS, Results
+from wsi_ai.service.viewer.runs import Results
 from wsi_ai.service.viewer.shelf import OpenEntry, Shelf
 from wsi_ai.service.viewer.tiles import Picture
 from wsi_ai.slides.associated import LABEL_AND_MACRO, associated_image
@@ -137,7 +138,7 @@ class _Rooms:
 
     def regions(self, request: Request) -> Response:
         with self.open(request) as entry:
-            path = _result(entry, request).folder / REGIONS
+            path = _result(entry, request).folder / FINDINGS
             return _file(lambda: regions.regions_json(path), "application/json")
 
     def objects(self, request: Request) -> Response:

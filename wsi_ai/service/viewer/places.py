@@ -5,13 +5,12 @@ from pathlib import Path
 
 from wsi_ai.errors import InputError
 from wsi_ai.results.folder import result_folder
+from wsi_ai.results.listing import slide_stem
 from wsi_ai.service.viewer.runs import as_text, slide_folders
 from wsi_ai.service.viewer.shelf import Entry
 from wsi_ai.slides.inputs import find_slides
 from wsi_ai.slides.places import is_address
 from wsi_ai.slides.readers.sniff import is_slide_file
-
-_DIGEST = 9  # a dash and eight letters
 
 
 def is_results(place: Path) -> bool:
@@ -35,13 +34,13 @@ def entries_of(places: Sequence[Path], slides: Sequence[Path]) -> tuple[list[Ent
     named = [place for place in places if place not in outs]
     wanted = [*named, *slides]
     paths = list(find_slides(wanted).slides) if wanted else []
-    stems = {_stem(folder) for folder in folders}
+    stems = {slide_stem(folder) for folder in folders}
     missing = stems - {stem for path in paths for stem in _stems(path)}
     paths += _beside(outs, missing)
     entries = [_entry(path, folders) for path in paths]
     found = {folder for entry in entries for folder in entry.results}
     lost = [folder for folder in folders if folder not in found]
-    entries += [Entry(as_text(_stem(folder)), None, (folder,)) for folder in lost]
+    entries += [Entry(as_text(slide_stem(folder)), None, (folder,)) for folder in lost]
     if not entries:
         raise InputError("nothing to show: no slide was named, and no results are there")
     return entries, folders
@@ -49,7 +48,8 @@ def entries_of(places: Sequence[Path], slides: Sequence[Path]) -> tuple[list[Ent
 
 def _entry(path: Path, folders: Iterable[Path]) -> Entry:
     stems = _stems(path)
-    return Entry(as_text(path.name), path, tuple(one for one in folders if _stem(one) in stems))
+    own = tuple(folder for folder in folders if slide_stem(folder) in stems)
+    return Entry(as_text(path.name), path, own)
 
 
 def _beside(outs: Sequence[Path], stems: set[str]) -> list[Path]:
@@ -79,12 +79,8 @@ def _is_slide(path: Path) -> bool:
         return False
 
 
-def _stem(folder: Path) -> str:
-    return folder.name[:-_DIGEST]
-
-
 def _stems(path: Path) -> set[str]:
     """What the folder of this slide's results may begin with."""
     names = path.stem, path.name.removesuffix(".zarr").removesuffix(".ome")
     texts = map(as_text, names)
-    return {_stem(result_folder(Path(), text, "0" * 8, "model").parent) for text in texts}
+    return {slide_stem(result_folder(Path(), text, "0" * 8, "model").parent) for text in texts}

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from wsi_ai.results.written import FINDINGS_BYTES
 from wsi_ai.schemas.reading import Unreadable, content_of
 
 MOST_REGIONS, MOST_OBJECTS = 20_000, 100_000
-_MOST_BYTES = 1 << 29
 _LARGEST_PX = 1 << 24
 
 
@@ -32,7 +32,7 @@ def regions_json(path: Path) -> bytes:
     """Of a ``findings.geojson``, the highest scores first, at most ``MOST_REGIONS``; ``total`` says
     how many there are.  Raises OSError, or ValueError where it is not as it should be."""
     try:
-        content = json.loads(content_of(path, _MOST_BYTES))
+        content = json.loads(content_of(path, FINDINGS_BYTES))
         left, top = content.get("origin_px", (0, 0))
         found = [_region(one, int(left), int(top)) for one in content["features"]]
     except (KeyError, TypeError, AttributeError, RecursionError, OverflowError):

@@ -10,12 +10,12 @@ from typing import Any
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import OutputError
-from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
+from wsi_ai.results import listing
+from wsi_ai.results.written import FINDINGS, FLAG, OBJECTS, RECORD, as_object, is_known
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of
 from wsi_ai.service.viewer.scores import ScoreMap, open_maps
 
-_KNOWN_VERSIONS = ("1.0", "1.1")
 _MOST_RUNS = 64
-REGIONS, OBJECTS = "findings.geojson", "objects.csv"
 _NEWER = "these results were written by another version of wsi_ai; update it, or run the slide anew"
 _INCOMPLETE = "this folder of results is incomplete or damaged; run the slide anew"
 _OTHER_BYTES = (
@@ -64,7 +64,7 @@ class Results:
             "issued": self.flag["timestamps"]["issued"],
             "statement": STATEMENT,
             "maps": [one.as_json() for one in self.maps],
-            "regions": (self.folder / REGIONS).exists(),
+            "regions": (self.folder / FINDINGS).exists(),
             "objects": (self.folder / OBJECTS).exists(),
         }
 
@@ -73,8 +73,8 @@ def open_results(folder: Path, slide: SlideInfo) -> Results:
     """Refused, with the reason, where they are not whole, not of these bytes, or not understood."""
     try:
         content = _content(folder)
-        flag, record = map(_parsed, content)
-        if flag.get("schema_version") not in _KNOWN_VERSIONS:
+        flag, record = map(as_object, content)
+        if "schema_version" not in flag or not is_known(flag):
             return Results(folder, as_text(folder.name), _NEWER)
         if _text(flag["slide"], "image_sha256") != slide.fingerprint:
             return Results(folder, as_text(folder.name), _OTHER_BYTES)
@@ -93,43 +93,25 @@ def as_text(name: str) -> str:
 
 
 def slide_folders(out: Path) -> list[Path]:
-    """``OUT/<slide>-<8 of its SHA-256>``, by name."""
-    return sorted(path for path in _folders(out) if _is_slide_folder(path))
+    """None of a folder that cannot be looked into."""
+    return listing.or_empty(listing.slide_folders, out)
 
 
 def model_folders(slide_folder: Path) -> list[Path]:
     """Those of a slide's folder that hold a flag; one in which there is none is not finished."""
-    found = [path for path in _folders(slide_folder) if (path / "run.json").exists()]
-    return sorted(path for path in found if not (path / "embeddings.zarr").exists())[:_MOST_RUNS]
-
-
-def _is_slide_folder(path: Path) -> bool:
-    stem, dash, digest = path.name.rpartition("-")
-    return bool(stem and dash and len(digest) == 8 and set(digest) <= set("0123456789abcdef"))
-
-
-def _folders(place: Path) -> list[Path]:
-    try:
-        return [path for path in place.iterdir() if path.is_dir() and not path.name.startswith(".")]
-    except OSError:
-        return []
+    folders = listing.or_empty(listing.model_folders, slide_folder)
+    found = [path for path in folders if (path / RECORD).exists()]
+    return [path for path in found if not (path / "embeddings.zarr").exists()][:_MOST_RUNS]
 
 
 def _content(folder: Path) -> tuple[bytes, bytes]:
     """Of the flag, and of the record."""
-    flag, record = (content_of(folder / name, TABLE_BYTES) for name in ("flag.json", "run.json"))
+    flag, record = (content_of(folder / name, TABLE_BYTES) for name in (FLAG, RECORD))
     return flag, record
 
 
 def _key(content: tuple[bytes, bytes]) -> str:
     return hashlib.sha256(b"\0".join(content)).hexdigest()[:16]
-
-
-def _parsed(content: bytes) -> dict[str, Any]:
-    found = from_json(content)
-    if not isinstance(found, dict):
-        raise TypeError("no object")
-    return found
 
 
 def _check(flag: Mapping[str, Any], slide: SlideInfo) -> None:

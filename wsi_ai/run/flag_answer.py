@@ -1,16 +1,12 @@
-"""What a run gives for a slide and a model: a flag, or a vector for each tile.
-
-``SlideSteps`` leads every slide the same way and asks an ``Answer`` for what is its own.
-"""
+"""The answer that is a heatmap and a triage flag; ``vector_answer`` has the other."""
 
 import dataclasses
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Aggregator, Post, Watcher
@@ -38,11 +34,9 @@ from wsi_ai.results.slide import (
     write_results,
 )
 from wsi_ai.run.asked import forget_kept, looked_at, looked_at_folder, slide_asked
-from wsi_ai.run.job import Collected, SlideJob
+from wsi_ai.run.job import SlideJob
 from wsi_ai.run.newcomer import refuse_newcomer
-from wsi_ai.run.no_ops import NoPost
-from wsi_ai.run.options import RunOptions
-from wsi_ai.run.outcome import Out, Outcome
+from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.standing import (
     GuardedPost,
@@ -59,95 +53,9 @@ from wsi_ai.slides.readers.fingerprint import has_grown
 from wsi_ai.tiles.extent import Extent
 from wsi_ai.triage.gates import scope_complaint
 from wsi_ai.triage.judge import case_flag_id, identified, limited_flag_id, not_assessed
-from wsi_ai.triage.policy import Policy, policy_for
+from wsi_ai.triage.policy import Policy
 
 log = logging.getLogger(__name__)
-
-
-class Answer(Protocol[Out]):
-    """Of one model, to any slide.  The steps take a job that it began."""
-
-    def begin(self, path: Path) -> SlideJob[Out]: ...
-
-    def open_aggregator(self) -> Aggregator | None:
-        """A second network, where the answer needs it.  Raises ModelError or DeviceError."""
-        ...
-
-    def admit(self, job: SlideJob[Out]) -> None:
-        """Of an open slide.  Raises SlideError where it is not to be asked about."""
-        ...
-
-    def folder(self, slide: SlideInfo) -> Path:
-        """Where the results go."""
-        ...
-
-    def asked(self, job: SlideJob[Out], pipeline: Pipeline) -> dict[str, Any]:
-        """Everything that the answer depends on."""
-        ...
-
-    def known(self, job: SlideJob[Out]) -> Out | None:
-        """Where this very question was answered before."""
-        ...
-
-    def canvas(
-        self, job: SlideJob[Out], plan: TilePlan, pipeline: Pipeline, first_batch: int
-    ) -> Canvas:
-        """Empty, or with what an earlier run kept.  ``first_batch`` is the number of tiles at once
-        that the run began with."""
-        ...
-
-    def inferring(
-        self, job: SlideJob[Out], pipeline: Pipeline, watch: Watcher
-    ) -> Generator[None, None, Assessment | Collected]:
-        """One turn a batch."""
-        ...
-
-    def publish(self, job: SlideJob[Out]) -> Out: ...
-
-    def failed(self, job: SlideJob[Out], reason: str, error: Exception | None = None) -> Out:
-        """Say of a slide that could not be analysed that it was not, and why; an answer that
-        stands is left as it is."""
-        ...
-
-    def unwritten(self, job: SlideJob[Out], reason: str, *, judged: bool = True) -> Out:
-        """Nothing is written of the slide.  Not ``judged`` where it is in another's hands."""
-        ...
-
-
-AnswerFor = Callable[[ModelCard, Post], Answer[Out]]
-"""What a run gives, by any of its models.  It can be sent to another process."""
-
-
-def flags_for(
-    policy: Policy | None, cases: Cases, out: Path, options: RunOptions | None = None
-) -> AnswerFor[Outcome]:
-    """Without a policy, by the one that comes with each model, else the default."""
-    chosen = options or RunOptions()
-    return partial(_flags, policy=policy, cases=cases, out=out, options=chosen)
-
-
-def _flags(
-    card: ModelCard,
-    post: Post,
-    *,
-    policy: Policy | None,
-    cases: Cases,
-    out: Path,
-    options: RunOptions,
-) -> "FlagAnswer":
-    return FlagAnswer(
-        card=card,
-        post=post if options.extent is None else NoPost(),
-        policy=policy_for(card, policy),
-        cases=cases,
-        out=out,
-        formats=options.formats,
-        amend=options.amend,
-        rescan=options.rescan,
-        force=options.force,
-        extent=options.extent,
-        pages=options.pages,
-    )
 
 
 @dataclass(frozen=True, slots=True)
