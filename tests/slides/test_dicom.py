@@ -223,6 +223,31 @@ def test_parts_of_a_concatenation_are_one_level(tmp_path: Path, highdicom: Path)
     np.testing.assert_array_equal(whole(series(tmp_path, source, parts)), whole(source))
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"PhotometricInterpretation": "YBR_FULL"},
+        {"Rows": 5, "Columns": 20},
+        {"TotalPixelMatrixRows": 40},
+    ],
+)
+def test_parts_of_one_image_that_are_not_alike_are_refused(
+    tmp_path: Path, highdicom: Path, other: dict[str, object]
+) -> None:
+    """Read by the first one's rule, the second one's colours or places would be others."""
+    source = highdicom / "sm_image.dcm"
+    stored, uid = pydicom.dcmread(source).PixelData, generate_uid()
+    parts: list[dict[str, object]] = [
+        {
+            "ConcatenationUID": uid, "ConcatenationFrameOffsetNumber": first,
+            "NumberOfFrames": count, "PixelData": stored[first * 300 : (first + count) * 300],
+        }
+        for first, count in ((0, 11), (11, 14))
+    ]  # fmt: skip
+    with pytest.raises(SlideError, match="differ"):
+        open_slide(series(tmp_path, source, [parts[0], {**parts[1], **other}]))
+
+
 def test_where_a_part_is_missing_its_frames_cannot_be_read(tmp_path: Path, highdicom: Path) -> None:
     source = highdicom / "sm_image.dcm"
     part: dict[str, object] = {
