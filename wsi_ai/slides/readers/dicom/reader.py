@@ -16,9 +16,9 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, UnknownFormat
-from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, Span, encoding_of, frame_spans
+from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, Span, frame_spans
 from wsi_ai.slides.readers.dicom.series import Series, arranged, check_single, info_of, places_of
-from wsi_ai.slides.readers.dicom.words import check_frames, image_size
+from wsi_ai.slides.readers.dicom.words import check_frames
 from wsi_ai.slides.readers.fingerprint import DiskLimit, hashed, of_parts
 from wsi_ai.slides.readers.stored import StoredSlide
 
@@ -170,15 +170,7 @@ def _handle(path: Path, held: ExitStack) -> int:
     return fd
 
 
-def _check_alike(parts: list[_Instance]) -> None:
-    """All frames of an image are decoded by one rule.  Raises SlideError."""
-    sizes = {image_size(part.header) for part in parts}
-    if len(sizes) > 1 or len({encoding_of(part.header) for part in parts}) > 1:
-        raise SlideError("parts of one image that differ in size or in how they are compressed")
-
-
 def _level(parts: list[_Instance], files: Mapping[Path, int]) -> DicomLevel:
-    _check_alike(parts)
     handles, frames = [files[part.path] for part in parts], {}
     for n, part in enumerate(parts):
         for place, fragments in zip(
