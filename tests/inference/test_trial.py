@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from typer.testing import CliRunner
 
-from tests.models_for_tests import corner_network, red_network, write_model
+from tests.models_for_tests import corner_network, mean_network, red_network, write_model
 from wsi_ai.cli import app
 from wsi_ai.core.cards import RuntimeRequest
 from wsi_ai.errors import ModelError
@@ -134,3 +134,22 @@ def test_tiles_without_a_number_are_no_disagreement() -> None:
     check_agreement(
         "a", lambda tiles: np.full((len(tiles), 2), np.inf, np.float32), TILES, Batches(1, 3)
     )
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+def test_what_adds_up_to_one_already_is_given_no_activation(
+    activation: str, tmp_path: Path
+) -> None:
+    """By its numbers, where no operator shows it: a softmax written out, say."""
+    network, classes = mean_network(), '["red", "green", "blue"]'
+    folder = write_model(tmp_path / "logits", network, activation=activation, classes=classes)
+    open_runtime(load_card(folder), CPU)
+    network.graph.node[-1].output[0] = "before"
+    network.graph.initializer.append(numpy_helper.from_array(np.array([1]), "axes"))
+    total = helper.make_node("ReduceSum", ["before", "axes"], ["all"])
+    network.graph.node.append(total)
+    name = network.graph.output[0].name
+    network.graph.node.append(helper.make_node("Div", ["before", "all"], [name]))
+    folder = write_model(tmp_path / "shares", network, activation=activation, classes=classes)
+    with pytest.raises(ModelError, match="adds up to 1 over the classes already"):
+        open_runtime(load_card(folder), CPU)

@@ -223,6 +223,31 @@ def test_parts_of_a_concatenation_are_one_level(tmp_path: Path, highdicom: Path)
     np.testing.assert_array_equal(whole(series(tmp_path, source, parts)), whole(source))
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"PhotometricInterpretation": "YBR_FULL"},
+        {"Rows": 5, "Columns": 20},
+        {"TotalPixelMatrixRows": 40},
+    ],
+)
+def test_parts_of_one_image_that_are_not_alike_are_refused(
+    tmp_path: Path, highdicom: Path, other: dict[str, object]
+) -> None:
+    """Read by the first one's rule, the second one's colours or places would be others."""
+    source = highdicom / "sm_image.dcm"
+    stored, uid = pydicom.dcmread(source).PixelData, generate_uid()
+    parts: list[dict[str, object]] = [
+        {
+            "ConcatenationUID": uid, "ConcatenationFrameOffsetNumber": first,
+            "NumberOfFrames": count, "PixelData": stored[first * 300 : (first + count) * 300],
+        }
+        for first, count in ((0, 11), (11, 14))
+    ]  # fmt: skip
+    with pytest.raises(SlideError, match="differ"):
+        open_slide(series(tmp_path, source, [parts[0], {**parts[1], **other}]))
+
+
 def test_where_a_part_is_missing_its_frames_cannot_be_read(tmp_path: Path, highdicom: Path) -> None:
     source = highdicom / "sm_image.dcm"
     part: dict[str, object] = {
@@ -233,6 +258,47 @@ def test_where_a_part_is_missing_its_frames_cannot_be_read(tmp_path: Path, highd
         slide.read(0, 0, 0, 50, 20)
         with pytest.raises(TileUnreadable, match="missing"):
             slide.read(0, 0, 40, 10, 10)
+
+
+@pytest.mark.parametrize("moved_px", [-10, 50])
+def test_a_frame_beside_the_image_is_refused_and_leaves_no_white_place(
+    tmp_path: Path, highdicom: Path, moved_px: int
+) -> None:
+    moved = sparse_frames(highdicom / "sm_image.dcm", [0, 20])
+    groups: Any = moved["PerFrameFunctionalGroupsSequence"]
+    groups[1].PlanePositionSlideSequence[0].ColumnPositionInTotalImagePixelMatrix += moved_px
+    with pytest.raises(SlideError, match="outside the image"):
+        open_slide(series(tmp_path, highdicom / "sm_image.dcm", [moved]))
+
+
+def test_places_for_fewer_frames_than_there_are_is_what_the_refusal_says(
+    tmp_path: Path, highdicom: Path
+) -> None:
+    few = sparse_frames(highdicom / "sm_image.dcm", [0, 7, 24])
+    del few["PerFrameFunctionalGroupsSequence"][2]  # type: ignore[attr-defined]
+    with pytest.raises(SlideError, match="says of 2 frames where they lie; there are 3"):
+        open_slide(series(tmp_path, highdicom / "sm_image.dcm", [few]))
+
+
+@pytest.mark.parametrize("said", [0.0005, [0.0005, 0.0005, 0.0005], [0, 0], None])
+def test_a_spacing_that_is_none_never_stops_a_slide_that_is_given_one(
+    tmp_path: Path, highdicom: Path, said: object
+) -> None:
+    def edit(data: Dataset) -> None:
+        measures = data.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        measures.PixelSpacing = said
+
+    path = edited(tmp_path, highdicom / "sm_image.dcm", edit)
+    assert open_slide(path).info.spacing is None
+    assert open_slide(path, Spacing(0.5, 0.5)).info.spacing == Spacing(0.5, 0.5)
+
+
+def test_a_transfer_syntax_that_nobody_knows_is_named(tmp_path: Path, highdicom: Path) -> None:
+    def edit(data: Dataset) -> None:
+        data.file_meta.TransferSyntaxUID = "1.2.3.4"
+
+    with pytest.raises(SlideError, match=r"transfer syntax 1\.2\.3\.4 is not supported"):
+        open_slide(edited(tmp_path, highdicom / "sm_image.dcm", edit))
 
 
 def test_frames_off_the_grid_are_refused(tmp_path: Path, highdicom: Path) -> None:

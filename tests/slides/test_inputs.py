@@ -179,3 +179,19 @@ def test_a_typing_error_and_an_empty_folder_are_told(tmp_path: Path) -> None:
         find_slides([tmp_path / "nowhere.svs"])
     with pytest.raises(InputError, match="no slide in the folder"):
         find_slides([tmp_path])
+
+
+def test_a_name_that_is_too_long_for_the_disk_is_a_slide_that_is_not_there(tmp_path: Path) -> None:
+    """Its slide then says so, and the others run."""
+    long = f"{'x' * 300}.svs"
+    (tmp_path / "list.txt").write_text(f"{long}\n")
+    assert find_slides([tmp_path / "list.txt"]).slides == (tmp_path / long,)
+    with pytest.raises(InputError, match="no such file"):
+        find_slides([tmp_path / long])
+
+
+@pytest.mark.parametrize("text", ["slide,mpp\na.svs,2_5\n", "slide\na\0.svs\n"])
+def test_a_row_that_cannot_be_meant_is_refused_by_its_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    with pytest.raises(InputError, match="line 2"):
+        find_slides([tmp_path / "table.csv"])

@@ -131,3 +131,23 @@ def test_a_chunk_that_was_left_out_is_white_only_where_a_coarser_level_shows_gla
     (folder / "0" / "0.0.0").unlink()
     with open_slide(folder) as slide, pytest.raises(TileUnreadable, match="chunk is missing"):
         slide.read(0, 0, 0, 64, 64)
+
+
+@pytest.mark.parametrize("fill", [0, 255])
+def test_a_chunk_that_its_shard_leaves_out_is_no_tissue_and_no_glass(
+    tmp_path: Path, fill: int
+) -> None:
+    pixels = np.full((400, 400, 3), 120, np.uint8)
+    pixels[:100, 100:200] = fill  # left out, as one that was never written is
+    folder = write(tmp_path / "slide.zarr", 5, "yxc", pixels)
+    array = zarr.open_group(folder, mode="r+").create_array(
+        "0", shape=pixels.shape, chunks=(100, 100, 3), shards=(400, 400, 3), dtype="u1",
+        fill_value=fill, overwrite=True,
+    )  # fmt: skip
+    array[...] = pixels
+    coarse = zarr.open_array(folder / "1", mode="r+")
+    coarse[...] = 120
+    with open_slide(folder) as slide:
+        assert slide.read(0, 0, 0, 100, 100).max() == 120
+        with pytest.raises(TileUnreadable, match="missing from its shard"):
+            slide.read(0, 100, 0, 100, 100)

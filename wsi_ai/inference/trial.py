@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.cards import ModelCard, Precision, Task, Tolerance
+from wsi_ai.core.cards import Activation, ModelCard, Precision, Task, Tolerance
 from wsi_ai.errors import ModelError
 from wsi_ai.inference.detections import place_columns
 
@@ -21,6 +21,9 @@ Network = Callable[[NDArray[np.uint8]], Raw]
 """(n, side, side, 3) to what the network gives for each: (n, ...)."""
 FOR_A_DRAFT = 4
 """How often a network is asked again before a card is written for it; once where it is opened."""
+
+_ADDED = 1e-5
+"""By how much the probabilities of all classes may miss 1, by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +41,23 @@ def hold_to_itself(
     card: ModelCard, precision: Precision, network: Network, batches: Batches
 ) -> None:
     """Try two tiles, alone and within a batch, and one of them again.  Raises ModelError where the
-    network does not agree with itself, and what the network raises."""
-    check_agreement(
-        card.weights.name,
-        lambda tiles: _comparable(network(tiles), card),
-        trial_tiles(card.tile.size_px),
-        batches,
-        Allowed(card.tolerance.of(precision), vectors=card.gives_vectors),
-    )
+    network does not agree with itself, where it gives probabilities and the card asks for them
+    once more, and what the network raises."""
+    given: list[Raw] = []
+
+    def compared(tiles: NDArray[np.uint8]) -> Raw:
+        given.append(network(tiles))
+        return _comparable(given[-1], card)
+
+    name, allowed = card.weights.name, card.tolerance.of(precision)
+    tiles = trial_tiles(card.tile.size_px)
+    check_agreement(name, compared, tiles, batches, Allowed(allowed, vectors=card.gives_vectors))
+    again = card.activation is not Activation.NONE and not card.gives_vectors
+    if again and card.task is not Task.DETECTION and all(map(_add_up, given)):
+        raise ModelError(
+            f"output.activation: what {name} gives adds up to 1 over the classes already, and"
+            f" {card.activation} of that would be no score; set it to none"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +130,14 @@ def trial_tiles(side: int) -> Tiles:
         noise = random.normal(0, 8, (side, side, 3))
         grown.append(np.clip(np.array(colour) + spots + noise, 0, 255).astype(np.uint8))
     return grown[0], grown[1]
+
+
+def _add_up(answers: Raw) -> bool:
+    """Whether these are probabilities of classes: logits are not, but by chance."""
+    if answers.ndim < 2 or answers.shape[1] < 2:
+        return False
+    in_range = np.all((answers >= 0) & (answers <= 1 + _ADDED))
+    return bool(in_range and np.all(np.abs(answers.sum(axis=1) - 1) <= _ADDED))
 
 
 def _comparable(output: Raw, card: ModelCard) -> Raw:

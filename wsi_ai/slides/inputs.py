@@ -1,5 +1,6 @@
 """Which slides a run is about: files, folders, tables and lists become paths, each once."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from wsi_ai.slides.readers.sniff import (
     is_slide_zarr,
     is_zarr,
 )
+from wsi_ai.slides.scale import number as as_number
 from wsi_ai.slides.spreadsheet import NoTable, read_sheet
 
 _LISTS = (".csv", ".txt")
@@ -77,9 +79,9 @@ class _Search:
     inside: set[Path] = field(default_factory=set)
 
     def take_named(self, place: Path) -> None:
-        if not is_address(place) and not place.exists():
+        if not is_address(place) and not os.path.exists(place):  # of a name of any length
             raise InputError(f"there is no such file or folder: {place}")
-        if not place.is_dir():
+        if not os.path.isdir(place):
             self._take(place)
             return
         if not (slides := list(self._inside(place))):
@@ -92,7 +94,7 @@ class _Search:
         if not rows:
             raise InputError(f"{path} names no slide")
         for number, place, mpp in rows:
-            for slide in (list(self._inside(place)) if place.is_dir() else []) or [place]:
+            for slide in (list(self._inside(place)) if os.path.isdir(place) else []) or [place]:
                 kept = self._take(slide)
                 if mpp is not None and self.mpp.setdefault(kept, mpp) != mpp:
                     raise InputError(f"{path}: line {number}: the same slide with another mpp")
@@ -165,14 +167,14 @@ def _real(path: Path) -> Path:
 
 
 def _is_list(place: Path) -> bool:
-    return place.suffix.lower() in _LISTS and place.is_file()
+    return place.suffix.lower() in _LISTS and os.path.isfile(place)
 
 
 def _parts_of_others(named: Iterable[Path]) -> set[Path]:
     """DICOM files that are named beside others of their series, as a shell's ``*`` does."""
     folders: dict[Path, list[Path]] = {}
     for path in named:
-        if path.is_file() and is_dicom(path):
+        if os.path.isfile(path) and is_dicom(path):
             folders.setdefault(path.parent, []).append(path)
     several = [files for files in folders.values() if len(files) > 1]
     return {path for files in several for path in set(files) - set(dicom_slides(files))}
@@ -188,6 +190,8 @@ def _rows(path: Path) -> Iterator[tuple[int, Path, float | None]]:
         raise InputError(f"{path} {error}") from None
     read = _table if path.suffix.lower() == ".csv" else _lines
     for number, name, mpp in read(path, text):
+        if "\0" in name:
+            raise InputError(f"{path}: line {number}: no file has a name with U+0000")
         place = Path(name)
         yield number, place if is_address(place) else listed_path(path.parent, name), mpp
 
@@ -218,10 +222,7 @@ def _table(path: Path, text: str) -> Iterator[tuple[int, str, float | None]]:
 def _mpp(path: Path, line: int, said: str | None, *, decimal_comma: bool) -> float | None:
     if not said:
         return None
-    try:
-        mpp = float(said.replace(",", ".") if decimal_comma else said)
-    except ValueError:
-        mpp = 0.0
+    mpp = as_number(said.replace(",", ".") if decimal_comma else said)
     if not _MPP[0] <= mpp <= _MPP[1]:
         raise InputError(
             f"{path}: line {line}: mpp is to be {_MPP[0]} to {_MPP[1]:.0f}, not {said}"

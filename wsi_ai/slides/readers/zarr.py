@@ -84,9 +84,12 @@ class ZarrSlide:
         key, stored = (level, col, row), self._levels[level]
         pixels = self._kept.get(key)
         if pixels is None:
-            if not stored.is_there(col, row) and not self._left_out(level, col, row):
+            there = stored.is_there(col, row)
+            if not there and not self._left_out(level, col, row):
                 raise TileUnreadable("a chunk is missing")
             pixels = stored.read(col, row)
+            if there and stored.may_be_missing(pixels) and not self._left_out(level, col, row):
+                raise TileUnreadable("a chunk is missing from its shard")
             self._kept.put(key, pixels)
         return pixels
 

@@ -44,7 +44,14 @@ class Level:
         _check(array, sides, self._channels, alpha=alpha)
         self.block = Size(chunks["x"], chunks["y"])
         self._stored = tuple(array.shards or array.chunks)
-        self.fill_is_white = int(array.fill_value or 0) >= _WHITE
+        self._in_shards = array.shards is not None
+        self._fill = int(array.fill_value or 0)
+        self.fill_is_white = self._fill >= _WHITE
+
+    def may_be_missing(self, pixels: NDArray[np.uint8]) -> bool:
+        """Whether a block within a shard holds nothing but the fill value: a shard leaves such
+        chunks out, and those that were never written, too."""
+        return self._in_shards and bool((pixels == self._fill).all())
 
     def is_there(self, col: int, row: int) -> bool:
         """Whether all files are that hold the block: a chunk for each channel, or shards."""

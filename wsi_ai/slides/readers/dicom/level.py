@@ -107,6 +107,8 @@ def frame_spans(file: BinaryIO, header: Any) -> list[tuple[Span, ...]]:
     """
     count, start = int(header.get("NumberOfFrames", 1)), file.tell()
     syntax = header.file_meta.TransferSyntaxUID
+    if str(syntax) not in _CODECS:
+        raise SlideError(f"the transfer syntax {syntax.name} is not supported")
     if not 0 < count < 1 << 24:
         raise SlideError(f"{count} frames are said to be there")
     if not syntax.is_encapsulated:

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError
+from wsi_ai.slides.readers.dicom.level import encoding_of
 from wsi_ai.slides.readers.dicom.source import source_of
 from wsi_ai.slides.readers.dicom.words import (
     chosen_of,
@@ -51,6 +52,8 @@ def arranged(parts: Sequence[Given], wanted: str) -> Series[Given]:
     levels: dict[str, list[Given]] = defaultdict(list)
     for part in parts:
         levels[_level_of(part.header)].append(part)
+    for level in levels.values():
+        _check_alike(level)
     by_size: dict[Size, list[list[Given]]] = defaultdict(list)
     for level in levels.values():
         by_size[image_size(level[0].header)].append(level)
@@ -91,13 +94,27 @@ def info_of(
 
 
 def places_of(header: Any, count: int) -> Iterator[tuple[int, int]]:
-    """Column and row of each of the instance's frames in the grid of tiles (PS3.3 C.7.6.17.3)."""
+    """Column and row of each of the instance's frames in the grid of tiles (PS3.3 C.7.6.17.3).
+    Raises SlideError where one has no place in it: another one would be missing."""
     across = -(-int(header.TotalPixelMatrixColumns) // int(header.Columns))
+    down = -(-int(header.TotalPixelMatrixRows) // int(header.Rows))
+    for col, row in _places(header, count, across):
+        if not (0 <= col < across and 0 <= row < down):
+            raise SlideError("a frame lies outside the image")
+        yield col, row
+
+
+def _places(header: Any, count: int, across: int) -> Iterator[tuple[int, int]]:
     if header.get("DimensionOrganizationType") == "TILED_FULL":
         first = int(header.get("ConcatenationFrameOffsetNumber", 0))
         yield from ((n % across, n // across) for n in range(first, first + count))
         return
-    for frame in header.PerFrameFunctionalGroupsSequence:
+    groups = header.PerFrameFunctionalGroupsSequence
+    if len(groups) != count:
+        raise SlideError(
+            f"the header says of {len(groups)} frames where they lie; there are {count}"
+        )
+    for frame in groups:
         at = frame.PlanePositionSlideSequence[0]
         x, y = (
             int(at.ColumnPositionInTotalImagePixelMatrix) - 1,
@@ -115,6 +132,16 @@ def check_single(header: Any) -> None:
         or len(header.get("OpticalPathSequence") or [None]) != 1
     ):
         raise SlideError("several focal planes or optical paths; export a single one")
+
+
+def _check_alike(parts: Sequence[Given]) -> None:
+    """All frames of an image are decoded by one rule.  Raises SlideError."""
+    first, *others = [part.header for part in parts]
+    if any(
+        image_size(other) != image_size(first) or encoding_of(other) != encoding_of(first)
+        for other in others
+    ):
+        raise SlideError("parts of one image that differ in size or in how they are compressed")
 
 
 def _level_of(header: Any) -> str:

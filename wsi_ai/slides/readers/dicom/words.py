@@ -6,6 +6,8 @@ References are to DICOM 2025 PS3.3.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydicom.multival import MultiValue
+
 from wsi_ai.core.geometry import Size
 from wsi_ai.errors import SlideError
 from wsi_ai.slides.readers.images import Listed, chosen, several
@@ -38,21 +40,28 @@ def image_scale(header: Any) -> Scale:
     shared = header.get("SharedFunctionalGroupsSequence") or []
     each = header.get("PerFrameFunctionalGroupsSequence") or []
     found = {
-        tuple(number(mm) * 1000 for mm in measures.get("PixelSpacing") or ())
+        tuple(number(mm) * 1000 for mm in _each(measures.get("PixelSpacing")))
         for groups in (*shared, *each)
         for measures in groups.get("PixelMeasuresSequence") or []
     } - {()}
     if not found:
         return NO_SCALE
-    if len(found) > 1 or len(first := found.pop()) != 2:
+    if len(found) == 1 and len(next(iter(found))) != 2:
+        return Scale(doubt="the file gives a pixel's size as other than two numbers")
+    if len(found) > 1:
         return Scale(doubt="the file gives its frames different pixel spacings")
-    down, along = first
+    down, along = found.pop()
     wide = number(header.get("ImagedVolumeWidth", 0)) * 1000 / int(header.TotalPixelMatrixColumns)
     if wide and abs(along / wide - 1) > _SAME:
         return Scale(
             doubt=f"the file says {along:.3g} µm/px and, by the size of what it images, {wide:.3g}"
         )
     return scale_of(along, down, _power(header))
+
+
+def _each(value: Any) -> Sequence[Any]:
+    """An element's values: none, one, or several."""
+    return value if isinstance(value, MultiValue) else () if value is None else (value,)
 
 
 def _power(header: Any) -> float:
