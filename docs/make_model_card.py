@@ -12,14 +12,18 @@ ROOT = Path(__file__).resolve().parent.parent
 SCHEMA = ROOT / "wsi_ai" / "schemas" / "model-card-1.schema.json"
 HEAD = """# The model card, field by field
 
-Made by [make_model_card.py](make_model_card.py) from the
-[schema](../wsi_ai/schemas/model-card-1.schema.json), which every card is held to. A field in bold
-must be there. An example: [models/demo-tumour/model.toml](../models/demo-tumour/model.toml); to
-have one drafted from a file of weights: [models.md](models.md).
+A [model card](glossary.md#model-card) is the file `model.toml` of a model. A field in bold must be
+there. An example: [models/demo-tumour/model.toml](../models/demo-tumour/model.toml).
+[models.md](models.md) shows how to have one drafted from a file of weights.
 
-Fields that contradict each other are refused, as are unknown ones and any that still says TODO: in
-one line that names file and field. Golden tiles are no field: `golden.json` and its sheet stand
-beside the card, made by `wsi-ai models golden`.
+Every card is checked against the [schema](../wsi_ai/schemas/model-card-1.schema.json). Unknown
+fields are refused. So are fields that contradict each other, and any that still says TODO. The
+message is one line that names file and field.
+
+[Golden tiles](glossary.md#golden-tiles) are not a field. `wsi-ai models golden` writes
+`golden.json` and its sheet beside the card.
+
+[make_model_card.py](make_model_card.py) makes this page from the schema.
 """
 
 

@@ -173,10 +173,11 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """As GitHub names them in addresses."""
-    lines = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
-    kept = (re.sub(r"[^\w\- ]", "", line.lower()) for line in lines)
-    return {line.strip().replace(" ", "-") for line in kept}
+    """As GitHub names them in addresses, and the places that the page names itself."""
+    text = page.read_text("utf-8")
+    kept = (re.sub(r"[^\w\- ]", "", line.lower()) for line in re.findall(r"^#+ (.+)$", text, re.M))
+    named = re.findall(r'<a id="([^"]+)"></a>', text)
+    return {*named, *(line.strip().replace(" ", "-") for line in kept)}
 
 
 def _place(name: str) -> Path:
