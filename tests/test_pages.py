@@ -172,6 +172,15 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
             assert heading in headings(target), link
 
 
+def test_each_word_of_the_glossary_has_a_place_of_its_own_to_link_to() -> None:
+    page = (ROOT / "docs" / "glossary.md").read_text("utf-8")
+    rows = re.findall(r"^\| .*\*\*.*$", page, re.MULTILINE)
+    assert len(rows) >= 90
+    assert [row for row in rows if not row.startswith('| <a id="')] == []
+    places = re.findall(r'<a id="([^"]+)"></a>', page)
+    assert sorted(places) == sorted(set(places))
+
+
 def headings(page: Path) -> set[str]:
     """As GitHub names them in addresses, and the places that the page names itself."""
     text = page.read_text("utf-8")
