@@ -117,7 +117,7 @@ def _images_tissue(path: Path) -> bool:
 
 
 def is_dicom(path: Path) -> bool:
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
