@@ -164,3 +164,19 @@ def test_a_folder_that_cannot_be_written_is_tried_again(tmp_path: Path) -> None:
     sink = folder.open_sink(Endpoint("archive", f"file://{tmp_path}/file/x", None))
     with pytest.raises(TryAgain, match=r"ENOTDIR|EEXIST"):
         sink.send(example_message(str(uuid4())), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("url", "count"),
+    [
+        ("https://CASES.example/flags", 2),
+        ("HTTPS://cases.example:443/flags", 2),
+        ("https://cases.example/flags/", 3),  # another resource, as far as anyone knows
+        ("https://cases.example:8443/flags", 3),
+    ],
+)
+def test_another_spelling_of_a_sinks_address_is_that_sink(
+    sinks: Callable[..., str], monkeypatch: pytest.MonkeyPatch, url: str, count: int
+) -> None:
+    monkeypatch.setenv(KEY_NAME, KEY)
+    assert len(load_endpoints([sinks(), url])) == count

@@ -403,3 +403,15 @@ def test_frames_of_several_fragments_are_found_by_the_extended_table(
 
     path = edited(tmp_path, wsi2dcm / "jpeg.dcm", edit)
     np.testing.assert_array_equal(whole(path), whole(wsi2dcm / "jpeg.dcm"))
+
+
+def test_an_image_type_without_its_third_word_is_what_the_refusal_says(
+    tmp_path: Path, highdicom: Path
+) -> None:
+    path = edited(
+        tmp_path,
+        highdicom / "sm_image.dcm",
+        lambda data: setattr(data, "ImageType", ["ORIGINAL", "PRIMARY"]),
+    )
+    with pytest.raises(SlideError, match="ImageType does not say what it shows"):
+        open_slide(path)

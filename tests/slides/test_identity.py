@@ -169,3 +169,19 @@ def test_a_slide_out_of_scope_is_not_assessed_though_nobody_says_whose_it_is(
     table.write_text(f"file,stain\n{cmu.name},h&e\n")
     (outcome,) = run_slides([cmu], model, tmp_path / "out", RunOptions(cases=table))
     assert outcome.level is not Level.NOT_ASSESSED
+
+
+@pytest.mark.parametrize("cell", ["#N/A", "#REF!", "########", "1.23457E+11", "1,2E+05"])
+def test_what_a_spreadsheet_made_of_a_cell_is_no_accession(tmp_path: Path, cell: str) -> None:
+    """Two patients' cells would be the same."""
+    table = tmp_path / "cases.csv"
+    table.write_text(f"file;trust;accession;slide_id\na.svs;T;{cell};1\n")
+    with pytest.raises(PolicyError, match=r"line 2: accession: the spreadsheet"):
+        load_cases(table)
+
+
+@pytest.mark.parametrize("cell", ["1E5", "S24-1E+05", "#7", "12E05"])
+def test_an_accession_that_looks_odd_is_taken_as_it_is(tmp_path: Path, cell: str) -> None:
+    table = tmp_path / "cases.csv"
+    table.write_text(f"file,trust,accession,slide_id\na.svs,T,{cell},1\n")
+    assert load_cases(table).rows[0].claim["accession"] == cell

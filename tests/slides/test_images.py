@@ -255,3 +255,23 @@ def test_a_choice_is_the_only_one_that_it_can_mean(names: list[str], wanted: str
         with pytest.raises(SlideError) as refused:
             chosen(images, wanted)
         assert listed(images) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("side", "several"), [((192, 192), True), ((128, 256), True), ((128, 128), False)]
+)
+def test_another_image_that_is_not_much_smaller_is_no_less_another_one(
+    tmp_path: Path, side: tuple[int, int], *, several: bool
+) -> None:
+    """A second piece of tissue would never be looked at; a level half as large is the same one."""
+    path = tmp_path / "several.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(painted(0), metadata=None, **TILED)  # type: ignore[arg-type]
+        other = painted(1)[: side[0], : side[1]]
+        writer.write(other, metadata=None, **TILED)  # type: ignore[arg-type]
+    if several:
+        with pytest.raises(SlideError, match="choose one with --image"):
+            open_slide(path)
+        return
+    with open_slide(path) as slide:
+        assert slide.info.size == Size(256, 256)

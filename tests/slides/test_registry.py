@@ -1,11 +1,13 @@
 """Which reader gets a slide, and what it is told."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from wsi_ai.core.geometry import Spacing
-from wsi_ai.errors import UnknownFormat
+from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.run.unopened import unopened
 from wsi_ai.slides.registry import open_slide
 
 PLUG_IN = """
@@ -64,3 +66,18 @@ def test_where_all_decline_the_last_one_says_why(tmp_path: Path) -> None:
     path.write_text("no slide")
     with pytest.raises(UnknownFormat, match="OpenSlide knows"):
         open_slide(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "endless", "long"])
+def test_what_is_no_file_is_refused_at_once_in_words(tmp_path: Path, kind: str) -> None:
+    """Opening a pipe waits for a writer, and a device has no end: the whole run would wait."""
+    path = tmp_path / ("x" * 300 if kind == "long" else "x.svs")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "endless":
+        path.symlink_to("/dev/zero")
+    with pytest.raises(
+        SlideError, match=r"cannot be read: (not a regular file|File name too long)"
+    ):
+        open_slide(path)
+    assert unopened(path, None).reader == "none"

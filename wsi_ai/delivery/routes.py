@@ -44,12 +44,21 @@ def load_endpoints(places: Sequence[str]) -> tuple[Endpoint, ...]:
     found: list[Endpoint] = []
     for place in places:
         found += _from_url(place) if "://" in place else _from_file(Path(place))
-    urls = {endpoint.url for endpoint in found if endpoint.name != bare_name(endpoint.url)}
-    found = [one for one in found if one.name != bare_name(one.url) or one.url not in urls]
+    urls = {_place(endpoint.url) for endpoint in found if endpoint.name != bare_name(endpoint.url)}
+    found = [one for one in found if one.name != bare_name(one.url) or _place(one.url) not in urls]
     names = [endpoint.name for endpoint in found]
     if len(set(names)) < len(names):
         raise SinkError("two sinks have the same name")
     return tuple(found)
+
+
+def _place(url: str) -> tuple[str, str | None, int | None, str]:
+    """The same for every spelling of one address: capital letters in a host's name, the scheme's
+    own port, nothing or a slash for the root."""
+    parts = urlsplit(url)
+    port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    rest = parts._replace(scheme="", netloc="", path=parts.path or "/").geturl()
+    return parts.scheme, parts.hostname, port, rest
 
 
 def _from_url(place: str) -> list[Endpoint]:

@@ -15,7 +15,7 @@ UNREAD = "none"
 
 def unopened(path: Path, error: Exception | None) -> SlideInfo:
     """A slide of which nothing is known but its name and, if it can be read in time, its bytes."""
-    name = (path.name if path.is_dir() else path.stem) or "unnamed"
+    name = (path.name if os.path.isdir(path) else path.stem) or "unnamed"
     try:
         if isinstance(error, ShareTooSlow):
             raise error

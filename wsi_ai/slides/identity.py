@@ -17,7 +17,7 @@ from wsi_ai import schemas
 from wsi_ai.core.flags import Identity
 from wsi_ai.errors import IdentityInDoubt, PolicyError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json, text_of
-from wsi_ai.slides.spreadsheet import NoTable, read_sheet, unfit
+from wsi_ai.slides.spreadsheet import NoTable, read_sheet, spoilt, unfit
 
 FIELDS = tuple(f.name for f in fields(Identity))
 _NEEDED = "trust", "accession", "slide_id"
@@ -166,6 +166,9 @@ def _from_csv(path: Path, text: str) -> Cases:
     for row in sheet.rows:
         if row.rest:
             raise PolicyError(f"{path}: line {row.line}: more cells than there are columns")
+        for name, cell in row.cells.items():
+            if name != "file" and (wrong := spoilt(cell)):
+                raise PolicyError(f"{path}: line {row.line}: {name}: {wrong}")
         rows.append(row.cells)
     return Cases(_rows(path, rows))
 

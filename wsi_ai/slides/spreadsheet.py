@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from wsi_ai.core.printable import UNSEEN
 
 _SEPARATORS = ",;\t"
+_ERROR = re.compile(r"#(N/A|NAME\?|NULL!|NUM!|REF!|VALUE!|DIV/0!|#+)", re.IGNORECASE)
+_ROUNDED = re.compile(r"\d[.,]\d+E\+\d+")
 _END_OF_LINE = re.compile(r"\r\n|\n|\r")
 
 
@@ -62,6 +64,16 @@ def unfit(text: str) -> str | None:
     for sign in text:
         if unicodedata.category(sign) in UNSEEN:
             return f"U+{ord(sign):04X}"
+    return None
+
+
+def spoilt(text: str) -> str | None:
+    """Why this is no longer what somebody typed: a spreadsheet shows an error, or has rounded a
+    long number.  The cells of two cases would then be the same."""
+    if _ERROR.fullmatch(text):
+        return "the spreadsheet shows an error there"
+    if _ROUNDED.fullmatch(text):
+        return "the spreadsheet has rounded a number there; make the column one of text"
     return None
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from wsi_ai.core.environment import positive
+from wsi_ai.core.regular_file import open_regular
 from wsi_ai.errors import ShareTooSlow, SlideError
 
 _SECONDS, _DEFAULT_S = "WSI_AI_DISK_SECONDS", 3600.0
@@ -86,14 +87,14 @@ def hashed(path: Path, limit: DiskLimit | None = None) -> Hashed:
     """``limit`` is that of all files of a slide, where it has several.  Raises SlideError where it
     cannot be read, ShareTooSlow where that takes too long."""
     limit = limit or DiskLimit.from_settings()
+    if os.path.isdir(path):
+        raise SlideError("this is a folder; name the slide files in it")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:  # a pipe or a device has no end
             state = state_of(os.fstat(file.fileno()))
             return Hashed(digest_of(file, limit), state)
     except FileNotFoundError:
         raise SlideError("there is no such file") from None
-    except IsADirectoryError:
-        raise SlideError("this is a folder; name the slide files in it") from None
     except PermissionError:
         raise SlideError("the file may not be read; check its permissions") from None
     except OSError as error:

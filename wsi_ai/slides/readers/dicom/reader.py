@@ -117,7 +117,7 @@ def _images_tissue(path: Path) -> bool:
 
 
 def is_dicom(path: Path) -> bool:
-    if not path.is_file():
+    if not os.path.isfile(path):
         return False
     with path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
@@ -139,7 +139,8 @@ def _instances(named: Path, beside: list[Path]) -> list[_Instance]:
         if "VOLUME" in brief.ImageType:
             found.setdefault(str(brief.SOPInstanceUID), _read(path))
     if not found:
-        raise SlideError(f"no image of the tissue, only {' '.join(first.ImageType[2:3])}")
+        kind = " ".join(first.ImageType[2:3]) or "one of which ImageType does not say what it shows"
+        raise SlideError(f"no image of the tissue, only {kind}")
     return list(found.values())
 
 

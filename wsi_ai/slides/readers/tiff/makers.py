@@ -27,6 +27,10 @@ from wsi_ai.slides.readers.tiff.scn import describe_scn
 from wsi_ai.slides.scale import number, scale_of
 
 _TRESTLE = "MedScan"
+_MUCH_SMALLER = 16
+"""By how many times the area of a label or a macro image is less than the slide's."""
+_LEAST_STEP, _SAME_SHAPE = 1.9, 0.02
+"""From one level to the next: the factor, and by what share both sides may differ in it."""
 
 
 def describe(tiff: Any, wanted: str = "") -> Pyramid:
@@ -100,7 +104,7 @@ def _generic(tiff: Any, wanted: str) -> Pyramid:
         raise UnknownFormat("the image is not stored in tiles")
     whole = [page for page in found if page.index == 0 or not page.is_reduced]
     images = [Listed(n, "", page_size(page)) for n, page in enumerate(whole)]
-    if any(page_area(page) >= page_area(whole[0]) for page in whole[1:]):
+    if any(_is_another(page, whole[0]) for page in whole[1:]):
         if any(page.samplesperpixel == 1 for page in whole):
             raise SlideError(f"{len(whole)} grey planes in one file; export a single RGB image")
         if not wanted:
@@ -109,6 +113,17 @@ def _generic(tiff: Any, wanted: str) -> Pyramid:
     levels = levels if len(whole) == 1 or not wanted else [whole[number]]
     image = f"image {number}" if wanted and len(whole) > 1 else ""
     return pyramid("generic-tiff", levels, resolution(levels[0]), image=image)
+
+
+def _is_another(page: Any, first: Any) -> bool:
+    """Not a small picture of the glass, nor a level that its writer did not mark as reduced."""
+    own, its = page_size(page), page_size(first)
+    if page_area(page) >= page_area(first):
+        return True
+    if page_area(page) * _MUCH_SMALLER <= page_area(first):
+        return False
+    downs = its.width / own.width, its.height / own.height
+    return min(downs) < _LEAST_STEP or abs(downs[0] / downs[1] - 1) > _SAME_SHAPE
 
 
 def _akoya(tiff: Any) -> Pyramid:

@@ -44,7 +44,7 @@ def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> S
     Raises UnknownFormat for what is not laid out as tiles in a known way, SlideError for what is
     damaged.
     """
-    if path.is_dir():
+    if os.path.isdir(path):  # no error for a name that no file can have
         raise UnknownFormat("a folder, not a TIFF file")
     if is_dicom(path):  # whose preamble may be a TIFF header: files that are both
         raise UnknownFormat("a DICOM file")
