@@ -1,11 +1,12 @@
 """What an event means to whoever holds a revision of the same flag.  Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any
 
 from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.messages import Held
+from wsi_ai.errors import Conflict
 
 
 class Standing(StrEnum):
@@ -30,6 +31,23 @@ def standing(flag: Mapping[str, Any], held: Held | None) -> Standing:
         return Standing.FOLLOWS if follows else Standing.CONFLICTS
     known = held.says(answer_digest(flag), retracted=flag["action"] == "retract")
     return Standing.KNOWN if known else Standing.CONFLICTS
+
+
+def is_known(
+    flag: Mapping[str, Any], name: str, held: Held | None, arrived: Collection[str], holder: str
+) -> bool:
+    """Whether nothing of an event is to be written.  ``name`` is its id as the holder keeps it, and
+    ``arrived`` are those of the events that it took; ``holder`` is a word for it.  Raises
+    Conflict."""
+    if name in arrived:
+        return True
+    match standing(flag, held):
+        case Standing.FOLLOWS:
+            return False
+        case Standing.KNOWN:
+            return True
+        case Standing.CONFLICTS:
+            raise Conflict(f"the {holder} holds another answer", None, held)
 
 
 def held_of(flag: Mapping[str, Any], event_id: str) -> Held:

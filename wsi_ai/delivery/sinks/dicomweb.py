@@ -24,8 +24,8 @@ from wsi_ai.delivery.messages import Endpoint, Held, Message, Receipt
 from wsi_ai.delivery.sinks.addresses import check_endpoint, refuse_heartbeat
 from wsi_ai.delivery.sinks.dicom_archive import Archive, Listed
 from wsi_ai.delivery.sinks.dicom_objects import MissingObject, named_objects
-from wsi_ai.delivery.succession import Standing, standing
-from wsi_ai.errors import Conflict, Refused, SinkError, TryAgain
+from wsi_ai.delivery.succession import is_known
+from wsi_ai.errors import Refused, SinkError, TryAgain
 
 log = logging.getLogger(__name__)
 _PATIENCE = 5
@@ -67,7 +67,7 @@ class DicomWebSink:
         listed = self._reports(event)
         held = self._held(event, listed)
         uid = uid_of_event(event.event_id)
-        if not _is_known(event, listed, held):
+        if not is_known(event.flag, uid, held, [one.sop_uid for one in listed], "archive"):
             self._archive.store(_study(event), uid, report.render(event, header))
             held = Held(message.revision, message.event_id, event.answer, event.is_retraction)
         if event.is_retraction:
@@ -178,19 +178,6 @@ class DicomWebSink:
 def _study(event: FlagEvent) -> str:
     study: Any = image_of(event)["study_uid"]
     return str(study)
-
-
-def _is_known(event: FlagEvent, listed: Sequence[Listed], held: Held | None) -> bool:
-    """Whether nothing is to be written.  Raises Conflict."""
-    if uid_of_event(event.event_id) in {one.sop_uid for one in listed}:
-        return True
-    match standing(event.flag, held):
-        case Standing.FOLLOWS:
-            return False
-        case Standing.KNOWN:
-            return True
-        case Standing.CONFLICTS:
-            raise Conflict("the archive holds another answer", None, held)
 
 
 _: type[Sink] = DicomWebSink

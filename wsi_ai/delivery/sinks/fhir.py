@@ -13,8 +13,8 @@ from wsi_ai.delivery.messages import Endpoint, Held, Message, Receipt
 from wsi_ai.delivery.sinks.addresses import check_endpoint, refuse_heartbeat
 from wsi_ai.delivery.sinks.http import UNAUTHORIZED, Answer, Exchange, Request, refusal
 from wsi_ai.delivery.sinks.tokens import GivenToken, OAuthTokens, Tokens
-from wsi_ai.delivery.succession import Standing, standing
-from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, SinkError, TryAgain
+from wsi_ai.delivery.succession import is_known
+from wsi_ai.errors import DeliveryError, Paused, Refused, SinkError, TryAgain
 from wsi_ai.schemas.reading import Unreadable, from_json
 
 _JSON = "application/fhir+json"
@@ -64,7 +64,7 @@ class FhirSink:
         self._exchange.begin()
         there, state = self._read(message.flag_id, at)
         held = None if state is None else _held(state)
-        if held is None or not _is_known(event, there, held):
+        if held is None or not is_known(event.flag, event.event_id, held, there.events, "server"):
             self._write(event, there, at)
             held = Held(message.revision, message.event_id, event.answer, event.is_retraction)
         reference = bundle.provenance_id(event)
@@ -207,19 +207,6 @@ def _named(statement: Mapping[str, Any]) -> str:
     (software,) = _objects([statement.get("software")]) or [{}]
     name = " ".join(str(software[part]) for part in ("name", "version") if part in software)
     return name[:80] or "a server without a name"
-
-
-def _is_known(event: FlagEvent, there: OnServer, held: Held) -> bool:
-    """Whether nothing is to be written.  Raises Conflict."""
-    if event.event_id in there.events:
-        return True
-    match standing(event.flag, held):
-        case Standing.FOLLOWS:
-            return False
-        case Standing.KNOWN:
-            return True
-        case Standing.CONFLICTS:
-            raise Conflict("the server holds another answer", None, held)
 
 
 def _refused(answer: Answer, at: datetime) -> DeliveryError:

@@ -5,7 +5,7 @@ The PACS has no case priority that could be written: the worklist is reached by 
 
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,8 +16,8 @@ from wsi_ai.delivery.formats.event import FlagEvent, event_of
 from wsi_ai.delivery.messages import Endpoint, Held, Message, Receipt, Shapes
 from wsi_ai.delivery.sinks.addresses import refuse_heartbeat
 from wsi_ai.delivery.sinks.sectra_api import API_VERSION, SectraApi, UnknownSlide, open_api
-from wsi_ai.delivery.succession import Standing, standing
-from wsi_ai.errors import Conflict, Refused, SinkError, TryAgain
+from wsi_ai.delivery.succession import is_known
+from wsi_ai.errors import Refused, SinkError, TryAgain
 
 _RENDER = {Shapes.OUTLINES: sectra.render, Shapes.GALLERY: sectra.render_gallery}
 _MOST_LOOKS = 5
@@ -62,7 +62,8 @@ class SectraSink:
         self._api.begin()
         slide_id, there = self._find(event, at)
         held = _newest(there)
-        if _is_known(event, held, [name for kept in there for name in kept.place.events]):
+        arrived = [name for kept in there for name in kept.place.events]
+        if is_known(event.flag, event.event_id, held, arrived, "PACS"):
             held_now = held
         else:
             self._write(event, slide_id, there, at)
@@ -140,19 +141,6 @@ class SectraSink:
         software = event.flag["provenance"]["pipeline"]
         content = {"applicationVersion": software, "qualityControl": asked}
         self._api.put_quality(slide_id, json.dumps(content).encode(), at)
-
-
-def _is_known(event: FlagEvent, held: Held | None, events: Collection[str]) -> bool:
-    """Whether nothing is to be written.  Raises Conflict."""
-    if event.event_id in events:
-        return True
-    match standing(event.flag, held):
-        case Standing.FOLLOWS:
-            return False
-        case Standing.KNOWN:
-            return True
-        case Standing.CONFLICTS:
-            raise Conflict("the PACS holds another answer", None, held)
 
 
 def _context(result: Mapping[str, Any]) -> Mapping[str, Any]:
