@@ -94,15 +94,23 @@ class Asked:
     urgent: bool = False
     allowance_s: float = 3600.0
     """How long it may wait; among jobs of one urgency the earliest due goes first."""
+    name: str | None = None
+    """The asker's own name of the question (``Idempotency-Key``), in place of the natural key."""
 
     @property
     def key(self) -> str:
-        """The natural key: who asks the same of the same slide gets the same job."""
+        """Who asks the same of the same slide gets the same job."""
+        if self.name is not None:
+            return digest(["named", self.name])
+        return self.natural_key
+
+    @property
+    def natural_key(self) -> str:
         return digest([self.slide_uri, sorted(self.models), *self.same])
 
     @property
     def sha256(self) -> str:
-        return digest([self.key, self.mpp, dict(self.case)])
+        return digest([self.natural_key, self.mpp, dict(self.case), self.urgent])
 
 
 @dataclass(frozen=True, slots=True)

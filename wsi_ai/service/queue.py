@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, and_, func, insert, or_, select, upda
 from wsi_ai.delivery.outbox.outbox import Clock
 from wsi_ai.delivery.outbox.states import SKEW_S
 from wsi_ai.delivery.outbox.tables import READING, alone, translated
-from wsi_ai.errors import OutputError
+from wsi_ai.errors import InputError, OutputError
 from wsi_ai.service.jobs import Asked, Job, JobState, job, row_of
 
 LEASE_S = 60.0
@@ -37,6 +37,10 @@ class Answer:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
+class AskedOtherwise(InputError):
+    """The name of a question stands for another one."""
+
+
 class LostJob(OutputError):
     """The job is no longer this worker's: another has it, or it was cancelled."""
 
@@ -54,12 +58,17 @@ class Queue:
     they would look again now and then."""
 
     def submit(self, asked: Asked) -> tuple[str, bool]:
-        """The job's id, and whether it is new: who asks the same again gets the same job."""
+        """The job's id, and whether it is new: who asks the same again gets the same job.
+
+        Raises AskedOtherwise where the asker gave another question the same name.
+        """
         with self._writing() as connection:
             alone(connection, f"job {asked.trust} {asked.key}")
-            known = select(job.c.job_id).where(job.c.trust == asked.trust, job.c.key == asked.key)
-            if (name := connection.scalar(known)) is not None:
-                return name, False
+            known = select(job).where(job.c.trust == asked.trust, job.c.key == asked.key)
+            if (found := connection.execute(known).first()) is not None:
+                if asked.name is not None and found.asked_sha256 != asked.sha256:
+                    raise AskedOtherwise("another question has this Idempotency-Key already")
+                return found.job_id, False
             row = row_of(asked, self.clock())
             connection.execute(insert(job).values(row))
             return row["job_id"], True

@@ -1,0 +1,1 @@
+"""What the service keeps, beside the outbox and in the same database."""

@@ -1,0 +1,1 @@
+"""What happens while people look: one WebSocket a tab."""
