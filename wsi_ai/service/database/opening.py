@@ -20,11 +20,16 @@ def open_service_database(url: str) -> Engine:
     Raises OutputError, also where another version of the program made the tables.
     """
     engine = open_database(url)
+    make_service_tables(engine)
+    return engine
+
+
+def make_service_tables(engine: Engine) -> None:
+    """In a database that is an outbox already; raises as ``open_service_database``."""
     make_job_table(engine)
     with translated():
         _make_tables(engine)
         check_version(engine)
-    return engine
 
 
 def version_of(engine: Engine) -> int:
