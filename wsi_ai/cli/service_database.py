@@ -71,7 +71,7 @@ def _there(url: str) -> Iterator[Engine]:
 
 
 def _made(url: str) -> Engine:
-    return open_service_database(url, time.time())
+    return open_service_database(url)
 
 
 def _copied(rows: Mapping[str, int], what: str) -> str:

@@ -24,7 +24,7 @@ ODD = "é\u2028'\"\\ 𝄞"
 
 
 def made(url: str) -> Engine:
-    return open_service_database(url, 1.0)
+    return open_service_database(url)
 
 
 def rows(engine: Engine) -> dict[str, list[tuple[object, ...]]]:

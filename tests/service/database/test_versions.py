@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import Column, Connection, Engine, MetaData, Table, Text, inspect, select, text
+from sqlalchemy import Column, Connection, Engine, MetaData, Table, Text, inspect, text
 
 from wsi_ai.delivery.outbox import open_database
 from wsi_ai.delivery.outbox.tables import event
 from wsi_ai.errors import OutputError
 from wsi_ai.service.database import opening
-from wsi_ai.service.database.opening import SCHEMA, Schema, add_missing, version_of
-from wsi_ai.service.database.tables import META, schema_version
+from wsi_ai.service.database.opening import SCHEMA, Schema, version_of
+from wsi_ai.service.database.tables import META
 from wsi_ai.service.jobs import job
 
 OTHERS = MetaData()
@@ -38,7 +38,7 @@ def engine(database: str) -> Iterator[Engine]:
 
 def test_a_new_one_is_made_and_opens_again(database: str) -> None:
     for _ in range(2):
-        engine = opening.open_service_database(database, 5.0)
+        engine = opening.open_service_database(database)
         assert version_of(engine) == SCHEMA.newest
         tables = set(inspect(engine).get_table_names())
         engine.dispose()
@@ -75,45 +75,6 @@ def test_a_step_that_fails_leaves_nothing_behind_and_can_be_made_again(engine: E
 
 def test_a_table_of_another_program_is_not_taken_for_ours(engine: Engine) -> None:
     with engine.begin() as connection:
-        connection.execute(text(f"CREATE TABLE {schema_version.name} (version INTEGER)"))
         connection.execute(text("CREATE TABLE wsi_ai_worker (name TEXT)"))
-    with pytest.raises(OutputError):
-        SCHEMA.upgrade(engine, 1.0)
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP TABLE {schema_version.name}"))
     with pytest.raises(OutputError, match="wsi_ai_worker that is not ours"):
         SCHEMA.make(engine, 1.0)
-
-
-def test_jobs_of_before_there_were_versions_are_kept(engine: Engine) -> None:
-    """Their table had fewer columns."""
-    with engine.begin() as connection:
-        job.metadata.create_all(connection)
-        connection.execute(text("ALTER TABLE job DROP COLUMN network"))
-        connection.execute(text("ALTER TABLE job DROP COLUMN given_back"))
-        connection.execute(
-            text(
-                'INSERT INTO job (job_id, trust, key, asked_sha256, slide_uri, models, "case",'
-                " urgent, due_by, state, created, attempt, next_at, flag_ids, seconds,"
-                " submitted_by) VALUES ('j', 'RXX', 'k', 'a', 'file:///a', '[]', '{}', false, 1,"
-                " 'waiting', 1, 0, 1, '[]', '{}', 'tests')"
-            )
-        )
-    with pytest.raises(OutputError, match="older"):
-        SCHEMA.make(engine, 2.0)
-    SCHEMA.upgrade(engine, 2.0)
-    with engine.connect() as connection:
-        row = connection.execute(select(job)).one()
-    assert (row.job_id, row.network, row.given_back) == ("j", None, 0)
-
-
-def test_a_column_that_is_added_has_its_least_value(engine: Engine) -> None:
-    before, after = MetaData(), MetaData()
-    Table("wsi_ai_t", before, Column("a", Text, primary_key=True))
-    Table("wsi_ai_t", after, Column("a", Text, primary_key=True), Column("b", Text, nullable=False))
-    with engine.begin() as connection:
-        before.create_all(connection)
-        connection.execute(text("INSERT INTO wsi_ai_t (a) VALUES ('x')"))
-        add_missing(connection, after)
-        add_missing(connection, after)
-        assert connection.execute(text("SELECT a, b FROM wsi_ai_t")).one() == ("x", "")

@@ -4,18 +4,18 @@ Where there is none yet, it is made.  One of an older version is changed by ``ws
 upgrade`` alone, when nobody works with it; one of a newer version is left alone.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, func, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, MetaData, func, insert, inspect, select
 
 from wsi_ai.delivery.outbox import open_database
 from wsi_ai.delivery.outbox.tables import READING, alone, translated
 from wsi_ai.delivery.outbox.tables import event as outbox_event
 from wsi_ai.errors import OutputError
 from wsi_ai.service.database.tables import META, schema_version
-from wsi_ai.service.jobs import job
+from wsi_ai.service.jobs import job, make_job_table
 
 Step = Callable[[Connection], None]
 
@@ -37,7 +37,8 @@ class Schema:
         the same names, or those of another version."""
         with translated(), engine.begin() as connection:
             alone(connection, "tables")
-            if not _has(connection, schema_version.name) and self._is_new(connection):
+            if not _has(connection, schema_version.name):
+                self._check_free(connection)
                 for one in self.tables:
                     one.create_all(connection)
                 _write_down(connection, range(1, self.newest + 1), at)
@@ -71,18 +72,16 @@ class Schema:
         self.check(engine)
         return made
 
-    def _is_new(self, connection: Connection) -> bool:
+    def _check_free(self, connection: Connection) -> None:
         """Raises OutputError where a table of another program has one of our names."""
         there = set(inspect(connection).get_table_names())
         names = [name for one in self.tables for name in one.tables]
-        known = [name for name in names if name in there]
-        for name in known:
-            if name != job.name:
+        for name in names:
+            if name in there:
                 raise OutputError(
                     f"the database has a table {name} that is not ours; give wsi_ai a database or"
                     " schema of its own"
                 )
-        return not known
 
 
 def version_of(engine: Engine) -> int:
@@ -105,56 +104,33 @@ def _write_down(connection: Connection, numbers: Sequence[int], at: float) -> No
     connection.execute(insert(schema_version), [{"version": n, "at": at} for n in numbers])
 
 
-def add_missing(connection: Connection, metadata: MetaData) -> None:
-    """Tables and columns; a column that must have a value gets its type's least one.  Raises
-    OutputError where what is there cannot be ours."""
-    metadata.create_all(connection)
-    for table in metadata.sorted_tables:
-        there = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        if not {column.name for column in table.primary_key} <= there:
-            raise OutputError(
-                f"the database has a table {table.name} that is not ours; give wsi_ai a database"
-                " or schema of its own"
-            )
-        for column in table.columns:
-            if column.name not in there:
-                kind = column.type.compile(connection.dialect)
-                needed = "" if column.nullable else f" NOT NULL DEFAULT {_least(column)}"
-                name = connection.dialect.identifier_preparer.quote(column.name)
-                connection.execute(
-                    text(f"ALTER TABLE {table.name} ADD COLUMN {name} {kind}{needed}")
-                )
-
-
-def _least(column: Any) -> str:
-    kind = column.type.python_type
-    return {bool: "false", int: "0", float: "0", str: "''", dict: "'{}'"}[kind]
-
-
 def _first(connection: Connection) -> None:
-    for one in TABLES:
-        add_missing(connection, one)
+    META.create_all(connection)
 
 
-TABLES: tuple[MetaData, ...] = (job.metadata, META)
-"""Of the service; the outbox looks after its own."""
-SCHEMA = Schema(TABLES, (_first,))
+SCHEMA = Schema((META,), (_first,))
 
 
-def open_service_database(url: str, at: float) -> Engine:
+def open_service_database(url: str) -> Engine:
     """Made where it is not there.  ``url`` is SQLAlchemy's, or a path for SQLite.
 
     Raises OutputError, also where another version of the program made the tables.
     """
     engine = open_database(url)
     try:
-        SCHEMA.make(engine, at)
+        make_service_tables(engine)
     except OutputError:
         engine.dispose()
         raise
     return engine
 
 
+def make_service_tables(engine: Engine) -> None:
+    """In a database that is an outbox already; raises as ``open_service_database``."""
+    make_job_table(engine)
+    SCHEMA.make(engine, time.time())
+
+
 def everything() -> tuple[MetaData, ...]:
     """All tables of all rooms that the database holds, for a copy of it."""
-    return (outbox_event.metadata, *TABLES)
+    return (outbox_event.metadata, job.metadata, META)
