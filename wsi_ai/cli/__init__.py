@@ -21,6 +21,7 @@ from wsi_ai.cli.commands.options import (
     takes,
 )
 from wsi_ai.cli.output import say
+from wsi_ai.core.parent import end_with_parent
 
 app = typer.Typer(
     name="wsi-ai",
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
+    end_with_parent()
     app()
 
 
