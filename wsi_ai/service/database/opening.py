@@ -6,6 +6,7 @@ from sqlalchemy import Engine, func, insert, inspect, select
 
 from wsi_ai.delivery.outbox import open_database
 from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.receiver.inbox import make_inbox_tables
 from wsi_ai.errors import OutputError
 from wsi_ai.service.database.tables import META, schema_version
 from wsi_ai.service.jobs import make_job_table
@@ -21,6 +22,7 @@ def open_service_database(url: str) -> Engine:
     """
     engine = open_database(url)
     make_job_table(engine)
+    make_inbox_tables(engine)
     with translated():
         _make_tables(engine)
         check_version(engine)
