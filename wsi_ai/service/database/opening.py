@@ -5,14 +5,17 @@ upgrade`` alone, when nobody works with it; one of a newer version is left alone
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, MetaData, func, insert, inspect, select
 
 from wsi_ai.delivery.outbox import open_database
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.outbox.tables import READING, alone, open_existing_database, translated
 from wsi_ai.delivery.outbox.tables import event as outbox_event
+from wsi_ai.delivery.receiver.inbox import make_inbox_tables
+from wsi_ai.delivery.receiver.tables import META as INBOX
 from wsi_ai.errors import OutputError
 from wsi_ai.service.database.tables import META, schema_version
 from wsi_ai.service.jobs import job, make_job_table
@@ -125,12 +128,25 @@ def open_service_database(url: str) -> Engine:
     return engine
 
 
+@contextmanager
+def existing_service_database(url: str) -> Iterator[Engine]:
+    """The same, of a database that is an outbox already: nothing is made in place of a mistyped
+    one.  Raises OutputError."""
+    open_existing_database(url).dispose()
+    engine = open_service_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def make_service_tables(engine: Engine) -> None:
     """In a database that is an outbox already; raises as ``open_service_database``."""
     make_job_table(engine)
+    make_inbox_tables(engine)
     SCHEMA.make(engine, time.time())
 
 
 def everything() -> tuple[MetaData, ...]:
     """All tables of all rooms that the database holds, for a copy of it."""
-    return (outbox_event.metadata, job.metadata, META)
+    return (outbox_event.metadata, job.metadata, INBOX, META)
