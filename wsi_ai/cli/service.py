@@ -134,13 +134,29 @@ def routing_check(
 
     Exit status: 0 every slide has a model; 1 one has none; 2 the rules or a model are wrong.
     """
-    from wsi_ai.cli import routing as command
+    with extra("service"):
+        from wsi_ai.cli import routing as command
 
     try:
         given = command.facts_given(fact or [])
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
     raise typer.Exit(command.check(routing, slides or [], cases, given))
+
+
+@routing_app.command("apply")
+def routing_apply(
+    database: Database,
+    routing: Annotated[Path, typer.Option(help="The rules: a routing.toml.")],
+) -> None:
+    """Queue slides that had no model, where a rule takes them now.
+
+    Exit status: 0 none is left without; 1 some are; 2 the rules or a model are wrong.
+    """
+    with extra("service"):
+        from wsi_ai.cli import routing as command
+
+    raise typer.Exit(command.apply(database, routing))
 
 
 def add_to(app: typer.Typer) -> None:
