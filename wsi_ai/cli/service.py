@@ -39,7 +39,6 @@ def work(
 def listen(
     database: Database,
     trust: Annotated[str, typer.Option(help="ODS code of the trust whose images are announced.")],
-    model: Annotated[list[Path], typer.Option(help="Folder, or NAME[@VERSION]; several at once.")],
     slides: Annotated[
         str,
         typer.Option(
@@ -49,6 +48,9 @@ def listen(
         ),
     ],
     arguments: ListenArguments,
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Folder, or NAME[@VERSION]; several at once.")
+    ] = None,
 ) -> None:
     """Listen for notices that images are there or are withdrawn: HL7 over MLLP, IHE LAB-104.
 
@@ -57,7 +59,7 @@ def listen(
     with extra("service"):
         from wsi_ai.cli import listen
 
-    raise typer.Exit(listen.run(database, (trust, model, slides), arguments))
+    raise typer.Exit(listen.run(database, (trust, model or [], slides), arguments))
 
 
 @alone.command("sectra-app")
