@@ -1,0 +1,110 @@
+"""Whether the list may lack lines: what stands above it in red.
+
+A sender that is silent, a run that did not start, slides that no model runs on, a worker that is
+gone, and slides that wait where no worker is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from wsi_ai.core.timing import timestamp
+from wsi_ai.core.wording import counted, verb
+from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.receiver.completeness import completeness
+from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.tables import newest
+from wsi_ai.service.access.who import REGION, Role, Who, visible
+from wsi_ai.service.database.tables import worker
+from wsi_ai.service.jobs import JobState, job
+
+GONE_AFTER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Empty where nothing is known to be missing."""
+
+    since: str | None = None
+    """As a time in UTC, where that is known."""
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is known of this service's own workers and jobs."""
+
+    gone: Sequence[float] = ()
+    """When they were heard of last."""
+    running: int = 0
+    waiting: int = 0
+    oldest: float | None = None
+    """When the first of those that wait was asked for."""
+
+
+def band(engine: Engine, who: Who, now: float) -> Band:
+    """Of the list as ``who`` sees it.  Raises OutputError."""
+    senders = [one for one in Inbox(engine).senders(now) if _concerns(engine, who, one)]
+    since = (one["incomplete_since"] for one in senders if one["incomplete_since"])
+    first = min(since, default=None)
+    reasons = [(first, why) for why in completeness(senders)["why"]]
+    reasons += _of_work(work(engine, now), now)
+    times = sorted(at for at, _ in reasons if at is not None)
+    return Band(times[0] if times else None, tuple(why for _, why in reasons))
+
+
+def work(engine: Engine, now: float) -> Work:
+    """Raises OutputError."""
+    open_jobs = select(func.count(), func.min(job.c.created))
+    with translated("worklist"), engine.connect() as opened:
+        connection = opened.execution_options(**READING)
+        rows = connection.execute(select(worker)).all()
+        waiting = connection.execute(open_jobs.where(job.c.state == JobState.WAITING)).one()
+    return Work(_gone(rows, now), sum(_is_up(row, now) for row in rows), *waiting)
+
+
+def _is_up(row: Any, now: float) -> bool:
+    return bool(now - row.beat <= GONE_AFTER_S)
+
+
+def _gone(rows: Sequence[Any], now: float) -> list[float]:
+    """Not those that were drained, nor those in whose place another one runs."""
+    up = {(row.host, row.device) for row in rows if _is_up(row, now)}
+    return [
+        row.beat
+        for row in rows
+        if not _is_up(row, now) and not row.draining and (row.host, row.device) not in up
+    ]
+
+
+def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
+    if found.gone:
+        number = len(found.gone)
+        what = f"{counted(number, 'worker')} of this service {verb(number, 'is', 'are')} gone"
+        yield _time(min(found.gone)), what
+    late = found.oldest is not None and now - found.oldest > GONE_AFTER_S
+    if late and not found.running:
+        what = f"no worker runs; {counted(found.waiting, 'slide')} wait for one"
+        yield _time(found.oldest), what
+
+
+def _concerns(engine: Engine, who: Who, sender: Mapping[str, Any]) -> bool:
+    """Whether it sends flags of a trust that they may read, or does not say whose."""
+    if not sender["trusts"] or REGION in who.scopes(Role.READ):
+        return True
+    if any(who.may(Role.READ, trust) for trust in sender["trusts"]):
+        return True
+    theirs = select(newest.c.flag_id).where(
+        newest.c.trust.in_(sender["trusts"]),
+        visible(who, Role.READ, newest.c.trust, newest.c.network),
+    )
+    with translated("worklist"), engine.connect() as opened:
+        found = opened.execution_options(**READING).execute(theirs.limit(1)).first()
+    return found is not None
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))
