@@ -17,7 +17,7 @@ from wsi_ai.delivery.outbox.tables import READING, translated
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.tables import newest
-from wsi_ai.service.access.who import REGION, Role, Who, visible
+from wsi_ai.service.access.who import REGION, Role, Who
 from wsi_ai.service.database.tables import worker
 from wsi_ai.service.jobs import JobState, job
 
@@ -45,13 +45,34 @@ class Work:
     """When the first of those that wait was asked for."""
 
 
-def band(engine: Engine, who: Who, now: float) -> Band:
-    """Of the list as ``who`` sees it.  Raises OutputError."""
-    senders = [one for one in Inbox(engine).senders(now) if _concerns(engine, who, one)]
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of everybody's senders and of this service, at one moment."""
+
+    senders: Sequence[Mapping[str, Any]]
+    networks: frozenset[tuple[str | None, str | None]]
+    """Trusts that have lines, and the networks that they have them in."""
+    work: Work
+    now: float
+
+
+def facts(engine: Engine, now: float) -> Facts:
+    """Raises OutputError."""
+    senders = Inbox(engine).senders(now)
+    pairs = select(newest.c.trust, newest.c.network).where(newest.c.listed.is_(True)).distinct()
+    with translated("worklist"), engine.connect() as opened:
+        rows = opened.execution_options(**READING).execute(pairs).all()
+    networks = frozenset((row.trust, row.network) for row in rows)
+    return Facts(senders, networks, work(engine, now), now)
+
+
+def band_of(found: Facts, who: Who) -> Band:
+    """Of the list as ``who`` sees it.  Pure."""
+    senders = [one for one in found.senders if _concerns(found, who, one)]
     since = (one["incomplete_since"] for one in senders if one["incomplete_since"])
     first = min(since, default=None)
     reasons = [(first, why) for why in completeness(senders)["why"]]
-    reasons += _of_work(work(engine, now), now)
+    reasons += _of_work(found.work, found.now)
     times = sorted(at for at, _ in reasons if at is not None)
     return Band(times[0] if times else None, tuple(why for _, why in reasons))
 
@@ -91,19 +112,14 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
         yield _time(found.oldest), what
 
 
-def _concerns(engine: Engine, who: Who, sender: Mapping[str, Any]) -> bool:
+def _concerns(found: Facts, who: Who, sender: Mapping[str, Any]) -> bool:
     """Whether it sends flags of a trust that they may read, or does not say whose."""
-    if not sender["trusts"] or REGION in who.scopes(Role.READ):
+    trusts = sender["trusts"]
+    if not trusts or REGION in who.scopes(Role.READ):
         return True
-    if any(who.may(Role.READ, trust) for trust in sender["trusts"]):
-        return True
-    theirs = select(newest.c.flag_id).where(
-        newest.c.trust.in_(sender["trusts"]),
-        visible(who, Role.READ, newest.c.trust, newest.c.network),
-    )
-    with translated("worklist"), engine.connect() as opened:
-        found = opened.execution_options(**READING).execute(theirs.limit(1)).first()
-    return found is not None
+    known = [(trust, None) for trust in trusts]
+    known += [pair for pair in found.networks if pair[0] in trusts]
+    return any(who.may(Role.READ, trust, network) for trust, network in known)
 
 
 def _time(seconds: float | None) -> str | None:

@@ -1,7 +1,7 @@
 """Lines as they change, to the tabs that look at them: a part of ``/v1/live``.
 
-``{"type": "watch", "after": SEQ, …filters}`` asks for all that changed since a page was made, and for
-what changes from then on.  ``lines`` has each line as the page shows it, or nothing where it has
+``{"type": "watch", "after": SEQ, …filters}`` asks for all that changed since a page was made, and
+for what changes from then on.  ``lines`` has each line as the page shows it, or nothing where it has
 left that list; ``stale`` asks to load the page anew.
 """
 
@@ -14,11 +14,13 @@ from typing import Any
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
+from wsi_ai.delivery.outbox.outbox import Clock
 from wsi_ai.errors import OutputError
 from wsi_ai.service.access.who import Who
 from wsi_ai.service.changes import Change, What
 from wsi_ai.service.live.tabs import Message, Tab
 from wsi_ai.service.worklist import lines
+from wsi_ai.service.worklist.band import Band, band_of, facts
 from wsi_ai.service.worklist.filters import Filters
 from wsi_ai.service.worklist.lines import Changed, Line
 
@@ -33,8 +35,7 @@ class Rendered:
     """How a page shows what is sent to it."""
 
     line: Callable[[Line, Who], str]
-    band: Callable[[Who], str]
-    """Raises OutputError."""
+    band: Callable[[Band], str]
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +44,7 @@ class LinesPart:
 
     engine: Engine
     rendered: Rendered
+    clock: Clock
     band_every_s: float = _BAND_EVERY_S
     _watching: dict[Tab, Filters] = field(default_factory=dict)
     _bands: dict[Tab, str] = field(default_factory=dict)
@@ -61,7 +63,7 @@ class LinesPart:
         self._watching[tab] = filters
         found = await run_in_threadpool(lines.since, self.engine, tab.who, filters, after)
         self._tell(tab, found)
-        await self._tell_band(tab)
+        await self._tell_bands([tab])
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_at_bands())
 
@@ -79,7 +81,7 @@ class LinesPart:
                     among = lines.among(found, names, tab.who, self._watching[tab])
                     self._tell(tab, Changed(changes[-1].seq, among))
         if any(one.what is What.SENDER for one in changes):
-            await self._tell_bands()
+            await self._tell_bands(list(self._watching))
 
     async def left(self, tab: Tab) -> None:
         self._watching.pop(tab, None)
@@ -98,22 +100,20 @@ class LinesPart:
     async def _look_at_bands(self) -> None:
         while self._watching:
             await asyncio.sleep(self.band_every_s)
-            await self._tell_bands()
+            await self._tell_bands(list(self._watching))
 
-    async def _tell_bands(self) -> None:
-        for tab in list(self._watching):
-            await self._tell_band(tab)
-
-    async def _tell_band(self, tab: Tab) -> None:
-        """Where it is another one than it was told."""
+    async def _tell_bands(self, tabs: Sequence[Tab]) -> None:
+        """Those of whose list it is another one than they were told."""
         try:
-            found = await run_in_threadpool(self.rendered.band, tab.who)
+            found = await run_in_threadpool(facts, self.engine, self.clock())
         except OutputError as error:
             log.error("%s", error)  # noqa: TRY400
             return
-        if tab in self._watching and self._bands.get(tab) != found:
-            self._bands[tab] = found
-            tab.send({"type": "band", "html": found}, instead_of="band")
+        for tab in tabs:
+            band = self.rendered.band(band_of(found, tab.who))
+            if tab in self._watching and self._bands.get(tab) != band:
+                self._bands[tab] = band
+                tab.send({"type": "band", "html": band}, instead_of="band")
 
 
 def as_message(found: Changed, who: Who, rendered: Rendered) -> dict[str, Any]:
