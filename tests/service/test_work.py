@@ -23,8 +23,9 @@ from wsi_ai.cli import app
 from wsi_ai.delivery.formats.hl7v2.notice import ImageNotice
 from wsi_ai.delivery.posting import Posting, open_posting
 from wsi_ai.delivery.withdrawal import take_back
+from wsi_ai.service.database.opening import make_service_tables
 from wsi_ai.service.image_notices import QueuedNotices, Site
-from wsi_ai.service.jobs import Job, make_job_table
+from wsi_ai.service.jobs import Job
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.queue import Queue
 from wsi_ai.service.work import DIED, JobWatch, Pace, Worker
@@ -44,7 +45,7 @@ def posting_in(folder: Path) -> Iterator[tuple[Posting, Queue]]:
     place.mkdir(exist_ok=True)
     with open_posting([f"RXX=file://{place}"], str(folder / "outbox.db")) as posting:
         engine = posting.relay.outbox.engine
-        make_job_table(engine)
+        make_service_tables(engine)
         yield posting, Queue(engine, time.time, Random(1), lease_s=5)
 
 

@@ -11,6 +11,7 @@ from wsi_ai.cli.output import extra
 from wsi_ai.cli.service_arguments import ListenArguments, SectraArguments, WorkArguments
 
 alone = typer.Typer()
+routing_app = typer.Typer(no_args_is_help=True, help="Which model judges which slide.")
 queue_app = typer.Typer(no_args_is_help=True, help="Jobs that wait, run, or died.")
 
 
@@ -116,7 +117,34 @@ def queue_purge(
     raise typer.Exit(queue.forget(database, older_than_days))
 
 
+@routing_app.command("check")
+def routing_check(
+    routing: Annotated[Path, typer.Option(help="The rules: a routing.toml.")],
+    slides: Annotated[
+        list[Path] | None, typer.Argument(metavar="SLIDES...", help="Slides, or folders of them.")
+    ] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="What is known of them, as for wsi-ai run.")
+    ] = None,
+    fact: Annotated[
+        list[str] | None, typer.Option(help="What else is known: stain=H&E; several at once.")
+    ] = None,
+) -> None:
+    """Say for each slide which rule takes it, and why the others do not.
+
+    Exit status: 0 every slide has a model; 1 one has none; 2 the rules or a model are wrong.
+    """
+    from wsi_ai.cli import routing as command
+
+    try:
+        given = command.facts_given(fact or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    raise typer.Exit(command.check(routing, slides or [], cases, given))
+
+
 def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
+    app.add_typer(routing_app, name="routing")
     app.add_typer(queue_app, name="queue")
     app.registered_commands += alone.registered_commands

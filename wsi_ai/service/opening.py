@@ -11,13 +11,13 @@ from wsi_ai.core.cards import ModelCard
 from wsi_ai.errors import InputError
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import load_site
-from wsi_ai.service.jobs import make_job_table
+from wsi_ai.service.database.opening import make_service_tables
 from wsi_ai.service.queue import Queue
 
 
 def open_queue(engine: Engine) -> Queue:
     """Raises OutputError."""
-    make_job_table(engine)
+    make_service_tables(engine)
     return Queue(engine, time.time, SystemRandom())
 
 

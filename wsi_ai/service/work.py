@@ -11,8 +11,9 @@ from typing import Protocol
 
 from wsi_ai.core.attempt import error_of
 from wsi_ai.errors import OutputError, Stopped, WsiAiError
+from wsi_ai.service.claiming import MOST_FAILURES
 from wsi_ai.service.jobs import Job
-from wsi_ai.service.queue import MOST_FAILURES, Answer, LostJob, Queue
+from wsi_ai.service.queue import Answer, LostJob, Queue
 from wsi_ai.service.slide_places import NotReady
 
 log = logging.getLogger(__name__)
