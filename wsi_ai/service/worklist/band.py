@@ -17,11 +17,12 @@ from wsi_ai.delivery.outbox.tables import READING, translated
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.tables import newest
+from wsi_ai.service import workers
 from wsi_ai.service.access.who import REGION, Role, Who
-from wsi_ai.service.database.tables import worker
 from wsi_ai.service.jobs import JobState, job
 
-GONE_AFTER_S = 60.0
+_LATE_S = 60.0
+"""Until then a worker may be starting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +80,12 @@ def band_of(found: Facts, who: Who) -> Band:
 
 def work(engine: Engine, now: float) -> Work:
     """Raises OutputError."""
-    open_jobs = select(func.count(), func.min(job.c.created))
+    known = workers.up(engine, now)
+    gone = [one.beat for one in known if one.gone and not one.draining]
+    found = select(func.count(), func.min(job.c.created)).where(job.c.state == JobState.WAITING)
     with translated("worklist"), engine.connect() as opened:
-        connection = opened.execution_options(**READING)
-        rows = connection.execute(select(worker)).all()
-        waiting = connection.execute(open_jobs.where(job.c.state == JobState.WAITING)).one()
-    return Work(_gone(rows, now), sum(_is_up(row, now) for row in rows), *waiting)
-
-
-def _is_up(row: Any, now: float) -> bool:
-    return bool(now - row.beat <= GONE_AFTER_S)
-
-
-def _gone(rows: Sequence[Any], now: float) -> list[float]:
-    """Not those that were drained, nor those in whose place another one runs."""
-    up = {(row.host, row.device) for row in rows if _is_up(row, now)}
-    return [
-        row.beat
-        for row in rows
-        if not _is_up(row, now) and not row.draining and (row.host, row.device) not in up
-    ]
+        waiting, oldest = opened.execution_options(**READING).execute(found).one()
+    return Work(gone, sum(not one.gone for one in known), waiting, oldest)
 
 
 def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
@@ -106,7 +93,7 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
         number = len(found.gone)
         what = f"{counted(number, 'worker')} of this service {verb(number, 'is', 'are')} gone"
         yield _time(min(found.gone)), what
-    late = found.oldest is not None and now - found.oldest > GONE_AFTER_S
+    late = found.oldest is not None and now - found.oldest > _LATE_S
     if late and not found.running:
         what = f"no worker runs; {counted(found.waiting, 'slide')} wait for one"
         yield _time(found.oldest), what
@@ -117,8 +104,9 @@ def _concerns(found: Facts, who: Who, sender: Mapping[str, Any]) -> bool:
     trusts = sender["trusts"]
     if not trusts or REGION in who.scopes(Role.READ):
         return True
-    known = [(trust, None) for trust in trusts]
-    known += [pair for pair in found.networks if pair[0] in trusts]
+    if any(who.may(Role.READ, trust) for trust in trusts):
+        return True
+    known = [pair for pair in found.networks if pair[0] in trusts]
     return any(who.may(Role.READ, trust, network) for trust, network in known)
 
 

@@ -1,8 +1,8 @@
 """Lines as they change, to the tabs that look at them: a part of ``/v1/live``.
 
 ``{"type": "watch", "after": SEQ, …filters}`` asks for all that changed since a page was made, and
-for what changes from then on.  ``lines`` has each line as the page shows it, or nothing where it has
-left that list; ``stale`` asks to load the page anew.
+for what changes from then on.  ``lines`` has each line as the page shows it, or nothing where it
+has left that list; ``stale`` asks to load the page anew.
 """
 
 import asyncio
