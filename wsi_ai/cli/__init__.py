@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsi_ai.cli import service
-from wsi_ai.cli.commands import delivery, viewing
+from wsi_ai.cli.commands import access, delivery, viewing
 from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands import trial as trials
 from wsi_ai.cli.commands.options import (
@@ -247,5 +247,6 @@ def optimize(
 model_store.add_to(_models)
 delivery.add_to(app)
 service.add_to(app)
+access.add_to(app)
 viewing.add_to(app)
 trials.add_to(app)

@@ -23,7 +23,7 @@ def list_lines(database: str, states: Sequence[str], since: str | None) -> int:
     wanted = tuple(State(_one_of(state)) for state in states) or tuple(State)
     unsettled = False
     with open_outbox(database) as outbox:
-        for line in outbox.all_lines(wanted, _instant(since)):
+        for line in outbox.all_lines(wanted, instant(since)):
             say(_line(line))
             unsettled = unsettled or line.state in _UNSETTLED
     return Exit.SOME if unsettled else Exit.OK
@@ -111,7 +111,7 @@ def drain(
     database: str, send: Sequence[str], since: str | None, seconds: float, audit: Path | None
 ) -> int:
     with open_relay(send, database, audit) as posting, posting.relay.running():
-        posting.relay.outbox.hurry(_instant(since))
+        posting.relay.outbox.hurry(instant(since))
         posting.relay.wake()
         left = posting.relay.wait_until_quiet(seconds)
     say(f"{counted(left, 'delivery')} still {verb(left, 'waits', 'wait')}")
@@ -180,7 +180,7 @@ def _one_of(state: str) -> str:
     return state
 
 
-def _instant(text: str | None) -> float:
+def instant(text: str | None) -> float:
     """Seconds since 1970; a time without a zone is refused, since it could be summer time."""
     if text is None:
         return 0.0

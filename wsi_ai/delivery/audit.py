@@ -87,7 +87,7 @@ def verify(path: Path, kept: str | None = None) -> Head:
 
     Raises AuditBroken, which says at which line, or OutputError.
     """
-    lines, sha256 = _kept(kept) if kept is not None else (0, START)
+    lines, sha256 = kept_head(kept) if kept is not None else (0, START)
     head, seen = Head(0, START), (lines, sha256) == (0, START)
     try:
         with path.open("rb") as file:
@@ -104,7 +104,8 @@ def verify(path: Path, kept: str | None = None) -> Head:
     return head
 
 
-def _kept(text: str) -> tuple[int | None, str]:
+def kept_head(text: str) -> tuple[int | None, str]:
+    """As it is printed: number of lines, where it says so, and hash.  Raises OutputError."""
     match = _HEAD.fullmatch(text.strip().lower())
     if match is None:
         raise OutputError("a head is LINES:SHA256, as wsi-ai audit head prints it")

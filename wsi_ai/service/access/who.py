@@ -99,3 +99,8 @@ def _names(scopes: Iterable[Scope], kind: str) -> list[str]:
 
 ONE_PERSON = Who("subject:here", "you", frozenset(Right(role, REGION) for role in Role), trust=None)
 """On one machine, with one person, nobody else is kept out."""
+
+
+def account(name: str) -> Who:
+    """Whoever types commands here, under the name of their account: the database is theirs."""
+    return Who(f"account:{name}", name, frozenset(Right(role, REGION) for role in Role))

@@ -1,11 +1,13 @@
 """The one database of a service, with the tables of this version."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy import Engine, func, insert, inspect, select
 
 from wsi_ai.delivery.outbox import open_database
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.outbox.tables import READING, alone, open_existing_database, translated
 from wsi_ai.errors import OutputError
 from wsi_ai.service.database.tables import META, schema_version
 from wsi_ai.service.jobs import make_job_table
@@ -25,6 +27,18 @@ def open_service_database(url: str) -> Engine:
         _make_tables(engine)
         check_version(engine)
     return engine
+
+
+@contextmanager
+def existing_service_database(url: str) -> Iterator[Engine]:
+    """The same, of a database that is an outbox already: nothing is made in place of a mistyped
+    one.  Raises OutputError."""
+    open_existing_database(url).dispose()
+    engine = open_service_database(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def version_of(engine: Engine) -> int:
