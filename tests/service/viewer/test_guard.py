@@ -126,7 +126,7 @@ def test_other_viewers_have_an_address_of_their_own(guard: Guard) -> None:
 def test_no_guess_is_taken_for_the_token_or_the_cookie(guess: str) -> None:
     guard = Guard(lambda *_: None, 8642)  # type: ignore[arg-type,return-value]
     scope = {"path": "/", "query_string": b"token=" + guess.encode("latin-1", "replace")}
-    assert not guard._spends_token(scope)
+    assert not guard._loopback.spends_token(scope)
     assert not guard._has_key({"path": f"/open/{guess}/slides"})
 
 

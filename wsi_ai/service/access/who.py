@@ -70,9 +70,15 @@ class Who:
     rights: frozenset[Right]
     trust: str | None = None
     """Where they work, where that is known."""
+    opened: frozenset[tuple[str, str]] = frozenset()
+    """Slides of other trusts that are shared with them now: fingerprint, and whose it is."""
 
     def may(self, role: Role, trust: str | None, network: str | None = None) -> bool:
         return any(r.role is role and r.scope.covers(trust, network) for r in self.rights)
+
+    def sees(self, slide: str, trust: str, network: str | None = None) -> bool:
+        """Whether the slide is there for them: by right, or because somebody shares it."""
+        return self.may(Role.READ, trust, network) or (slide, trust) in self.opened
 
     def may_somewhere(self, role: Role) -> bool:
         return any(r.role is role for r in self.rights)

@@ -129,11 +129,13 @@ session = Table(
     Column("sha256", Text, primary_key=True),
     Column("subject", Text, nullable=False),
     Column("name", Text, nullable=False),
+    Column("trust", Text),
     Column("claims", JSON, nullable=False),
     Column("made", Float, nullable=False),
     Column("used", Float, nullable=False),
     Column("until", Float, nullable=False),
 )
+"""Of a person at a browser; ``claims`` are ``NAME=VALUE``, those that rights may be given to."""
 
 right = Table(
     f"{PREFIX}right",
