@@ -157,6 +157,12 @@ def since(engine: Engine, room: Room, seq: int, most: int = 500) -> Sequence[Kep
         return [Kept.of(row) for row in connection.execute(found)]
 
 
+def newest(engine: Engine, room: Room) -> int:
+    """The number of the last operation; 0 before the first.  Raises OutputError."""
+    with _reading(engine) as connection:
+        return _newest(connection, room)
+
+
 def current(engine: Engine, room: Room) -> Sequence[Kept]:
     """The last revision of each note, in the order in which they were first written; without those
     that were removed.  Raises OutputError."""
@@ -198,13 +204,17 @@ def _last(connection: Connection, room: Room, note_id: str) -> Kept | None:
 
 
 def _write(connection: Connection, room: Room, op: Op, who: Who, at: float) -> Kept:
-    newest = select(func.max(room_op.c.seq)).where(room_op.c.room == room.key)
-    seq = (connection.scalar(newest) or 0) + 1
+    seq = _newest(connection, room) + 1
     kept = Kept(
         seq, op.op_id, at, who.subject, who.name, who.trust, op.note_id, op.base + 1, op.body
     )
     connection.execute(insert(room_op).values(room=room.key, **kept.as_json()))
     return kept
+
+
+def _newest(connection: Connection, room: Room) -> int:
+    last = select(func.max(room_op.c.seq)).where(room_op.c.room == room.key)
+    return connection.scalar(last) or 0
 
 
 def _of(room: Room) -> Select[Any]:

@@ -20,7 +20,7 @@ from wsi_ai.service.live.tabs import Message, Tab
 from wsi_ai.service.rooms import notes
 from wsi_ai.service.rooms.notes import Conflict, Kept, Op, Room
 from wsi_ai.service.rooms.presence import Here, Place
-from wsi_ai.service.rooms.slides import FoundSlide, SlidesOf, may_annotate
+from wsi_ai.service.rooms.slides import SlidesOf, may_annotate
 
 _AT_ONCE = 500
 CHANGED = "the slide's file is not the one that these notes are on; load the page anew"
@@ -68,8 +68,7 @@ class RoomsPart:
         if place is None:
             return
         place.leave(tab)
-        if not place.guests:
-            self._places.pop(place.room.key, None)
+        self._forget_if_empty(place)
 
     def looking(self, room: Room) -> int:
         """How many people are at a slide, as this process knows."""
@@ -81,38 +80,49 @@ class RoomsPart:
         sid, since = message.get("slide"), message.get("since", 0)
         if not isinstance(sid, str) or type(since) is not int or not 0 <= since < 1 << 53:
             raise ValueError("join names a slide, and since which operation")
-        found = await run_in_threadpool(self.slides.seen_by, tab.who, sid)
+        who = tab.who
+        found = await run_in_threadpool(self.slides.seen_by, who, sid)
         await self.left(tab)
         if found is None:
             raise ValueError("there is no such slide")
         if message.get("sha256") != found.room.slide:
             raise ValueError(CHANGED)
         place = self._places.setdefault(found.room.key, Place(found.room))
+        place.entering += 1
+        try:
+            async with place.lock:
+                newest, written = await self._read(place, since)
+                if tab.who == who:
+                    self._enter(tab, place, newest, written)
+        finally:
+            place.entering -= 1
+            self._forget_if_empty(place)
+
+    async def _read(self, place: Place, since: int) -> tuple[int, Sequence[Kept]]:
+        """The last number, and what was written since then: it, and maybe later ones."""
+        if place.guests:
+            await self._catch_up(place)
+            newest = place.told
+        else:
+            newest = await run_in_threadpool(notes.newest, self.engine, place.room)
+            place.told = newest
+        return newest, await self._since(place.room, since)
+
+    def _enter(self, tab: Tab, place: Place, newest: int, written: Sequence[Kept]) -> None:
+        """Whatever is written from now on, everybody who is in is told."""
+        room = place.room
         place.enter(tab)
         self._where[tab] = place
-        try:
-            await self._welcome(tab, place, found, since)
-        except OutputError:
-            await self.left(tab)
-            raise
-
-    async def _welcome(self, tab: Tab, place: Place, found: FoundSlide, since: int) -> None:
-        async with place.lock:
-            await self._catch_up(place, but=tab)
-            written = [one for one in await self._since(found.room, since)]
-        if tab not in self._where or place.guests.get(tab.name) is None:
-            return  # gone meanwhile
-        newest = max(place.told, written[-1].seq if written else 0)
         tab.send(
             {
                 "type": "joined",
-                "slide": found.sid,
+                "slide": room.slide,
                 "you": tab.name,
                 "people": [guest.as_json() for guest in place.guests.values()],
                 "ops": [one.as_json() for one in written],
                 "seq": newest,
-                "annotate": may_annotate(tab.who, found.room),
-                "share": tab.who.may(Role.ANNOTATE, found.room.trust, found.room.network),
+                "annotate": may_annotate(tab.who, room),
+                "share": tab.who.may(Role.ANNOTATE, room.trust, room.network),
             }
         )
 
@@ -144,12 +154,12 @@ class RoomsPart:
             tab.send(_ops([answer]))  # it came before, and its answer was lost
         return answer
 
-    async def _catch_up(self, place: Place, but: Tab | None = None) -> None:
+    async def _catch_up(self, place: Place) -> None:
         """All hear of everything in its order, whichever process wrote it.  Under the lock."""
         written = await self._since(place.room, place.told)
         if written:
             place.told = written[-1].seq
-            place.tell(_ops(written), but)
+            place.tell(_ops(written))
 
     async def _since(self, room: Room, seq: int) -> list[Kept]:
         found: list[Kept] = []
@@ -159,6 +169,10 @@ class RoomsPart:
             if len(some) < _AT_ONCE:
                 break
         return found
+
+    def _forget_if_empty(self, place: Place) -> None:
+        if not place.guests and not place.entering:
+            self._places.pop(place.room.key, None)
 
     def _at(self, tab: Tab) -> Place:
         if tab not in self._where:

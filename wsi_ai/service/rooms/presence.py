@@ -91,6 +91,7 @@ class Place:
     told: int = 0
     """The last operation of the log that all of them were told."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    entering: int = 0
 
     def enter(self, tab: Tab) -> Guest:
         """The others are told.  Tabs of one person have one colour."""
