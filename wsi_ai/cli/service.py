@@ -13,6 +13,7 @@ from wsi_ai.cli.service_arguments import ListenArguments, SectraArguments, WorkA
 alone = typer.Typer()
 routing_app = typer.Typer(no_args_is_help=True, help="Which model judges which slide.")
 queue_app = typer.Typer(no_args_is_help=True, help="Jobs that wait, run, or died.")
+workers_app = typer.Typer(no_args_is_help=True, help="Who runs the queue's jobs.")
 
 
 @alone.command()
@@ -23,10 +24,10 @@ def work(
     out: Annotated[Path, typer.Option(help="Where results go; a folder per slide and model.")],
     arguments: WorkArguments,
 ) -> None:
-    """Run the queue's jobs, one after another, until stopped.
+    """Run the queue's jobs on one device until stopped: while one infers, the next is opened.
 
-    SIGTERM gives the job at hand back to the queue: what was inferred is kept.  Killed, its job is
-    another worker's after a minute.
+    SIGTERM gives the jobs at hand back to the queue: what was inferred is kept.  Killed, its jobs
+    are another worker's after a minute.
     """
     with extra("service"):
         from wsi_ai.cli import work
@@ -105,6 +106,31 @@ def queue_again(
     raise typer.Exit(queue.again(database, job))
 
 
+@queue_app.command("priority")
+def queue_priority(
+    job: Annotated[str, typer.Argument(metavar="JOB_ID", help="As queue list names it.")],
+    priority: Annotated[str, typer.Argument(help="urgent, routine or batch.")],
+    database: Database,
+) -> None:
+    """Let a job that waits or runs go first, or later."""
+    with extra("service"):
+        from wsi_ai.cli import queue
+
+    raise typer.Exit(queue.set_priority(database, job, priority))
+
+
+@queue_app.command("cancel")
+def queue_cancel(
+    job: Annotated[str, typer.Argument(metavar="JOB_ID", help="As queue list names it.")],
+    database: Database,
+) -> None:
+    """Run a job no further; what was said of its slide stays."""
+    with extra("service"):
+        from wsi_ai.cli import queue
+
+    raise typer.Exit(queue.cancel(database, job))
+
+
 @queue_app.command("purge")
 def queue_purge(
     database: Database,
@@ -161,8 +187,42 @@ def routing_apply(
     raise typer.Exit(command.apply(database, routing))
 
 
+@workers_app.command("list")
+def workers_list(database: Database) -> None:
+    """A line for each worker.  Exit status 1 if any is gone, or there is none."""
+    with extra("service"):
+        from wsi_ai.cli import workers
+
+    raise typer.Exit(workers.list_workers(database))
+
+
+@workers_app.command("drain")
+def workers_drain(
+    worker: Annotated[str, typer.Argument(metavar="WORKER_ID", help="As workers list names it.")],
+    database: Database,
+) -> None:
+    """Ask a worker to claim nothing more, to give back what it has, and to end."""
+    with extra("service"):
+        from wsi_ai.cli import workers
+
+    raise typer.Exit(workers.drain(database, worker))
+
+
+@workers_app.command("forget")
+def workers_forget(
+    worker: Annotated[str, typer.Argument(metavar="WORKER_ID", help="As workers list names it.")],
+    database: Database,
+) -> None:
+    """One that is gone will not come back: lists say no longer that they may be incomplete."""
+    with extra("service"):
+        from wsi_ai.cli import workers
+
+    raise typer.Exit(workers.forget(database, worker))
+
+
 def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
     app.add_typer(routing_app, name="routing")
     app.add_typer(queue_app, name="queue")
+    app.add_typer(workers_app, name="workers")
     app.registered_commands += alone.registered_commands

@@ -53,7 +53,7 @@ def _flags(connection: Connection) -> None:
         flag = json.loads(row["flag"])
         made = columns_of(flag, row["event_id"]) | {"at": row["at"], "silent": is_silent(flag)}
         made |= {"same_since": made["revision"], "acknowledged": False}
-        made |= {"acknowledged_before": False}
+        made |= {"acknowledged_before": False, "listed": not (made["retracted"] or made["silent"])}
         made["seq"] = note(connection, LINE, row["flag_id"], row["at"], _whose(made))
         connection.execute(insert(newest).values(made))
 

@@ -20,7 +20,7 @@ from wsi_ai.delivery.receiver.changes import LINE, SENDER, note
 from wsi_ai.delivery.receiver.completeness import is_troubled, reasons
 from wsi_ai.delivery.receiver.earlier import take_over
 from wsi_ai.delivery.receiver.incoming import Beat, Event
-from wsi_ai.delivery.receiver.line import columns_of, is_silent, shown
+from wsi_ai.delivery.receiver.line import columns_of, is_listed, is_silent, shown
 from wsi_ai.delivery.receiver.tables import META, arrival, audit_head, heard, newest
 from wsi_ai.delivery.succession import Standing, as_json, standing
 
@@ -183,6 +183,7 @@ def _keep(connection: Connection, event: Event, before: Any, at: float) -> None:
     """In the place of the one before.  Whoever saw that under another trust is told too."""
     row = columns_of(event.flag, event.event_id)
     row |= {"at": at, "silent": is_silent(event.flag)} | _since(row, before)
+    row["listed"] = is_listed(row)
     whose = row["trust"], row["network"]
     if before is not None and (before.trust, before.network) != whose:
         note(connection, LINE, row["flag_id"], at, (before.trust, before.network))

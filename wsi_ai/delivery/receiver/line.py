@@ -56,6 +56,12 @@ def is_silent(flag: Mapping[str, Any]) -> bool:
     return (flag.get("extensions") or {}).get("silent") is True
 
 
+def is_listed(columns: Mapping[str, Any]) -> bool:
+    """What was taken back leaves the list, unless somebody who looked at it has not seen that."""
+    unseen = columns["acknowledged_before"] and not columns["acknowledged"]
+    return not columns["silent"] and (not columns["retracted"] or unseen)
+
+
 def shown(columns: Mapping[str, Any]) -> dict[str, Any]:
     """As the receiver's list has it: the level never stands without its statement."""
     return {name: columns[name] for name in _SHOWN}

@@ -38,6 +38,7 @@ newest = Table(
     Column("same_since", Integer, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
     Column("acknowledged_before", Boolean, nullable=False),
+    Column("listed", Boolean, nullable=False),
     Column("urgency", Integer, nullable=False),
     Column("level", Text, nullable=False),
     Column("issued", Text, nullable=False),
@@ -59,12 +60,14 @@ newest = Table(
 """The newest revision of each flag, and a line of the worklist.  ``seen`` is a digest of what a
 reader sees of it, which is the same since the revision ``same_since``.  ``acknowledged`` is for
 whoever keeps acknowledgements; a revision that a reader sees to be another clears it, and then
-``acknowledged_before`` says that somebody has to look again.  ``seq`` numbers the last change.
+``acknowledged_before`` says that somebody has to look again.  ``listed`` says whether it is shown.
+``seq`` numbers the last change.
 ``flag`` comes last: a list does not read it."""
 _ORDER = newest.c.urgency, newest.c.acknowledged, newest.c.issued, newest.c.flag_id
-Index(f"{PREFIX}newest_order", *_ORDER)
-Index(f"{PREFIX}newest_of_trust", newest.c.trust, *_ORDER)
-Index(f"{PREFIX}newest_changed", newest.c.seq)
+Index(f"{PREFIX}newest_order", newest.c.listed, *_ORDER)
+Index(f"{PREFIX}newest_of_trust", newest.c.trust, newest.c.listed, *_ORDER)
+_COUNTED_BY = "listed", "trust", "network", "level", "acknowledged", "model", "stain"
+Index(f"{PREFIX}newest_counted", *(newest.c[name] for name in _COUNTED_BY))
 
 heard = Table(
     f"{PREFIX}heard",
