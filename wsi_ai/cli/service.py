@@ -11,6 +11,7 @@ from wsi_ai.cli.output import extra
 from wsi_ai.cli.service_arguments import ListenArguments, SectraArguments, WorkArguments
 
 alone = typer.Typer()
+routing_app = typer.Typer(no_args_is_help=True, help="Which model judges which slide.")
 queue_app = typer.Typer(no_args_is_help=True, help="Jobs that wait, run, or died.")
 workers_app = typer.Typer(no_args_is_help=True, help="Who runs the queue's jobs.")
 
@@ -142,6 +143,48 @@ def queue_purge(
     raise typer.Exit(queue.forget(database, older_than_days))
 
 
+@routing_app.command("check")
+def routing_check(
+    routing: Annotated[Path, typer.Option(help="The rules: a routing.toml.")],
+    slides: Annotated[
+        list[Path] | None, typer.Argument(metavar="SLIDES...", help="Slides, or folders of them.")
+    ] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="What is known of them, as for wsi-ai run.")
+    ] = None,
+    fact: Annotated[
+        list[str] | None, typer.Option(help="What else is known: stain=H&E; several at once.")
+    ] = None,
+) -> None:
+    """Say for each slide which rule takes it, and why the others do not.
+
+    Exit status: 0 every slide has a model; 1 one has none; 2 the rules or a model are wrong.
+    """
+    with extra("service"):
+        from wsi_ai.cli import routing as command
+
+    try:
+        given = command.facts_given(fact or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    raise typer.Exit(command.check(routing, slides or [], cases, given))
+
+
+@routing_app.command("apply")
+def routing_apply(
+    database: Database,
+    routing: Annotated[Path, typer.Option(help="The rules: a routing.toml.")],
+) -> None:
+    """Queue slides that had no model, where a rule takes them now.
+
+    Exit status: 0 none is left without; 1 some are; 2 the rules or a model are wrong.
+    """
+    with extra("service"):
+        from wsi_ai.cli import routing as command
+
+    raise typer.Exit(command.apply(database, routing))
+
+
 @workers_app.command("list")
 def workers_list(database: Database) -> None:
     """A line for each worker.  Exit status 1 if any is gone, or there is none."""
@@ -177,6 +220,7 @@ def workers_forget(
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
+    app.add_typer(routing_app, name="routing")
     app.add_typer(queue_app, name="queue")
     app.add_typer(workers_app, name="workers")
     app.registered_commands += alone.registered_commands

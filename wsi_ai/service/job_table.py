@@ -18,7 +18,7 @@ from wsi_ai.service.claiming import IDLE, Noted, noted
 from wsi_ai.service.jobs import Asked, Job, JobState, Priority, job, row_of
 
 _FREE = "#"
-_OPEN = JobState.WAITING, JobState.RUNNING
+_OPEN = JobState.WAITING, JobState.RUNNING, JobState.UNROUTED
 
 
 class AskedOtherwise(InputError):
@@ -95,7 +95,7 @@ class JobTable:
         with self._writing() as connection:
             found = select(job).where(job.c.job_id == job_id, job.c.state.not_in(_OPEN))
             row = connection.execute(found.with_for_update()).first()
-            if row is None or not row.slide_uri:
+            if row is None or not row.slide_uri or not row.models:
                 return None
             connection.execute(_freed(job.c.job_id == job_id))
             fresh = row_of(Job.of(row).asked, self.clock()) | {"asked_sha256": row.asked_sha256}
@@ -112,6 +112,20 @@ class JobTable:
             connection.execute(_freed(*old))
             gone = update(job).where(*old).values(case={}, slide_uri="", result_uri=None)
             return connection.execute(gone).rowcount
+
+    def routed(self, job_id: str) -> bool:
+        """Of a slide without a model: rules give it one now, and its jobs are there.  Returns
+        whether it had none."""
+        here = job.c.job_id == job_id, job.c.state == JobState.UNROUTED
+        gone = {"state": JobState.CANCELLED, "reason": "it has a model now"}
+        with self._writing() as connection:
+            row = connection.execute(select(job).where(*here).with_for_update()).first()
+            if row is None:
+                return False
+            connection.execute(_freed(*here))
+            connection.execute(update(job).where(*here).values(gone))
+            noted(connection, row, self.clock())
+            return True
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
