@@ -20,7 +20,7 @@ from wsi_ai.service.live.tabs import Message, Tab
 from wsi_ai.service.rooms import notes
 from wsi_ai.service.rooms.notes import Conflict, Kept, Op, Room
 from wsi_ai.service.rooms.presence import Here, Place
-from wsi_ai.service.rooms.slides import SlidesOf, may_annotate
+from wsi_ai.service.rooms.slides import SlidesOf, may_annotate, me
 
 _AT_ONCE = 500
 CHANGED = "the slide's file is not the one that these notes are on; load the page anew"
@@ -118,6 +118,7 @@ class RoomsPart:
                 "type": "joined",
                 "slide": room.slide,
                 "you": tab.name,
+                "me": me(tab.who),
                 "people": [guest.as_json() for guest in place.guests.values()],
                 "ops": [one.as_json() for one in written],
                 "seq": newest,
