@@ -71,6 +71,7 @@ class FolderWatch:
         then the next look goes on from here."""
         look = look_at(self.folder)
         self._see(look)
+        self.arrivals.whose()  # read anew, where it is another one
         known = self._entries()
         if self._is_gone(look, known) or look is None:
             return 0
@@ -164,7 +165,8 @@ class FolderWatch:
         came = self.arrivals.come(unit, entry, opens=opens, patient=patient)
         self._write(came)
         self._refused[entry.path] = self.arrivals.whose.turn
-        seen.not_before_s = now_s + min(_AGAIN_S, now_s - seen.at_s)
+        if not came.is_over:
+            seen.not_before_s = now_s + min(_AGAIN_S, now_s - seen.at_s)
         return came.state in (WatchState.SUBMITTED, WatchState.UNROUTED)
 
     def _settling(self, unit: Unit) -> Entry:
