@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from wsi_ai.service.access.who import Role
-from wsi_ai.service.pages import worklist_page
+from wsi_ai.service.pages import queue_page, worklist_page
 from wsi_ai.service.pages.parts import Answer, PageParts, asked
 from wsi_ai.service.static_common import file_of
 
@@ -29,6 +29,10 @@ def page_routes(parts: PageParts) -> list[BaseRoute]:
         get("/worklist/changes", worklist_page.changes),
         post("/worklist/acknowledgements", worklist_page.acknowledgement, Role.ACKNOWLEDGE),
         post("/worklist/models", worklist_page.one_more_model, Role.SUBMIT),
+        get("/worklist/head", worklist_page.head),
+        get("/queue", queue_page.queue),
+        post("/queue/again", queue_page.again, Role.OPERATE),
+        post("/queue/drain", queue_page.drain, Role.OPERATE),
         Route("/static/pages/{name}", _static),
     ]
 
