@@ -17,10 +17,11 @@ from tests.service.conftest import asked
 from wsi_ai.delivery.outbox import open_database
 from wsi_ai.errors import OutputError, Stopped
 from wsi_ai.service.database.opening import make_service_tables
+from wsi_ai.service.job_watch import JobWatch
 from wsi_ai.service.jobs import Job, JobState, Priority, make_job_table
 from wsi_ai.service.queue import Answer, LostJob, Queue
 from wsi_ai.service.slide_places import NotReady
-from wsi_ai.service.work import JobWatch, Pace, SiteFault, Worker
+from wsi_ai.service.work import Pace, SiteFault, Worker
 
 FAST = Pace(idle_s=0.01, beat_s=0.01, ready_s=15, fault_s=60, insist_s=0.01)
 DONE = Answer(level="standard", reason="seen")

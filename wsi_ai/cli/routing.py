@@ -1,10 +1,16 @@
 """``wsi-ai routing``."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
+from wsi_ai.core.wording import counted
 from wsi_ai.errors import IdentityInDoubt, SlideError
+from wsi_ai.service.arrivals import admit_again
+from wsi_ai.service.database.opening import existing_service_database
+from wsi_ai.service.job_table import JobTable
+from wsi_ai.service.jobs import JobState
 from wsi_ai.service.routing.facts import gathered, of_case, of_dicom, of_file
 from wsi_ai.service.routing.loading import load_routing
 from wsi_ai.service.routing.rules import NAMES, Facts, Fit, Routing, is_unrouted
@@ -34,6 +40,18 @@ def check(routing: Path, slides: Sequence[Path], cases: Path | None, given: Fact
         else:
             routed += _show(path.name, facts, rules)
     return Exit.OK if routed == len(paths) else Exit.SOME
+
+
+@exit_on_error
+def apply(database: str, routing: Path) -> int:
+    """Slides that had no model get one, where the rules of now have one for them."""
+    choose = load_routing(routing).choices
+    with existing_service_database(database) as engine:
+        table = JobTable(engine, time.time)
+        routed = admit_again(table, choose)
+        left = table.counts().get(JobState.UNROUTED, 0)
+    say(f"{counted(routed, 'slide')} queued; {counted(left, 'slide')} without a model")
+    return Exit.SOME if left else Exit.OK
 
 
 def _facts(path: Path, cases: Cases, given: Facts) -> Facts:

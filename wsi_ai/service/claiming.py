@@ -1,7 +1,7 @@
 """Which job is next, and which ones are taken from workers that are gone: inside a transaction."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
@@ -54,6 +54,14 @@ def urgent_waits(connection: Connection, now: float) -> bool:
     urgent = job.c.priority == Priority.URGENT
     waits = and_(job.c.state == JobState.WAITING, urgent, is_due(now))
     return connection.execute(select(job.c.job_id).where(waits).limit(1)).first() is not None
+
+
+class Noted(NamedTuple):
+    """What a change says of a job."""
+
+    job_id: str
+    trust: str
+    network: str | None
 
 
 def noted(connection: Connection, row: Any, now: float) -> None:

@@ -2,41 +2,27 @@
 transaction."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from wsi_ai.delivery.outbox.outbox import Clock
 from wsi_ai.delivery.outbox.tables import READING, alone, translated
 from wsi_ai.errors import InputError
-from wsi_ai.service.claiming import IDLE, noted
+from wsi_ai.service.access import acts
+from wsi_ai.service.access.who import Who
+from wsi_ai.service.claiming import IDLE, Noted, noted
 from wsi_ai.service.jobs import Asked, Job, JobState, Priority, job, row_of
 
 _FREE = "#"
-_OPEN = JobState.WAITING, JobState.RUNNING
+_OPEN = JobState.WAITING, JobState.RUNNING, JobState.UNROUTED
 
 
 class AskedOtherwise(InputError):
     """The name of a question stands for another one."""
-
-
-Act = Callable[[Connection], None]
-"""Writes down who did what."""
-
-
-def no_act(connection: Connection) -> None:
-    """Nobody's: the program itself did it."""
-
-
-class Noted(NamedTuple):
-    """What a change says of a job."""
-
-    job_id: str
-    trust: str
-    network: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +67,42 @@ class JobTable:
             connection.execute(_freed(job.c.submitted_by == submitted_by, job.c.state.in_(_OPEN)))
             return self._cancel(connection, job.c.submitted_by == submitted_by)
 
-    def cancel_job(self, job_id: str, act: Act = no_act) -> bool:
-        """Run it no further.  Returns whether it was waiting or running.  ``act`` writes down who
-        did it, in the same transaction."""
+    def cancel_job(self, job_id: str, who: Who) -> bool:
+        """Run it no further.  Returns whether it was waiting or running."""
         with self._writing() as connection:
-            connection.execute(_freed(job.c.job_id == job_id, job.c.state.in_(_OPEN)))
-            act(connection)
+            if not self._is_open(connection, job_id, who, "job cancelled"):
+                return False
+            connection.execute(_freed(job.c.job_id == job_id))
             return bool(self._cancel(connection, job.c.job_id == job_id))
 
-    def set_priority(self, job_id: str, priority: Priority, act: Act = no_act) -> bool:
-        """Of one that waits or runs, counted from when it was asked for.  Returns whether it does;
-        ``act`` as for ``cancel_job``."""
+    def set_priority(self, job_id: str, priority: Priority, who: Who) -> bool:
+        """Of one that waits or runs, counted from when it was asked for.  Returns whether it
+        does."""
         urgent = priority is Priority.URGENT
         due_by = job.c.created + priority.allowance_s
         values = {"priority": priority, "urgent": urgent, "due_by": due_by}
         with self._writing() as connection:
-            here = job.c.job_id == job_id, job.c.state.in_(_OPEN)
-            row = connection.execute(select(job).where(*here).with_for_update()).first()
-            if row is None:
-                return False
-            connection.execute(update(job).where(*here).values(values))
-            act(connection)
-            noted(connection, row, self.clock())
-            return True
+            row = self._is_open(connection, job_id, who, f"priority {priority}")
+            if row is not None:
+                here = job.c.job_id == job_id, job.c.state.in_(_OPEN)
+                connection.execute(update(job).where(*here).values(values))
+                noted(connection, row, self.clock())
+            return row is not None
 
-    def again(self, job_id: str, act: Act = no_act) -> str | None:
+    def again(self, job_id: str, who: Who | None = None) -> str | None:
         """The same once more, as a new job, of one that is over; its id.  ``None`` where there is
-        no such job, or it still waits or runs.  ``act`` as for ``cancel_job``."""
+        no such job, or it still waits or runs."""
         with self._writing() as connection:
             found = select(job).where(job.c.job_id == job_id, job.c.state.not_in(_OPEN))
             row = connection.execute(found.with_for_update()).first()
-            if row is None or not row.slide_uri:
+            if row is None or not row.slide_uri or not row.models:
                 return None
             connection.execute(_freed(job.c.job_id == job_id))
             fresh = row_of(Job.of(row).asked, self.clock()) | {"asked_sha256": row.asked_sha256}
             fresh["key"] = row.key.partition(_FREE)[0]
             connection.execute(_freed(job.c.trust == row.trust, job.c.key == fresh["key"]))
-            act(connection)
+            if who is not None:
+                self._act(connection, row, who, "job again")
             return self._insert(connection, fresh)
 
     def forget(self, before: float) -> int:
@@ -127,6 +112,20 @@ class JobTable:
             connection.execute(_freed(*old))
             gone = update(job).where(*old).values(case={}, slide_uri="", result_uri=None)
             return connection.execute(gone).rowcount
+
+    def routed(self, job_id: str) -> bool:
+        """Of a slide without a model: rules give it one now, and its jobs are there.  Returns
+        whether it had none."""
+        here = job.c.job_id == job_id, job.c.state == JobState.UNROUTED
+        gone = {"state": JobState.CANCELLED, "reason": "it has a model now"}
+        with self._writing() as connection:
+            row = connection.execute(select(job).where(*here).with_for_update()).first()
+            if row is None:
+                return False
+            connection.execute(_freed(*here))
+            connection.execute(update(job).where(*here).values(gone))
+            noted(connection, row, self.clock())
+            return True
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
@@ -139,6 +138,17 @@ class JobTable:
         with self._reading() as connection:
             found = select(job).where(job.c.state.in_(states)).order_by(job.c.created)
             return list(connection.execute(found.limit(most)).all())
+
+    def _is_open(self, connection: Connection, job_id: str, who: Who, what: str) -> Any:
+        """The job, where it waits or runs; then it is written down who does what with it."""
+        here = job.c.job_id == job_id, job.c.state.in_(_OPEN)
+        row = connection.execute(select(job).where(*here).with_for_update()).first()
+        if row is not None:
+            self._act(connection, row, who, what)
+        return row
+
+    def _act(self, connection: Connection, row: Any, who: Who, what: str) -> None:
+        acts.append(connection, who, what, {"job": row.job_id}, row.trust, self.clock())
 
     def _insert(self, connection: Connection, row: Mapping[str, Any]) -> str:
         connection.execute(insert(job).values(row))

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     inspect,
     update,
 )
@@ -40,6 +41,8 @@ class JobState(StrEnum):
     DEAD = "dead"
     """Its workers died of it; a ``not_assessed`` flag says so, where no answer stands."""
     CANCELLED = "cancelled"
+    UNROUTED = "unrouted"
+    """No rule gives the slide a model: it is not run, and every receiver is told."""
 
 
 class Priority(StrEnum):
@@ -89,6 +92,8 @@ job = Table(
     Column("submitted_by", Text, nullable=False),
     Column("priority", Text, nullable=False, server_default=Priority.ROUTINE),
     Column("preempted", Integer, nullable=False, server_default="0"),
+    Column("silent", Boolean, nullable=False, server_default=false()),
+    Column("facts", JSON),
     UniqueConstraint("trust", "key"),
 )
 Index("job_due", job.c.state, job.c.urgent.desc(), job.c.due_by)
@@ -96,7 +101,7 @@ Index("job_of_trust", job.c.trust, job.c.created)
 """``attempt`` numbers the claims and is the fence; those of them that ``given_back`` counts did not
 fail; and of those ``preempted`` counts the ones that made room for an urgent slide.  ``case`` is a
 row of ``--cases``; of a job that is not known yet whose slide it is, empty."""
-_ADDED = job.c.priority, job.c.preempted
+_ADDED = job.c.priority, job.c.preempted, job.c.silent, job.c.facts
 """Columns that the tables of earlier versions lack."""
 
 
@@ -120,6 +125,10 @@ class Asked:
     """How long it may wait; ``None``: as long as its priority may."""
     name: str | None = None
     """The asker's own name of the question (``Idempotency-Key``), in place of the natural key."""
+    silent: bool = False
+    """Of models on trial: what comes out is kept, and neither shown nor sent."""
+    facts: Mapping[str, list[str]] | None = None
+    """What a rule is chosen by, of a slide that has no model yet."""
 
     @property
     def urgent(self) -> bool:
@@ -134,7 +143,8 @@ class Asked:
 
     @property
     def natural_key(self) -> str:
-        return digest([self.slide_uri, sorted(self.models), *self.same])
+        silent = ["silent"] if self.silent else []
+        return digest([self.slide_uri, sorted(self.models), *self.same, *silent])
 
     @property
     def sha256(self) -> str:
@@ -167,6 +177,8 @@ class Job:
             network=row.network,
             mpp=row.mpp,
             priority=Priority(row.priority),
+            silent=row.silent,
+            facts=row.facts,
         )
         return cls(
             row.job_id,
@@ -200,7 +212,9 @@ def row_of(asked: Asked, now: float) -> dict[str, Any]:
         "priority": asked.priority,
         "urgent": asked.urgent,
         "due_by": now + (asked.priority.allowance_s if allowance_s is None else allowance_s),
-        "state": JobState.WAITING,
+        "state": JobState.WAITING if asked.models else JobState.UNROUTED,
+        "silent": asked.silent,
+        "facts": asked.facts,
         "created": now,
         "attempt": 0,
         "given_back": 0,

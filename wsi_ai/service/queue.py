@@ -15,13 +15,14 @@ from wsi_ai.errors import OutputError
 from wsi_ai.service import workers
 from wsi_ai.service.claiming import (
     IDLE,
+    Noted,
     end_leases,
     next_job,
     nobody_left,
     noted,
     urgent_waits,
 )
-from wsi_ai.service.job_table import JobTable, Noted
+from wsi_ai.service.job_table import JobTable
 from wsi_ai.service.jobs import Job, JobState, job
 
 LEASE_S = 60.0
@@ -135,6 +136,7 @@ class Queue(JobTable):
         }
         here = job.c.job_id == row.job_id
         connection.execute(update(job).where(here).values(leased))
+        workers.took(connection, worker, row.job_id)
         noted(connection, row, now)
         return Job.of(connection.execute(select(job).where(here)).one())
 

@@ -24,6 +24,8 @@ from sqlalchemy import (
 from wsi_ai.delivery.outbox.states import SKEW_S
 from wsi_ai.delivery.outbox.tables import READING, translated
 from wsi_ai.service import changes
+from wsi_ai.service.access import acts
+from wsi_ai.service.access.who import Who
 from wsi_ai.service.changes import What
 from wsi_ai.service.database.tables import worker
 
@@ -102,15 +104,19 @@ def beat(engine: Engine, station: Station, doing: Doing, now: float) -> bool:
 
 
 def leave(engine: Engine, worker_id: str, now: float) -> bool:
-    """It said goodbye, or a person says that it will not come back.  Returns whether there was
-    one."""
+    """It says goodbye.  Returns whether it was in the list.  Raises OutputError."""
     return _changed(engine, worker_id, now, delete(worker))
 
 
-def drain(engine: Engine, worker_id: str, now: float) -> bool:
+def forget(engine: Engine, worker_id: str, who: Who, now: float) -> bool:
+    """One that is gone will not come back.  Returns whether there was one.  Raises OutputError."""
+    return _changed(engine, worker_id, now, delete(worker).where(_is_gone(now)), who)
+
+
+def drain(engine: Engine, worker_id: str, who: Who, now: float) -> bool:
     """Ask it to claim nothing more, to give back what it has, and to end.  Returns whether there
-    is one."""
-    return _changed(engine, worker_id, now, update(worker).values(draining=True))
+    is one.  Raises OutputError."""
+    return _changed(engine, worker_id, now, update(worker).values(draining=True), who)
 
 
 def up(engine: Engine, now: float) -> list[WorkerLine]:
@@ -144,14 +150,27 @@ def other_is_idle(connection: Connection, worker_id: str, now: float) -> bool:
     return connection.execute(found).first() is not None
 
 
+def took(connection: Connection, worker_id: str, job_id: str) -> None:
+    """Inside the transaction that claims it: from then on it is not idle."""
+    mine = worker.c.worker_id == worker_id, worker.c.job_id.is_(None)
+    connection.execute(update(worker).where(*mine).values(job_id=job_id))
+
+
 def _is_gone(now: float) -> ColumnElement[bool]:
     """A beat from the future means that the clock was set back: it says nothing."""
     return or_(worker.c.beat < now - GONE_S, worker.c.beat > now + SKEW_S)
 
 
-def _changed(engine: Engine, worker_id: str, now: float, act: Delete | Update) -> bool:
+def _changed(
+    engine: Engine, worker_id: str, now: float, change: Delete | Update, who: Who | None = None
+) -> bool:
+    """``who`` has it done, by hand."""
     with translated(), engine.begin() as connection:
-        found = connection.execute(act.where(worker.c.worker_id == worker_id)).rowcount
-        if found:
-            changes.note(connection, What.SENDER, worker_id, now)
-        return bool(found)
+        found = connection.execute(change.where(worker.c.worker_id == worker_id)).rowcount
+        if not found:
+            return False
+        if who is not None:
+            what = "worker drained" if isinstance(change, Update) else "worker forgotten"
+            acts.append(connection, who, what, {"worker": worker_id}, None, now)
+        changes.note(connection, What.SENDER, worker_id, now)
+        return True

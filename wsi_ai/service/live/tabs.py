@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 17
 _MOST_WAITING = 256
 """Messages to one tab; a tab that reads no faster is told to load anew."""
-_RIGHTS_EVERY_S = 10.0
 UNKNOWN, TOO_SLOW, UNREADABLE, GOING_DOWN = 4401, 4408, 4400, 1012
 
 Message = Mapping[str, Any]
@@ -90,6 +89,8 @@ class Live:
 
     door: Door
     parts: Sequence[Part]
+    rights_every_s: float = 10.0
+    """A right that was withdrawn ends an open socket within this time."""
     tabs: set[Tab] = field(default_factory=set)
     _going: bool = False
 
@@ -163,7 +164,7 @@ class Live:
     async def _watch(self, socket: WebSocket, tab: Tab) -> int:
         """A right that was withdrawn ends within seconds, not at the next page."""
         while True:
-            await asyncio.sleep(_RIGHTS_EVERY_S)
+            await asyncio.sleep(self.rights_every_s)
             try:
                 now = await run_in_threadpool(self.door.who, socket)
             except NotKnown:
@@ -183,7 +184,7 @@ def _read(text: str) -> Message | None:
         return None
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # brackets by the thousand
         return None
     return found if isinstance(found, dict) and isinstance(found.get("type"), str) else None
 

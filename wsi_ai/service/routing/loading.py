@@ -8,7 +8,8 @@ from wsi_ai import schemas
 from wsi_ai.errors import PolicyError
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import load_site
-from wsi_ai.service.routing.rules import Priority, Routing, Rule
+from wsi_ai.service.jobs import Priority
+from wsi_ai.service.routing.rules import Routing, Rule
 
 SCHEMA = "routing-1"
 

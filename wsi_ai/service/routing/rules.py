@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from wsi_ai.service.jobs import Priority
+
 Facts = Mapping[str, frozenset[str]]
 """By name, as ``schemas/routing-1.schema.json`` has them; several words of one fact mean the same
 thing (a code and its text)."""
@@ -27,12 +29,6 @@ NAMES = (
     "order",
     "source",
 )
-
-
-class Priority(StrEnum):
-    URGENT = "urgent"
-    ROUTINE = "routine"
-    BATCH = "batch"
 
 
 class Fit(StrEnum):
@@ -66,9 +62,9 @@ class Choice:
     """Models that judge a slide together: one question."""
 
     models: tuple[str, ...]
-    priority: Priority
-    silent: bool
-    rule: str
+    priority: Priority = Priority.ROUTINE
+    silent: bool = False
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

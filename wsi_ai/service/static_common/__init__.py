@@ -9,11 +9,10 @@ from starlette.routing import Route
 
 _TYPES = {
     "css": "text/css; charset=utf-8",
-    "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
     "svg": "image/svg+xml",
 }
-_CHECKED = {"cache-control": "no-cache"}
+CHECKED = {"cache-control": "no-cache"}
 ADDRESS = "/static/common/{name}"
 
 
@@ -23,7 +22,7 @@ def file_of(folder: Path, name: str) -> Response:
     kind = _TYPES.get(name.rpartition(".")[2])
     if name not in known or kind is None:
         raise HTTPException(404)
-    return Response(known[name].read_bytes(), media_type=kind, headers=_CHECKED)
+    return Response(known[name].read_bytes(), media_type=kind, headers=CHECKED)
 
 
 def common_route() -> Route:

@@ -20,7 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.errors import SlideError, first_line
 from wsi_ai.results.written import FINDINGS, OBJECTS
+from wsi_ai.service.static_common import CHECKED, file_of
 from wsi_ai.service.viewer import other_viewers, regions
+from wsi_ai.service.viewer.page import viewer_page
 from wsi_ai.service.viewer.runs import Results
 from wsi_ai.service.viewer.shelf import OpenEntry, Shelf
 from wsi_ai.service.viewer.tiles import Picture
@@ -36,7 +38,7 @@ CSP = (
     " img-src 'self' data: blob:; connect-src 'self';"
     " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
+HEADERS = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -46,13 +48,6 @@ _HEADERS = {
 _STATIC = Path(__file__).with_name("static")
 _KEPT = {"cache-control": "private, max-age=31536000, immutable"}
 _ASKED_ANEW = {"cache-control": "no-store"}
-_CHECKED = {"cache-control": "no-cache"}
-_TYPES = {
-    "html": "text/html; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
-    "svg": "image/svg+xml",
-}
 
 
 def everybody(_: Request, __: str | None) -> bool:
@@ -66,7 +61,7 @@ def viewer(shelf: Shelf, may_see: MaySee = everybody, *, with_label: bool = Fals
     slide = "/slides/{slide}"
     score = "/results/{result}/{map:int}/{channel:int}/{level:int}/{col:int}_{row:int}.png"
     routes = [
-        Route("/", _static),
+        Route("/", _page),
         Route("/static/{name}", _static),
         Route("/slides", rooms.slides),
         Route(slide, rooms.info),
@@ -220,14 +215,12 @@ def _file(made: Callable[[], bytes], media_type: str) -> Response:
         raise HTTPException(409, "the file of results cannot be read") from None
 
 
+def _page(_: Request) -> Response:
+    return Response(viewer_page(), media_type="text/html", headers=CHECKED)
+
+
 def _static(request: Request) -> Response:
-    """One of the page's own files: by its name in the folder, which is no path."""
-    name = request.path_params.get("name", "viewer.html")
-    known = {one.name: one for one in _STATIC.iterdir()}
-    kind = _TYPES.get(name.rpartition(".")[2])
-    if name not in known or kind is None:
-        raise HTTPException(404)
-    return Response(known[name].read_bytes(), media_type=kind, headers=_CHECKED)
+    return file_of(_STATIC, request.path_params["name"])
 
 
 class _Headers:
@@ -239,7 +232,7 @@ class _Headers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
+                own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
                 message["headers"] = [*message.get("headers", ()), *own]
             await send(message)
 

@@ -1,0 +1,1 @@
+"""Rooms: notes and presence on a slide."""

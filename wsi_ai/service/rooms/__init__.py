@@ -1,0 +1,1 @@
+"""People who look at one slide together: their notes, and where they are looking."""

@@ -1,0 +1,173 @@
+"""Which slides can be looked at together: those of jobs that are over, by their fingerprint."""
+
+import re
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from sqlalchemy import Engine, select
+
+from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.results.written import FLAG, RECORD, as_object
+from wsi_ai.schemas.reading import TABLE_BYTES, content_of
+from wsi_ai.service.access.who import Role, Who
+from wsi_ai.service.jobs import job
+from wsi_ai.service.rooms.notes import Room
+from wsi_ai.service.slide_places import NotClear, NotReady, found_file
+from wsi_ai.service.viewer.shelf import Entry
+
+SID = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
+_SID_LENGTH, _TRUST_LENGTH = 32, 8
+_KNOWN_FOR_S, _MOST_KNOWN = 10.0, 512
+_MOST_JOBS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class FoundSlide:
+    """A slide of one trust, and where its file and its results lie."""
+
+    room: Room
+    entry: Entry
+    origin_px: tuple[int, int] = (0, 0)
+    """Where on the glass QuPath counts from."""
+
+    @property
+    def sid(self) -> str:
+        """As it stands in addresses."""
+        return self.room.slide[:_SID_LENGTH]
+
+    @property
+    def key(self) -> str:
+        """The viewer's own name of it: the same bytes of two trusts have results of their own."""
+        trust = sha256(self.room.trust.encode()).hexdigest()
+        return self.sid + trust[:_TRUST_LENGTH]
+
+
+def me(who: Who) -> str:
+    """By which a page knows that somebody else has signed in: it sends no note under their name."""
+    return sha256(who.subject.encode()).hexdigest()[:16]
+
+
+def may_annotate(who: Who, room: Room) -> bool:
+    """By right, or because the slide was shared with them: a consult is to say something."""
+    shared = (room.slide, room.trust) in who.opened
+    return shared or who.may(Role.ANNOTATE, room.trust, room.network)
+
+
+@dataclass(frozen=True, slots=True)
+class SlidesOf:
+    """All methods raise OutputError where the database refuses."""
+
+    engine: Engine
+    _known: OrderedDict[str, tuple[float, Sequence[FoundSlide]]] = field(
+        default_factory=OrderedDict, repr=False, compare=False
+    )
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def seen_by(self, who: Who, sid: str) -> FoundSlide | None:
+        """Where several trusts have the same bytes, that of their own trust comes first."""
+        rooms = [(found, found.room) for found in self.find(sid)]
+        seen = [found for found, room in rooms if who.sees(room.slide, room.trust, room.network)]
+        seen.sort(key=lambda found: (found.room.trust != who.trust, found.room.trust))
+        return seen[0] if seen else None
+
+    def by_key(self, key: str) -> FoundSlide | None:
+        """By the viewer's own name of it."""
+        found = self.find(key[:_SID_LENGTH])
+        return next((one for one in found if one.key == key), None)
+
+    def find(self, sid: str) -> Sequence[FoundSlide]:
+        """Of every trust that has it.  What was found is believed for some seconds: a slide is a
+        hundred requests."""
+        if not SID.fullmatch(sid):
+            return ()
+        now = time.monotonic()
+        with self._lock:
+            at, known = self._known.get(sid, (now, ()))
+        if known and now - at < _KNOWN_FOR_S:
+            return known
+        found = tuple(self._found(sid))
+        with self._lock:
+            self._known[sid] = now, found
+            self._known.move_to_end(sid)
+            while len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        return found
+
+    def _found(self, sid: str) -> Iterator[FoundSlide]:
+        """The newest job of each trust speaks."""
+        trusts = set[str]()
+        for row in self._jobs(sid[:8]):
+            if row.trust not in trusts:
+                folder = Path(unquote(urlsplit(row.result_uri).path))
+                slide = _fingerprint(folder)
+                if slide.startswith(sid):
+                    trusts.add(row.trust)
+                    yield _slide(Room(slide, row.trust, row.network), row, folder)
+
+    def _jobs(self, beginning: str) -> Sequence[Any]:
+        """Whose results lie in a folder that ends with the beginning of the fingerprint."""
+        here = job.c.result_uri.contains(f"-{beginning}/", autoescape=True)
+        found = select(job).where(here).order_by(job.c.created.desc()).limit(_MOST_JOBS)
+        with translated(), self.engine.connect() as connection:
+            return connection.execution_options(**READING).execute(found).all()
+
+
+class Entries(Mapping[str, Entry]):
+    """For a shelf, whose ids are ``FoundSlide.key``; which there are is asked one by one."""
+
+    def __init__(self, slides: SlidesOf) -> None:
+        self._slides = slides
+
+    def __getitem__(self, key: str) -> Entry:
+        found = self._slides.by_key(key)
+        if found is None:
+            raise KeyError(key)
+        return found.entry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+def _slide(room: Room, row: Any, folder: Path) -> FoundSlide:
+    path = _path(row.slide_uri)
+    names = [row.case.get("accession"), row.case.get("slide_id")]
+    name = " · ".join(dict.fromkeys(filter(None, names))) or (path.name if path else "Slide")
+    return FoundSlide(room, Entry(name, path, (folder.parent,)), _origin_px(folder))
+
+
+def _path(address: str) -> Path | None:
+    """``None`` where it lies with another system, or is gone."""
+    if address.startswith("file:"):
+        try:
+            return found_file(address)
+        except (NotReady, NotClear):
+            return None
+    return Path(address) if address.startswith("/") else None
+
+
+def _fingerprint(folder: Path) -> str:
+    """Of the slide that results are of; nothing where they cannot be read."""
+    try:
+        found = as_object(content_of(folder / FLAG, TABLE_BYTES))["slide"]["image_sha256"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+    return found if isinstance(found, str) else ""
+
+
+def _origin_px(folder: Path) -> tuple[int, int]:
+    try:
+        slide = as_object(content_of(folder / RECORD, TABLE_BYTES))["slide"]
+        left, top = slide.get("origin_px", (0, 0))
+        return int(left), int(top)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return 0, 0
