@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
@@ -35,7 +35,7 @@ class PageParts:
     looking: Callable[[Sequence[str]], Mapping[str, int]] = field(default=lambda slides: {})
     """How many people look at each of these slides now."""
     counts: Counts = field(init=False)
-    folders: Mapping[str, Any] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)
     """Places on the disk that this service writes to, by what they are for."""
     signs_out: bool = False
     """Whether people log in, and so can log out."""

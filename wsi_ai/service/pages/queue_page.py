@@ -2,14 +2,13 @@
 
 from pathlib import PurePath
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from wsi_ai.delivery.outbox.tables import READING, translated
 from wsi_ai.service import workers
-from wsi_ai.service.access import acts
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.jobs import job
 from wsi_ai.service.pages.parts import PageParts, back, form
@@ -28,6 +27,7 @@ def queue(parts: PageParts, request: Request, who: Who) -> Response:
         "queue.html",
         who,
         tab="queue",
+        signs_out=parts.signs_out,
         now=now,
         band=band_html(band_of(facts(parts.engine, now), who)),
         found=found,
@@ -45,11 +45,7 @@ def again(parts: PageParts, request: Request, who: Who) -> Response:
         row = opened.execution_options(**READING).execute(found).first()
     if row is None or not who.may(Role.OPERATE, row.trust, row.network):
         raise HTTPException(404)
-
-    def noted(connection: Connection) -> None:
-        acts.append(connection, who, "job again", {"job": job_id}, row.trust, parts.clock())
-
-    parts.queue.again(job_id, noted)
+    parts.queue.again(job_id, who)
     return back("/queue")
 
 
@@ -58,9 +54,6 @@ def drain(parts: PageParts, request: Request, who: Who) -> Response:
     worker_id, gone = form(request).get("worker", ""), bool(form(request).get("gone"))
     if not who.may(Role.OPERATE, None):
         raise HTTPException(404)
-    act = workers.leave if gone else workers.drain
-    if act(parts.engine, worker_id, parts.clock()):
-        what = "worker dismissed" if gone else "worker drained"
-        with translated("queue"), parts.engine.begin() as connection:
-            acts.append(connection, who, what, {"worker": worker_id}, None, parts.clock())
+    act = workers.forget if gone else workers.drain
+    act(parts.engine, worker_id, who, parts.clock())
     return back("/admin" if form(request).get("to") == "admin" else "/queue")

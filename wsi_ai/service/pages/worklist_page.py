@@ -86,6 +86,7 @@ def worklist(parts: PageParts, request: Request, who: Who) -> Response:
         "worklist.html",
         who,
         tab="worklist",
+        signs_out=parts.signs_out,
         band=band_html(band_of(facts(parts.engine, now), who)),
         filters=filters,
         choices=_choices(numbers),
