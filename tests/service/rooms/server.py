@@ -5,6 +5,7 @@
 Which rights people have is read from PEOPLE at every question, so that a test can take them away.
 """
 
+import asyncio
 import json
 import logging
 import sys
@@ -13,7 +14,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import asyncio
 import uvicorn
 from sqlalchemy import Engine
 from starlette.applications import Starlette
