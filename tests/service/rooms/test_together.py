@@ -464,6 +464,7 @@ def test_notes_are_not_shown_on_other_bytes_than_theirs(
             amy.run(WRITE, [new_id(), "on the first"])
             amy.until(ALL_SENT)
         write_jpeg_slide(slide, 900)
+        time.sleep(1.1)  # once a second it is looked at whether the file is the same
         amy = Person(browser, at, "amy", (1100, 700))
         amy.open("() => document.getElementById('connection').textContent")
         assert "Notes are not shown" in amy.text("#connection")
