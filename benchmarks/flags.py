@@ -33,7 +33,7 @@ from wsi_ai.core.flags import Level
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.messages import Credentials, Endpoint, Secret
 from wsi_ai.delivery.outbox import Backoff, Outbox, State, open_database
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Pace, Relay
 from wsi_ai.delivery.sinks.webhook import open_sink
@@ -76,7 +76,7 @@ def serve(store: str, port: int, failing: float) -> None:
     """The reference receiver, which fails a share of all requests: half of those before it took the
     flag, half after, by an error or by hanging up."""
     chance = random.Random(SEED)
-    app = receiver(Inbox(store), Access((KEY,)), time.time)
+    app = receiver(open_inbox(store), Access((KEY,)), time.time)
     if failing:
         _make_fail(app, failing, chance)
     uvicorn.run(app, host=HOST, port=port, log_level="error", access_log=False)
@@ -219,7 +219,7 @@ def faults(folder: Path, flags: int, kills: int) -> list[Figure]:
                 time.sleep(0.1)
         dead = len(list(outbox.all_lines((State.DEAD,))))
     outbox.engine.dispose()
-    inbox = Inbox(store)
+    inbox = open_inbox(store)
     arrivals, held = inbox.arrivals(), {f["flag_id"]: f["revision"] for f in inbox.held()}
     inbox.close()
     return [

@@ -30,7 +30,7 @@ from tests.schemas.test_reading import DEEP
 from tests.slides.test_tables import ENDS
 from wsi_ai.core.printable import printable
 from wsi_ai.delivery.audit import Audit, AuditBroken, verify
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import load_endpoints
 from wsi_ai.delivery.sinks.addresses import is_forbidden
@@ -116,7 +116,7 @@ def bidi() -> Iterator[bool]:
 
 @contextlib.contextmanager
 def receiving() -> Iterator[TestClient]:
-    inbox = Inbox(":memory:")
+    inbox = open_inbox(":memory:")
     with TestClient(receiver(inbox, Access((KEY,), TOKEN), time.time)) as client:
         yield client
     inbox.close()

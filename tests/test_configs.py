@@ -11,7 +11,7 @@ from wsi_ai.triage.policy import load_policy
 
 CONFIGS = ROOT / "configs"
 POLICIES = {"area.toml", "hot-spot.toml", "objects.toml", "tiles-or-area.toml"}
-OTHERS = {"cases.csv", "routing.toml", "sinks.toml", "site.toml"}
+OTHERS = {"cases.csv", "file-names.toml", "routing.toml", "sinks.toml", "site.toml"}
 ELSEWHERE = {"trial-list.toml"}
 """Loaded by tests/trial/test_lists.py."""
 
@@ -32,7 +32,7 @@ def test_the_table_says_whose_the_sample_slide_is() -> None:
 
 
 def test_the_pattern_reads_the_names_that_it_says() -> None:
-    identity = load_cases(CONFIGS / "routing.toml").identity_of(Path("S26-0001-A1-1.svs"))
+    identity = load_cases(CONFIGS / "file-names.toml").identity_of(Path("S26-0001-A1-1.svs"))
     assert identity is not None
     assert (identity.slide_id, identity.accession, identity.block) == (
         "S26-0001-A1-1", "S26-0001", "A1",
@@ -51,3 +51,9 @@ def test_the_site_s_settings_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setenv("WSI_AI_SITE", str(CONFIGS / "site.toml"))
     assert load_site().store == CONFIGS / "models"
+
+
+def test_the_routing_names_models_that_are_here() -> None:
+    from wsi_ai.service.routing.loading import load_routing
+
+    assert [rule.silent for rule in load_routing(CONFIGS / "routing.toml").rules] == [False, True]

@@ -17,6 +17,7 @@ from wsi_ai.results.open_result import Region, Result, open_heatmap, open_result
 from wsi_ai.run import embed_slides as embedding
 from wsi_ai.run import run_slides as running
 from wsi_ai.run.compare_readers import compare_readers
+from wsi_ai.run.line import LineSlide, run_line
 from wsi_ai.run.no_ops import NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Embedded, Outcome
@@ -28,6 +29,7 @@ from wsi_ai.slides.inputs import Inputs, find_slides
 __all__ = [
     "Embedded",
     "Inputs",
+    "LineSlide",
     "NoWatcher",
     "Outcome",
     "OwnCard",
@@ -42,6 +44,7 @@ __all__ = [
     "open_heatmap",
     "open_result",
     "open_slide",
+    "run_line",
     "run_slides",
 ]
 

@@ -35,7 +35,7 @@ from wsi_ai.delivery.formats.dicom.reading import summary
 from wsi_ai.delivery.formats.fhir import codes
 from wsi_ai.delivery.messages import Retraction
 from wsi_ai.delivery.posting import open_posting
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.testing import SectraPacs, SectraSlide, example_body, serving_pacs
 
@@ -148,7 +148,7 @@ def sectra(folder: Path) -> Iterator[System]:
 @contextmanager
 def cloudevent(folder: Path) -> Iterator[System]:
     """The reference receiver."""
-    inbox = Inbox(folder / "inbox.db")
+    inbox = open_inbox(folder / "inbox.db")
     try:
         with serving(receiver(inbox, Access((KEY,), TOKEN), time.time)) as base:
 

@@ -17,7 +17,7 @@ from wsi_ai.cli import app
 from wsi_ai.delivery.messages import Version
 from wsi_ai.delivery.outbox import Outbox, State, open_database
 from wsi_ai.delivery.posting import open_outbox, open_posting, open_relay
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import Inbox, open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Relay
 from wsi_ai.delivery.routes import KEY as KEY_NAME
@@ -84,7 +84,7 @@ def test_no_command_takes_a_mistyped_outbox_for_one_or_makes_it(
     elif there == "a folder":
         place.mkdir()
     elif there == "another database":
-        with closing(Inbox(place)):
+        with closing(open_inbox(place)):
             pass
     done = wsi_ai(*(word.replace("URL", url) for word in words), "--outbox", place)
     assert (done.exit_code, done.stdout) == (2, "")
@@ -161,7 +161,7 @@ def test_adopting_brings_no_older_revision_behind_a_newer_one(tmp_path: Path) ->
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     yield inbox
     inbox.close()
 

@@ -28,7 +28,7 @@ from wsi_ai.core.flags import Level
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.messages import Message
 from wsi_ai.delivery.outbox import Outbox, State, open_database
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Relay
 from wsi_ai.errors import OutputError
@@ -202,7 +202,7 @@ def test_a_receiver_that_was_down_for_an_hour_gets_everything_within_five_minute
             relay.step(sink)
             clock.move(MINUTE_S)
         assert relay.sound_alarms() == 2
-        inbox = Inbox(tmp_path / "inbox.db")
+        inbox = open_inbox(tmp_path / "inbox.db")
         with serving(receiver(inbox, Access((KEY,)), clock), port=port):
             for _ in range(40):
                 relay.step(sink)

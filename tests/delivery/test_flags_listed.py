@@ -20,7 +20,8 @@ from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.outbox import Outbox, State, open_database
 from wsi_ai.delivery.outbox.listing import Step
-from wsi_ai.delivery.receiver.inbox import Event, Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
+from wsi_ai.delivery.receiver.incoming import Event
 from wsi_ai.delivery.receiver.page import worklist_page
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import KEY as KEY_NAME
@@ -100,7 +101,7 @@ def test_a_retraction_says_whether_its_receiver_knows(
         0,
         "waiting: not delivered yet; ",
     )
-    with closing(Inbox(":memory:")) as inbox:
+    with closing(open_inbox(":memory:")) as inbox:
         with serving(receiver(inbox, Access((KEY,)), time.time), port=port):
             told = wsi_ai(*words, "--send", sinks)
         assert (told.exit_code, told.stdout.splitlines()[-1]) == (0, "delivered (region)")
@@ -160,7 +161,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def shown(tmp_path: Path) -> Iterator[str]:
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     inbox.take(Event("evt_1", of_slide(new_id(), "<script>x</script>", "S1")), time.time())
     with serving(receiver(inbox, Access((KEY,)), time.time)) as base:
         answer = httpx.get(base)
@@ -185,7 +186,7 @@ def test_an_empty_worklist_still_says_that_nothing_follows_from_it() -> None:
 
 
 def test_the_page_asks_for_the_token_where_the_receiver_has_one(tmp_path: Path) -> None:
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     with serving(receiver(inbox, Access((OTHER_KEY,), "a token"), time.time)) as base:
         assert httpx.get(base).status_code == 401
         assert httpx.get(base, headers={"Authorization": "Bearer a token"}).status_code == 200

@@ -26,7 +26,8 @@ from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.outbox import Outbox
 from wsi_ai.delivery.posting import Posting
 from wsi_ai.delivery.receiver.completeness import completeness
-from wsi_ai.delivery.receiver.inbox import Beat, Inbox, parse
+from wsi_ai.delivery.receiver.inbox import Inbox, open_inbox
+from wsi_ai.delivery.receiver.incoming import Beat, parse
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Relay
 from wsi_ai.delivery.sinks import folder
@@ -98,7 +99,7 @@ def test_schema_and_model_refuse_the_same_heartbeats(wrong: dict[str, Any]) -> N
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     yield inbox
     inbox.close()
 
@@ -240,7 +241,7 @@ def test_a_receiver_s_file_of_an_earlier_version_is_taken_over(tmp_path: Path) -
         old.execute("CREATE TABLE heard (sender TEXT PRIMARY KEY, at REAL, told TEXT)")
         row = (SENDER, NOON.timestamp(), json.dumps(data_of(pulse.body)))
         old.execute("INSERT INTO heard VALUES (?, ?, ?)", row)
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     with closing(inbox):
         (sender,) = inbox.senders(NOON.timestamp() + 1)
         assert sender["incomplete_since"] == "2026-06-01T12:00:00.000Z"

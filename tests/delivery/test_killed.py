@@ -20,7 +20,7 @@ from tests.models_for_tests import red_network, write_model
 from wsi_ai.cli import app
 from wsi_ai.delivery.messages import Retraction
 from wsi_ai.delivery.outbox import Outbox, State, open_database
-from wsi_ai.delivery.receiver.inbox import Became, Inbox
+from wsi_ai.delivery.receiver.inbox import Became, Inbox, open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Relay
 from wsi_ai.delivery.routes import KEY as KEY_NAME
@@ -137,7 +137,7 @@ def live(database: str) -> Iterator[Outbox]:
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     yield inbox
     inbox.close()
 

@@ -13,6 +13,7 @@ from random import Random
 
 import httpx
 import pytest
+from sqlalchemy import delete
 from typer.testing import CliRunner, Result
 
 from tests.delivery.conftest import new_id
@@ -24,7 +25,8 @@ from wsi_ai.core.flags import STATEMENT
 from wsi_ai.delivery.audit import verify
 from wsi_ai.delivery.outbox import Outbox, open_database
 from wsi_ai.delivery.posting import open_posting
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import Inbox, open_inbox
+from wsi_ai.delivery.receiver.tables import arrival, newest
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import KEY as KEY_NAME
 from wsi_ai.delivery.routes import load_endpoints
@@ -38,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     yield inbox
     inbox.close()
 
@@ -212,8 +214,9 @@ def test_what_the_receiver_lost_is_found_and_sent_again(
     database, flag_id = sent
     words = ["--outbox", database, "--send", sinks_file(tmp_path, base)]
     assert wsi_ai("outbox", "reconcile", *words).exit_code == 0
-    inbox._db.execute("DELETE FROM newest")
-    inbox._db.execute("DELETE FROM arrival")
+    with inbox.engine.begin() as connection:
+        connection.execute(delete(newest))
+        connection.execute(delete(arrival))
     found = wsi_ai("outbox", "reconcile", "--resend", *words)
     assert found.exit_code == 1
     assert f"{flag_id}: sent revision" in found.stdout

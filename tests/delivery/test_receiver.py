@@ -1,19 +1,18 @@
 """The reference receiver, and the sink that speaks to it."""
 
 import json
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 
 from tests.delivery.parts import KEY, credentials, webhook_endpoint
 from tests.delivery.servers import serving
@@ -21,7 +20,10 @@ from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.events import Revision, answer_digest, message_of, retraction
 from wsi_ai.delivery.messages import Held, Kind, Message, Retraction, Secret
-from wsi_ai.delivery.receiver.inbox import Became, Event, Inbox, parse
+from wsi_ai.delivery.outbox.tables import connect
+from wsi_ai.delivery.receiver.inbox import Became, Inbox, open_inbox
+from wsi_ai.delivery.receiver.incoming import Event, parse
+from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.sinks.signing import signed_headers
 from wsi_ai.delivery.sinks.webhook import open_sink
@@ -42,8 +44,8 @@ class Receiver:
 
 
 @pytest.fixture
-def receiving(tmp_path: Path) -> Iterator[Receiver]:
-    inbox = Inbox(tmp_path / "inbox.db")
+def receiving(database: str) -> Iterator[Receiver]:
+    inbox = open_inbox(database)
     with serving(receiver(inbox, Access((KEY,), TOKEN), time.time)) as base:
         yield Receiver(base, inbox)
     inbox.close()
@@ -140,7 +142,7 @@ def test_in_whatever_order_and_however_often_they_come_what_follows_what_is_held
     order: list[int], back: int
 ) -> None:
     """One of the revisions takes the flag back."""
-    name, inbox, held = str(uuid.uuid4()), Inbox(":memory:"), 0
+    name, inbox, held = str(uuid.uuid4()), open_inbox(":memory:"), 0
     chain = [{**example_body(name, score=0.5), "revision": 1}]
     for revision in range(2, 7):
         more = {"revision": revision, "action": "amend"}
@@ -244,11 +246,13 @@ def test_no_more_is_read_than_a_flag_can_be(receiving: Receiver) -> None:
 
 
 def test_what_was_answered_for_is_on_the_disk(
-    receiving: Receiver, sink: Sink, tmp_path: Path
+    receiving: Receiver, sink: Sink, database: str
 ) -> None:
     sink.send(example_message(str(uuid.uuid4())), now())
-    with closing(sqlite3.connect(tmp_path / "inbox.db")) as other:
-        assert other.execute("SELECT count(*) FROM newest").fetchone() == (1,)
+    other = connect(database)
+    with other.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(newest)) == 1
+    other.dispose()
 
 
 def test_neither_shows_a_secret(sink: Sink) -> None:

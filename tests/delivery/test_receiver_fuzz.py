@@ -18,17 +18,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.delivery.parts import KEY
+from tests.delivery.servers import empty_database
 from wsi_ai.core.printable import UNSEEN
 from wsi_ai.delivery.heartbeat import Backlog, pulse_of
 from wsi_ai.delivery.messages import Endpoint, Secret
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.verify import check_key, is_genuine
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.sinks.signing import signed_headers
 from wsi_ai.errors import SinkError
 from wsi_ai.testing import example_message
 
-EXAMPLES = int(os.environ.get("WSI_AI_FUZZ", "120"))
+EXAMPLES = int(os.environ.get("WSI_AI_FUZZ", "60"))
 TOKEN = "a token of the tests"
 FLAG = example_message(str(uuid.uuid4())).body
 BEATING = Endpoint("x", "memory://x", frozenset({"RXX"}), heartbeat_s=60.0)
@@ -37,10 +38,13 @@ TYPE = "application/cloudevents+json"
 SEEN: Counter[int] = Counter()
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[TestClient]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def client(request: pytest.FixtureRequest) -> Iterator[TestClient]:
     """Raises what the server does not answer for."""
-    inbox = Inbox(":memory:")
+    url = ":memory:" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    if request.param == "postgresql":
+        empty_database(url)
+    inbox = open_inbox(url)
     with TestClient(receiver(inbox, Access((KEY,), TOKEN), time.time)) as client:
         yield client
     inbox.close()
@@ -202,7 +206,7 @@ def test_a_token_that_is_none_is_refused_at_the_start(token: str) -> None:
 
 
 def test_the_head_of_the_senders_audit_is_kept_and_one_that_shrinks_is_seen() -> None:
-    inbox = Inbox(":memory:")
+    inbox = open_inbox(":memory:")
     with TestClient(receiver(inbox, Access((KEY,), TOKEN), time.time)) as client:
 
         def sender() -> dict[str, Any]:

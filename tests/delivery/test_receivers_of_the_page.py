@@ -28,7 +28,7 @@ from wsi_ai.cli import app
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.events import Revision, message_of, next_revision, retraction
 from wsi_ai.delivery.messages import Kind, Message, Retraction, Secret
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.verify import is_genuine
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import KEY as KEY_NAME
@@ -176,7 +176,7 @@ def test_a_test_event_has_nothing_of_a_flag_and_is_shown_nobody(
     event = json.loads(trial_event(uuid.uuid4(), now()).body)
     assert event["type"] == "org.wsi_ai.test.v1"
     assert event["data"].keys() == {"test", "note"}
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     with serving(receiver(inbox, Access((KEY,)), time.time)) as base:
         done = CliRunner().invoke(app, ["sinks", "test", f"{base}/flags"])
         assert (done.exit_code, "took the test event" in done.stdout) == (0, True)

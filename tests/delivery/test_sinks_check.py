@@ -16,7 +16,7 @@ from tests.delivery.parts import KEY
 from tests.delivery.servers import HOST, free_port, serving
 from tests.delivery.test_mllp import server_context
 from wsi_ai.cli import app
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import Inbox, open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.testing import SectraPacs, serving_pacs
 
@@ -48,7 +48,7 @@ def listener(authority: Path) -> Iterator[Log]:
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Iterator[Inbox]:
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     yield inbox
     inbox.close()
 

@@ -24,7 +24,7 @@ from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.outbox import Outbox, State
 from wsi_ai.delivery.outbox.check import all_wrong
 from wsi_ai.delivery.outbox.tables import open_existing_database
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import KEY as KEY_NAME
 from wsi_ai.testing import endpoint_for
@@ -89,7 +89,7 @@ def test_a_new_answer_follows_the_old_one_by_its_old_id(old: Path, outbox: Outbo
 
 
 def test_nothing_is_sent_again_lowered_or_lost(old: Path) -> None:
-    with closing(Inbox(old / "inbox.db")) as inbox:
+    with closing(open_inbox(old / "inbox.db")) as inbox:
         before, shown = inbox.arrivals(), {f["flag_id"]: f for f in inbox.worklist()}
         assert all(line["answer_digest"] for line in inbox.held())
         with serving(receiver(inbox, Access((KEY,)), time.time)) as base:

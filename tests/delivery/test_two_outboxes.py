@@ -22,7 +22,8 @@ from wsi_ai.delivery.events import answer_digest, message_of
 from wsi_ai.delivery.messages import Endpoint, Receipt, Retraction, Version
 from wsi_ai.delivery.outbox import Outbox, State, open_database
 from wsi_ai.delivery.outbox.retention import copy_to
-from wsi_ai.delivery.receiver.inbox import Inbox, parse
+from wsi_ai.delivery.receiver.inbox import Inbox, open_inbox
+from wsi_ai.delivery.receiver.incoming import parse
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.relay import Relay
 from wsi_ai.delivery.sinks import folder
@@ -58,7 +59,7 @@ class Site:
 @pytest.fixture
 def site(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> Iterator[Site]:
     other = str(tmp_path / "other.db")
-    inbox = Inbox(tmp_path / "inbox.db")
+    inbox = open_inbox(tmp_path / "inbox.db")
     with serving(receiver(inbox, Access((KEY,)), time.time)) as base:
         site = Site(base, inbox, [database, other])
         yield site

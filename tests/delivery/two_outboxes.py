@@ -26,7 +26,7 @@ from tests.delivery.servers import empty_database, postgres
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.outbox import Outbox, State
-from wsi_ai.delivery.receiver.inbox import Became, Inbox
+from wsi_ai.delivery.receiver.inbox import Became, Inbox, open_inbox
 from wsi_ai.testing import example_body
 
 SEED = 13
@@ -67,7 +67,7 @@ def measured(folder: Path, databases: Sequence[str], flags: int, kills: int) -> 
     dead = sum(len(list(outbox.all_lines((State.DEAD,)))) for outbox in outboxes)
     for outbox in outboxes:
         outbox.engine.dispose()
-    return _judged(Inbox(store), names, said, (kills, dead))
+    return _judged(open_inbox(store), names, said, (kills, dead))
 
 
 def _put_all(outbox: Outbox, base: str, names: list[str], answers: dict[str, str], n: int) -> None:

@@ -13,14 +13,15 @@ from tests.delivery.conftest import (  # noqa: F401
     postgres_url,
 )
 from wsi_ai.delivery.outbox import open_database
-from wsi_ai.service.jobs import Asked, make_job_table
+from wsi_ai.service.database.opening import make_service_tables
+from wsi_ai.service.jobs import Asked
 from wsi_ai.service.queue import Queue
 
 
 @pytest.fixture
 def queue(database: str, clock: FakeClock) -> Iterator[Queue]:  # noqa: F811
     engine = open_database(database)
-    make_job_table(engine)
+    make_service_tables(engine)
     yield Queue(engine, clock, Random(1))
     engine.dispose()
 

@@ -16,10 +16,12 @@ from tests.delivery.conftest import FakeClock
 from tests.service.conftest import asked
 from wsi_ai.delivery.outbox import open_database
 from wsi_ai.errors import OutputError, Stopped
-from wsi_ai.service.jobs import Job, JobState, make_job_table
+from wsi_ai.service.database.opening import make_service_tables
+from wsi_ai.service.job_watch import JobWatch
+from wsi_ai.service.jobs import Job, JobState, Priority, make_job_table
 from wsi_ai.service.queue import Answer, LostJob, Queue
 from wsi_ai.service.slide_places import NotReady
-from wsi_ai.service.work import JobWatch, Pace, SiteFault, Worker
+from wsi_ai.service.work import Pace, SiteFault, Worker
 
 FAST = Pace(idle_s=0.01, beat_s=0.01, ready_s=15, fault_s=60, insist_s=0.01)
 DONE = Answer(level="standard", reason="seen")
@@ -68,7 +70,7 @@ def test_urgent_ones_go_first_and_then_those_that_are_due_first(
     for slide, more in (
         ("late", {"allowance_s": 9000}),
         ("soon", {}),
-        ("urgent", {"urgent": True}),
+        ("urgent", {"priority": Priority.URGENT}),
     ):
         queue.submit(asked(slide, **more))
         clock.move(1)
@@ -157,14 +159,14 @@ def test_only_what_one_person_asked_for_is_cancelled(queue: Queue) -> None:
 
 
 def test_a_job_that_is_over_is_run_once_more_when_it_is_asked_for(queue: Queue) -> None:
-    name, _ = queue.submit(asked(urgent=True, same=("1.2",)))
+    name, _ = queue.submit(asked(priority=Priority.URGENT, same=("1.2",)))
     assert queue.again(name) is None
     mine = claimed(queue)
     assert queue.again(name) is None
     queue.bury(mine, DONE)
     new = queue.again(name)
     assert new not in (None, name)
-    assert queue.submit(asked(urgent=True, same=("1.2",))) == (new, False)
+    assert queue.submit(asked(priority=Priority.URGENT, same=("1.2",))) == (new, False)
     assert claimed(queue).asked.urgent
     assert queue.again("none") is None
     assert queue.again(name) is not None
@@ -248,7 +250,7 @@ def test_whatever_workers_do_a_job_has_one_holder_and_none_is_lost(
 ) -> None:
     clock = FakeClock()
     engine = open_database(str(tmp_path_factory.mktemp("queue") / "q.db"))
-    make_job_table(engine)
+    make_service_tables(engine)
     workers = Workers(Queue(engine, clock, Random(1)), clock)
     for step, who in steps:
         step(workers, who)

@@ -33,7 +33,8 @@ from wsi_ai.delivery.sinks.http import Answer
 from wsi_ai.delivery.sinks.sectra_api import open_api
 from wsi_ai.errors import TryAgain
 from wsi_ai.models.manifest import load_card
-from wsi_ai.service.jobs import JobState, make_job_table
+from wsi_ai.service.database.opening import make_service_tables
+from wsi_ai.service.jobs import JobState
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.queue import Queue
 from wsi_ai.service.sectra.app import sectra_app
@@ -80,7 +81,7 @@ def posting(pacs: SectraPacs, tmp_path: Path) -> Iterator[Posting]:
 @pytest.fixture
 def queue(posting: Posting) -> Queue:
     engine = posting.relay.outbox.engine
-    make_job_table(engine)
+    make_service_tables(engine)
     return Queue(engine, time.time, Random(1))
 
 

@@ -23,11 +23,14 @@ from wsi_ai.cli import app
 from wsi_ai.delivery.formats.hl7v2.notice import ImageNotice
 from wsi_ai.delivery.posting import Posting, open_posting
 from wsi_ai.delivery.withdrawal import take_back
+from wsi_ai.service.arrivals import one_question
+from wsi_ai.service.database.opening import make_service_tables
 from wsi_ai.service.image_notices import QueuedNotices, Site
-from wsi_ai.service.jobs import Job, make_job_table
+from wsi_ai.service.job_watch import JobWatch
+from wsi_ai.service.jobs import Job
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.queue import Queue
-from wsi_ai.service.work import DIED, JobWatch, Pace, Worker
+from wsi_ai.service.work import DIED, Pace, Worker
 
 FAST = Pace(idle_s=0.01, beat_s=0.05, ready_s=0, fault_s=0, insist_s=0.05)
 NOTICE = ImageNotice("M1", "S26-1-A1-1", "S26-1", True, "1.2.3", "1.2.3.4")
@@ -44,12 +47,16 @@ def posting_in(folder: Path) -> Iterator[tuple[Posting, Queue]]:
     place.mkdir(exist_ok=True)
     with open_posting([f"RXX=file://{place}"], str(folder / "outbox.db")) as posting:
         engine = posting.relay.outbox.engine
-        make_job_table(engine)
+        make_service_tables(engine)
         yield posting, Queue(engine, time.time, Random(1), lease_s=5)
 
 
 def site(folder: Path, model: Path, template: str = "") -> Site:
-    return Site("RXX", [str(model)], template or f"{folder}/scans/{{accession}}/{{slide_id}}*.tif")
+    return Site(
+        "RXX",
+        one_question([str(model)]),
+        template or f"{folder}/scans/{{accession}}/{{slide_id}}*.tif",
+    )
 
 
 def put_slide(folder: Path, name: str = "S26-1-A1-1 - 2026.tif") -> Path:
@@ -174,7 +181,8 @@ KILLS_ITSELF = """
 import os, signal, sys, threading
 from pathlib import Path
 from wsi_ai.service.local_runs import LocalRuns
-from wsi_ai.service.work import JobWatch, Worker
+from wsi_ai.service.job_watch import JobWatch
+from wsi_ai.service.work import Worker
 from tests.service.test_work import FAST, posting_in
 
 class Deadly(JobWatch):

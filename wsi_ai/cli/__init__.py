@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsi_ai.cli import service
-from wsi_ai.cli.commands import access, delivery, viewing
+from wsi_ai.cli.commands import access, database, delivery, viewing
 from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands import trial as trials
 from wsi_ai.cli.commands.options import (
@@ -21,6 +21,7 @@ from wsi_ai.cli.commands.options import (
     takes,
 )
 from wsi_ai.cli.output import say
+from wsi_ai.core.parent import end_with_parent
 
 app = typer.Typer(
     name="wsi-ai",
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 def main() -> None:
     """The console script."""
+    end_with_parent()
     app()
 
 
@@ -247,6 +249,7 @@ def optimize(
 model_store.add_to(_models)
 delivery.add_to(app)
 service.add_to(app)
+database.add_to(app)
 access.add_to(app)
 viewing.add_to(app)
 trials.add_to(app)

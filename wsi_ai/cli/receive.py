@@ -9,7 +9,7 @@ import uvicorn
 
 from wsi_ai.cli.output import Exit, exit_on_error, log_to, say
 from wsi_ai.core.logs import LogSettings
-from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import secret_at
 from wsi_ai.delivery.sinks.addresses import is_loopback
@@ -30,7 +30,7 @@ def serve(
     )
     log_to(logs)
     door = _door(place)
-    inbox = Inbox(store)
+    inbox = open_inbox(store)
     try:
         say(_welcome(host, door.getsockname()[1]))
         app = receiver(inbox, access, time.time)

@@ -48,6 +48,10 @@ class WorkArguments:
 class ListenArguments:
     """Of ``wsi-ai listen``."""
 
+    routing: Annotated[
+        Path | None,
+        typer.Option(help="Rules that choose the models (routing.toml), in place of --model."),
+    ] = None
     network: Annotated[str | None, typer.Option(help="The trust's network.")] = None
     issuer: Annotated[str | None, typer.Option(help="Who issues accessions and slide ids.")] = None
     host: Annotated[str, typer.Option()] = "127.0.0.1"
@@ -71,6 +75,12 @@ class ListenArguments:
 class SectraArguments:
     """Of ``wsi-ai sectra-app``."""
 
+    routing: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rules that choose the models of announced images; who asks gets --model."
+        ),
+    ] = None
     sink: Annotated[
         str | None, typer.Option(help="The PACS's name among the sinks, where there are several.")
     ] = None

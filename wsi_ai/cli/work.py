@@ -1,8 +1,10 @@
 """``wsi-ai work``."""
 
 import logging
+import platform
 import signal
 import threading
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,18 +12,21 @@ from wsi_ai.app import RunOptions, make_folder
 from wsi_ai.cli.output import Exit, exit_on_error, log_to, say
 from wsi_ai.cli.service_arguments import WorkArguments
 from wsi_ai.core.logs import LogSettings
+from wsi_ai.core.software import software
 from wsi_ai.delivery.posting import open_posting
 from wsi_ai.run.process import prepare_process
+from wsi_ai.service.local_lines import LocalLines
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.opening import open_queue
 from wsi_ai.service.sectra.fetch import PacsFetch
 from wsi_ai.service.sectra.image_info import address_of
 from wsi_ai.service.work import Worker
+from wsi_ai.service.workers import Station
 
 
 @exit_on_error
 def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments) -> int:
-    """Until SIGTERM or SIGINT; the job at hand goes back to the queue."""
+    """Until SIGTERM or SIGINT; the jobs at hand go back to the queue."""
     prepare_process()
     log_to(LogSettings(logging.WARNING))
     stop = threading.Event()
@@ -46,7 +51,16 @@ def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments)
             quiet_s=arguments.quiet_s,
             patience_s=60 * arguments.patience_minutes,
         )
+        station = Station(uuid.uuid4().hex, platform.node()[:100], arguments.device, software())
+        worker = Worker(
+            queue=queue,
+            runs=runs,
+            stop=stop,
+            name=station.worker_id,
+            lines=LocalLines(runs),
+            station=station,
+        )
         say(f"working; {queue.counts().get('waiting', 0)} jobs wait; stop with Ctrl-C")
-        Worker(queue, runs, stop).run()
+        worker.run()
         posting.drain(10.0)
     return Exit.OK

@@ -16,6 +16,16 @@ def from_environment(name: str) -> str | None:
     return os.environ.get(name) or None
 
 
+def taken_from_environment(name: str) -> str | None:
+    """The same, and it is there no longer: it was for this process, and not for its children."""
+    return os.environ.pop(name, None) or None
+
+
+def with_variable(name: str, value: str) -> dict[str, str]:
+    """The environment of a child that is to know one thing more."""
+    return {**os.environ, name: value}
+
+
 def positive(name: str, default: float) -> float:
     """A variable's number.  Raises InputError where it is none above zero."""
     text = from_environment(name)

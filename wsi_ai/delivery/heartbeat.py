@@ -28,6 +28,8 @@ class Backlog:
     """When the newest flag for this endpoint was made, delivered or not."""
     elsewhere: int = 0
     """Deliveries that wait for a sink that is not set up."""
+    unrouted: int = 0
+    """Slides here that no rule gives a model."""
 
 
 def pulse_of(
@@ -53,7 +55,7 @@ def pulse_of(
         "sender": sender,
         "waiting_elsewhere": backlog.elsewhere,
         **_not_started_field(not_started),
-        "extensions": {},
+        "extensions": {"unrouted": backlog.unrouted} if backlog.unrouted else {},
     }
     event = {
         "specversion": "1.0",

@@ -71,7 +71,7 @@ def _from_url(place: str) -> list[Endpoint]:
     trusts, url = (None, place) if "://" in trust else (frozenset({trust}), rest)
     bearer = secret_at(f"env:{BEARER}") if from_environment(BEARER) else None
     authority = from_environment(AUTHORITY)
-    keyless = url.startswith("file:")
+    keyless = url.startswith(("file:", "worklist:", "worklist+"))
     name = bare_name(url)
     check_url(url, f"sink {name}")
     return [

@@ -73,11 +73,11 @@ def run_slides(
             "flags of a run that looks at something else than all tissue (--region,"
             " --exclude-region, --tissue, --min-tissue, --stride) are not sent: leave --send away"
         )
-    site, policy = load_site(options.trusted_keys), _policy(options)
+    site, policy = load_site(options.trusted_keys), policy_of(options)
     models = [model] if isinstance(model, Path) else list(model)
     stride_px = options.extent.stride_px if options.extent else None
-    cards = [strided(card, stride_px) for card in _cards(models, site, policy, options)]
-    yield from _through(cards, open_runtime, slides, out, _Asked(options, policy, watch, post))
+    cards = [strided(card, stride_px) for card in cards_of(models, site, policy, options)]
+    yield from _through(cards, open_runtime, slides, out, Asked(options, policy, watch, post))
 
 
 def run_own(
@@ -104,13 +104,13 @@ def run_own(
     def opened(_: ModelCard, request: RuntimeRequest) -> Runtime:
         return open_own(network, card, request)
 
-    asked = _Asked(options, _policy(options), watch, None)
+    asked = Asked(options, policy_of(options), watch, None)
     stride_px = options.extent.stride_px if options.extent else None
     yield from _through([strided(card, stride_px)], opened, slides, out, asked)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """What may be asked beside slides and models."""
 
     options: RunOptions
@@ -119,7 +119,7 @@ class _Asked:
     post: Post | None
 
 
-def _policy(options: RunOptions) -> Policy | None:
+def policy_of(options: RunOptions) -> Policy | None:
     return load_policy(options.policy) if options.policy else None
 
 
@@ -128,13 +128,13 @@ def _through(
     opened: OpenRuntime,
     slides: Sequence[Path],
     out: Path,
-    asked: _Asked,
+    asked: Asked,
 ) -> Iterator[Outcome]:
     options, post = asked.options, asked.post or NoPost()
     devices = devices_asked(options.device)
     cases = load_cases(options.cases)
     check_extent(options.extent, slides)
-    assembly = _assembly(cards, opened, out, cases, asked)
+    assembly = assembly_of(cards, opened, out, cases, asked)
     found = apart(slides, cases, assembly.open_slide)
 
     def outcomes() -> Iterator[Outcome]:
@@ -173,16 +173,16 @@ def give_up(
 ) -> Iterator[Outcome]:
     """The ``not_assessed`` flag of a slide that cannot be run at all, by each model, where no
     answer stands.  The slide is not looked at.  Raises as ``run_slides``."""
-    policy = _policy(options)
-    cards = _cards(models, load_site(options.trusted_keys), policy, options)
-    asked, cases = _Asked(options, policy, None, post), load_cases(options.cases)
-    assembly = _assembly(cards, open_runtime, out, cases, asked)
+    policy = policy_of(options)
+    cards = cards_of(models, load_site(options.trusted_keys), policy, options)
+    asked, cases = Asked(options, policy, None, post), load_cases(options.cases)
+    assembly = assembly_of(cards, open_runtime, out, cases, asked)
     for card in cards:
         yield assembly.failed(card, slide, reason, post)
 
 
-def _assembly(
-    cards: Sequence[ModelCard], opened: OpenRuntime, out: Path, cases: Cases, asked: _Asked
+def assembly_of(
+    cards: Sequence[ModelCard], opened: OpenRuntime, out: Path, cases: Cases, asked: Asked
 ) -> Assembly[Outcome]:
     """Raises OutputError, also where a format cannot be written here, or ModelError."""
     options = asked.options
@@ -197,7 +197,7 @@ def _assembly(
     return Assembly(answer_for, asked.policy, options, cards, opened)
 
 
-def _cards(
+def cards_of(
     models: Sequence[Path], site: Site, policy: Policy | None, options: RunOptions
 ) -> list[ModelCard]:
     """Raises ModelError or PolicyError where any of them may not run."""

@@ -9,19 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import Connection, Engine, delete, func, select
 
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
-from wsi_ai.service.database.tables import change
+from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.receiver import changes as received
+from wsi_ai.delivery.receiver.tables import change
+
+note = received.note
+"""At the end of a transaction that changes something; the inbox notes its own lines."""
 
 
 class What(StrEnum):
-    LINE = "line"
+    LINE = received.LINE
     """A line of the worklist: the id is the flag's."""
     JOB = "job"
     ROOM = "room"
     """A note on a slide: the id is the slide's fingerprint."""
-    SENDER = "sender"
+    SENDER = received.SENDER
     """Somebody who sends flags was heard, or a worker came or went."""
 
 
@@ -32,23 +36,6 @@ class Change:
     id: str
     trust: str | None
     network: str | None
-
-
-def note(
-    connection: Connection,
-    what: What,
-    name: str,
-    at: float,
-    whose: tuple[str | None, str | None] = (None, None),
-) -> int:
-    """Inside the transaction that changes it, at its end: until that commits, no other change gets
-    a number.  ``whose`` is trust and network.  Returns the number."""
-    alone(connection, "change")
-    seq = (connection.scalar(select(func.max(change.c.seq))) or 0) + 1
-    trust, network = whose
-    row = {"seq": seq, "what": what, "id": name, "trust": trust, "network": network, "at": at}
-    connection.execute(insert(change).values(row))
-    return seq
 
 
 def newest(engine: Engine) -> int:

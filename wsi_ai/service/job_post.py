@@ -1,6 +1,7 @@
 """Flags of a job go out as long as the job is this worker's, and no longer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -28,22 +29,21 @@ class JobPost:
     mine: Job
     flag_ids: list[str] = field(default_factory=list)
     unkept: bool = False
-    """A flag could not be kept: the job is not done."""
+    """A flag could not be kept, or whether one stands could not be asked: the job is not done."""
 
     def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        try:
+        with self._minding():
             kept = self._outbox.put(self._again(flag), self.posting.endpoints)
-        except OutputError as error:
-            self.unkept = self.unkept or not isinstance(error, LostJob)
-            raise
         return self._sent(kept)
 
     def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
         return self._sent(self._outbox.put_early(self._again(flag), self.posting.endpoints))
 
     def standing(self, flag_id: str) -> Standing | None:
+        with self._minding():
+            found = self.posting.standing(flag_id)
         self._note(flag_id)
-        return self.posting.standing(flag_id)
+        return found
 
     def reach_all(self) -> None:
         """What was said before a sink was set up reaches it too, now that it is asked for."""
@@ -53,6 +53,14 @@ class JobPost:
                 endpoints = self.posting.endpoints
                 revisions.route_to_new(connection, flag_id, endpoints, outbox.clock())
         self.posting.relay.wake()
+
+    @contextmanager
+    def _minding(self) -> Iterator[None]:
+        try:
+            yield
+        except OutputError as error:
+            self.unkept = self.unkept or not isinstance(error, LostJob)
+            raise
 
     @property
     def _outbox(self) -> Outbox:
@@ -81,6 +89,25 @@ class JobPost:
         if after is None:
             return flag
         return {**flag, "extensions": {**flag["extensions"], _AGAIN: after}}
+
+
+@dataclass(frozen=True, slots=True)
+class SilentPost:
+    """Of a model on trial: its flags are written beside its results, and go nowhere."""
+
+    flag_ids: tuple[str, ...] = ()
+    unkept: bool = False
+
+    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+    def standing(self, flag_id: str) -> Standing | None:
+        return None
+
+    def reach_all(self) -> None: ...
 
 
 def _came_after(mine: Job, flag: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Connection,
     Engine,
     Float,
     Index,
@@ -20,8 +21,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     inspect,
+    update,
 )
+from sqlalchemy.schema import CreateColumn
 
 from wsi_ai.delivery.outbox.tables import alone, translated
 from wsi_ai.errors import OutputError
@@ -37,6 +41,24 @@ class JobState(StrEnum):
     DEAD = "dead"
     """Its workers died of it; a ``not_assessed`` flag says so, where no answer stands."""
     CANCELLED = "cancelled"
+    UNROUTED = "unrouted"
+    """No rule gives the slide a model: it is not run, and every receiver is told."""
+
+
+class Priority(StrEnum):
+    """Urgent ones go first, whatever else waits; of the others the one that is due first."""
+
+    URGENT = "urgent"
+    ROUTINE = "routine"
+    BATCH = "batch"
+
+    @property
+    def allowance_s(self) -> float:
+        """How long it may wait."""
+        return _ALLOWANCES_S[self]
+
+
+_ALLOWANCES_S = {Priority.URGENT: 0.0, Priority.ROUTINE: 3600.0, Priority.BATCH: 86_400.0}
 
 
 job = Table(
@@ -68,12 +90,19 @@ job = Table(
     Column("flag_ids", JSON, nullable=False),
     Column("seconds", JSON, nullable=False),
     Column("submitted_by", Text, nullable=False),
+    Column("priority", Text, nullable=False, server_default=Priority.ROUTINE),
+    Column("preempted", Integer, nullable=False, server_default="0"),
+    Column("silent", Boolean, nullable=False, server_default=false()),
+    Column("facts", JSON),
     UniqueConstraint("trust", "key"),
 )
 Index("job_due", job.c.state, job.c.urgent.desc(), job.c.due_by)
 Index("job_of_trust", job.c.trust, job.c.created)
 """``attempt`` numbers the claims and is the fence; those of them that ``given_back`` counts did not
-fail.  ``case`` is a row of ``--cases``; of a job that is not known yet whose slide it is, empty."""
+fail; and of those ``preempted`` counts the ones that made room for an urgent slide.  ``case`` is a
+row of ``--cases``; of a job that is not known yet whose slide it is, empty."""
+_ADDED = job.c.priority, job.c.preempted, job.c.silent, job.c.facts
+"""Columns that the tables of earlier versions lack."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +120,19 @@ class Asked:
     """What makes it another question where the address is the same: the series, size and time."""
     network: str | None = None
     mpp: float | None = None
-    urgent: bool = False
-    allowance_s: float = 3600.0
-    """How long it may wait; among jobs of one urgency the earliest due goes first."""
+    priority: Priority = Priority.ROUTINE
+    allowance_s: float | None = None
+    """How long it may wait; ``None``: as long as its priority may."""
     name: str | None = None
     """The asker's own name of the question (``Idempotency-Key``), in place of the natural key."""
+    silent: bool = False
+    """Of models on trial: what comes out is kept, and neither shown nor sent."""
+    facts: Mapping[str, list[str]] | None = None
+    """What a rule is chosen by, of a slide that has no model yet."""
+
+    @property
+    def urgent(self) -> bool:
+        return self.priority is Priority.URGENT
 
     @property
     def key(self) -> str:
@@ -106,11 +143,12 @@ class Asked:
 
     @property
     def natural_key(self) -> str:
-        return digest([self.slide_uri, sorted(self.models), *self.same])
+        silent = ["silent"] if self.silent else []
+        return digest([self.slide_uri, sorted(self.models), *self.same, *silent])
 
     @property
     def sha256(self) -> str:
-        return digest([self.natural_key, self.mpp, dict(self.case), self.urgent])
+        return digest([self.natural_key, self.mpp, dict(self.case), self.priority])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +163,8 @@ class Job:
     """Those that were none of the slide's fault."""
     asked: Asked
     created: float
+    preempted: int = 0
+    """Those of them that made room for an urgent slide."""
 
     @classmethod
     def of(cls, row: Any) -> "Job":
@@ -136,7 +176,9 @@ class Job:
             case=row.case,
             network=row.network,
             mpp=row.mpp,
-            urgent=row.urgent,
+            priority=Priority(row.priority),
+            silent=row.silent,
+            facts=row.facts,
         )
         return cls(
             row.job_id,
@@ -145,6 +187,7 @@ class Job:
             row.given_back,
             asked,
             row.created,
+            row.preempted,
         )
 
 
@@ -155,6 +198,7 @@ def digest(content: Any) -> str:
 
 def row_of(asked: Asked, now: float) -> dict[str, Any]:
     """Of a new job."""
+    allowance_s = asked.allowance_s
     return {
         "job_id": uuid.uuid4().hex,
         "trust": asked.trust,
@@ -165,12 +209,16 @@ def row_of(asked: Asked, now: float) -> dict[str, Any]:
         "models": list(asked.models),
         "mpp": asked.mpp,
         "case": dict(asked.case),
+        "priority": asked.priority,
         "urgent": asked.urgent,
-        "due_by": now + asked.allowance_s,
-        "state": JobState.WAITING,
+        "due_by": now + (asked.priority.allowance_s if allowance_s is None else allowance_s),
+        "state": JobState.WAITING if asked.models else JobState.UNROUTED,
+        "silent": asked.silent,
+        "facts": asked.facts,
         "created": now,
         "attempt": 0,
         "given_back": 0,
+        "preempted": 0,
         "next_at": now,
         "flag_ids": [],
         "seconds": {},
@@ -179,13 +227,26 @@ def row_of(asked: Asked, now: float) -> dict[str, Any]:
 
 
 def make_job_table(engine: Engine) -> None:
-    """Where it is not there.  Raises OutputError also where another program has one of its name."""
+    """Where it is not there; what one of an earlier version lacks is added.  Raises OutputError
+    also where another program has one of its name."""
     with translated(), engine.begin() as connection:
         alone(connection, "tables")
         _META.create_all(connection)
         there = {column["name"] for column in inspect(connection).get_columns(job.name)}
-    if missing := [column.name for column in job.columns if column.name not in there]:
-        raise OutputError(
-            f"the database has a table job that is not ours: it lacks {missing[0]};"
-            " give wsi_ai a database or schema of its own"
-        )
+        missing = [column for column in job.columns if column.name not in there]
+        if foreign := [column.name for column in missing if column not in _ADDED]:
+            raise OutputError(
+                f"the database has a table job that is not ours: it lacks {foreign[0]};"
+                " give wsi_ai a database or schema of its own"
+            )
+        for column in missing:
+            connection.exec_driver_sql(
+                f"ALTER TABLE job ADD COLUMN {_declared(connection, column)}"
+            )
+        if missing:
+            urgent = update(job).where(job.c.urgent).values(priority=Priority.URGENT)
+            connection.execute(urgent)
+
+
+def _declared(connection: Connection, column: Column[Any]) -> str:
+    return str(CreateColumn(column).compile(dialect=connection.dialect))

@@ -12,14 +12,15 @@ from wsi_ai.app import Outcome, RunOptions, give_up, run_slides
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.posting import Posting
 from wsi_ai.errors import DeviceError, InputError, ModelError, PolicyError, SlideError, Stopped
-from wsi_ai.service.job_post import JobPost
+from wsi_ai.service.job_post import JobPost, SilentPost
+from wsi_ai.service.job_watch import JobWatch
 from wsi_ai.service.jobs import Job
 from wsi_ai.service.queue import Answer, Queue
 from wsi_ai.service.slide_places import NotClear, NotReady, found_file, settled_file
-from wsi_ai.service.work import READY_S, JobWatch, SiteFault
+from wsi_ai.service.work import READY_S, SiteFault
 
 PACS = "sectra+"
-_SITE = ModelError, DeviceError, PolicyError
+SITE = ModelError, DeviceError, PolicyError
 _KINDS = {ModelError: "model", DeviceError: "device", PolicyError: "policy"}
 _GRAVEST_FIRST = Level.EXPEDITE, Level.NOT_ASSESSED, Level.STANDARD
 
@@ -35,6 +36,7 @@ class ReadySlide:
     """A row of ``--cases``; empty where nothing is known."""
 
 
+NOT_AT_HAND = NotReady, SlideGone, NotClear, InputError
 Fetch = Callable[[Job], AbstractContextManager[ReadySlide]]
 """Has a job's slide at hand while the block runs.  Raises NotReady, SlideGone, NotClear,
 SiteFault."""
@@ -55,39 +57,50 @@ class LocalRuns:
     """How long a slide is looked for, or at while it is written to, before that is its answer."""
 
     def run(self, mine: Job, watch: JobWatch) -> Answer:
-        post = JobPost(self.posting, self.queue, mine)
+        post = self.post_of(mine)
         try:
-            with self._at_hand(mine) as slide, self._options(mine, slide) as options:
+            with self.at_hand(mine) as slide, self.options_for(mine, slide) as options:
                 models = [Path(name) for name in mine.asked.models]
                 outcomes = list(run_slides([slide.path], models, self.out, options, watch, post))
-        except NotReady as error:
-            looked_s = min(self.queue.clock() - mine.created, mine.given_back * READY_S)
-            if looked_s < self.patience_s:
-                raise
-            return self.give_up(mine, str(error))
-        except (SlideGone, NotClear, InputError) as error:
-            return self.give_up(mine, str(error))
-        except _SITE as error:
-            self.posting.not_started(1, _kind(error))
-            raise SiteFault(str(error)) from None
-        self.posting.begun()
-        return self._answer(mine, outcomes, post)
+        except NOT_AT_HAND as error:
+            return self.without(mine, error)
+        except SITE as error:
+            raise self.fault_of(error) from None
+        return self.answer(mine, outcomes, post)
+
+    def post_of(self, mine: Job) -> JobPost | SilentPost:
+        return SilentPost() if mine.asked.silent else JobPost(self.posting, self.queue, mine)
+
+    def without(self, mine: Job, error: Exception) -> Answer:
+        """The slide is not at hand.  Raises NotReady while that may change."""
+        looked_s = min(self.queue.clock() - mine.created, mine.given_back * READY_S)
+        if isinstance(error, NotReady) and looked_s < self.patience_s:
+            raise error
+        return self.give_up(mine, str(error))
+
+    def fault_of(self, error: Exception) -> SiteFault:
+        """No job can be run: every receiver of heartbeats hears of it."""
+        kind = next(kind for cls, kind in _KINDS.items() if isinstance(error, cls))
+        self.posting.not_started(1, kind)
+        return SiteFault(str(error))
 
     def give_up(self, mine: Job, reason: str) -> Answer:
-        post = JobPost(self.posting, self.queue, mine)
+        post = self.post_of(mine)
         slide = ReadySlide(self._expected(mine), mine.asked.case)
         models = [Path(name) for name in mine.asked.models]
-        with self._options(mine, slide) as options:
+        with self.options_for(mine, slide) as options:
             try:
                 outcomes = list(give_up(slide.path, models, self.out, reason, options, post))
-            except _SITE as error:
+            except SITE as error:
                 raise SiteFault(str(error)) from None
-        return self._answer(mine, outcomes, post)
+        return self.answer(mine, outcomes, post)
 
-    def _answer(self, mine: Job, outcomes: Sequence[Outcome], post: JobPost) -> Answer:
-        if not outcomes:
+    def answer(self, mine: Job, outcomes: Sequence[Outcome], post: JobPost | SilentPost) -> Answer:
+        """Raises Stopped where a model has none; NotReady, SiteFault."""
+        if len(outcomes) < len(mine.asked.models):
             self.queue.beat(mine)  # lost, or else stopped
             raise Stopped("the job was stopped")
+        self.posting.begun()
         if not all(outcome.judged for outcome in outcomes):
             raise NotReady("another process is at work on the slide")
         if post.unkept:
@@ -96,7 +109,7 @@ class LocalRuns:
         return answer_of(outcomes, post.flag_ids)
 
     @contextmanager
-    def _at_hand(self, mine: Job) -> Iterator[ReadySlide]:
+    def at_hand(self, mine: Job) -> Iterator[ReadySlide]:
         address = mine.asked.slide_uri
         for start, fetch in self.fetches.items():
             if address.startswith(start):
@@ -117,7 +130,7 @@ class LocalRuns:
             return Path(f"job-{mine.job_id}")
 
     @contextmanager
-    def _options(self, mine: Job, slide: ReadySlide) -> Iterator[RunOptions]:
+    def options_for(self, mine: Job, slide: ReadySlide) -> Iterator[RunOptions]:
         """With whose slide it is in a file of its own, for this process alone and as long as the
         block runs."""
         chosen = replace(self.options, mpp=mine.asked.mpp or self.options.mpp)
@@ -131,10 +144,6 @@ class LocalRuns:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump([row], file)
             yield replace(chosen, cases=cases)
-
-
-def _kind(error: Exception) -> str:
-    return next(kind for cls, kind in _KINDS.items() if isinstance(error, cls))
 
 
 def answer_of(outcomes: Sequence[Outcome], flag_ids: Sequence[str]) -> Answer:

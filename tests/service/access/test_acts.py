@@ -1,7 +1,6 @@
 """What people did, on SQLite and on PostgreSQL."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,6 @@ OTHERS: dict[str, Any] = {
     "n": 99, "at": 5.0, "who": "subject:bob", "what": "other", "ids": {"flag": "g"},
     "trust": "RYY", "before": "0" * 64, "sha256": "1" * 64,
 }  # fmt: skip
-
-
-@pytest.fixture
-def engine(database: str) -> Iterator[Engine]:
-    engine = open_service_database(database)
-    yield engine
-    engine.dispose()
 
 
 def done(engine: Engine, times: int = 1, trust: str | None = "RXX") -> None:

@@ -31,10 +31,12 @@ from sqlalchemy import (
 )
 from sqlalchemy import event as listeners
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 
 from wsi_ai.errors import OutputError
 
 _BUSY_S = 30.0
+IN_MEMORY = ":memory:"
 _READS = "wsi_ai_reads"
 READING: Mapping[str, Any] = {_READS: True}
 """Options of a connection that only reads: on SQLite, it then waits for no writer."""
@@ -143,9 +145,9 @@ def open_database(url: str) -> Engine:
     Raises OutputError.
     """
     with translated():
-        engine = _engine(url)
+        engine = connect(url)
         if engine.dialect.name == "sqlite":
-            _make_private(engine.url.database)
+            make_private(engine.url.database)
         _make_tables(engine)
     return engine
 
@@ -154,7 +156,7 @@ def open_existing_database(url: str) -> Engine:
     """The same, of a database that is an outbox already: nothing is made in place of a mistyped
     one.  Raises OutputError."""
     with translated():
-        engine = _engine(url)
+        engine = connect(url)
         path = engine.url.database or ""
         lite = engine.dialect.name == "sqlite"
         if (lite and not Path(path).is_file()) or not inspect(engine).has_table(event.name):
@@ -164,17 +166,33 @@ def open_existing_database(url: str) -> Engine:
     return engine
 
 
-def _engine(url: str) -> Engine:
+def connect(url: str) -> Engine:
+    """With transactions as every table of ours wants them, and no tables yet."""
     where = make_url(url) if "://" in url else URL.create("sqlite", database=url)
     if where.drivername == "postgresql":
         where = where.set(drivername="postgresql+psycopg")
     lite = where.get_backend_name() == "sqlite"
-    options = {"timeout": _BUSY_S} if lite else {}
-    engine = create_engine(where, connect_args=options, hide_parameters=True)
+    if where.database == IN_MEMORY:
+        engine = _in_memory(where)
+    else:
+        options = {"timeout": _BUSY_S} if lite else {}
+        engine = create_engine(where, connect_args=options, hide_parameters=True)
     if lite:
         listeners.listen(engine, "connect", _set_up_sqlite)
         listeners.listen(engine, "begin", _begin_at_once)
     return engine
+
+
+def _in_memory(where: URL) -> Engine:
+    """One connection, which is a thread's alone while it has it."""
+    return create_engine(
+        where,
+        connect_args={"check_same_thread": False},
+        hide_parameters=True,
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+    )
 
 
 def _make_tables(engine: Engine) -> None:
@@ -205,7 +223,7 @@ def alone(connection: Connection, about: str) -> None:
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translated(what: str = "outbox") -> Iterator[None]:
     """The database's errors as ours.  The driver's own text may quote what was being stored, so
     only its kind is told."""
     try:
@@ -213,18 +231,18 @@ def translated() -> Iterator[None]:
     except DBAPIError as error:
         kind = type(error.orig).__name__
         told = getattr(error.orig, "sqlite_errorname", kind)
-        raise OutputError(f"the outbox refused: {told}; look at its disk and its server") from None
+        raise OutputError(f"the {what} refused: {told}; look at its disk and its server") from None
     except sqlite3.DatabaseError as error:
         raise OutputError(
-            f"the outbox refused: {error.sqlite_errorname}; look at its disk"
+            f"the {what} refused: {error.sqlite_errorname}; look at its disk"
         ) from None
     except (SQLAlchemyError, ModuleNotFoundError, OverflowError, UnicodeDecodeError) as error:
-        raise OutputError(f"the outbox cannot be used: {type(error).__name__}") from None
+        raise OutputError(f"the {what} cannot be used: {type(error).__name__}") from None
 
 
-def _make_private(path: str | None) -> None:
+def make_private(path: str | None) -> None:
     """For its owner's eyes only: the flags in it name cases.  SQLite's side files follow suit."""
-    if path:
+    if path and path != IN_MEMORY:
         with contextlib.suppress(OSError):  # SQLite says it better
             Path(path).touch(0o600)
 

@@ -14,11 +14,12 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.receiver.completeness import completeness
-from wsi_ai.delivery.receiver.inbox import Beat, Became, Event, Inbox, Trial, parse
+from wsi_ai.delivery.receiver.inbox import Became, Inbox
+from wsi_ai.delivery.receiver.incoming import Beat, Event, Trial, parse
 from wsi_ai.delivery.receiver.page import HEADERS, worklist_page
 from wsi_ai.delivery.receiver.verify import check_key, is_genuine
 from wsi_ai.delivery.succession import as_json
-from wsi_ai.errors import SinkError
+from wsi_ai.errors import OutputError, SinkError
 
 log = logging.getLogger(__name__)
 _MOST_BYTES = 1 << 18
@@ -71,14 +72,19 @@ class _Ascii(JSONResponse):
 
 def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAPI:
     """The app.  401 for a request that is not genuine or not fresh, 4xx for one that will never be
-    right, 409 for another answer than the one that is held, 200 once the event is on the disk,
-    whether it was new or not."""
+    right, 409 for another answer than the one that is held, 503 where nothing can be kept now, 200
+    once the event is on the disk, whether it was new or not."""
     app = FastAPI(
         title="wsi_ai reference receiver",
         docs_url=None,
         redoc_url=None,
         default_response_class=_Ascii,
     )
+
+    @app.exception_handler(OutputError)
+    async def away(_: Request, error: Exception) -> Response:
+        log.error("%s", error)
+        return JSONResponse({"detail": "the inbox is away"}, 503, {"Retry-After": "5"})
 
     @app.post("/flags")
     async def take(request: Request) -> Response:

@@ -1,7 +1,8 @@
 """The service's own tables.  Times are seconds since 1970; ids are text.
 
 Their names begin with ``wsi_ai_``, for a database may be another program's too: a table of the
-same name that is there already would be taken for ours.
+same name that is there already would be taken for ours.  Beside them stand those of the inbox: the
+lines of the worklist, and what changed (``delivery.receiver.tables``).
 """
 
 from sqlalchemy import (
@@ -53,18 +54,6 @@ watched = Table(
     Column("reason", Text),
 )
 """A file or folder below a watched one: ``settling``, ``submitted``, ``unrouted``, ``refused``."""
-
-change = Table(
-    f"{PREFIX}change",
-    META,
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("what", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("trust", Text),
-    Column("network", Text),
-    Column("at", Float, nullable=False),
-)
-"""What changed, in one order that every reader sees without a gap; see ``changes.note``."""
 
 acknowledgement = Table(
     f"{PREFIX}acknowledgement",

@@ -75,6 +75,12 @@ class RoomsPart:
         place = self._places.get(room.key)
         return len({guest.tab.who.subject for guest in place.guests.values()}) if place else 0
 
+    def looking_at(self, slides: Sequence[str]) -> dict[str, int]:
+        """The same by fingerprint, of whatever trust; of those only at which anybody is."""
+        wanted = set(slides)
+        rooms = [place.room for place in self._places.values() if place.room.slide in wanted]
+        return {room.slide: found for room in rooms if (found := self.looking(room))}
+
     async def _join(self, tab: Tab, message: Message) -> None:
         """Again, where a tab comes back: it has what was written until ``since``."""
         sid, since = message.get("slide"), message.get("since", 0)

@@ -1,0 +1,1 @@
+"""Which model judges which slide."""

@@ -1,0 +1,114 @@
+"""Whether the list may lack lines: what stands above it in red.
+
+A sender that is silent, a run that did not start, slides that no model runs on, a worker that is
+gone, and slides that wait where no worker is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from wsi_ai.core.timing import timestamp
+from wsi_ai.core.wording import counted, verb
+from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.receiver.completeness import completeness
+from wsi_ai.delivery.receiver.inbox import Inbox
+from wsi_ai.delivery.receiver.tables import newest
+from wsi_ai.service import workers
+from wsi_ai.service.access.who import REGION, Role, Who
+from wsi_ai.service.jobs import JobState, job
+
+_LATE_S = 60.0
+"""Until then a worker may be starting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Empty where nothing is known to be missing."""
+
+    since: str | None = None
+    """As a time in UTC, where that is known."""
+    why: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is known of this service's own workers and jobs."""
+
+    gone: Sequence[float] = ()
+    """When they were heard of last."""
+    running: int = 0
+    waiting: int = 0
+    oldest: float | None = None
+    """When the first of those that wait was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Of everybody's senders and of this service, at one moment."""
+
+    senders: Sequence[Mapping[str, Any]]
+    networks: frozenset[tuple[str | None, str | None]]
+    """Trusts that have lines, and the networks that they have them in."""
+    work: Work
+    now: float
+
+
+def facts(engine: Engine, now: float) -> Facts:
+    """Raises OutputError."""
+    senders = Inbox(engine).senders(now)
+    pairs = select(newest.c.trust, newest.c.network).where(newest.c.listed.is_(True)).distinct()
+    with translated("worklist"), engine.connect() as opened:
+        rows = opened.execution_options(**READING).execute(pairs).all()
+    networks = frozenset((row.trust, row.network) for row in rows)
+    return Facts(senders, networks, work(engine, now), now)
+
+
+def band_of(found: Facts, who: Who) -> Band:
+    """Of the list as ``who`` sees it.  Pure."""
+    senders = [one for one in found.senders if _concerns(found, who, one)]
+    since = (one["incomplete_since"] for one in senders if one["incomplete_since"])
+    first = min(since, default=None)
+    reasons = [(first, why) for why in completeness(senders)["why"]]
+    reasons += _of_work(found.work, found.now)
+    times = sorted(at for at, _ in reasons if at is not None)
+    return Band(times[0] if times else None, tuple(why for _, why in reasons))
+
+
+def work(engine: Engine, now: float) -> Work:
+    """Raises OutputError."""
+    known = workers.up(engine, now)
+    gone = [one.beat for one in known if one.gone and not one.draining]
+    found = select(func.count(), func.min(job.c.created)).where(job.c.state == JobState.WAITING)
+    with translated("worklist"), engine.connect() as opened:
+        waiting, oldest = opened.execution_options(**READING).execute(found).one()
+    return Work(gone, sum(not one.gone for one in known), waiting, oldest)
+
+
+def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
+    if found.gone:
+        number = len(found.gone)
+        what = f"{counted(number, 'worker')} of this service {verb(number, 'is', 'are')} gone"
+        yield _time(min(found.gone)), what
+    late = found.oldest is not None and now - found.oldest > _LATE_S
+    if late and not found.running:
+        what = f"no worker runs; {counted(found.waiting, 'slide')} wait for one"
+        yield _time(found.oldest), what
+
+
+def _concerns(found: Facts, who: Who, sender: Mapping[str, Any]) -> bool:
+    """Whether it sends flags of a trust that they may read, or does not say whose."""
+    trusts = sender["trusts"]
+    if not trusts or REGION in who.scopes(Role.READ):
+        return True
+    if any(who.may(Role.READ, trust) for trust in trusts):
+        return True
+    known = [pair for pair in found.networks if pair[0] in trusts]
+    return any(who.may(Role.READ, trust, network) for trust, network in known)
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))
