@@ -11,7 +11,7 @@ const STATE = {
 
 export function when(at, now = Date.now()) {
   const date = new Date(at * 1000), today = new Date(now).toDateString() === date.toDateString();
-  const time = date.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"});
+  const time = date.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
   return today ? time : `${date.toLocaleDateString([], {day: "numeric", month: "short", year: "numeric"})}, ${time}`;
 }
 
@@ -97,9 +97,9 @@ export class Panel {
     if (!this.draft) return;
     const {id, base, body} = this.draft;
     this.endDraft();
-    this.chosen = id;
+    this.chosen = null;
     this.notes.write(id, {...body, text: $("card-input").value.trim()}, base);
-    $("card-close").focus();
+    this.view.osd?.canvas.focus();
   }
 
   close() {

@@ -167,14 +167,14 @@ function chip(person) {
   dot.style.background = COLOURS[person.colour];
   name.textContent = own ? `${person.name} (you)` : person.name;
   Object.assign(trust, {className: "trust", textContent: person.trust ?? ""});
-  element.append(dot, name, trust);
-  if (person.follows === people.you && people.you && !own) element.append(Object.assign(document.createElement("span"), {className: "follows-you", textContent: "follows you"}));
+  element.append(dot, name, " ", trust);
+  const follows = !own && people.you && person.follows === people.you;
+  if (follows) element.append(" ", Object.assign(document.createElement("span"), {className: "follows-you", textContent: "follows you"}));
   if (!own) {
     element.type = "button";
-    element.title = person.follows === people.you ? "Follows you" : "Follow";
-    element.disabled = person.follows === people.you;
+    element.title = follows ? "Follows you" : "Follow";
+    element.disabled = follows;
     element.setAttribute("aria-pressed", String(person.id === people.leader));
-    element.setAttribute("aria-label", `Follow ${person.name}, ${person.trust ?? "no trust"}`);
     element.addEventListener("click", () => people.follow(person.id === people.leader ? null : person.id));
   }
   item.append(element);

@@ -143,5 +143,5 @@ export function measured(body, umPerPx, lengthText) {
   }
   const area = areaPx(body) * across * down;
   if (!umPerPx) return `${area.toFixed(0)} px²`;
-  return area >= 1e5 ? `${(area / 1e6).toFixed(area >= 1e7 ? 1 : 2)} mm²` : `${area.toFixed(0)} µm²`;
+  return area >= 1e4 ? `${Number((area / 1e6).toPrecision(3))} mm²` : `${area.toFixed(0)} µm²`;
 }
