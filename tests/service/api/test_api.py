@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from tests.service.api.world import WORKER, Answer, World, right
+from tests.service.api.world import WORKER, Answer, Objects, World, right
 from wsi_ai.errors import InputError
 from wsi_ai.service.access.who import Role
 from wsi_ai.service.jobs import JobState, job
@@ -149,29 +149,30 @@ def test_the_answer_of_a_model_on_trial_is_shown_to_nobody(world: World) -> None
         assert shown["on_trial"]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/nowhere", 404),
-        ("GET", "/v1/jobs/", 404),
-        ("GET", "/v1/jobs/not-an-id", 422),
-        ("PUT", "/v1/jobs", 405),
-        ("PATCH", "/v1/slides/" + "a" * 32 + "/shares", 405),
-        ("GET", "/docs", 404),
-        ("GET", "/redoc", 404),
-        ("POST", "/v1/jobs", 422),
-        ("GET", "/v1/jobs?limit=x", 422),
-        ("GET", "/v1/jobs?since=yesterday", 422),
-        ("GET", "/v1/flags/x/1/acknowledgement", 405),
-        ("GET", "/v1/jobs/" + "a" * 32, 404),
-        ("POST", f"/v1/workers/{'b' * 32}/drain", 404),
-    ],
-)
-def test_every_error_is_a_problem(world: World, method: str, path: str, status: int) -> None:
-    answer = world.ask(method, path, everything(world))
-    assert (answer.status, answer.headers["content-type"]) == (status, PROBLEM)
-    assert answer.body["status"] == status
-    assert answer.body["type"] == "about:blank"
+ERRORS = [
+    ("GET", "/nowhere", 404),
+    ("GET", "/v1/jobs/", 404),
+    ("GET", "/v1/jobs/not-an-id", 422),
+    ("PUT", "/v1/jobs", 405),
+    ("PATCH", "/v1/slides/" + "a" * 32 + "/shares", 405),
+    ("GET", "/docs", 404),
+    ("GET", "/redoc", 404),
+    ("POST", "/v1/jobs", 422),
+    ("GET", "/v1/jobs?limit=x", 422),
+    ("GET", "/v1/jobs?since=yesterday", 422),
+    ("GET", "/v1/flags/x/1/acknowledgement", 405),
+    ("GET", "/v1/jobs/" + "a" * 32, 404),
+    ("POST", f"/v1/workers/{'b' * 32}/drain", 404),
+]
+
+
+def test_every_error_is_a_problem(world: World) -> None:
+    token = everything(world)
+    for method, path, status in ERRORS:
+        answer = world.ask(method, path, token)
+        assert (path, answer.status, answer.headers["content-type"]) == (path, status, PROBLEM)
+        assert answer.body["status"] == status
+        assert answer.body["type"] == "about:blank"
 
 
 def test_a_method_that_there_is_not_is_answered_with_all_that_there_are(world: World) -> None:
@@ -196,9 +197,13 @@ def test_no_value_that_was_sent_comes_back_in_a_problem(world: World) -> None:
         assert "SECRET" not in json.dumps(answer.body)
 
 
-@pytest.mark.parametrize("odd", ["a\0b", "\ud800", "a\nb", "\x1b[2J", "\x85"])
-def test_signs_that_no_database_keeps_are_refused_in_every_string(world: World, odd: str) -> None:
+def test_signs_that_no_database_keeps_are_refused_in_every_string(world: World) -> None:
     token, of = everything(world), world.of["RXX"]
+    for odd in ("a\0b", "\ud800", "a\nb", "\x1b[2J", "\x85"):
+        _refused_everywhere(world, token, of, odd)
+
+
+def _refused_everywhere(world: World, token: str, of: Objects, odd: str) -> None:
     share = {"until": "2026-06-01T00:00:00Z"}
     questions = [
         ("/v1/jobs", submission(world, trust=odd)),
@@ -216,12 +221,12 @@ def test_signs_that_no_database_keeps_are_refused_in_every_string(world: World, 
         assert answer.status == 422, (path, answer)
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 100_000, b"null", b'{"trust": NaN}', b"1"])
-def test_what_is_no_json_of_ours_is_refused(world: World, body: bytes) -> None:
-    headers = {"content-type": "application/json"}
-    answer = world.ask("POST", "/v1/jobs", everything(world), content=body, headers=headers)
-    assert answer.status in (400, 422)
-    assert answer.headers["content-type"] == PROBLEM
+def test_what_is_no_json_of_ours_is_refused(world: World) -> None:
+    token, headers = everything(world), {"content-type": "application/json"}
+    for body in (b"{", b"\xff", b"[" * 100_000, b"null", b'{"trust": NaN}', b"1"):
+        answer = world.ask("POST", "/v1/jobs", token, content=body, headers=headers)
+        assert answer.status in (400, 422)
+        assert answer.headers["content-type"] == PROBLEM
 
 
 def test_a_form_of_another_page_is_never_read_as_json(world: World) -> None:
