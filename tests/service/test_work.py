@@ -23,6 +23,7 @@ from wsi_ai.cli import app
 from wsi_ai.delivery.formats.hl7v2.notice import ImageNotice
 from wsi_ai.delivery.posting import Posting, open_posting
 from wsi_ai.delivery.withdrawal import take_back
+from wsi_ai.service.arrivals import one_question
 from wsi_ai.service.database.opening import make_service_tables
 from wsi_ai.service.image_notices import QueuedNotices, Site
 from wsi_ai.service.job_watch import JobWatch
@@ -51,7 +52,11 @@ def posting_in(folder: Path) -> Iterator[tuple[Posting, Queue]]:
 
 
 def site(folder: Path, model: Path, template: str = "") -> Site:
-    return Site("RXX", [str(model)], template or f"{folder}/scans/{{accession}}/{{slide_id}}*.tif")
+    return Site(
+        "RXX",
+        one_question([str(model)]),
+        template or f"{folder}/scans/{{accession}}/{{slide_id}}*.tif",
+    )
 
 
 def put_slide(folder: Path, name: str = "S26-1-A1-1 - 2026.tif") -> Path:

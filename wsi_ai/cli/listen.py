@@ -12,7 +12,7 @@ from wsi_ai.core.logs import LogSettings
 from wsi_ai.delivery.listener import Door, Notices, listen
 from wsi_ai.delivery.posting import make_outbox
 from wsi_ai.service.image_notices import QueuedNotices, Site
-from wsi_ai.service.opening import approved_names, open_queue
+from wsi_ai.service.opening import models_for, open_queue
 from wsi_ai.service.slide_places import check_template
 
 
@@ -22,8 +22,8 @@ def run(database: str, asked: tuple[str, Sequence[Path], str], arguments: Listen
     log_to(LogSettings(logging.WARNING))
     trust, models, template = asked
     check_template(template)
-    names = [name for name, _ in approved_names(models, arguments.trusted_keys)]
-    site = Site(trust, names, template, arguments.network, arguments.issuer)
+    choose = models_for(arguments.routing, models, arguments.trusted_keys)
+    site = Site(trust, choose, template, arguments.network, arguments.issuer)
     door = Door(
         arguments.host,
         arguments.port,

@@ -17,6 +17,7 @@ from wsi_ai.delivery.routes import load_endpoints, secret_at
 from wsi_ai.delivery.sinks.addresses import is_loopback
 from wsi_ai.errors import SinkError
 from wsi_ai.service.opening import approved_names, open_queue
+from wsi_ai.service.routing.loading import load_routing
 from wsi_ai.service.sectra.app import sectra_app
 from wsi_ai.service.sectra.application import Application
 from wsi_ai.service.sectra.image_info import PacsSite, pacs_among
@@ -36,6 +37,7 @@ def run(
     _check_door(arguments, secret)
     endpoint = pacs_among(load_endpoints(send), trust, arguments.sink)
     names = approved_names(models, arguments.trusted_keys)
+    routing = arguments.routing
     url = arguments.url or _own_url(arguments)
     with make_outbox(database) as outbox:
         application = Application(
@@ -44,6 +46,7 @@ def run(
             models=names,
             url=f"{url.rstrip('/')}/{secret}",
             stains=frozenset(arguments.stain or ()),
+            choose=load_routing(routing, arguments.trusted_keys).choices if routing else None,
         )
         say(f"an application of {_host(endpoint)}; stop with Ctrl-C")
         uvicorn.run(

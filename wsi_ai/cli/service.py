@@ -8,12 +8,35 @@ import typer
 from wsi_ai.cli.commands.delivery import Database, Sinks
 from wsi_ai.cli.commands.options import finite, takes
 from wsi_ai.cli.output import extra
-from wsi_ai.cli.service_arguments import ListenArguments, SectraArguments, WorkArguments
+from wsi_ai.cli.serve_arguments import AllArguments, ServeArguments
+from wsi_ai.cli.service_arguments import (
+    ListenArguments,
+    SectraArguments,
+    WatchArguments,
+    WorkArguments,
+)
 
 alone = typer.Typer()
 routing_app = typer.Typer(no_args_is_help=True, help="Which model judges which slide.")
 queue_app = typer.Typer(no_args_is_help=True, help="Jobs that wait, run, or died.")
+watched_app = typer.Typer(no_args_is_help=True, help="Files in watched folders.")
 workers_app = typer.Typer(no_args_is_help=True, help="Who runs the queue's jobs.")
+
+
+@alone.command()
+@takes(AllArguments, "more")
+@takes(ServeArguments)
+def serve(database: Database, arguments: ServeArguments, more: AllArguments) -> None:
+    """Serve the worklist, slides with their results, and the API, until stopped.
+
+    On this machine alone it is for one person, who opens the address that it prints.  For others it
+    needs TLS, or a proxy that has it, and --access.
+    """
+    with extra("service"):
+        from wsi_ai.cli import serve as pages
+        from wsi_ai.cli import serve_all
+    run = serve_all.run if more.all_roles else pages.run
+    raise typer.Exit(run(database, arguments, more))
 
 
 @alone.command()
@@ -36,11 +59,42 @@ def work(
 
 
 @alone.command()
+@takes(WatchArguments)
+def watch(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDERS...", help="That scanners write to.")
+    ],
+    database: Database,
+    trust: Annotated[str, typer.Option(help="ODS code of the trust whose slides come there.")],
+    arguments: WatchArguments,
+) -> None:
+    """Queue each slide that comes into a folder, once it is whole; by looking, also on a share.
+
+    A folder that is gone, or is another one than before, raises an alarm, and nothing is forgotten.
+    """
+    with extra("service"):
+        from wsi_ai.cli import watch as command
+
+    raise typer.Exit(command.run(folders, database, trust, arguments))
+
+
+@watched_app.command("list")
+def watched_list(database: Database) -> None:
+    """What came into watched folders and is no job yet, with the reason.  Names files.
+
+    Exit status 1 if a folder is gone, a file was refused, or no rule has a model for one.
+    """
+    with extra("service"):
+        from wsi_ai.cli import watch as command
+
+    raise typer.Exit(command.list_watched(database))
+
+
+@alone.command()
 @takes(ListenArguments)
 def listen(
     database: Database,
     trust: Annotated[str, typer.Option(help="ODS code of the trust whose images are announced.")],
-    model: Annotated[list[Path], typer.Option(help="Folder, or NAME[@VERSION]; several at once.")],
     slides: Annotated[
         str,
         typer.Option(
@@ -50,6 +104,9 @@ def listen(
         ),
     ],
     arguments: ListenArguments,
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Folder, or NAME[@VERSION]; several at once.")
+    ] = None,
 ) -> None:
     """Listen for notices that images are there or are withdrawn: HL7 over MLLP, IHE LAB-104.
 
@@ -58,7 +115,7 @@ def listen(
     with extra("service"):
         from wsi_ai.cli import listen
 
-    raise typer.Exit(listen.run(database, (trust, model, slides), arguments))
+    raise typer.Exit(listen.run(database, (trust, model or [], slides), arguments))
 
 
 @alone.command("sectra-app")
@@ -223,4 +280,5 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(routing_app, name="routing")
     app.add_typer(queue_app, name="queue")
     app.add_typer(workers_app, name="workers")
+    app.add_typer(watched_app, name="watched")
     app.registered_commands += alone.registered_commands

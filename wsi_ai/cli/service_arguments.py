@@ -48,6 +48,10 @@ class WorkArguments:
 class ListenArguments:
     """Of ``wsi-ai listen``."""
 
+    routing: Annotated[
+        Path | None,
+        typer.Option(help="Rules that choose the models (routing.toml), in place of --model."),
+    ] = None
     network: Annotated[str | None, typer.Option(help="The trust's network.")] = None
     issuer: Annotated[str | None, typer.Option(help="Who issues accessions and slide ids.")] = None
     host: Annotated[str, typer.Option()] = "127.0.0.1"
@@ -71,6 +75,12 @@ class ListenArguments:
 class SectraArguments:
     """Of ``wsi-ai sectra-app``."""
 
+    routing: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rules that choose the models of announced images; who asks gets --model."
+        ),
+    ] = None
     sink: Annotated[
         str | None, typer.Option(help="The PACS's name among the sinks, where there are several.")
     ] = None
@@ -98,3 +108,46 @@ class SectraArguments:
     trusted_keys: Annotated[
         Path | None, typer.Option(help="Queue only for models signed by this key.")
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchArguments:
+    """Of ``wsi-ai watch``."""
+
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Folder, or NAME[@VERSION]; several at once.")
+    ] = None
+    routing: Annotated[
+        Path | None, typer.Option(help="In place of --model: which model judges which slide.")
+    ] = None
+    cases: Annotated[
+        Path | None, typer.Option(help="Whose slides they are, as for wsi-ai run.")
+    ] = None
+    network: Annotated[str | None, typer.Option(help="The trust's network.")] = None
+    every_s: Annotated[
+        float, typer.Option(min=1, max=3600, callback=finite, help="Between two looks.")
+    ] = 15
+    patience_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=100_000,
+            callback=finite,
+            help="Until a slide that does not open, or that the table does not know, goes on so.",
+        ),
+    ] = 10
+    take_over: Annotated[
+        bool, typer.Option(help="A folder that is another one than before is meant to be.")
+    ] = False
+    out: Annotated[
+        Path | None,
+        typer.Option(help="With it, slides that killed their workers get their flag from here."),
+    ] = None
+    send: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOML|URL|TRUST=URL", help="With --out: where those flags go."),
+    ] = None
+    trusted_keys: Annotated[
+        Path | None, typer.Option(help="Queue only for models signed by this key.")
+    ] = None
+    audit_file: AuditFile = None

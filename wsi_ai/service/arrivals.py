@@ -7,13 +7,10 @@ every receiver, and queued once a rule takes it.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from wsi_ai.errors import InputError
 from wsi_ai.service.job_table import JobTable
 from wsi_ai.service.jobs import Asked, JobState
 from wsi_ai.service.routing.facts import gathered, of_case
-from wsi_ai.service.routing.loading import load_routing
 from wsi_ai.service.routing.rules import Choice, Facts, is_unrouted
 
 log = logging.getLogger(__name__)
@@ -58,21 +55,8 @@ class Admitted:
 
 def one_question(models: Sequence[str]) -> Choose:
     """Every slide is judged by the same models."""
-    if not models:
-        raise InputError("which model is to judge the slides? --model NAME[@VERSION]")
     choice = Choice(tuple(models), rule="--model")
     return lambda _: (choice,)
-
-
-def chosen_by(
-    routing: Path | None, models: Sequence[str], trusted_keys: Path | None = None
-) -> Choose:
-    """By rules, or always the same.  Raises InputError where neither or both are given."""
-    if routing is None:
-        return one_question(models)
-    if models:
-        raise InputError("--model or --routing: a slide's models come from one of them")
-    return load_routing(routing, trusted_keys).choices
 
 
 def admit(table: JobTable, choose: Choose, arrival: Arrival) -> tuple[Admitted, ...]:

@@ -2,14 +2,14 @@
 back."""
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from wsi_ai.delivery.formats.hl7v2.notice import ImageNotice
 from wsi_ai.delivery.outbox import Outbox
 from wsi_ai.delivery.withdrawal import take_back
-from wsi_ai.service.jobs import Asked
+from wsi_ai.service.arrivals import Arrival, Choose, admit
 from wsi_ai.service.queue import Queue
+from wsi_ai.service.routing.facts import gathered
 from wsi_ai.service.slide_places import address_of, state_of
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ class Site:
     """For whom notices come in, and what is to be run."""
 
     trust: str
-    models: Sequence[str]
+    choose: Choose
     template: str
     """Where a slide is: see ``slide_places.address_of``."""
     network: str | None = None
@@ -46,18 +46,17 @@ class QueuedNotices:
         same = (notice.series_uid,) if notice.series_uid else state_of(address)
         case = {"trust": site.trust, "network": site.network, "issuer": site.issuer,
                 "accession": notice.accession, "slide_id": notice.slide_id}  # fmt: skip
-        name, new = self.queue.submit(
-            Asked(
-                trust=site.trust,
-                network=site.network,
-                slide_uri=address,
-                models=tuple(site.models),
-                case={field: value for field, value in case.items() if value},
-                same=same,
-                submitted_by=SUBMITTER,
-            )
+        arrival = Arrival(
+            trust=site.trust,
+            network=site.network,
+            slide_uri=address,
+            source=SUBMITTER,
+            case={field: value for field, value in case.items() if value},
+            facts=gathered(notice.said),
+            same=same,
         )
-        log.info("%s %s", "queued" if new else "known already:", name)
+        for found in admit(self.queue, site.choose, arrival):
+            log.info("%s %s", "queued" if found.new else "known already:", found.job_id)
 
     def withdrawn(self, notice: ImageNotice) -> None:
         """First nobody goes on with it, then what was said is taken back: so nothing comes out

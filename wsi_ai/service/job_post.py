@@ -91,6 +91,25 @@ class JobPost:
         return {**flag, "extensions": {**flag["extensions"], _AGAIN: after}}
 
 
+@dataclass(frozen=True, slots=True)
+class SilentPost:
+    """Of a model on trial: its flags are written beside its results, and go nowhere."""
+
+    flag_ids: tuple[str, ...] = ()
+    unkept: bool = False
+
+    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(flag)
+
+    def standing(self, flag_id: str) -> Standing | None:
+        return None
+
+    def reach_all(self) -> None: ...
+
+
 def _came_after(mine: Job, flag: Mapping[str, Any]) -> bool:
     """Whether the job was asked for after its slide was taken to be another's."""
     if flag["retraction_reason"] != Retraction.SLIDE_MISIDENTIFIED:

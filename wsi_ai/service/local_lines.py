@@ -9,7 +9,7 @@ from wsi_ai.app import LineSlide, Outcome, run_line
 from wsi_ai.errors import DeviceError
 from wsi_ai.inference.registry import devices_asked
 from wsi_ai.service.claiming import MOST_FAILURES
-from wsi_ai.service.job_post import JobPost
+from wsi_ai.service.job_post import JobPost, SilentPost
 from wsi_ai.service.job_watch import JobWatch
 from wsi_ai.service.jobs import Job
 from wsi_ai.service.local_runs import NOT_AT_HAND, SITE, LocalRuns
@@ -73,7 +73,7 @@ class LocalLine:
     def _slide(self, mine: Job, watch: JobWatch, held: ExitStack) -> LineSlide:
         slide = held.enter_context(self.runs.at_hand(mine))
         options = held.enter_context(self.runs.options_for(mine, slide))
-        post = JobPost(self.runs.posting, self.runs.queue, mine)
+        post = self.runs.post_of(mine)
         if slide.path in self._paths:
             raise NotReady("another job is at work on the slide")
         self._paths.add(slide.path)
@@ -104,7 +104,7 @@ class LocalLine:
         )
 
     def _answer(
-        self, mine: Job, watch: JobWatch, outcomes: Sequence[Outcome], post: JobPost
+        self, mine: Job, watch: JobWatch, outcomes: Sequence[Outcome], post: JobPost | SilentPost
     ) -> Answer:
         if watch.fault is not None:
             raise DeviceError(watch.fault)

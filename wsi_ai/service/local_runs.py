@@ -12,7 +12,7 @@ from wsi_ai.app import Outcome, RunOptions, give_up, run_slides
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.posting import Posting
 from wsi_ai.errors import DeviceError, InputError, ModelError, PolicyError, SlideError, Stopped
-from wsi_ai.service.job_post import JobPost
+from wsi_ai.service.job_post import JobPost, SilentPost
 from wsi_ai.service.job_watch import JobWatch
 from wsi_ai.service.jobs import Job
 from wsi_ai.service.queue import Answer, Queue
@@ -57,7 +57,7 @@ class LocalRuns:
     """How long a slide is looked for, or at while it is written to, before that is its answer."""
 
     def run(self, mine: Job, watch: JobWatch) -> Answer:
-        post = JobPost(self.posting, self.queue, mine)
+        post = self.post_of(mine)
         try:
             with self.at_hand(mine) as slide, self.options_for(mine, slide) as options:
                 models = [Path(name) for name in mine.asked.models]
@@ -67,6 +67,9 @@ class LocalRuns:
         except SITE as error:
             raise self.fault_of(error) from None
         return self.answer(mine, outcomes, post)
+
+    def post_of(self, mine: Job) -> JobPost | SilentPost:
+        return SilentPost() if mine.asked.silent else JobPost(self.posting, self.queue, mine)
 
     def without(self, mine: Job, error: Exception) -> Answer:
         """The slide is not at hand.  Raises NotReady while that may change."""
@@ -82,7 +85,7 @@ class LocalRuns:
         return SiteFault(str(error))
 
     def give_up(self, mine: Job, reason: str) -> Answer:
-        post = JobPost(self.posting, self.queue, mine)
+        post = self.post_of(mine)
         slide = ReadySlide(self._expected(mine), mine.asked.case)
         models = [Path(name) for name in mine.asked.models]
         with self.options_for(mine, slide) as options:
@@ -92,7 +95,7 @@ class LocalRuns:
                 raise SiteFault(str(error)) from None
         return self.answer(mine, outcomes, post)
 
-    def answer(self, mine: Job, outcomes: Sequence[Outcome], post: JobPost) -> Answer:
+    def answer(self, mine: Job, outcomes: Sequence[Outcome], post: JobPost | SilentPost) -> Answer:
         """Raises Stopped where a model has none; NotReady, SiteFault."""
         if len(outcomes) < len(mine.asked.models):
             self.queue.beat(mine)  # lost, or else stopped

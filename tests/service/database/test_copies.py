@@ -100,13 +100,13 @@ def test_the_two_commands(full: Engine, database: str, tmp_path: Path) -> None:
         return result.exit_code, result.output
 
     full.dispose()
-    code, said = done("backup", database, str(tmp_path / "b.db"))
+    code, said = done("backup", "--outbox", database, str(tmp_path / "b.db"))
     assert code == 0, said
     assert "kept" in said
-    code, said = done("restore", str(tmp_path / "b.db"), str(tmp_path / "new.db"))
+    code, said = done("restore", str(tmp_path / "b.db"), "--outbox", str(tmp_path / "new.db"))
     assert code == 0, said
     assert "restored" in said
-    code, said = done("restore", str(tmp_path / "b.db"), str(tmp_path / "new.db"))
+    code, said = done("restore", str(tmp_path / "b.db"), "--outbox", str(tmp_path / "new.db"))
     assert code == 2
-    assert done("check", str(tmp_path / "new.db"))[0] == 0
-    assert done("upgrade", str(tmp_path / "none.db"))[0] == 2
+    assert done("check", "--outbox", str(tmp_path / "new.db"))[0] == 0
+    assert done("upgrade", "--outbox", str(tmp_path / "none.db"))[0] == 2

@@ -1,6 +1,7 @@
 """A slide that comes gets its jobs, or is written down as one without a model."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -8,9 +9,10 @@ from sqlalchemy import Engine
 
 from tests.delivery.conftest import FakeClock
 from wsi_ai.errors import InputError
-from wsi_ai.service.arrivals import Arrival, admit, admit_again, chosen_by, one_question
+from wsi_ai.service.arrivals import Arrival, admit, admit_again, one_question
 from wsi_ai.service.database.opening import open_service_database
 from wsi_ai.service.jobs import Priority
+from wsi_ai.service.opening import models_for
 from wsi_ai.service.queue import Queue
 from wsi_ai.service.routing.rules import Facts, Routing, Rule
 
@@ -86,6 +88,6 @@ def test_a_job_without_a_model_is_not_run_again_by_hand(queue: Queue) -> None:
 def test_models_come_from_rules_or_from_the_command_and_never_from_both_or_none() -> None:
     facts: Facts = {}
     assert [c.models for c in one_question(["a@1", "b@1"])(facts)] == [("a@1", "b@1")]
-    for routing, models in ((None, []), ("routing.toml", ["a@1"])):
+    for routing, models in ((None, []), (Path("routing.toml"), [Path("a@1")])):
         with pytest.raises(InputError):
-            chosen_by(routing, models)  # type: ignore[arg-type]
+            models_for(routing, models)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_ai.cli.commands.delivery import Database
 from wsi_ai.cli.output import extra
 
 Url = Annotated[str, typer.Argument(metavar="DATABASE", help="A path (SQLite), or postgresql://…")]
@@ -14,7 +15,7 @@ database_app = typer.Typer(
 
 
 @database_app.command("upgrade")
-def upgrade(database: Url) -> None:
+def upgrade(database: Database) -> None:
     """Change the tables of an older version into this one's.  First stop every wsi-ai process, and
     make a backup."""
     with extra("service"):
@@ -24,7 +25,7 @@ def upgrade(database: Url) -> None:
 
 
 @database_app.command("check")
-def check(database: Url) -> None:
+def check(database: Database) -> None:
     """Say of which version the tables are.  Exit status 2 where this program cannot work with
     them."""
     with extra("service"):
@@ -35,7 +36,7 @@ def check(database: Url) -> None:
 
 @database_app.command("backup")
 def backup(
-    database: Url,
+    database: Database,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file (SQLite).")],
 ) -> None:
     """Keep everything of one moment in a file; the service may go on meanwhile."""
@@ -48,7 +49,7 @@ def backup(
 @database_app.command("restore")
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="As backup made it.")],
-    database: Url,
+    database: Database,
 ) -> None:
     """Put a backup into a new, empty database, of either kind."""
     with extra("service"):

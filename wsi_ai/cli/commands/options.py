@@ -69,16 +69,14 @@ NewThreshold = Annotated[
 ]
 
 
-def takes(options: type[Any]) -> Callable[[Command], Command]:
-    """For a command whose parameter ``arguments`` is of the dataclass ``options``.
+def takes(options: type[Any], parameter: str = "arguments") -> Callable[[Command], Command]:
+    """For a command whose ``parameter`` is of the dataclass ``options``.
 
     Its command line gets an option for each field."""
 
     def take(command: Command) -> Command:
         own = [
-            parameter
-            for name, parameter in inspect.signature(command).parameters.items()
-            if name != "arguments"
+            one for name, one in inspect.signature(command).parameters.items() if name != parameter
         ]
         hints = get_type_hints(options, include_extras=True)
         named = [
@@ -93,8 +91,8 @@ def takes(options: type[Any]) -> Callable[[Command], Command]:
 
         @wraps(command)
         def call(**given: Any) -> None:
-            values = {parameter.name: given.pop(parameter.name) for parameter in named}
-            command(**given, arguments=options(**values))
+            values = {one.name: given.pop(one.name) for one in named}
+            command(**given, **{parameter: options(**values)})
 
         call.__signature__ = inspect.Signature([*own, *named])  # type: ignore[attr-defined]
         return call

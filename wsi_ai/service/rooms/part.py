@@ -20,7 +20,7 @@ from wsi_ai.service.live.tabs import Message, Tab
 from wsi_ai.service.rooms import notes
 from wsi_ai.service.rooms.notes import Conflict, Kept, Op, Room
 from wsi_ai.service.rooms.presence import Here, Place
-from wsi_ai.service.rooms.slides import SlidesOf, may_annotate
+from wsi_ai.service.rooms.slides import SlidesOf, may_annotate, me
 
 _AT_ONCE = 500
 CHANGED = "the slide's file is not the one that these notes are on; load the page anew"
@@ -75,6 +75,12 @@ class RoomsPart:
         place = self._places.get(room.key)
         return len({guest.tab.who.subject for guest in place.guests.values()}) if place else 0
 
+    def looking_at(self, slides: Sequence[str]) -> dict[str, int]:
+        """The same by fingerprint, of whatever trust; of those only at which anybody is."""
+        wanted = set(slides)
+        rooms = [place.room for place in self._places.values() if place.room.slide in wanted]
+        return {room.slide: found for room in rooms if (found := self.looking(room))}
+
     async def _join(self, tab: Tab, message: Message) -> None:
         """Again, where a tab comes back: it has what was written until ``since``."""
         sid, since = message.get("slide"), message.get("since", 0)
@@ -118,6 +124,7 @@ class RoomsPart:
                 "type": "joined",
                 "slide": room.slide,
                 "you": tab.name,
+                "me": me(tab.who),
                 "people": [guest.as_json() for guest in place.guests.values()],
                 "ops": [one.as_json() for one in written],
                 "seq": newest,

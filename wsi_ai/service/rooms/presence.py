@@ -58,8 +58,10 @@ class Guest:
 
     def as_json(self) -> dict[str, Any]:
         who = self.tab.who
-        own = {"id": self.tab.name, "name": who.name, "trust": who.trust, "colour": self.colour}
-        return {**own, "follows": self.follows, **self.here.as_json()}
+        return {
+            "id": self.tab.name, "by": who.subject, "name": who.name, "trust": who.trust,
+            "colour": self.colour, "follows": self.follows, **self.here.as_json(),
+        }  # fmt: skip
 
     def paced(self, say: Callable[[], None]) -> None:
         """Now, or as soon as it is due: the last place is never left out."""

@@ -49,6 +49,11 @@ class FoundSlide:
         return self.sid + trust[:_TRUST_LENGTH]
 
 
+def me(who: Who) -> str:
+    """By which a page knows that somebody else has signed in: it sends no note under their name."""
+    return sha256(who.subject.encode()).hexdigest()[:16]
+
+
 def may_annotate(who: Who, room: Room) -> bool:
     """By right, or because the slide was shared with them: a consult is to say something."""
     shared = (room.slide, room.trust) in who.opened

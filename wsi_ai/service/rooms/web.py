@@ -18,13 +18,14 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from wsi_ai.delivery.outbox.outbox import Clock
-from wsi_ai.errors import OutputError
+from wsi_ai.errors import InputError, OutputError
+from wsi_ai.service.access import shares
 from wsi_ai.service.access.door import Door, NotKnown
-from wsi_ai.service.access.who import Who
+from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.rooms import notes
 from wsi_ai.service.rooms.geojson import as_geojson
 from wsi_ai.service.rooms.notes import Conflict, Op
-from wsi_ai.service.rooms.slides import Entries, FoundSlide, SlidesOf, may_annotate
+from wsi_ai.service.rooms.slides import Entries, FoundSlide, SlidesOf, may_annotate, me
 from wsi_ai.service.static_common import file_of
 from wsi_ai.service.viewer.app import HEADERS, viewer
 from wsi_ai.service.viewer.cache import TileCache
@@ -64,6 +65,9 @@ def room_routes(parts: RoomParts) -> Sequence[BaseRoute]:
         Route("/slides/{sid}/notes", pages.notes),
         Route("/slides/{sid}/notes", pages.write, methods=["POST"]),
         Route("/slides/{sid}/notes.geojson", pages.geojson),
+        Route("/slides/{sid}/shares", pages.shares),
+        Route("/slides/{sid}/shares", pages.share, methods=["POST"]),
+        Route("/slides/{sid}/shares/{share}", pages.unshare, methods=["DELETE"]),
     ]
 
 
@@ -84,13 +88,13 @@ class _Pages:
 
     def page(self, request: Request) -> Response:
         try:
-            found, _ = self._slide(request)
+            found, who = self._slide(request)
         except HTTPException as refused:
             if refused.status_code == 401:
                 return RedirectResponse(LOGIN, 303)
             raise
         room = templates(_TEMPLATES).get_template("room.html")
-        html = room.render(root="viewer/", asked_for=True, slide=found)
+        html = room.render(root="viewer/", asked_for=True, slide=found, me=me(who))
         return Response(html, media_type="text/html", headers=_HEADERS)
 
     def notes(self, request: Request) -> Response:
@@ -106,6 +110,7 @@ class _Pages:
             "ops": [one.as_json() for one in written],
             "seq": newest,
             "sha256": found.room.slide,
+            "me": me(who),
             "annotate": may_annotate(who, found.room),
         }
         return JSONResponse(content, headers=_ASKED_ANEW)
@@ -141,6 +146,44 @@ class _Pages:
         disposition = {"content-disposition": f'attachment; filename="{name}"'}
         return JSONResponse(content, headers=disposition | _ASKED_ANEW)
 
+    def shares(self, request: Request) -> Response:
+        """Who is invited, for those who may invite."""
+        found, _ = self._slide_to_share(request)
+        now = self._parts.clock()
+        standing = self._asked(lambda: shares.of_slide(self._parts.engine, _slide(found), now))
+        listed = [{"id": one.share_id, "to": one.to, "until": one.until} for one in standing]
+        return JSONResponse({"shares": listed}, headers=_ASKED_ANEW)
+
+    async def share(self, request: Request) -> Response:
+        content = await _body(request)
+        return await run_in_threadpool(self._share, request, content)
+
+    def _share(self, request: Request, content: Any) -> Response:
+        found, who = self._slide_to_share(request)
+        to, hours = _invitation(content)
+        at = self._parts.clock()
+        asked = self._parts.engine, who, _slide(found), (to, at + hours * 3600.0), at
+        try:
+            made = self._asked(lambda: shares.make(*asked))
+        except InputError as error:
+            raise HTTPException(422, str(error)) from None
+        content = {"id": made.share_id, "to": made.to, "until": made.until}
+        return JSONResponse(content, 201, headers=_ASKED_ANEW)
+
+    def unshare(self, request: Request) -> Response:
+        _, who = self._slide_to_share(request)
+        asked = self._parts.engine, who, request.path_params["share"], self._parts.clock()
+        if not self._asked(lambda: shares.end(*asked)):
+            raise HTTPException(404, "there is no such invitation")
+        return Response(status_code=204)
+
+    def _slide_to_share(self, request: Request) -> tuple[FoundSlide, Who]:
+        """Who sees it by an invitation alone invites nobody else."""
+        found, who = self._slide(request)
+        if not who.may(Role.ANNOTATE, found.room.trust, found.room.network):
+            raise HTTPException(403, "to invite somebody takes the right to annotate this slide")
+        return found, who
+
     def _slide(self, request: Request) -> tuple[FoundSlide, Who]:
         """404 where there is none, or none for this person."""
         who = self._who(request)
@@ -163,6 +206,20 @@ class _Pages:
             return question()
         except OutputError:
             raise HTTPException(503, "try again", {"retry-after": "5"}) from None
+
+
+def _slide(found: FoundSlide) -> shares.Slide:
+    return shares.Slide(found.room.slide, found.room.trust, found.room.network)
+
+
+def _invitation(content: Any) -> tuple[str, float]:
+    """Whom, and for how many hours.  422."""
+    if not (isinstance(content, dict) and content.keys() == {"to", "hours"}):
+        raise HTTPException(422, "an invitation has to and hours, and nothing else")
+    to, hours = content["to"], content["hours"]
+    if not isinstance(to, str) or type(hours) is not int:
+        raise HTTPException(422, "an invitation is to somebody, for a number of hours")
+    return to, float(min(max(hours, 0), 10_000))
 
 
 async def _body(request: Request) -> Any:

@@ -16,8 +16,10 @@ from wsi_ai.delivery.sinks.http import Exchange, bearer_of
 from wsi_ai.delivery.sinks.sectra_api import SectraApi, base_of
 from wsi_ai.delivery.sinks.tokens import GivenToken
 from wsi_ai.errors import SinkError, WsiAiError
+from wsi_ai.service.arrivals import Arrival, Choose, admit, one_question
 from wsi_ai.service.jobs import Asked
 from wsi_ai.service.queue import Queue
+from wsi_ai.service.routing.facts import gathered
 from wsi_ai.service.sectra.image_info import PacsSite, address_of, case_of, is_of, stain_of
 from wsi_ai.triage.judge import case_flag_id
 
@@ -50,6 +52,8 @@ class Application:
     """Where the PACS reaches us."""
     stains: frozenset[str] = frozenset()
     """Images of which are queued; empty: of all."""
+    choose: Choose | None = None
+    """Which models judge an image that is announced; ``None``: the same ones that a person gets."""
 
     def registration(self) -> dict[str, Any]:
         return {
@@ -69,7 +73,7 @@ class Application:
         stain = stain_of(known)
         if self.stains and stain is not None and stain not in self.stains:
             return {}
-        self._queue(call, case_of(known, self.site), NOTICE, 3600.0)
+        self._announced(call, case_of(known, self.site), stain)
         return {}
 
     def invoked(self, content: Mapping[str, Any]) -> Any:
@@ -107,6 +111,18 @@ class Application:
         except SinkError:
             raise NotTaken("a call has a token to call back with") from None
         return Call(slide_id, content, token)
+
+    def _announced(self, call: Call, case: Mapping[str, str], stain: str | None) -> None:
+        names = [name for name, _ in self.models]
+        arrival = Arrival(
+            trust=self.site.trust,
+            network=self.site.network,
+            slide_uri=address_of(self.site.endpoint, call.slide_id),
+            source=NOTICE,
+            case=case,
+            facts=gathered({"stain": stain}),
+        )
+        admit(self.queue, self.choose or one_question(names), arrival)
 
     def _queue(self, call: Call, case: Mapping[str, str], whose: str, allowance_s: float) -> None:
         self.queue.submit(

@@ -3,11 +3,13 @@
 The profile is a draft for public comment; its numbers and fields may still change.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from wsi_ai.delivery.formats.hl7v2.text import NotHl7, Parsed
 
 PROFILE = "DPOW-IMAGE-NOTIF"
+_SAID = {"order": ("OBR", 4), "specimen": ("SPM", 4), "organ": ("SPM", 8)}
 _UIDS = {"StudyInstanceUID": "study_uid", "SeriesInstanceUID": "series_uid"}
 
 
@@ -22,6 +24,8 @@ class ImageNotice:
     available: bool
     study_uid: str | None
     series_uid: str | None
+    said: Mapping[str, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    """By ``order`` (OBR-4), ``specimen`` (SPM-4) and ``organ`` (SPM-8): a code and its text."""
 
 
 def read(message: Parsed) -> ImageNotice:
@@ -48,4 +52,11 @@ def read(message: Parsed) -> ImageNotice:
         available=available,
         study_uid=uids.get("study_uid") or None,
         series_uid=uids.get("series_uid") or None,
+        said={name: words for name, place in _SAID.items() if (words := _coded(message, *place))},
     )
+
+
+def _coded(message: Parsed, segment: str, number: int) -> tuple[str, ...]:
+    """An identifier and its text, as far as they are there."""
+    found = [message.first(segment, number, component) for component in (1, 2)]
+    return tuple(word for word in found if word)

@@ -9,6 +9,10 @@ const $ = (id) => document.getElementById(id);
 const AROUND_REGION = 1.5, LEAST_VIEW_PX = 800;
 const LEVELS = {expedite: "EXPEDITE", standard: "STANDARD", not_assessed: "NOT ASSESSED"};
 const STEP = 13;  // of 254: a twentieth
+const OWN_KEYS = "select, textarea, input:not([type=checkbox], [type=range], [type=radio])";
+
+/** Inside a service the page is of one slide, and the viewer lies elsewhere. */
+const {root: ROOT = "", slide: ONLY} = document.documentElement.dataset;
 
 /** What is shown now; another slide is another one, so that no late answer lands on it. */
 class Shown {
@@ -20,6 +24,15 @@ class Shown {
 }
 
 let shown = null, viewer = null, list = null, waiting = false;
+
+/** For modules that add to the page: they are called when a slide is open, and to draw. */
+export const view = {
+  opened: [], drawn: [],
+  get shown() { return shown; },
+  get osd() { return viewer; },
+  place, pointAt, penFor, redraw, notice, goToBox, lengthText,
+  endRuler: () => ruler(false),
+};
 
 history.replaceState(null, "", location.pathname + location.hash);
 
@@ -66,6 +79,7 @@ function draw() {
   }
   shown.ruler.draw(marks, at.px);
   showScale(at);
+  for (const draws of view.drawn) draws(at);
 }
 
 function drawObjects(pen, {view, px}) {
@@ -119,7 +133,7 @@ function option(value, text) {
 }
 
 async function openSlide(id) {
-  const base = `slides/${encodeURIComponent(id)}`;
+  const base = `${ROOT}slides/${encodeURIComponent(id)}`;
   shown = null;
   viewer?.destroy();
   viewer = null;
@@ -136,8 +150,9 @@ async function openSlide(id) {
     openViewer();
     showFacts();
     showResults();
+    for (const tell of view.opened) tell(shown);
   } catch (error) {
-    $("name").textContent = $("slides").selectedOptions[0]?.textContent ?? "Slide";
+    if (!ONLY) $("name").textContent = $("slides").selectedOptions[0]?.textContent ?? "Slide";
     notice(`This slide cannot be shown: ${error.message}`);
   }
 }
@@ -280,8 +295,14 @@ function showRegions(found, result, objects) {
   list.show(shown.regions);
 }
 
+/** Outlines are off in a service until asked for; to go to one asks for them. */
 function goTo(number) {
-  const {box} = shown.regions.all[number], {width} = shown.info;
+  if (ONLY) $("marks-on").checked = true;
+  goToBox(shown.regions.all[number].box);
+}
+
+function goToBox(box) {
+  const {width} = shown.info;
   const middle = [(box.left + box.right) / 2, (box.top + box.bottom) / 2];
   const sides = [box.right - box.left, box.bottom - box.top].map((side) => Math.max(side * AROUND_REGION, LEAST_VIEW_PX));
   const [x, y, w, h] = [middle[0] - sides[0] / 2, middle[1] - sides[1] / 2, ...sides].map((value) => value / width);
@@ -335,7 +356,7 @@ function placeEnd() {
   measured();
 }
 
-const KEYS = {
+export const KEYS = {
   n: () => list.step(1), p: () => list.step(-1), h: () => toggle("heat-on"), o: () => toggle("marks-on"),
   "[": () => moveSlider("opacity", -5), "]": () => moveSlider("opacity", 5),
   ",": () => moveSlider("threshold", -STEP), ".": () => moveSlider("threshold", STEP),
@@ -347,7 +368,7 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !shown) return;
-  if (event.target.matches("select, input[type=text]")) return;
+  if (event.defaultPrevented || event.target.matches(OWN_KEYS) || event.target.closest("dialog")) return;
   if (event.key === " " && shown.ruler.on && !event.target.matches("button, input, summary")) {
     event.preventDefault();
     placeEnd();
@@ -381,6 +402,7 @@ opacityChanged();
 thresholdChanged();
 
 async function begin() {
+  if (ONLY) return openSlide(ONLY);
   const {slides, statement} = await asked("slides");
   $("statement").textContent = statement;
   $("slides").replaceChildren(...slides.map((one) => option(one.id, one.there ? one.name : `${one.name} (file not found)`)));
@@ -388,7 +410,7 @@ async function begin() {
   const wanted = new URLSearchParams(location.hash.slice(1)).get("slide");
   const id = slides.some((one) => one.id === wanted) ? wanted : (slides.find((one) => one.there) ?? slides[0]).id;
   $("slides").value = id;
-  await openSlide(id);
+  return openSlide(id);
 }
 
 begin().catch((error) => notice(error.message));
