@@ -118,6 +118,16 @@ class Worker:
         with self._keeping().running() as keep:
             return self._step(keep)
 
+    def bury(self) -> bool:
+        """Say of one job whose workers all died that its slide was not assessed.  Returns whether
+        there was one."""
+        mine = self.queue.claim_dead(self.name)
+        if mine is None:
+            return False
+        with self._keeping().running() as keep:
+            self._alone(mine, keep)
+        return True
+
     def _keeping(self) -> Keeping:
         return Keeping(self.queue, self.name, self.stop, self.pace.beat_s, self.station)
 

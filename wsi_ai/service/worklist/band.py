@@ -69,7 +69,7 @@ def facts(engine: Engine, now: float) -> Facts:
 
 def band_of(found: Facts, who: Who) -> Band:
     """Of the list as ``who`` sees it.  Pure."""
-    senders = [one for one in found.senders if _concerns(found, who, one)]
+    senders = [one for one in found.senders if concerns(found, who, Role.READ, one)]
     since = (one["incomplete_since"] for one in senders if one["incomplete_since"])
     first = min(since, default=None)
     reasons = [(first, why) for why in completeness(senders)["why"]]
@@ -99,15 +99,15 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
         yield _time(found.oldest), what
 
 
-def _concerns(found: Facts, who: Who, sender: Mapping[str, Any]) -> bool:
-    """Whether it sends flags of a trust that they may read, or does not say whose."""
+def concerns(found: Facts, who: Who, role: Role, sender: Mapping[str, Any]) -> bool:
+    """Whether it sends flags of a trust that they have the role at, or does not say whose."""
     trusts = sender["trusts"]
-    if not trusts or REGION in who.scopes(Role.READ):
+    if not trusts or REGION in who.scopes(role):
         return True
-    if any(who.may(Role.READ, trust) for trust in trusts):
+    if any(who.may(role, trust) for trust in trusts):
         return True
     known = [pair for pair in found.networks if pair[0] in trusts]
-    return any(who.may(Role.READ, trust, network) for trust, network in known)
+    return any(who.may(role, trust, network) for trust, network in known)
 
 
 def _time(seconds: float | None) -> str | None:

@@ -1,11 +1,11 @@
 /** The worklist as it changes: lines come and go where they belong, and nothing moves under the pointer. */
 import {Live, Refused} from "/static/common/live.js";
 
-const MARKED_MS = 10_000, IDLE_MS = 30_000, AGES_MS = 30_000, FEWEST = 50;
+const MARKED_MS = 10_000, IDLE_MS = 30_000, AGES_MS = 30_000, FEWEST = 50, COUNT_MS = 1000;
 const table = document.getElementById("lines");
 const body = table.tBodies[0];
-const [live, band, stale, held, arrived, none] =
-  ["live", "band", "stale", "held", "arrived", "none"].map((id) => document.getElementById(id));
+const [live, band, stale, held, arrived, none, head] =
+  ["live", "band", "stale", "held", "arrived", "none", "head"].map((id) => document.getElementById(id));
 const acted = new Set();
 const waiting = new Map();  // by flag: what came while the pointer was over the table
 let seq = Number(table.dataset.seq), over = false, idle = 0, heardAt = new Date();
@@ -83,8 +83,23 @@ function heardOf(message) {
     waiting.set(line.id, line);
     if (over && acted.has(line.id)) inPlace(line);
   }
+  if (message.lines.length) count();
   if (over) told();
   else show();
+}
+
+/** Numbers of lines, once a while after they changed. */
+let counting = 0;
+function count() {
+  counting ||= setTimeout(async () => {
+    counting = 0;
+    try {
+      const answer = await fetch(`/worklist/head${location.search}`);
+      if (answer.ok && !head.contains(document.activeElement)) head.innerHTML = await answer.text();
+    } catch {
+      count();  // there is no connection: the page says so
+    }
+  }, COUNT_MS);
 }
 
 function bandIs({html}) {
@@ -206,7 +221,7 @@ function said(row, why) {
 // -- times in the browser's own zone, and ages that go on --
 
 function timeOf(moment) {
-  const clock = {hour: "2-digit", minute: "2-digit"};
+  const clock = {hour: "2-digit", minute: "2-digit", hourCycle: "h23"};
   const today = moment.toDateString() === new Date().toDateString();
   return moment.toLocaleString([], today ? clock : {day: "2-digit", month: "short", ...clock});
 }
