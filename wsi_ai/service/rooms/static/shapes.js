@@ -57,9 +57,9 @@ export function paint(pen, body, px, {colour, chosen = false, dashed = false, op
   const corners = cornersOf(body), kind = open && body.kind === "polygon" ? "ruler" : body.kind;
   pen.lineJoin = pen.lineCap = "round";
   trace(pen, kind, corners, px);
-  if (kind === "rectangle" || kind === "polygon" || kind === "point") {
+  if (kind === "point" || (chosen && kind !== "ruler")) {  // a tint would change the stain's colours
     pen.fillStyle = colour;
-    pen.globalAlpha = kind === "point" ? 0.5 : chosen ? 0.16 : 0.08;
+    pen.globalAlpha = kind === "point" ? 0.5 : 0.12;
     pen.fill();
     pen.globalAlpha = 1;
   }
