@@ -121,6 +121,8 @@ def test_pages_of_a_list_have_every_job_once(world: World) -> None:
     assert world.ask("GET", "/v1/jobs?limit=501", token).status == 422
     assert world.ask("GET", "/v1/jobs?next=WzEsMl0", token).status == 422
     assert world.ask("GET", "/v1/jobs?trsut=RXX", token).status == 422  # not all of them instead
+    for seconds in ("0.5", "1e9", "1780000000", "2026-11-28T10:00:00"):
+        assert world.ask("GET", f"/v1/jobs?since={seconds}", token).status == 422
     since = "?since=2099-01-01T00:00:00Z"
     assert world.ask("GET", f"/v1/jobs{since}", token).body["jobs"] == []
 

@@ -65,9 +65,14 @@ def judged(
         results.mkdir(parents=True)
         flag = {"slide": {"image_sha256": room.slide}}
         (results / "flag.json").write_text(json.dumps(flag))
-    asked = Asked(trust=room.trust, slide_uri=slide_uri or f"file:///gone/{name}.svs",
-                  models=("m@1",), submitted_by="tests", case=dict(case),
-                  network=room.network)  # fmt: skip
+    asked = Asked(
+        trust=room.trust,
+        slide_uri=slide_uri or f"file:///gone/{name}.svs",
+        models=("m@1",),
+        submitted_by="tests",
+        case=dict(case),
+        network=room.network,
+    )
     done = {"state": JobState.DONE, "result_uri": results.as_uri()}
     with engine.begin() as connection:
         connection.execute(insert(job).values(row_of(asked, time.time()) | done))

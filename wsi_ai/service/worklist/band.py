@@ -95,7 +95,7 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
         yield _time(min(found.gone)), what
     late = found.oldest is not None and now - found.oldest > _LATE_S
     if late and not found.running:
-        what = f"no worker runs; {counted(found.waiting, 'slide')} wait for one"
+        what = f"no worker runs; {counted(found.waiting, 'slide')} {verb(found.waiting, 'waits', 'wait')}"
         yield _time(found.oldest), what
 
 
