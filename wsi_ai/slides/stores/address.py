@@ -1,4 +1,4 @@
-"""``s3://bucket/key``, ``https://host/path``, ``az://container/key``, ``gs://bucket/key``.  Pure."""
+"""``s3://bucket/key``, ``https://host/path``, ``az://container/key``, ``gs://…``.  Pure."""
 
 import ipaddress
 import re

@@ -20,7 +20,7 @@ from wsi_ai.slides.stores.refusals import asked
 from wsi_ai.slides.stores.store import Store
 
 _MOST_OBJECTS, _MOST_BESIDE = 200_000, 1000
-_HEADER_BYTES = 1 << 16
+_LEAST_BYTES, _HEADER_BYTES = 132, 1 << 16
 _SERIES = pydicom.tag.Tag(0x0020, 0x000E)
 _NAMED_ALONE = (".vms", ".vmu")
 _VOUCHED = "sha256"
@@ -132,6 +132,8 @@ def beside_of(store: Store, folder: str) -> list[Part]:
 
 def _series_of(store: Store, part: Part) -> str | None:
     """``None`` for what is no DICOM."""
+    if part.size < _LEAST_BYTES:
+        return None
     head = read_span(store, part, 0, min(part.size, _HEADER_BYTES))
     if head[128:132] != b"DICM":
         return None

@@ -2,11 +2,12 @@
 
 import io
 import time
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import obstore
 
@@ -16,8 +17,6 @@ from wsi_ai.slides.stores.refusals import asked
 from wsi_ai.slides.stores.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer
-
     from obstore import GetOptions
 
 _TRIES, _FIRST_WAIT_S = 5, 0.1
@@ -128,7 +127,7 @@ def _cut(span: Span, groups: Sequence[Span], read: dict[Span, bytes]) -> bytes:
     start, end = span
     if start >= end:
         return b""
-    group = next(one for one in groups if one[0] <= start and end <= one[1])
+    group = groups[bisect_right(groups, start, key=lambda one: one[0]) - 1]
     return read[group][start - group[0] : end - group[0]]
 
 
@@ -165,7 +164,7 @@ class BytesFile(io.RawIOBase):
         self._at = base + offset
         return self._at
 
-    def readinto(self, buffer: "Buffer") -> int:
+    def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._size - self._at))
         done = 0

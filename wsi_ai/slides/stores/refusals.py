@@ -1,7 +1,6 @@
 """What a store's library raises, in our words.  Its own text may hold addresses and keys, and is
 never shown."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,24 +35,21 @@ def asked() -> Iterator[None]:
     object is another one now; SlideError where there is none."""
     try:
         yield
-    except PreconditionError:
-        raise SlideChanged("the object was replaced while it was read; run it again") from None
-    except (FileNotFoundError, NotFoundError) as error:
-        if "NoSuchBucket" in str(error):
-            raise TransportError(_CODES["NoSuchBucket"]) from None
-        raise SlideError("there is no such object in the store") from None
-    except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise TransportError(_known(error) or _MAY_NOT) from None
-    except (NotSupportedError, NotImplementedError):
-        raise TransportError("the store cannot do what is asked of it: ranges of bytes") from None
-    except BaseError as error:
-        raise TransportError(_known(error) or _FAILED) from None
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
-        raise TransportError(_FAILED) from None
+    except (BaseError, OSError, NotImplementedError) as error:
+        raise _in_our_words(error) from None
 
 
-def _known(error: Exception) -> str | None:
+def _in_our_words(error: Exception) -> SlideError:
     text = str(error)
-    return next((words for code, words in _CODES.items() if code in text), None)
+    known = next((words for code, words in _CODES.items() if code in text), None)
+    if known is not None:
+        return TransportError(known)
+    if isinstance(error, PreconditionError):
+        return SlideChanged("the object was replaced while it was read; run it again")
+    if isinstance(error, FileNotFoundError | NotFoundError):
+        return SlideError("there is no such object in the store")
+    if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+        return TransportError(_MAY_NOT)
+    if isinstance(error, NotSupportedError | NotImplementedError):
+        return TransportError("the store cannot do what is asked of it: ranges of bytes")
+    return TransportError(_FAILED)
