@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import InputError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, text_of
 from wsi_ai.slides.identity import listed_path
@@ -21,6 +22,7 @@ from wsi_ai.slides.readers.sniff import (
 )
 from wsi_ai.slides.scale import number as as_number
 from wsi_ai.slides.spreadsheet import NoTable, read_sheet
+from wsi_ai.slides.stores.address import is_object
 
 _LISTS = (".csv", ".txt")
 _END_OF_LINE = re.compile(r"\r\n|\n|\r")
@@ -79,6 +81,9 @@ class _Search:
     inside: set[Path] = field(default_factory=set)
 
     def take_named(self, place: Path) -> None:
+        if is_object(place):
+            self._take_objects(place)
+            return
         if not is_address(place) and not os.path.exists(place):  # of a name of any length
             raise InputError(f"there is no such file or folder: {place}")
         if not os.path.isdir(place):
@@ -88,6 +93,19 @@ class _Search:
             raise InputError(f"no slide in the folder {place}")
         for slide in slides:
             self.inside.add(self._take(slide))
+
+    def _take_objects(self, place: Path) -> None:
+        """An object, or all slides below a prefix."""
+        with needs_extra("s3", InputError):
+            from wsi_ai.slides.stores.listing import slides_below
+        below = slides_below(place)
+        if not below.slides:
+            raise InputError(f"no slide below {place}")
+        self.pass_over(below.passed_over)
+        for slide in below.slides:
+            kept = self._take(slide)
+            if below.is_folder:
+                self.inside.add(kept)
 
     def take_listed(self, path: Path) -> None:
         rows = list(_rows(path))

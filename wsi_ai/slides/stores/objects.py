@@ -13,7 +13,7 @@ import pydicom
 from pydicom.filereader import read_partial
 
 from wsi_ai.errors import SlideError
-from wsi_ai.slides.readers.dicom.reader import DAMAGE
+from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE
 from wsi_ai.slides.stores.address import ObjectAddress
 from wsi_ai.slides.stores.ranges import read_span
 from wsi_ai.slides.stores.refusals import asked
@@ -58,7 +58,7 @@ def objects_of(store: Store, address: ObjectAddress) -> SlideObjects:
     named; TransportError."""
     if not address.key:
         raise SlideError("a bucket is no slide; name an object")
-    found = _single(store, address)
+    found = single(store, address)
     if found is None:
         inside = listed(store, address.key, address.name)
         if not inside:
@@ -80,7 +80,7 @@ def listed(store: Store, folder: str, name: str) -> list[Part]:
     return sorted((part for part in parts if part.size), key=lambda part: part.key)
 
 
-def _single(store: Store, address: ObjectAddress) -> Part | None:
+def single(store: Store, address: ObjectAddress) -> Part | None:
     """``None`` where there is no such object, and there may be a folder."""
     try:
         with asked():
@@ -114,11 +114,14 @@ def _belonging(store: Store, address: ObjectAddress, found: Part) -> Iterable[Pa
 
 def _of_series(store: Store, address: ObjectAddress, found: Part) -> Iterator[Part]:
     """Of a DICOM file, those beside it of the same series."""
-    series = _series_of(store, found)
-    if series is None or address.is_web:
+    series = series_of(store, found)
+    if series is None or not series.uid or address.is_web:
         return
     for beside in beside_of(store, str(PurePosixPath(found.key).parent)):
-        if beside.key != found.key and _series_of(store, beside) == series:
+        if beside.key == found.key:
+            continue
+        other = series_of(store, beside)
+        if other is not None and other.uid == series.uid:
             yield beside
 
 
@@ -130,8 +133,17 @@ def beside_of(store: Store, folder: str) -> list[Part]:
     return [_part(meta, PurePosixPath(meta["path"]).name) for meta in objects if meta["size"]]
 
 
-def _series_of(store: Store, part: Part) -> str | None:
-    """``None`` for what is no DICOM."""
+@dataclass(frozen=True, slots=True)
+class DicomSeries:
+    """What a DICOM file is part of."""
+
+    uid: str
+    """Empty where the header does not say, or cannot be read."""
+    images_tissue: bool
+
+
+def series_of(store: Store, part: Part) -> DicomSeries | None:
+    """``None`` for what is no DICOM.  Raises TransportError."""
     if part.size < _LEAST_BYTES:
         return None
     head = read_span(store, part, 0, min(part.size, _HEADER_BYTES))
@@ -140,5 +152,7 @@ def _series_of(store: Store, part: Part) -> str | None:
     try:
         header = read_partial(BytesIO(head), stop_when=lambda tag, _vr, _length: tag > _SERIES)
     except DAMAGE:
-        return None
-    return str(header.get("SeriesInstanceUID", ""))
+        return DicomSeries("", images_tissue=True)
+    shows = header.get("ImageType", ("VOLUME",))
+    tissue = header.get("SOPClassUID") in (WHOLE_SLIDE, None) and "VOLUME" in shows
+    return DicomSeries(str(header.get("SeriesInstanceUID", "")), tissue)

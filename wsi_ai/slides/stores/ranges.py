@@ -138,6 +138,9 @@ class BytesFile(io.RawIOBase):
     store's.
     """
 
+    name = ""
+    """pydicom asks for it."""
+
     def __init__(self, source: Bytes, size: int) -> None:
         self._source, self._size, self._at = source, size, 0
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
