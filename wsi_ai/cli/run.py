@@ -30,6 +30,7 @@ from wsi_ai.results.pages.index import INDEX, renew_index
 from wsi_ai.results.slide import Pages
 from wsi_ai.run.process import prepare_process
 from wsi_ai.run.run_record import added_up, by_device, write_not_started
+from wsi_ai.slides.places import ReaderIo
 from wsi_ai.slides.quiet import at_rest
 
 if TYPE_CHECKING:
@@ -174,6 +175,7 @@ def _options(arguments: RunArguments) -> RunOptions:
         override_mpp=arguments.override_mpp,
         image=arguments.image,
         reader=arguments.reader,
+        reader_io=ReaderIo(arguments.reader_io),
         precision=Precision(arguments.precision),
         cases=arguments.cases,
         trust_pickle=arguments.trust_pickle,

@@ -7,6 +7,7 @@ from pathlib import Path
 from wsi_ai.core.cards import Precision, RuntimeRequest
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.results.slide import Pages
+from wsi_ai.slides.places import ReaderIo
 from wsi_ai.tiles.extent import Extent
 
 MOST = 4096
@@ -26,6 +27,8 @@ class RunOptions:
     """Run anew even where the same question was answered before."""
     reader: str | None = None
     """``None``: by the slide's content."""
+    reader_io: ReaderIo = ReaderIo.STAGING
+    """How slides in an object store are read."""
     precision: Precision = Precision.FP32
     cases: Path | None = None
     """Whose slides they are: .csv, .json or .toml."""

@@ -12,7 +12,7 @@ import obstore
 import pydicom
 from pydicom.filereader import read_partial
 
-from wsi_ai.errors import SlideError
+from wsi_ai.errors import SlideError, TransportError
 from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE
 from wsi_ai.slides.stores.address import ObjectAddress
 from wsi_ai.slides.stores.ranges import read_span
@@ -85,12 +85,22 @@ def single(store: Store, address: ObjectAddress) -> Part | None:
     try:
         with asked():
             answer = obstore.get(store, address.key, options={"head": True})
+    except TransportError:
+        _say_why(store, address.key)
+        raise
     except SlideError as error:
         if type(error) is SlideError and not address.is_web:
             return None
         raise
     said = {str(name).lower(): str(value) for name, value in answer.attributes.items()}
     return _part(answer.meta, address.name, said.get(_VOUCHED, "").lower())
+
+
+def _say_why(store: Store, key: str) -> None:
+    """An answer to HEAD has no body, so no reason either; one to GET has.  Raises TransportError
+    where that is refused, too."""
+    with asked():
+        obstore.get(store, key, options={"range": (0, 1)})
 
 
 def _part(meta: Any, name: str, sha256: str = "") -> Part:

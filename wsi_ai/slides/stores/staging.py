@@ -8,7 +8,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -98,15 +98,18 @@ def _fetch(store: Store, objects: SlideObjects, entry: Entry) -> Mapping[Path, H
     limit, found = DiskLimit.from_settings(), dict[str, Hashed]()
     starts = {part: _noted(entry.files / part.name) for part in objects.parts}
     growing: _Growing | None = None
-    for part, data in _arriving(store, starts):
-        if growing is None:
-            growing = _Growing.at(entry.files / part.name, starts[part])
-        growing.add(data)
-        limit.check()
-        if growing.size == part.size:
-            found[part.name] = growing.end()
-            _check_vouched(part, found[part.name], entry)
-            growing = None
+    try:
+        for part, data in _arriving(store, starts):
+            growing = growing or _Growing.at(entry.files / part.name, starts[part])
+            growing.add(data)
+            limit.check()
+            if growing.size == part.size:
+                found[part.name] = growing.end()
+                growing = None
+                _check_vouched(part, found[part.name], entry)
+    finally:
+        if growing is not None:
+            growing.leave()
     digests = {name: one.sha256 for name, one in found.items()}
     entry.complete(json.dumps({"sha256": digests}).encode())
     return {entry.files / name: one for name, one in found.items()}
@@ -179,15 +182,23 @@ class _Growing:
         self.digest.update(data)
         self.size += len(data)
         if self.size - self.noted >= _NOTED_BYTES:
-            self._write_through()
-            write_whole(_note(self.path), str(self.size).encode())
-            self.noted = self.size
+            self._take_note()
+
+    def leave(self) -> None:
+        """Unfinished; as far as the disk lets it, the next one goes on here."""
+        with suppress(OSError), self.file:
+            self._take_note()
 
     def end(self) -> Hashed:
         self._write_through()
         self.file.close()
         _note(self.path).unlink(missing_ok=True)
         return Hashed(self.digest.hexdigest(), state_of(self.path.stat()))
+
+    def _take_note(self) -> None:
+        self._write_through()
+        write_whole(_note(self.path), str(self.size).encode())
+        self.noted = self.size
 
     def _write_through(self) -> None:
         self.file.flush()
