@@ -43,8 +43,8 @@ class Faults:
     """What goes wrong.  Lists are used up, one for each request."""
 
     latency_s: float = 0.0
-    refuse: list[int | str] = field(default_factory=list)
-    """Status codes, or S3's error codes, which come with 403."""
+    refuse: list[int | str | None] = field(default_factory=list)
+    """Status codes, or S3's error codes, which come with 403; ``None`` is answered."""
     always: int | str | None = None
     cut: list[int] = field(default_factory=list)
     """Of so many bytes of a body, the connection breaks off; 0 leaves it whole."""
