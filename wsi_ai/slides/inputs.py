@@ -112,10 +112,18 @@ class _Search:
         if not rows:
             raise InputError(f"{path} names no slide")
         for number, place, mpp in rows:
-            for slide in (list(self._inside(place)) if os.path.isdir(place) else []) or [place]:
+            for slide in self._listed(place):
                 kept = self._take(slide)
                 if mpp is not None and self.mpp.setdefault(kept, mpp) != mpp:
                     raise InputError(f"{path}: line {number}: the same slide with another mpp")
+
+    def _listed(self, place: Path) -> Sequence[Path]:
+        """What a row means; where that is not there, the place itself, which then says so."""
+        if is_object(place):
+            with needs_extra("s3", InputError):
+                from wsi_ai.slides.stores.listing import slides_below
+            return slides_below(place).slides or [place]
+        return (list(self._inside(place)) if os.path.isdir(place) else []) or [place]
 
     def _take(self, slide: Path) -> Path:
         """The path under which this very slide is known."""

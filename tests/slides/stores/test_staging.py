@@ -299,9 +299,7 @@ def test_formats_that_only_openslide_reads_are_copied_too(
         ("s3://slides", "name an object"),
     ],
 )
-def test_an_address_that_will_not_do_is_refused(
-    store: ObjectStore, place: str, words: str
-) -> None:
+def test_an_address_that_will_not_do_is_refused(store: ObjectStore, place: str, words: str) -> None:
     with pytest.raises(SlideError, match=words):
         open_slide(Path(place))
     assert store.requests == []

@@ -2,11 +2,11 @@
 
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from wsi_ai.errors import InputError, SlideError, TransportError
+from wsi_ai.errors import InputError, SlideError
 from wsi_ai.slides.readers.sniff import SUFFIXES, is_picture, is_slide_zarr
 from wsi_ai.slides.stores.address import ObjectAddress, object_address
 from wsi_ai.slides.stores.objects import Part, listed, series_of, single
@@ -40,8 +40,6 @@ def slides_below(place: Path) -> Below:
             return Below([place], is_folder=False)
         found = Below()
         _sort(store, address, found)
-    except TransportError as error:
-        raise InputError(f"{place}: {error}") from None
     except SlideError as error:
         raise InputError(f"{place}: {error}") from None
     return found
@@ -88,12 +86,11 @@ def _is_hidden(part: Part) -> bool:
     return any(piece.startswith(".") for piece in PurePosixPath(part.name.lstrip("/")).parts)
 
 
-def _data_folders(folders: Iterable[str]) -> set[str]:
+def _data_folders(folders: Mapping[str, list[Part]]) -> set[str]:
     """Of MIRAX slides: they belong to the file of their name."""
-    inside = folders if isinstance(folders, dict) else {}
     return {
         str(PurePosixPath(part.key).with_suffix(""))
-        for parts in inside.values()
+        for parts in folders.values()
         for part in parts
         if part.key.lower().endswith(".mrxs")
     }
