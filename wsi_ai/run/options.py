@@ -6,6 +6,7 @@ from pathlib import Path
 
 from wsi_ai.core.cards import Precision, RuntimeRequest
 from wsi_ai.core.geometry import Spacing
+from wsi_ai.results.published import OnDisk, Published
 from wsi_ai.results.slide import Pages
 from wsi_ai.slides.places import ReaderIo
 from wsi_ai.tiles.extent import Extent
@@ -46,6 +47,8 @@ class RunOptions:
     """Take ``mpp`` though the file says another one."""
     image: str = ""
     """Number or name of the image that is meant, where a file holds several."""
+    published: Published = field(default_factory=OnDisk)
+    """Where results count; see ``results.published``."""
     growing: tuple[Path, ...] = ()
     """Slides that are still being written: they are listed, and not judged."""
     pages: Pages = Pages.REPORT

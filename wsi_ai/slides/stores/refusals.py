@@ -36,10 +36,10 @@ def asked() -> Iterator[None]:
     try:
         yield
     except (BaseError, OSError, NotImplementedError) as error:
-        raise _in_our_words(error) from None
+        raise in_our_words(error) from None
 
 
-def _in_our_words(error: Exception) -> SlideError:
+def in_our_words(error: Exception) -> SlideError:
     text = str(error)
     known = next((words for code, words in _CODES.items() if code in text), None)
     if known is not None:
