@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from obstore.store import S3Store
 from ome_zarr_models.v05.image import Image as OmeImage
@@ -26,6 +27,7 @@ from wsi_ai.results.bucket.current import read_current
 from wsi_ai.results.published import local_results
 from wsi_ai.results.slide import Pages
 from wsi_ai.slides.places import ReaderIo
+from wsi_ai.slides.registry import open_slide
 from wsi_ai.slides.stores.address import object_address
 from wsi_ai.slides.stores.store import open_store
 from wsi_ai.testing import ObjectStore, object_store
@@ -46,6 +48,19 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ObjectSto
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("models") / "red", red_network(), mpp=4.0)
+
+
+@pytest.fixture(scope="module")
+def cmu(cmu: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A part of it, so that a run takes half a second."""
+    with open_slide(cmu) as slide:
+        pixels = slide.read(0, 600, 1100, 640, 640)
+    path = tmp_path_factory.mktemp("slide") / cmu.name
+    tifffile.imwrite(
+        path, pixels, tile=(128, 128), photometric="rgb", compression="deflate",
+        resolution=(20_040, 20_040), resolutionunit="CENTIMETER",
+    )  # fmt: skip
+    return path
 
 
 @pytest.fixture
