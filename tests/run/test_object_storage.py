@@ -328,9 +328,7 @@ def test_a_bucket_that_cannot_be_asked_ends_the_slide_and_not_the_answer(
     assert current_key(store)
 
 
-def test_runs_that_do_not_count_go_after_a_day(
-    cmu: Path, model: Path, store: ObjectStore
-) -> None:
+def test_runs_that_do_not_count_go_after_a_day(cmu: Path, model: Path, store: ObjectStore) -> None:
     run_one(cmu, model, OUT)
     one = str(read_current(store.objects[current_key(store)].content).run)
     first = {key for key in store.objects if one in key}
@@ -359,7 +357,7 @@ def test_no_name_leads_out_of_the_folder(name: str) -> None:
 
 
 def test_embeddings_do_not_go_to_an_address(cmu: Path, model: Path, store: ObjectStore) -> None:
-    from wsi_ai.results.folder import check_folder  # noqa: PLC0415
+    from wsi_ai.results.folder import check_folder
 
     with pytest.raises(OutputError, match="a folder on a disk"):
         check_folder(OUT)
