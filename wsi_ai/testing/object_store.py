@@ -50,7 +50,8 @@ class Faults:
     """Of so many bytes of a body, the connection breaks off; 0 leaves it whole."""
     ignore_conditions: bool = False
     """As some appliances do: If-Match and If-None-Match mean nothing to it."""
-    no_listing: bool = False
+    bare_tags_in_lists: bool = False
+    """Without their quotes, as Azure has them there."""
 
 
 @dataclass(slots=True)
@@ -212,7 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
             if delimiter and delimiter in below:
                 folders[prefix + below.partition(delimiter)[0] + delimiter] = None
             else:
-                contents.append(_listed(key, self.state.objects[name]))
+                bare = self.state.faults.bare_tags_in_lists
+                contents.append(_listed(key, self.state.objects[name], bare=bare))
         inside = "".join(contents) + "".join(
             f"<CommonPrefixes><Prefix>{escape(one)}</Prefix></CommonPrefixes>" for one in folders
         )
@@ -239,9 +241,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def _listed(key: str, one: Stored) -> str:
+def _listed(key: str, one: Stored, *, bare: bool) -> str:
+    tag = one.e_tag.strip('"') if bare else one.e_tag
     when = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(one.changed_s))
     return (
         f"<Contents><Key>{escape(key)}</Key><LastModified>{when}</LastModified>"
-        f"<ETag>{escape(one.e_tag)}</ETag><Size>{len(one.content)}</Size></Contents>"
+        f"<ETag>{escape(tag)}</ETag><Size>{len(one.content)}</Size></Contents>"
     )

@@ -89,6 +89,18 @@ def test_dicom_in_a_bucket_is_listed_and_read_by_series(
         assert header_of_open(at, other.info.dicom) == header_of(slide)
 
 
+def test_a_list_whose_tags_have_no_quotes_is_of_the_same_objects(
+    tree: Path, store: ObjectStore
+) -> None:
+    """As Azure has them."""
+    upload(tree, store)
+    store.faults.bare_tags_in_lists = True
+    assert len(find_slides([Path(BUCKET)]).slides) == 6
+    at = "z/image.ome.zarr"
+    with open_slide(tree / at) as here, open_slide(Path(f"{BUCKET}/{at}")) as there:
+        assert here.info == there.info
+
+
 def test_a_zarr_folder_in_a_bucket_is_a_slide(tree: Path, store: ObjectStore) -> None:
     upload(tree, store)
     at = "z/image.ome.zarr"

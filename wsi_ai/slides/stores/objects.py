@@ -15,7 +15,7 @@ from pydicom.filereader import read_partial
 from wsi_ai.errors import SlideError, TransportError
 from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE
 from wsi_ai.slides.stores.address import ObjectAddress
-from wsi_ai.slides.stores.ranges import read_span
+from wsi_ai.slides.stores.ranges import read_span, tag_of
 from wsi_ai.slides.stores.refusals import asked
 from wsi_ai.slides.stores.store import Store
 
@@ -104,7 +104,7 @@ def _say_why(store: Store, key: str) -> None:
 
 
 def _part(meta: Any, name: str, sha256: str = "") -> Part:
-    return Part(meta["path"], name, meta["size"], meta["e_tag"], meta["last_modified"], sha256)
+    return Part(meta["path"], name, meta["size"], tag_of(meta), meta["last_modified"], sha256)
 
 
 def _belonging(store: Store, address: ObjectAddress, found: Part) -> Iterable[Part]:

@@ -70,8 +70,14 @@ def _wanted(version: Version, start: int, end: int) -> "GetOptions":
 
 def _check_same(meta: "obstore.ObjectMeta", version: Version) -> None:
     """A server may not know conditions, and answer all the same."""
-    if (meta["e_tag"], meta["size"]) != (version.e_tag, version.size):
+    if (tag_of(meta), meta["size"]) != (version.e_tag, version.size):
         raise SlideChanged("the object was replaced while it was read; run it again")
+
+
+def tag_of(meta: "obstore.ObjectMeta") -> str | None:
+    """In quotes, which Azure leaves out in a list, and only there."""
+    tag = meta["e_tag"]
+    return tag if tag is None or tag.startswith(('"', "W/")) else f'"{tag}"'
 
 
 class ObjectBytes:
