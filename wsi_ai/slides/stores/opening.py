@@ -31,7 +31,7 @@ _STARTS = 3
 def open_object(path: Path, open_copy: Callable[[Path], Slide]) -> Slide:
     """Copied to the disk, and opened there.  Raises StagingFull where that has no room."""
     address = object_address(path)
-    copy = _copied(open_store(address), address)
+    copy = copied(open_store(address), address)
     with ExitStack() as held:
         held.callback(copy.close)
         with already_hashed(copy.files):
@@ -63,7 +63,7 @@ def state_of_object(path: Path) -> FileState:
     return number, objects.size, int(changed * 1e9)
 
 
-def _copied(store: Store, address: ObjectAddress) -> Copy:
+def copied(store: Store, address: ObjectAddress) -> Copy:
     where = f"{endpoint_of(address)} {address.scheme}://{address.container}"
     cache = SlideCache.from_settings()
     for left in reversed(range(_STARTS)):
