@@ -196,13 +196,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="Where copies go: not the slow disk.")
     asked = parser.parse_args()
     for latency_s in (0.0, 0.02):
-        with tempfile.TemporaryDirectory(dir=asked.folder) as name:
-            with serving(latency_s, Path(name)) as store:
-                for slide in asked.slides:
-                    store.put(f"slides/{slide.name}", slide.read_bytes())
-                    for line in compared(slide, asked.model, store):
-                        print(json.dumps(line), flush=True)
-                print(json.dumps(copying(asked.large_mb, store)), flush=True)
+        with (
+            tempfile.TemporaryDirectory(dir=asked.folder) as name,
+            serving(latency_s, Path(name)) as store,
+        ):
+            for slide in asked.slides:
+                store.put(f"slides/{slide.name}", slide.read_bytes())
+                for line in compared(slide, asked.model, store):
+                    print(json.dumps(line), flush=True)
+            print(json.dumps(copying(asked.large_mb, store)), flush=True)
 
 
 if __name__ == "__main__":
