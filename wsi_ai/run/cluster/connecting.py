@@ -23,7 +23,7 @@ from wsi_ai.run.cluster.address import (
     refuse_open,
 )
 from wsi_ai.run.cluster.session import Session
-from wsi_ai.run.cluster.settings import AT_HAND, SLIDES, refuse_lossy, with_ours
+from wsi_ai.run.cluster.settings import AT_HAND, SLIDES, quieten, refuse_lossy, with_ours
 
 log = logging.getLogger(__name__)
 _CONNECT_S = 30.0
@@ -67,6 +67,7 @@ def connected(text: str) -> Iterator[Session]:
 
 
 def _session(text: str) -> Session:
+    quieten()
     match cluster_address(text):
         case LocalWorkers(workers):
             session = _of_cluster(lambda: _local(workers))

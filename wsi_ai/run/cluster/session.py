@@ -34,6 +34,8 @@ GONE = (
     "the cluster's scheduler does not answer any more; what is done is kept, and the same command"
     " goes on from there"
 )
+_EVERYTHING = "all"
+"""The topic of what happens to a cluster."""
 _RESULT_S = 10.0
 _RESTART_S = 60.0
 _PATIENCE_S, _SECOND_PATIENCE_S = 5.0, 90.0
@@ -52,15 +54,20 @@ class Session:
     close: Callable[[], None]
     topic: str = field(default_factory=lambda: f"wsi-ai-{uuid.uuid4().hex}")
     _runs: dict[str, Inbox] = field(default_factory=dict)
+    _listens_to: set[str] = field(default_factory=set)
 
     def begin(self) -> None:
         """Raises InputError where a worker cannot take our plugin."""
-        self.client.subscribe_topic(self.topic, self._heard)
-        self.client.subscribe_topic("all", self._happened)
+        for topic, listener in ((self.topic, self._heard), (_EVERYTHING, self._happened)):
+            self.client.subscribe_topic(topic, listener)
+            self._listens_to.add(topic)
         self._register(LinePlugin(in_force()), LinePlugin.name)
 
     def end(self) -> None:
         self._forget_news()
+        for topic in (self.topic, _EVERYTHING):
+            if self.is_alive and topic in self._listens_to:
+                self.client.unsubscribe_topic(topic)
         self.close()
 
     @property

@@ -1,5 +1,6 @@
 """How a cluster has to be set up so that it loses no slide."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,6 +70,16 @@ def complaint_of(address: str, worker: Mapping[str, Any]) -> str:
     if worker["resources"].get(SLIDES) != AT_HAND or worker["nthreads"] < AT_HAND:
         return f"a worker has no room for two slides; start it with {_START}"
     return ""
+
+
+def quieten() -> None:
+    """Dask's log is for who looks for a mistake: it names tasks and addresses, and the run itself
+    tells of each worker that ends."""
+    if logging.getLogger().isEnabledFor(logging.DEBUG):
+        return
+    for name in ("distributed", *logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def with_ours() -> dask.config.set:

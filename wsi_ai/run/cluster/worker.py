@@ -25,6 +25,7 @@ from wsi_ai.inference.registry import devices_asked
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.cluster.channel import Channel
 from wsi_ai.run.cluster.messages import Ended, GivenBack, Result
+from wsi_ai.run.cluster.settings import quieten
 from wsi_ai.run.engine import Engine
 from wsi_ai.run.fleet import messages
 from wsi_ai.run.fleet.asking import AskingPost
@@ -142,6 +143,7 @@ class LinePlugin(WorkerPlugin):
     def setup(self, worker: Worker) -> None:
         prepare_process()
         start_logging(self.logs)
+        quieten()
         self.line, self.engines, self.channel = Line(), OpenEngines(), Channel(worker)
 
     def teardown(self, worker: Worker) -> None:
