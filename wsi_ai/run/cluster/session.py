@@ -5,6 +5,7 @@ import pickle
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -37,6 +38,7 @@ GONE = (
 _EVERYTHING = "all"
 """The topic of what happens to a cluster."""
 _RESULT_S = 10.0
+_MESSENGERS = 32
 _RESTART_S = 60.0
 _PATIENCE_S, _SECOND_PATIENCE_S = 5.0, 90.0
 """With a slide that another process is at work on: that may be the worker of a run that was just
@@ -55,6 +57,7 @@ class Session:
     topic: str = field(default_factory=lambda: f"wsi-ai-{uuid.uuid4().hex}")
     _runs: dict[str, Inbox] = field(default_factory=dict)
     _listens_to: set[str] = field(default_factory=set)
+    _messengers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(_MESSENGERS))
 
     def begin(self) -> None:
         """Raises InputError where a worker cannot take our plugin."""
@@ -68,6 +71,7 @@ class Session:
         for topic in (self.topic, _EVERYTHING):
             if self.is_alive and topic in self._listens_to:
                 self.client.unsubscribe_topic(topic)
+        self._messengers.shutdown(wait=False, cancel_futures=True)
         self.close()
 
     @property
@@ -93,9 +97,7 @@ class Session:
             yield inbox
         finally:
             del self._runs[terms.run]
-            name = plugin_name(terms.run)
-            if error := error_of(lambda: self.client.unregister_worker_plugin(name)):
-                log.debug("a run's plugin stays", exc_info=error)
+            self._unregister(plugin_name(terms.run))
             self._forget_news()
 
     def submit(
@@ -124,15 +126,20 @@ class Session:
         future.add_done_callback(lambda done: inbox.put((number, done)))
 
     def answer(self, message: FromWorker, answer: Answer) -> None:
-        """Where the worker is gone there is no one to answer."""
+        """Where the worker is gone there is no one to answer; one that is frozen keeps nobody else
+        waiting."""
         packed = pickle.dumps(answer)
-        error = error_of(
-            lambda: self.client.run(
+
+        def bring() -> None:
+            self.client.run(
                 answered, message.question, packed, workers=[message.worker], on_error="ignore"
             )
-        )
-        if error is not None:
-            log.debug("a worker ended while its flag was kept")
+
+        def try_to_bring() -> None:
+            if error_of(bring) is not None:
+                log.debug("a worker ended while its flag was kept")
+
+        self._messengers.submit(try_to_bring)
 
     def restart(self, worker: str) -> None:
         """By its nanny; meanwhile the run goes on."""
@@ -156,6 +163,13 @@ class Session:
                 "the cluster's workers cannot run slides: the same version of wsi_ai, and of"
                 " Python, has to be installed on all of them"
             )
+
+    def _unregister(self, name: str) -> None:
+        """The workers stop what is left of the run."""
+        if not self.is_alive:
+            return
+        if error := error_of(lambda: self.client.unregister_worker_plugin(name)):
+            log.debug("a run's plugin stays", exc_info=error)
 
     def _heard(self, event: tuple[float, Any]) -> None:
         message = unpacked(event[1])
