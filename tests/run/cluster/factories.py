@@ -17,9 +17,14 @@ def reached_openly() -> LocalCluster:
     return LocalCluster(**ROOM, n_workers=0, host="0.0.0.0", protocol="tcp")
 
 
+def in_this_process() -> LocalCluster:
+    """Its workers would share our interpreter."""
+    return LocalCluster(**ROOM, n_workers=1, processes=False)
+
+
 def small() -> LocalCluster:
     """As Dask makes one where nothing is asked for."""
-    return LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None)
+    return LocalCluster(**{**ROOM, "resources": None, "memory_limit": "auto"}, n_workers=1)
 
 
 def broken() -> LocalCluster:

@@ -19,7 +19,6 @@ from tests.stand_in_runs import (
     EndsOnce,
     Failed,
     Slow,
-    Together,
     assembly,
     ran,
     write_slide,
@@ -160,6 +159,7 @@ def test_where_no_worker_opens_the_model_the_run_fails_and_nothing_is_written(
     ("factory", "words"),
     [
         ("reached_openly", "without TLS"),
+        ("in_this_process", r"tls://HOST:PORT"),
         ("small", "no room for two slides|killed for the memory"),
         ("broken", "no hours left"),
         ("missing", "it has no missing"),
@@ -173,9 +173,3 @@ def test_a_factory_whose_cluster_would_lose_or_show_slides_is_refused(
     object.__setattr__(one, "options", RunOptions(cluster=named))
     with pytest.raises((InputError, DeviceError), match=words):
         list(on_devices(one, [named], slides_in(tmp_path / "in"), NoWatcher(), CountingPost()))
-
-
-def test_together_two_slides_are_at_hand_of_each_worker(tmp_path: Path) -> None:
-    """Neither can do all: each waits for the other."""
-    outcomes = list(run_on(LOCAL, tmp_path, Together))
-    assert len(outcomes) == 4

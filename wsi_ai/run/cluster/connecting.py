@@ -113,10 +113,13 @@ def _of_cluster(make: Any) -> Session:
                 raise error
             raise DeviceError(f"the cluster cannot be made: {_words(error)}")
         (cluster,) = clusters
-        refuse_open(cluster.scheduler_address)
-        client = Client(
-            cluster, timeout=_CONNECT_S, security=cluster.security, set_as_default=False
-        )
+        with contextlib.ExitStack() as if_refused:
+            if_refused.callback(cluster.close)
+            refuse_open(cluster.scheduler_address)
+            client = Client(
+                cluster, timeout=_CONNECT_S, security=cluster.security, set_as_default=False
+            )
+            if_refused.pop_all()
 
     def close() -> None:
         client.close()
