@@ -3,25 +3,28 @@
 import logging
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from wsi_ai.app import RunOptions, make_folder
 from wsi_ai.cli.output import Exit, exit_on_error, log_to, say
 from wsi_ai.cli.service_arguments import WorkArguments
 from wsi_ai.core.logs import LogSettings
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.delivery.posting import open_posting
+from wsi_ai.errors import InputError
 from wsi_ai.run.process import prepare_process
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.opening import open_queue
 from wsi_ai.service.sectra.fetch import PacsFetch
 from wsi_ai.service.sectra.image_info import address_of
-from wsi_ai.service.work import Worker
+from wsi_ai.service.work import Worker, run_together
 
 
 @exit_on_error
 def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments) -> int:
-    """Until SIGTERM or SIGINT; the job at hand goes back to the queue."""
+    """Until SIGTERM or SIGINT; the jobs at hand go back to the queue."""
     prepare_process()
     log_to(LogSettings(logging.WARNING))
     stop = threading.Event()
@@ -30,11 +33,15 @@ def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments)
     make_folder(out)
     options = RunOptions(
         device=arguments.device,
+        cluster=arguments.cluster,
         policy=arguments.policy,
         mpp=arguments.mpp,
         trusted_keys=arguments.trusted_keys,
     )
-    with open_posting(send, database, arguments.audit_file) as posting:
+    with (
+        _places(arguments) as places,
+        open_posting(send, database, arguments.audit_file) as posting,
+    ):
         queue = open_queue(posting.relay.outbox.engine)
         pacs = [one for one in posting.endpoints if one.url.startswith("sectra+")]
         runs = LocalRuns(
@@ -47,6 +54,19 @@ def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments)
             patience_s=60 * arguments.patience_minutes,
         )
         say(f"working; {queue.counts().get('waiting', 0)} jobs wait; stop with Ctrl-C")
-        Worker(queue, runs, stop).run()
+        run_together([Worker(queue, runs, stop) for _ in range(places)])
         posting.drain(10.0)
     return Exit.OK
+
+
+@contextmanager
+def _places(arguments: WorkArguments) -> Iterator[int]:
+    """Number of jobs at once.  A cluster stays connected while the block runs."""
+    if not arguments.cluster:
+        yield 1
+        return
+    with needs_extra("cluster", InputError):
+        from wsi_ai.run.cluster.connecting import connected
+        from wsi_ai.run.cluster.settings import AT_HAND
+    with connected(arguments.cluster) as session:
+        yield arguments.at_once or AT_HAND * max(1, len(session.workers()))
