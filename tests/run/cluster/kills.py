@@ -91,12 +91,14 @@ def posting_in(folder: Path) -> Iterator[Posting]:
 def came_of(folder: Path, outcomes: list[Outcome], posting: Posting, began: float) -> Came:
     out = folder / "out"
     records = {path.parts[-3].rpartition("-")[0]: path for path in out.glob("*/*/run.json")}
-    once = json.loads(records["once"].read_text())
+    resumed = (
+        json.loads(records["once"].read_text())["tiles"]["resumed"] if "once" in records else -1
+    )
     left = [path.name for path in out.glob("*/.*") if path.suffix not in (".lock", ".kept")]
     return Came(
         outcomes=outcomes,
         revisions=revisions(posting.relay.outbox),
-        resumed=once["tiles"]["resumed"],
+        resumed=resumed,
         folders=len(list(out.glob("*/*/flag.json"))),
         left=left,
         seconds=time.monotonic() - began,
