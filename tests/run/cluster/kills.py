@@ -195,7 +195,9 @@ def _print(what: str, cames: list[Any]) -> None:
     )
     for came in cames:
         if not came.is_whole:
-            print("   ", came)
+            for one in came.outcomes:
+                print("   ", one.slide.stem, one.level.value, one.reason, one.fresh, one.judged)
+            print("   ", came.revisions, came.folders, came.left, flush=True)
 
 
 if __name__ == "__main__":

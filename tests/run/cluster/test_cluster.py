@@ -155,6 +155,16 @@ def test_where_no_worker_opens_the_model_the_run_fails_and_nothing_is_written(
     assert not list((tmp_path).glob("out/*-*"))
 
 
+def test_a_worker_that_has_another_site_key_gets_no_slide(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it wrote would be a stranger's to every other worker."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "another"))
+    with pytest.raises(DeviceError, match=r"another site key.*\[results\] key"):
+        list(run_on(LOCAL, tmp_path, Failed))
+    assert not list(tmp_path.glob("out/*-*"))
+
+
 @pytest.mark.parametrize(
     ("factory", "words"),
     [

@@ -25,7 +25,7 @@ from wsi_ai.run.cluster.messages import Ended, FromWorker, GivenBack, Result, Wo
 from wsi_ai.run.cluster.roster import LOOK_S, Member, Roster
 from wsi_ai.run.cluster.session import Inbox, News, Session, result_of
 from wsi_ai.run.cluster.settings import AT_HAND
-from wsi_ai.run.cluster.worker import RunTerms
+from wsi_ai.run.cluster.worker import RunTerms, sealed_name
 from wsi_ai.run.fleet import messages
 from wsi_ai.run.fleet.asking import answer_from
 from wsi_ai.run.fleet.dispatch import Dispatch
@@ -71,7 +71,8 @@ class ClusterRun(Generic[Out]):
     def _terms(self) -> RunTerms:
         begun = time.time() - (time.perf_counter() - self.assembly.epoch)
         hosts = Counter(worker["host"] for worker in self.session.workers().values())
-        return RunTerms(self.run, self.session.topic, self.assembly, begun, dict(hosts))
+        key = sealed_name(self.run)
+        return RunTerms(self.run, self.session.topic, self.assembly, begun, dict(hosts), key)
 
     def _look(self) -> Iterator[Out]:
         """Who is there: workers come and go."""

@@ -4,6 +4,7 @@ The plugins hold what must outlive a task: ``LinePlugin`` the line and the runti
 what one run asks.  A task only puts its slide on the line and waits.
 """
 
+import hmac
 import logging
 import os
 import threading
@@ -20,7 +21,8 @@ from distributed import Worker, WorkerPlugin, get_worker
 from wsi_ai.core.attempt import error_of
 from wsi_ai.core.environment import threads
 from wsi_ai.core.logs import LogSettings, start_logging
-from wsi_ai.errors import DeviceError, ModelError
+from wsi_ai.core.seals import seal
+from wsi_ai.errors import DeviceError, InputError, ModelError, OutputError, PolicyError
 from wsi_ai.inference.registry import devices_asked
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.cluster.channel import Channel
@@ -36,12 +38,18 @@ from wsi_ai.run.stages import through_stages
 
 log = logging.getLogger(__name__)
 LINE = "wsi-ai-line"
+_OF_RUNS = "a run's name"
 _AGAIN_S = 0.5
 """Until a slide that another process was at work on is looked at again."""
 
 
 def plugin_name(run: str) -> str:
     return f"wsi-ai-run-{run}"
+
+
+def sealed_name(run: str) -> bytes:
+    """Raises OutputError where the site has no key."""
+    return seal(_OF_RUNS, run.encode())
 
 
 def key_start(run: str) -> str:
@@ -162,6 +170,18 @@ class RunTerms:
     """The run's beginning on ``time.time()``: ``perf_counter`` is each machine's own."""
     workers_on: Mapping[str, int]
     """Number of workers, by host."""
+    sealed: bytes
+    """What the site's key makes of the run's name: it shows that a key is the same, and not the
+    key."""
+
+    def refuse_another_key(self) -> None:
+        """Results and journals of such a worker would be a stranger's to every other one.  Raises
+        DeviceError."""
+        if not hmac.compare_digest(self.sealed, sealed_name(self.run)):
+            raise DeviceError(
+                "the worker has another site key than the run: give all machines the same file,"
+                " and name it in site.toml: [results] key"
+            )
 
     def assembly_on(self, host: str) -> Assembly[Any]:
         """Raises InputError or DeviceError."""
@@ -215,7 +235,7 @@ class RunPlugin(WorkerPlugin):
                 return found[0]
             case ModelError():
                 return messages.RuntimeRefused(str(error), model=True)
-            case DeviceError():
+            case DeviceError() | InputError() | OutputError() | PolicyError():
                 return messages.RuntimeRefused(str(error), model=False)
         log.debug("a slide failed", exc_info=error)
         return messages.RuntimeRefused("a mistake of ours; please report it", model=False)
@@ -236,6 +256,7 @@ class RunPlugin(WorkerPlugin):
         """With the runtimes open.  Raises ModelError, DeviceError or InputError."""
         with self._lock:
             if self._works is None:
+                self.terms.refuse_another_key()
                 plugin, worker = self._line, self._worker
                 host = worker.address.partition("://")[2].rpartition(":")[0]
                 assembly = self.terms.assembly_on(host)
