@@ -174,6 +174,7 @@ def _options(arguments: RunArguments) -> RunOptions:
     return RunOptions(
         mpp=arguments.mpp,
         device=arguments.device,
+        cluster=arguments.cluster,
         policy=arguments.policy,
         force=arguments.force,
         amend=arguments.amend,

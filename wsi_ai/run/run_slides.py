@@ -12,7 +12,7 @@ from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
 from wsi_ai.errors import DeviceError, IdentityShared, InputError, ModelError, OutputError
 from wsi_ai.inference.own import Network, open_own
-from wsi_ai.inference.registry import devices_asked, open_runtime
+from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.dicom import check_dicom
@@ -25,7 +25,7 @@ from wsi_ai.results.slide import FORMATS, Pages
 from wsi_ai.run.assembly import Assembly, OpenRuntime
 from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.no_ops import NoPost, NoWatcher
-from wsi_ai.run.on_devices import on_devices, recorded
+from wsi_ai.run.on_devices import devices_of, on_devices, recorded
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.run_record import RunLog
@@ -144,7 +144,7 @@ def _through(
 ) -> Iterator[Outcome]:
     out, asked = _placed(out, asked)
     options, post = asked.options, asked.post or NoPost()
-    devices = devices_asked(options.device)
+    devices = devices_of(options)
     cases = load_cases(options.cases)
     check_extent(options.extent, slides)
     assembly = assembly_of(cards, opened, out, cases, asked)
