@@ -4,6 +4,7 @@ A bundle is made from it and from nothing else.  Everything that can be added up
 made: a sum that does not hold is refused here, and not found by the region.
 """
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -231,7 +232,8 @@ def _check_once(what: str, names: Iterable[object]) -> None:
 
 def to_document(sums: SiteSums) -> Document:
     """As JSON has it: schema ``trial-sums-1``."""
-    return {"schema": SCHEMA, **asdict(sums)}
+    found: Document = json.loads(json.dumps({"schema": SCHEMA, **asdict(sums)}))
+    return found
 
 
 def of_document(document: Document) -> SiteSums:
