@@ -13,7 +13,12 @@ from typing import Any
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import FormatError, VerificationError
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey  # type: ignore[attr-defined]
@@ -22,6 +27,7 @@ from wsi_ai.errors import TrialError
 from wsi_ai.schemas.reading import Unreadable, from_json
 
 Document = Mapping[str, Any]
+_DER = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 
 
 class Kind(StrEnum):
@@ -29,6 +35,7 @@ class Kind(StrEnum):
 
     PROTOCOL = "application/vnd.wsi-ai.trial-protocol+json"
     LOCK = "application/vnd.wsi-ai.trial-lock+json"
+    BUNDLE = "application/vnd.wsi-ai.trial-bundle+json"
 
 
 def canonical(document: Document) -> bytes:
@@ -70,6 +77,14 @@ def verified(content: bytes, kind: Kind, public_pems: Sequence[bytes]) -> dict[s
     return _document(envelope.payload)
 
 
+def key_sha256(public_pem: bytes) -> str:
+    """Of a public key, as protocols have a site's: of its SubjectPublicKeyInfo in DER.
+
+    Raises TrialError.
+    """
+    return hashlib.sha256(_key(public_pem).public_bytes(*_DER)).hexdigest()
+
+
 def _envelope(content: bytes) -> Envelope:
     try:
         return Envelope.from_dict(from_json(content))
@@ -78,13 +93,17 @@ def _envelope(content: bytes) -> Envelope:
 
 
 def _public(pem: bytes) -> Key:
+    return SSlibKey.from_crypto(_key(pem))
+
+
+def _key(pem: bytes) -> ec.EllipticCurvePublicKey:
     try:
         key = load_pem_public_key(pem)
     except ValueError:
         raise TrialError("a key is no public key in PEM") from None
     if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
         raise TrialError("a key is not of NIST P-256")
-    return SSlibKey.from_crypto(key)
+    return key
 
 
 def _document(payload: bytes) -> dict[str, Any]:
