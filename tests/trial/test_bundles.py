@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.trial.region import Region
+from tests.trial.regions import Region
 from tests.trial.sums import DIGEST, drawn_sums, origin
 from wsi_ai.delivery.audit import Audit
 from wsi_ai.errors import TrialError

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.trial.protocols import key_pair
-from tests.trial.region import Region
+from tests.trial.regions import Region
 from wsi_ai.trial.bundle import Running, controlled_bundle, open_bundle
 from wsi_ai.trial.documents import Kind, sign
 from wsi_ai.trial.intake import take_in
