@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Aggregator, Post, Watcher
+from wsi_ai.core.seals import seal
 from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.heatmaps import Canvas, Keep
@@ -142,7 +143,7 @@ class KeptAnswer:
         whose = dataclasses.asdict(job.identity) if job.identity else None
         policy = self.flags.policy.as_dict()
         asked = {"slide": slide.fingerprint, "policy": policy, "case": whose, "failed": True}
-        question = digest(asked)
+        question = seal("kept-1", digest(asked).encode()).hex()  # nobody can try whether it failed
         origin = provenance("none", question, datetime.now(UTC))
         run = RunRecord(origin, question, asked, None, failed=True)
         return self._keep(job, Assessment(flag), run)

@@ -59,6 +59,8 @@ class WhyNot(StrEnum):
     NO_REFERENCE = "there is no reference"
     INDETERMINATE = "the reference is indeterminate"
     SAW_FLAG = "a reader of the reference saw the flag, or may have"
+    OFF_PROTOCOL = "a slide was judged by another model, policy or setting than the protocol's"
+    NOT_ELIGIBLE = "the protocol does not ask about such cases"
 
 
 @dataclass(frozen=True, slots=True)
