@@ -4,8 +4,8 @@ from pathlib import Path
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.results.record import digest
-from wsi_ai.trial.documents import Document
 from wsi_ai.triage.policy import load_policy, policy_for
+from wsi_ai.trial.documents import Document
 
 
 def index_test_of(card: ModelCard, policy: Path | None = None) -> Document:

@@ -67,13 +67,16 @@ class Standing:
 
 
 def standing(records: Sequence[OpenedSlide]) -> Standing:
-    """Of the same bytes the first answer holds, so that no repetition can choose: on the protocol
-    before off it, an answer before a failure.  A new scan replaces the earlier ones of its glass.
-    What comes under the name of another slide, and is not said to be a new scan, is in doubt."""
+    """Of the same bytes the last answer holds, for nobody could know any: but an answer before a
+    failure, and one on the protocol before one off it.  A new scan replaces the earlier ones of its
+    glass.  What comes under the name of another slide, and is not said to be a new scan, is in
+    doubt."""
     by_bytes: dict[str, list[OpenedSlide]] = {}
     for record in records:
         by_bytes.setdefault(record.slide_sha256, []).append(record)
-    single = sorted((min(same, key=_rank) for same in by_bytes.values()), key=records.index)
+    single = sorted(
+        (min(reversed(same), key=_rank) for same in by_bytes.values()), key=records.index
+    )
     by_glass: dict[tuple[Identity, str], list[OpenedSlide]] = {}
     for record in single:
         if record.identity is not None:
@@ -84,7 +87,7 @@ def standing(records: Sequence[OpenedSlide]) -> Standing:
 
 
 def _rank(record: OpenedSlide) -> tuple[bool, bool, bool]:
-    """The least is the one that holds; of equals, the first."""
+    """The least is the one that holds; of equals, the first that comes."""
     return record.failed, bool(record.off_protocol), record.identity is None
 
 
