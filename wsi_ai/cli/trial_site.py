@@ -14,7 +14,10 @@ from wsi_ai.delivery.audit import Audit
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.run.kept_answer import Kept
 from wsi_ai.run.process import prepare_process
+from wsi_ai.trial.analysis.analyse import analyse as analyse_site
+from wsi_ai.trial.analysis.results import headline
 from wsi_ai.trial.documents import Kind, verified
+from wsi_ai.trial.events import add_event as note_event
 from wsi_ai.trial.locking import Asked, Keys, lock, make_unseal_key, release
 from wsi_ai.trial.protocol import Protocol
 from wsi_ai.trial.silent import run_trial
@@ -114,3 +117,18 @@ def _unseal_key(path: Path) -> bytes:
     if len(key) != 32:
         raise TrialError(f"{path.name} is no key that trial key new made")
     return key
+
+
+@exit_on_error
+def analyse(place: Path, unseal: Path, patients: Path | None) -> int:
+    found = analyse_site(open_folder(place), content_of(unseal), patients)
+    for line in headline(found):
+        say(line)
+    say(f"{place}/  results.json  sums.json  cases.csv")
+    return Exit.SOME if found["notes"] else Exit.OK
+
+
+@exit_on_error
+def add_event(place: Path, what: str, on: str, *, harm: bool) -> int:
+    note_event(open_folder(place).trial, what, on, harm=harm)
+    return Exit.OK

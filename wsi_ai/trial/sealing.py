@@ -85,7 +85,7 @@ def seal(trial: Trial, question: Question, record: bytes, public_key: bytes) -> 
     A crash leaves a file without a line, which counts for nothing.  Raises TrialError where the
     reference is locked, OutputError where the disk refuses.
     """
-    with _alone(trial):
+    with alone(trial):
         known = entries(trial)
         if any(line["what"] == LOCKED for line in known):
             raise TrialError("the reference is locked: no flag is added any more")
@@ -108,7 +108,7 @@ def _add(trial: Trial, question: Question, record: bytes, public_key: bytes) -> 
 
 
 @contextmanager
-def _alone(trial: Trial) -> Iterator[None]:
+def alone(trial: Trial) -> Iterator[None]:
     """Among processes that seal or lock.  Raises OutputError."""
     try:
         trial.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ def lock_reference(
     ``about`` is what the ledger says of it besides.  Raises TrialError.
     """
     sha256 = _sha256(reference)
-    with _alone(trial):
+    with alone(trial):
         locks = [line for line in entries(trial) if line["what"] == LOCKED]
         if locks and locks[-1]["reference_sha256"] == sha256:
             return
