@@ -35,6 +35,7 @@ class Kind(StrEnum):
     PROTOCOL = "application/vnd.wsi-ai.trial-protocol+json"
     LOCK = "application/vnd.wsi-ai.trial-lock+json"
     RELEASE = "application/vnd.wsi-ai.trial-release+json"
+    BUNDLE = "application/vnd.wsi-ai.trial-bundle+json"
 
 
 def canonical(document: Document) -> bytes:
