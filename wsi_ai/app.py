@@ -21,6 +21,7 @@ from wsi_ai.run.no_ops import NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Embedded, Outcome
 from wsi_ai.run.own_card import OwnCard, own_card
+from wsi_ai.run.run_silently import run_silently
 from wsi_ai.run.run_slides import give_up
 from wsi_ai.slides import registry
 from wsi_ai.slides.inputs import Inputs, find_slides
@@ -42,6 +43,7 @@ __all__ = [
     "open_heatmap",
     "open_result",
     "open_slide",
+    "run_silently",
     "run_slides",
 ]
 

@@ -27,7 +27,6 @@ from wsi_ai.errors import TrialError
 from wsi_ai.schemas.reading import Unreadable, from_json
 
 Document = Mapping[str, Any]
-_DER = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
 
 
 class Kind(StrEnum):
@@ -35,6 +34,7 @@ class Kind(StrEnum):
 
     PROTOCOL = "application/vnd.wsi-ai.trial-protocol+json"
     LOCK = "application/vnd.wsi-ai.trial-lock+json"
+    RELEASE = "application/vnd.wsi-ai.trial-release+json"
     BUNDLE = "application/vnd.wsi-ai.trial-bundle+json"
 
 
@@ -51,14 +51,17 @@ def digest(document: Document) -> str:
     return hashlib.sha256(canonical(document)).hexdigest()
 
 
+def key_sha256(pem: bytes) -> str:
+    """Of a public key, or of the public half of a private one, as a protocol names it: SHA-256 in
+    hex over its DER form (SubjectPublicKeyInfo).  Raises TrialError."""
+    public = _private(pem).public_key() if b"PRIVATE KEY" in pem else _public_key(pem)
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
 def sign(document: Document, kind: Kind, private_pem: bytes) -> bytes:
     """The envelope as a file has it.  Raises TrialError."""
-    try:
-        key = load_pem_private_key(private_pem, None)
-    except (ValueError, TypeError):
-        raise TrialError("the key is no private key in PEM, or it has a password") from None
-    if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
-        raise TrialError("the key is not of NIST P-256")
+    key = _private(private_pem)
     envelope = Envelope(canonical(document), kind.value, {})
     envelope.sign(CryptoSigner(key))
     return json.dumps(envelope.to_dict(), sort_keys=True).encode() + b"\n"
@@ -67,7 +70,7 @@ def sign(document: Document, kind: Kind, private_pem: bytes) -> bytes:
 def verified(content: bytes, kind: Kind, public_pems: Sequence[bytes]) -> dict[str, Any]:
     """The document, where one of the keys signed it as it is.  Raises TrialError."""
     envelope = _envelope(content)
-    keys = [_public(pem) for pem in public_pems]
+    keys: list[Key] = [SSlibKey.from_crypto(_public_key(pem)) for pem in public_pems]
     try:
         if not keys or envelope.payload_type != kind.value:
             raise TrialError("it is a signed document of another kind, or there is no key")
@@ -77,14 +80,6 @@ def verified(content: bytes, kind: Kind, public_pems: Sequence[bytes]) -> dict[s
     return _document(envelope.payload)
 
 
-def key_sha256(public_pem: bytes) -> str:
-    """Of a public key, as protocols have a site's: of its SubjectPublicKeyInfo in DER.
-
-    Raises TrialError.
-    """
-    return hashlib.sha256(_key(public_pem).public_bytes(*_DER)).hexdigest()
-
-
 def _envelope(content: bytes) -> Envelope:
     try:
         return Envelope.from_dict(from_json(content))
@@ -92,11 +87,17 @@ def _envelope(content: bytes) -> Envelope:
         raise TrialError("it is no signed document") from None
 
 
-def _public(pem: bytes) -> Key:
-    return SSlibKey.from_crypto(_key(pem))
+def _private(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
+        raise TrialError("the key is no private key in PEM, or it has a password") from None
+    if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
+        raise TrialError("the key is not of NIST P-256")
+    return key
 
 
-def _key(pem: bytes) -> ec.EllipticCurvePublicKey:
+def _public_key(pem: bytes) -> ec.EllipticCurvePublicKey:
     try:
         key = load_pem_public_key(pem)
     except ValueError:

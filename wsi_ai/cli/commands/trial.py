@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_ai.cli.commands import trial_site
 from wsi_ai.cli.output import extra
 
 ProtocolFile = Annotated[Path, typer.Argument(metavar="PROTOCOL.toml")]
@@ -81,4 +82,5 @@ def simulate(
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
+    trial_site.add_to(trial_app, reference_app)
     app.add_typer(trial_app, name="trial")
