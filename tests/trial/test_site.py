@@ -26,6 +26,6 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_a(sealed):
     sealed.unsealed()
     print(sealed.analyse())
-    print((sealed.trial/"results.json").read_text())
-    print((sealed.trial/"cases.csv").read_text())
+    print((sealed.trial / "results.json").read_text())
+    print((sealed.trial / "cases.csv").read_text())
     assert 0
