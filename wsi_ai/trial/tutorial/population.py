@@ -137,12 +137,11 @@ def patients_table(cases: list[MadeCase]) -> bytes:
     return _csv(rows)
 
 
-def record(
-    case: MadeCase, ods: str, threshold: float, template: Mapping[str, Any]
-) -> Mapping[str, Any]:
+def record(case: MadeCase, ods: str, threshold: float, role: str) -> Mapping[str, Any]:
     """A sealed record as ``trial run`` makes it, as far as an analysis reads it."""
-    failed = case.score is None
-    level = "not_assessed" if failed else "expedite" if case.score >= threshold else "standard"
+    level = "not_assessed"
+    if case.score is not None:
+        level = "expedite" if case.score >= threshold else "standard"
     checks = [
         {"name": name, "value": 0.5, "status": "fail" if case.reason == name else "pass"}
         for name in _FAILURES[:3]
