@@ -1,8 +1,5 @@
 """One site, from the signature to the result; and everything that goes wrong on the way."""
 
-import json
-from pathlib import Path
-
 import pytest
 
 from tests.trial.site_world import BLUISH, GLASS, PINK, World, make_world, write_reference
@@ -26,6 +23,6 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_a(sealed):
     sealed.unsealed()
     print(sealed.analyse())
-    print((sealed.trial/"results.json").read_text())
-    print((sealed.trial/"cases.csv").read_text())
+    print((sealed.trial / "results.json").read_text())
+    print((sealed.trial / "cases.csv").read_text())
     assert 0
