@@ -2,6 +2,7 @@
 
 import json
 import logging
+import pickle
 import shutil
 import struct
 import tempfile
@@ -23,9 +24,12 @@ from tests.trial.site_world import (
 )
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.core.seals import key_path
+from wsi_ai.run.kept_answer import KeptFor
+from wsi_ai.slides.identity import Cases
 from wsi_ai.trial.locking import unseal_key
 from wsi_ai.trial.opened import OpenedSlide, open_records, standing
 from wsi_ai.trial.sealing import SEALED, entries
+from wsi_ai.trial.silent import SealingKeeper
 from wsi_ai.trial.site_folder import open_folder
 
 SLIDES = {"c1-a": PINK, "c2-a": BLUISH, "c3-a": GLASS}
@@ -187,6 +191,41 @@ def test_a_slide_that_cannot_be_read_is_sealed_once_and_nothing_says_so(world: W
     slides = opened(world)
     assert [slide.reason for slide in slides if slide.failed] == ["failed"]
     assert [slide.slide_id for slide in slides if slide.failed] == ["c1-a"]
+
+
+def test_a_slide_that_is_still_being_written_waits_for_the_next_run(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = world.folder / "slides" / "c1-a.tif"
+
+    def settles(slides: list[Path], quiet_s: float) -> tuple[list[Path], list[Path]]:
+        return [slide for slide in slides if slide != growing], [growing]
+
+    monkeypatch.setattr("wsi_ai.cli.trial_site.at_rest", settles)
+    write_slide(growing, PINK, 3)
+    status, output = world.seal()
+    assert (status, sealed(world)) == (1, 3)
+    assert "c1-a.tif: not sealed: it was still being written" in output
+
+
+def test_a_file_that_was_copied_again_takes_the_place_of_its_broken_copy(world: World) -> None:
+    place = world.folder / "slides" / "c8-a.tif"
+    with (world.folder / "cases.csv").open("a") as file:
+        file.write("c8-a.tif,RXX,c8,c8-a\n")
+    place.write_bytes(b"II*\0" + bytes(range(200)))
+    assert world.seal()[0] == 0
+    write_slide(place, PINK, 8)
+    assert world.seal()[0] == 0
+    kept = [one for one in standing(opened(world)).slides if one.slide_id == "c8-a"]
+    assert [one.reason for one in kept] == [""]
+
+
+def test_a_keeper_can_be_sent_to_the_process_of_another_device(world: World) -> None:
+    folder = open_folder(world.trial)
+    index_test = folder.protocol.document["index_test"]
+    keeper = SealingKeeper(folder.trial, folder.public_key, index_test)
+    made = KeptFor(keeper, None, Cases(), world.folder, rescan=False)
+    assert pickle.loads(pickle.dumps(made)).keeper == keeper
 
 
 def test_what_a_killed_run_left_goes_first_and_nothing_stays(world: World) -> None:

@@ -14,6 +14,7 @@ from wsi_ai.delivery.audit import Audit
 from wsi_ai.errors import OutputError
 from wsi_ai.run.kept_answer import Kept
 from wsi_ai.run.process import prepare_process
+from wsi_ai.slides.quiet import at_rest
 from wsi_ai.trial.analysis.analyse import analyse as analyse_site
 from wsi_ai.trial.analysis.results import headline
 from wsi_ai.trial.documents import Kind, verified
@@ -41,9 +42,11 @@ def run(slides: Sequence[Path], place: Path, arguments: TrialRunArguments) -> in
     folder = open_folder(place)
     found = find_slides(slides, place)
     say_found(found, slides)
-    options = replace(_options(arguments), mpp_of=found.mpp)
+    named = [slide for slide in found.slides if slide not in found.in_folders]
+    settled, growing = at_rest(sorted(found.in_folders), arguments.quiet_s)
+    options = replace(_options(arguments), mpp_of=found.mpp, growing=tuple(growing))
     with terminated_as_interrupted():
-        outcomes = list(run_trial(found.slides, folder, arguments.model, options))
+        outcomes = list(run_trial([*named, *settled], folder, arguments.model, options))
     left = [outcome for outcome in outcomes if not outcome.kept]
     for outcome in left:
         say(f"{outcome.slide}: not sealed: {outcome.reason}", sys.stderr)

@@ -8,6 +8,7 @@ import typer
 
 from wsi_ai.cli.commands.options import Mpp, OverrideMpp, takes
 from wsi_ai.cli.output import extra
+from wsi_ai.core.quiet import QUIET_S
 
 Folder = Annotated[Path, typer.Option("--trial", metavar="FOLDER", help="As trial join made it.")]
 TrustedKeys = Annotated[
@@ -68,6 +69,10 @@ class TrialRunArguments:
     rescan: Annotated[
         bool, typer.Option("--rescan", help="The slides are new scans of glasses known before.")
     ] = False
+    quiet_s: Annotated[
+        float,
+        typer.Option(min=0, max=3600, help="In folders, a file is judged once it is left alone."),
+    ] = QUIET_S
     trusted_keys: Annotated[
         Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
     ] = None
