@@ -18,6 +18,7 @@ from wsi_ai.trial.bundle import (
     exact_sums,
     open_bundle,
     signed_document,
+    with_all_levels,
 )
 from wsi_ai.trial.intake import take_in
 from wsi_ai.trial.protocol import Protocol
@@ -43,7 +44,9 @@ def taken(region: Region, content: bytes) -> Bundle:
 
 def test_the_region_reads_the_exact_sums_and_nobody_else_does(region: Region) -> None:
     bundle = taken(region, region.bundle("RAA"))
-    assert exact_sums(bundle, region.key.private_bytes_raw()) == region.sums("RAA")
+    assert exact_sums(bundle, region.key.private_bytes_raw()) == with_all_levels(
+        region.sums("RAA"), region.protocol
+    )
     assert "with_condition" not in json.dumps(bundle.document)
     with pytest.raises(TrialError, match="another key"):
         exact_sums(bundle, bytes(range(32)))

@@ -264,14 +264,16 @@ def test_a_live_protocol_is_not_run_silently(world: World, tmp_path: Path) -> No
     assert world.join(signed, tmp_path / "live")[0] == 0
     status, output = world.run(
         "run", world.folder / "slides", "--trial", tmp_path / "live", "--model",
-        world.folder / "red",
+        world.folder / "red", "--quiet-s", 0,
     )  # fmt: skip
     assert status == 2
     assert "nothing is silent" in output
 
 
 def test_a_model_that_is_not_there_is_one_line_and_status_2(world: World) -> None:
-    status, output = world.run("run", world.folder / "slides", "--trial", world.trial)
+    status, output = world.run(
+        "run", world.folder / "slides", "--trial", world.trial, "--quiet-s", 0
+    )
     assert (status, sealed(world)) == (2, 3)
     assert "no model card" in output
 

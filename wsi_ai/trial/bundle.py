@@ -7,7 +7,7 @@ bound to protocol, site, lock, look and the bundle before it, so that an old one
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -22,10 +22,13 @@ from wsi_ai.schemas.reading import Unreadable, from_json
 from wsi_ai.trial.disclosure.published import render
 from wsi_ai.trial.disclosure.site import Entries, publish_sums
 from wsi_ai.trial.documents import Document, Kind, canonical, verified
+from wsi_ai.trial.evidence.accuracy import FlagTable
+from wsi_ai.trial.patients import NOT_LISTED, NOT_STATED
 from wsi_ai.trial.protocol import Protocol
-from wsi_ai.trial.sums import SiteSums, of_document, to_document
+from wsi_ai.trial.sums import SiteSums, Subgroup, of_document, to_document
 
 SCHEMA = "trial-bundle-1"
+_NO_LEVEL = (NOT_STATED, NOT_LISTED)
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
@@ -51,7 +54,8 @@ class Running:
 
 def open_bundle(sums: SiteSums, protocol: Protocol, running: Running) -> Document:
     """Small numbers hidden, the others rounded.  Raises TrialError."""
-    return open_document(sums, publish_sums(sums, protocol.small_numbers), protocol, running)
+    whole = with_all_levels(sums, protocol)
+    return open_document(whole, publish_sums(whole, protocol.small_numbers), protocol, running)
 
 
 def open_document(
@@ -73,7 +77,8 @@ def controlled_bundle(sums: SiteSums, protocol: Protocol, running: Running) -> D
         raise TrialError("the protocol has no key of the region: sharing.region_public")
     header = _header(sums, Audience.CONTROLLED, running)
     key = X25519PublicKey.from_public_bytes(bytes.fromhex(sharing["region_public"]))
-    sealed = _SUITE.encrypt(canonical(to_document(sums)), key, canonical(header))
+    content = canonical(to_document(with_all_levels(sums, protocol)))
+    sealed = _SUITE.encrypt(content, key, canonical(header))
     return {**header, "sealed": sealed.hex()}
 
 
@@ -133,19 +138,37 @@ def exact_sums(bundle: Bundle, region_key: bytes) -> SiteSums:
 
 
 def check_sums(sums: SiteSums, protocol: Protocol) -> None:
-    """Of this protocol: its site, its looks, its subgroups.  Raises TrialError."""
+    """Of this protocol: its site, and its looks.  Raises TrialError."""
     if sums.origin.protocol_sha256 != protocol.sha256:
         raise TrialError("the analysis is of another protocol")
     protocol.site(sums.origin.site)
     if sums.origin.look > max(1, len(protocol.document.get("look", []))):
         raise TrialError("the protocol has no such look: nothing is released in between")
-    if {s.name: s.levels for s in sums.subgroups} != levels_of(protocol):
-        raise TrialError("the analysis has other subgroups than the protocol")
 
 
 def levels_of(protocol: Protocol) -> dict[str, tuple[str, ...]]:
-    """Each subgroup's levels, as the protocol closes them."""
-    return {s["name"]: tuple(s["levels"]) for s in protocol.document.get("subgroup", [])}
+    """Each subgroup's levels as the protocol closes them, and those of cases that have none of
+    them: a bundle shows all, so that it does not depend on who came."""
+    return {
+        s["name"]: (*s["levels"], *(one for one in _NO_LEVEL if one not in s["levels"]))
+        for s in protocol.document.get("subgroup", [])
+    }
+
+
+def with_all_levels(sums: SiteSums, protocol: Protocol) -> SiteSums:
+    """Levels without a case have an empty table.  Raises TrialError where there are others."""
+    asked = levels_of(protocol)
+    if [s.name for s in sums.subgroups] != list(asked):
+        raise TrialError("the analysis has other subgroups than the protocol")
+    return replace(sums, subgroups=tuple(_with_levels(s, asked[s.name]) for s in sums.subgroups))
+
+
+def _with_levels(subgroup: Subgroup, levels: tuple[str, ...]) -> Subgroup:
+    tables = dict(zip(subgroup.levels, subgroup.tables, strict=True))
+    if not tables.keys() <= set(levels):
+        raise TrialError("the analysis has other subgroups than the protocol")
+    found = tuple(tables.get(level, FlagTable()) for level in levels)
+    return Subgroup(subgroup.name, levels, found)
 
 
 def _header(sums: SiteSums, audience: Audience, running: Running) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from wsi_ai.trial.protocol import Protocol
 from wsi_ai.trial.sealing import Trial, entries
 from wsi_ai.trial.sums import SiteSums, to_document
 
-RELEASED = "released"
+RELEASED = "bundle released"
 _MAKE: Mapping[Audience, Callable[[SiteSums, Protocol, Running], Document]] = {
     Audience.OPEN: open_bundle,
     Audience.CONTROLLED: controlled_bundle,

@@ -1,6 +1,5 @@
 """For whom is it worse?  Each level of a characteristic beside the reference level, over sites."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,18 +7,25 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from wsi_ai.trial.analysis.equity import TOLERATED
+from wsi_ai.trial.bundle import levels_of
 from wsi_ai.trial.disclosure.rule import SmallNumbers
 from wsi_ai.trial.evidence.accuracy import FlagTable, operational
 from wsi_ai.trial.evidence.accuracy import not_assessed as failures
 from wsi_ai.trial.evidence.comparisons import holm, simultaneous_alpha
 from wsi_ai.trial.evidence.estimates import Estimate, NotEstimable
-from wsi_ai.trial.evidence.gaps import Stratum, TooFewToSay, Verdict, stratified_gap, verdict
-from wsi_ai.trial.evidence.shares import Share, difference, wilson
+from wsi_ai.trial.evidence.gaps import (
+    Stratum,
+    TooFewToSay,
+    Verdict,
+    cases_to_say,
+    stratified_gap,
+    verdict,
+)
+from wsi_ai.trial.evidence.shares import Share, difference
 from wsi_ai.trial.region.sites import Sites
 from wsi_ai.trial.sums import Subgroup
 
-USUALLY_TOLERATED = 0.05
-"""Where the protocol says nothing."""
 _FEWEST = SmallNumbers().least
 FEW = NotEstimable("fewer than eight cases of the level, or of the reference level")
 
@@ -34,7 +40,8 @@ class Gap:
     """Over sites, so that sites differ in people and in scanners without making a gap."""
     verdict: Verdict
     cases_needed: int | None
-    """Of the level, for an interval as narrow as what is tolerated; ``None`` where it is said."""
+    """Of the level, were it as good as the reference; ``None`` where it is said, or where the
+    reference has too few itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,8 @@ class Characteristic:
     tolerated: float
     levels: tuple[LevelResult, ...]
     p_sensitivity: float | None
-    """That no level's sensitivity differs, adjusted over characteristics; ``None`` if one has too
-    few."""
+    """That no level's sensitivity differs, adjusted over characteristics; of levels with eight
+    cases or more, and ``None`` with fewer than two of these."""
 
 
 def equity(sites: Sites) -> tuple[Characteristic, ...]:
@@ -74,8 +81,12 @@ def equity(sites: Sites) -> tuple[Characteristic, ...]:
     asked = sites.protocol.document.get("subgroup", [])
     if not sites.exact:
         return ()
+    levels = levels_of(sites.protocol)
     made = [
-        _characteristic(one, [_of(s.subgroups, one["name"]) for s in sites.exact]) for one in asked
+        _characteristic(
+            one, levels[one["name"]], [_of(sums.subgroups, one["name"]) for sums in sites.exact]
+        )
+        for one in asked
     ]
     p = [found.p_sensitivity for found in made]
     adjusted = iter(holm([value for value in p if value is not None]))
@@ -92,14 +103,22 @@ def _of(subgroups: Sequence[Subgroup], name: str) -> Subgroup:
     return next(subgroup for subgroup in subgroups if subgroup.name == name)
 
 
-def _characteristic(asked: Mapping[str, Any], at_sites: Sequence[Subgroup]) -> Characteristic:
-    levels, reference = list(asked["levels"]), asked["reference_level"]
-    tolerated = asked.get("tolerated", USUALLY_TOLERATED)
-    tables = {level: [s.tables[s.levels.index(level)] for s in at_sites] for level in levels}
-    compare = _Comparison(tables[reference], tolerated, simultaneous_alpha(len(levels) - 1))
-    made = tuple(_level(level, tables[level], compare) for level in levels)
-    found = [level.sensitivity for level in made]
+def _characteristic(
+    asked: Mapping[str, Any], levels: Sequence[str], at_sites: Sequence[Subgroup]
+) -> Characteristic:
+    """Levels without a case are left out, but for the protocol's own."""
+    reference, tolerated = asked["reference_level"], asked.get("tolerated", TOLERATED)
+    tables = {level: [_table(subgroup, level) for subgroup in at_sites] for level in levels}
+    used = [x for x in levels if x in asked["levels"] or sum(tables[x], FlagTable()) != FlagTable()]
+    compare = _Comparison(tables[reference], tolerated, simultaneous_alpha(len(used) - 1))
+    made = tuple(_level(level, tables[level], compare) for level in used)
+    found = [level.sensitivity for level in made if level.sensitivity.cases >= _FEWEST]
     return Characteristic(asked["name"], asked["kind"], reference, tolerated, made, _p(found))
+
+
+def _table(subgroup: Subgroup, level: str) -> FlagTable:
+    found = dict(zip(subgroup.levels, subgroup.tables, strict=True))
+    return found.get(level, FlagTable())
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,33 +152,20 @@ def _gap(
     tables: Sequence[FlagTable], compare: _Comparison, of: Callable[[FlagTable], Share]
 ) -> Gap:
     level, reference = of(sum(tables, FlagTable())), of(sum(compare.reference, FlagTable()))
+    needed = cases_to_say(reference, compare.tolerated, compare.alpha)
     if min(level.cases, reference.cases) < _FEWEST:
-        return Gap(FEW, FEW, TooFewToSay(), _needed(level, reference, compare))
+        return Gap(FEW, FEW, TooFewToSay(), needed)
     crude = difference(level, reference, compare.alpha)
     strata = [Stratum(of(a), of(b)) for a, b in zip(tables, compare.reference, strict=True)]
     stratified = stratified_gap(strata, compare.alpha)
     crudely, by_site = verdict(crude, compare.tolerated), verdict(stratified, compare.tolerated)
     one = crudely if type(crudely) is type(by_site) else TooFewToSay()
-    needed = _needed(level, reference, compare) if isinstance(one, TooFewToSay) else None
-    return Gap(crude, stratified, one, needed)
-
-
-def _needed(level: Share, reference: Share, compare: _Comparison) -> int | None:
-    """With as many of the reference level as there are; ``None`` if those are too few already."""
-    z = float(stats.norm.isf(compare.alpha / 2))
-    usual = wilson(reference)
-    if isinstance(usual, NotEstimable) or not reference.cases:
-        return None
-    share = min(max(usual.value, 0.05), 0.95)
-    spread = share * (1 - share)
-    left = (compare.tolerated / z) ** 2 - spread / reference.cases
-    return max(level.cases + 1, math.ceil(spread / left)) if left > 0 else None
+    return Gap(crude, stratified, one, needed if isinstance(one, TooFewToSay) else None)
 
 
 def _p(shares: Sequence[Share]) -> float | None:
     """Of one test for the whole characteristic."""
-    used = [share for share in shares if share.cases]
-    hits = np.array([[s.hits, s.cases - s.hits] for s in used], float)
-    if len(used) < 2 or not hits.sum(0).all() or min(s.cases for s in used) < _FEWEST:
+    hits = np.array([[s.hits, s.cases - s.hits] for s in shares], float)
+    if len(shares) < 2 or not hits.sum(0).all():
         return None
     return float(stats.chi2_contingency(hits, correction=False).pvalue)

@@ -9,7 +9,7 @@ from typing import Any
 from wsi_ai import schemas
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json
-from wsi_ai.trial.bundle import Bundle, exact_sums
+from wsi_ai.trial.bundle import Bundle, exact_sums, with_all_levels
 from wsi_ai.trial.intake import Door, Intake, LeftOut
 from wsi_ai.trial.protocol import Protocol
 from wsi_ai.trial.region.sites import SharedFile, ShownSite, Sites
@@ -27,7 +27,7 @@ def sites_of(intake: Intake, door: Door, region_key: bytes | None) -> Sites:
             if bundle.shown is not None:
                 shown.append(ShownSite(header, bundle.shown, door.protocol.small_numbers))
             else:
-                exact.append(_opened(bundle, region_key))
+                exact.append(with_all_levels(_opened(bundle, region_key), door.protocol))
         except TrialError as error:
             left_out.append(LeftOut(bundle.site, str(error)))
         else:
