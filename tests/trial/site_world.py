@@ -70,7 +70,7 @@ class World:
         return self.run(
             "run", self.folder / "slides", "--trial", self.trial, "--model", self.folder / "red",
             "--policy", self.folder / "open.toml", "--cases", self.folder / "cases.csv",
-            "--device", "cpu", *words,
+            "--device", "cpu", "--quiet-s", 0, *words,
         )  # fmt: skip
 
     def lock(self, *words: object, reference: str = "reference.csv") -> tuple[int, str]:

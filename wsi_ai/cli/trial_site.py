@@ -11,12 +11,14 @@ from wsi_ai.cli.found import say_found
 from wsi_ai.cli.output import Exit, exit_on_error, say, say_content, terminated_as_interrupted
 from wsi_ai.core.wording import counted
 from wsi_ai.delivery.audit import Audit
-from wsi_ai.errors import OutputError, TrialError
+from wsi_ai.errors import OutputError
 from wsi_ai.run.kept_answer import Kept
 from wsi_ai.run.process import prepare_process
+from wsi_ai.slides.quiet import at_rest
 from wsi_ai.trial.analysis.analyse import analyse as analyse_site
 from wsi_ai.trial.analysis.results import headline
 from wsi_ai.trial.documents import Kind, verified
+from wsi_ai.trial.draft import read_unseal_key
 from wsi_ai.trial.events import add_event as note_event
 from wsi_ai.trial.locking import Asked, Keys, lock, make_unseal_key, release
 from wsi_ai.trial.protocol import Protocol
@@ -40,9 +42,11 @@ def run(slides: Sequence[Path], place: Path, arguments: TrialRunArguments) -> in
     folder = open_folder(place)
     found = find_slides(slides, place)
     say_found(found, slides)
-    options = replace(_options(arguments), mpp_of=found.mpp)
+    named = [slide for slide in found.slides if slide not in found.in_folders]
+    settled, growing = at_rest(sorted(found.in_folders), arguments.quiet_s)
+    options = replace(_options(arguments), mpp_of=found.mpp, growing=tuple(growing))
     with terminated_as_interrupted():
-        outcomes = list(run_trial(found.slides, folder, arguments.model, options))
+        outcomes = list(run_trial([*named, *settled], folder, arguments.model, options))
     left = [outcome for outcome in outcomes if not outcome.kept]
     for outcome in left:
         say(f"{outcome.slide}: not sealed: {outcome.reason}", sys.stderr)
@@ -100,23 +104,16 @@ def release_key(locked: Path, signed: Path, places: RegionPlaces) -> int:
     trusted = [content_of(path) for path in places.trusted]
     protocol = Protocol(verified(content_of(signed), Kind.PROTOCOL, trusted))
     keys = Keys(
-        unseal=[_unseal_key(path) for path in sorted(places.unseal.glob("*.key"))],
+        unseal=[
+            read_unseal_key(path).private_bytes_raw()
+            for path in sorted(places.unseal.glob("*.key"))
+        ],
         sites=[content_of(path) for path in sorted(places.sites.glob("*.pub"))],
         region=content_of(places.key),
     )
     register = Audit(places.unseal / "released.jsonl", now)
     say_content(release(content_of(locked), protocol, keys, register))
     return Exit.OK
-
-
-def _unseal_key(path: Path) -> bytes:
-    try:
-        key = bytes.fromhex(content_of(path).decode("ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != 32:
-        raise TrialError(f"{path.name} is no key that trial key new made")
-    return key
 
 
 @exit_on_error

@@ -16,6 +16,7 @@ from wsi_ai.run.kept_answer import Keeper, Kept, KeptFor
 from wsi_ai.run.no_ops import NoPost, NoWatcher
 from wsi_ai.run.on_devices import on_devices
 from wsi_ai.run.options import RunOptions
+from wsi_ai.run.run_slides import STILL_WRITTEN, UNREAD_TWIN
 from wsi_ai.run.twins import apart
 from wsi_ai.slides.identity import load_cases
 from wsi_ai.triage.policy import load_policy, policy_for
@@ -52,7 +53,6 @@ def run_silently(
     yield from on_devices(assembly, devices, found.alone, watch or NoWatcher(), NoPost())
     for slide in found.shared:
         yield assembly.failed(card, slide, DOUBT, NoPost(), IdentityShared(DOUBT))
-    for slide in (*found.unread, *options.growing):
-        yield assembly.not_judged(
-            card, slide, "it was still being written, or another file of its name is", NoPost()
-        )
+    for reason, some in ((UNREAD_TWIN, found.unread), (STILL_WRITTEN, options.growing)):
+        for slide in some:
+            yield assembly.not_judged(card, slide, reason, NoPost())

@@ -69,8 +69,8 @@ class Standing:
 def standing(records: Sequence[OpenedSlide]) -> Standing:
     """Of the same bytes the last answer holds, for nobody could know any: but an answer before a
     failure, and one on the protocol before one off it.  A new scan replaces the earlier ones of its
-    glass.  What comes under the name of another slide, and is not said to be a new scan, is in
-    doubt."""
+    glass, and whatever comes replaces a file that could not be read.  What else comes under the
+    name of another slide, and is not said to be a new scan, is in doubt."""
     by_bytes: dict[str, list[OpenedSlide]] = {}
     for record in records:
         by_bytes.setdefault(record.slide_sha256, []).append(record)
@@ -94,7 +94,7 @@ def _rank(record: OpenedSlide) -> tuple[bool, bool, bool]:
 def _of_glass(scans: Sequence[OpenedSlide]) -> Iterable[OpenedSlide]:
     kept: list[OpenedSlide] = []
     for scan in scans:
-        if scan.rescan:
+        if scan.rescan or all(before.failed for before in kept):
             kept = [scan]
         elif kept:
             kept.append(_doubted(scan))

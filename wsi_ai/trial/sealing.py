@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from wsi_ai.core.files import locked, sync
-from wsi_ai.delivery.audit import Audit, AuditBroken, verify
+from wsi_ai.delivery.audit import Audit, AuditBroken, Head, verify
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.trial.documents import canonical
 
@@ -77,6 +77,16 @@ def entries(trial: Trial) -> list[Mapping[str, Any]]:
     except (AuditBroken, OutputError, OSError) as error:
         raise TrialError(f"the ledger does not hold: {error}") from None
     return [json.loads(line) for line in lines]
+
+
+def head_at_lock(trial: Trial) -> Head:
+    """Where the ledger ended with the last lock, however often flags were read since.  Raises
+    TrialError where there is no lock."""
+    numbers = [n for n, line in enumerate(entries(trial)) if line["what"] == LOCKED]
+    if not numbers:
+        raise TrialError("lock the reference first: wsi-ai trial reference lock")
+    line = trial.ledger.path.read_bytes().splitlines()[numbers[-1]]
+    return Head(numbers[-1] + 1, _sha256(line))
 
 
 def seal(trial: Trial, question: Question, record: bytes, public_key: bytes) -> bool:

@@ -46,7 +46,7 @@ class Origin:
     """Of the slides that were sealed, as ``2027-01``."""
     ledger_lines: int
     ledger_sha256: str
-    """The ledger's head when this was analysed."""
+    """The ledger's head at the last lock, so that a second analysis is the same."""
     opened_early: bool
     """Flags were unsealed before a reference was locked."""
 

@@ -82,5 +82,5 @@ def simulate(
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
-    trial_site.add_to(trial_app, reference_app)
+    trial_site.add_to(trial_app, protocol_app, reference_app)
     app.add_typer(trial_app, name="trial")

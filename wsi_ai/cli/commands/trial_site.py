@@ -8,6 +8,7 @@ import typer
 
 from wsi_ai.cli.commands.options import Mpp, OverrideMpp, takes
 from wsi_ai.cli.output import extra
+from wsi_ai.core.quiet import QUIET_S
 
 Folder = Annotated[Path, typer.Option("--trial", metavar="FOLDER", help="As trial join made it.")]
 TrustedKeys = Annotated[
@@ -16,6 +17,26 @@ TrustedKeys = Annotated[
 Signed = Annotated[Path, typer.Argument(metavar="PROTOCOL.dsse", help="The signed protocol.")]
 
 key_app = typer.Typer(no_args_is_help=True, help="Keys that open a site's sealed flags.")
+
+
+def protocol_new(
+    out: Annotated[Path, typer.Argument(metavar="PROTOCOL.toml", help="Not there yet.")],
+    answers: Annotated[
+        list[str] | None,
+        typer.Option("--answer", metavar="FIELD=VALUE", help="In place of a question."),
+    ] = None,
+    example: Annotated[bool, typer.Option("--example", help="Ask nothing: an example.")] = False,
+    model: Annotated[Path | None, typer.Option(help="Folder of the model that will judge.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="In place of the model's own.")] = None,
+    keys: Annotated[
+        Path | None, typer.Option(help="Folder with each site's ODS.pub and ODS.key.")
+    ] = None,
+) -> None:
+    """Ask fourteen questions and write a draft with comments, which trial protocol check takes."""
+    with extra("trial"):
+        from wsi_ai.cli import trial_draft
+    made_of = trial_draft.MadeOf(model, policy, keys)
+    raise typer.Exit(trial_draft.new_protocol(out, answers or [], made_of, example=example))
 
 
 def join(
@@ -48,6 +69,10 @@ class TrialRunArguments:
     rescan: Annotated[
         bool, typer.Option("--rescan", help="The slides are new scans of glasses known before.")
     ] = False
+    quiet_s: Annotated[
+        float,
+        typer.Option(min=0, max=3600, help="In folders, a file is judged once it is left alone."),
+    ] = QUIET_S
     trusted_keys: Annotated[
         Path | None, typer.Option(help="Run only models signed by this key, or one of this folder.")
     ] = None
@@ -144,9 +169,10 @@ def event(
     raise typer.Exit(trial_site.add_event(folder, what, on, harm=harm))
 
 
-def add_to(trial_app: typer.Typer, reference_app: typer.Typer) -> None:
+def add_to(trial_app: typer.Typer, protocol_app: typer.Typer, reference_app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai trial``."""
     for command in (join, run, analyse, event):
         trial_app.command(command.__name__)(command)
+    protocol_app.command("new")(protocol_new)
     reference_app.command("lock")(reference_lock)
     trial_app.add_typer(key_app, name="key")

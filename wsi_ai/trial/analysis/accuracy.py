@@ -158,12 +158,12 @@ def table_of(cases: Sequence[AnalysedCase]) -> FlagTable:
     return flag_table(one.joined for one in cases)
 
 
-def missing_reference(table: FlagTable) -> Found:
+def missing_reference(table: FlagTable, rules: Rules) -> Found:
     """However the cases without a reference fall, the operational rates are within."""
     bounds = bounds_of_missing_reference(table)
     return {
         name: {
-            measure: shown(wilson(of))
+            measure: shown(rules.few(of.cases) or wilson(of))
             for measure, of in (
                 ("sensitivity", some.sensitivity),
                 ("specificity", some.specificity),

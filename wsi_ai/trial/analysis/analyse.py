@@ -17,7 +17,7 @@ from wsi_ai.trial.locking import locks, reference_at, unseal_key
 from wsi_ai.trial.opened import open_records, standing
 from wsi_ai.trial.patients import Patient, load_patients
 from wsi_ai.trial.reference import parse_reference
-from wsi_ai.trial.sealing import SEALED, entries
+from wsi_ai.trial.sealing import SEALED, entries, head_at_lock
 from wsi_ai.trial.site_folder import SiteFolder
 from wsi_ai.trial.sums import Origin, SiteSums, to_document
 
@@ -52,8 +52,8 @@ def open_site(folder: SiteFolder, released: bytes, patients: Mapping[str, Patien
 
 
 def sums_of(folder: SiteFolder, opened: Opened) -> SiteSums:
-    """Raises TrialError."""
-    head = folder.trial.ledger.head()
+    """The same however often it is made.  Raises TrialError."""
+    head = head_at_lock(folder.trial)
     months = sorted(line["time"][:7] for line in opened.ledger if line["what"] == SEALED)
     origin = Origin(
         protocol_sha256=opened.protocol.sha256,

@@ -84,7 +84,7 @@ def results(opened: Opened) -> Found:
         "flags": asdict(table_of(last.eligible)),
         "not_assessed": not_assessed(last.eligible, rules),
         "accuracy": accuracy(table, rules),
-        "missing_reference": missing_reference(table_of(last.eligible)),
+        "missing_reference": missing_reference(table_of(last.eligible), rules),
         "verification": verification(table_of(last.eligible)),
         "indeterminate": indeterminate_ways(last.eligible, rules),
         "scores": scores(table, document),
