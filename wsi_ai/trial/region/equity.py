@@ -46,7 +46,8 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class LevelResult:
-    """One level; its gaps are ``None`` for the reference level itself."""
+    """One level; its gaps are ``None`` for the reference level itself, and for slides that do not
+    say their scanner."""
 
     level: str
     assessed: Share
@@ -110,9 +111,15 @@ def _characteristic(
     reference, tolerated = asked["reference_level"], asked.get("tolerated", TOLERATED)
     tables = {level: [_table(subgroup, level) for subgroup in at_sites] for level in levels}
     used = [x for x in levels if x in asked["levels"] or sum(tables[x], FlagTable()) != FlagTable()]
-    compare = _Comparison(tables[reference], tolerated, simultaneous_alpha(len(used) - 1))
+    named = used if asked["kind"] != "technical" else [x for x in used if x in asked["levels"]]
+    alpha = simultaneous_alpha(len(named) - 1)
+    compare = _Comparison(tables[reference], tolerated, alpha, tuple(named))
     made = tuple(_level(level, tables[level], compare) for level in used)
-    found = [level.sensitivity for level in made if level.sensitivity.cases >= _FEWEST]
+    found = [
+        level.sensitivity
+        for level in made
+        if level.level in named and level.sensitivity.cases >= _FEWEST
+    ]
     return Characteristic(asked["name"], asked["kind"], reference, tolerated, made, _p(found))
 
 
@@ -126,13 +133,15 @@ class _Comparison:
     reference: Sequence[FlagTable]
     tolerated: float
     alpha: float
+    levels: tuple[str, ...]
+    """Those that are compared: what no slide says of its scanner is no scanner."""
 
 
 def _level(level: str, tables: Sequence[FlagTable], compare: _Comparison) -> LevelResult:
     whole = sum(tables, FlagTable())
     rates = operational(whole)
-    of_reference = tables is compare.reference
-    gaps = [None] * 3 if of_reference else [_gap(tables, compare, of) for of in _MEASURES]
+    alone = tables is compare.reference or level not in compare.levels
+    gaps = [None] * 3 if alone else [_gap(tables, compare, of) for of in _MEASURES]
     return LevelResult(level, _assessed(whole), rates.sensitivity, rates.specificity, *gaps)
 
 

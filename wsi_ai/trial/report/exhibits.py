@@ -14,6 +14,7 @@ from wsi_ai.trial.report.words import Exhibit, area, interval
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Gain
 
+_NEARLY_1 = 0.99
 _THRESHOLDS = tuple(k / 100 for k in range(1, 61))
 
 
@@ -108,9 +109,10 @@ def _both(found: Bivariate | NotEstimable) -> str:
         return f"The bivariate model is not estimable: {found.reason}."
     wrong = found.false_positive_rate
     specificity = Estimate(1 - wrong.value, 1 - wrong.high, 1 - wrong.low)
+    limit = ", at its limit: too few sites to say" if abs(found.correlation) > _NEARLY_1 else ""
     return (
         f"Bivariate model: sensitivity {interval(found.sensitivity)}, specificity"
-        f" {interval(specificity)}; correlation between sites {found.correlation:+.2f}."
+        f" {interval(specificity)}; correlation between sites {found.correlation:+.2f}{limit}."
         " Larger circles are larger sites."
     )
 
@@ -135,7 +137,8 @@ def _of_time(sites: Sites, gains: Mapping[Group, Gain] | None) -> Iterator[Exhib
         yield Exhibit(
             "drift", "Month by month",
             "Thin lines are sites. A stability index from 0.1 on is worth a look, from 0.25 on a"
-            " reason to act.", (tables.months(months),), time.drift(sites.exact),
+            " reason to act, where it is well above what chance alone makes, in brackets.",
+            (tables.months(months),), time.drift(sites.exact),
         )  # fmt: skip
     if gains is not None:
         yield Exhibit(

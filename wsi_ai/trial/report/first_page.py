@@ -10,7 +10,7 @@ from wsi_ai.trial.region.equity import Characteristic, LevelResult
 from wsi_ai.trial.region.rates import OverSites
 from wsi_ai.trial.region.result import Result
 from wsi_ai.trial.region.sites import Sites
-from wsi_ai.trial.report.words import percent
+from wsi_ai.trial.report.words import minus, percent
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Gain
 
@@ -38,12 +38,14 @@ def words(lines: tuple[Line, ...]) -> int:
 def _lines(sites: Sites, result: Result, gains: dict[Group, Gain] | None) -> Iterator[Line]:
     document, claim = sites.protocol.document, result.claim
     condition = document["target"]["condition"]
-    number = counted(len(sites.files), "site")
+    number = counted(len(sites.exact), "site")
+    if sites.shown:
+        number += f", and {len(sites.shown)} with rounded counts beside it"
     yield Line(
         "Asked",
-        f"Do flags find more than {claim.goal:.0%} of cases with {condition}? {number}."
+        f"Do flags find more than {percent(claim.goal, 0)} of cases with {condition}? {number}."
         if claim.measure == "sensitivity"
-        else f"Is {claim.measure} above {claim.goal:.0%}, for {condition}? {number}.",
+        else f"Is {claim.measure} above {percent(claim.goal, 0)}, for {condition}? {number}.",
     )
     yield Line("Answer", _answer(result), not claim.met)
     yield Line("Not assessed", _not_assessed(result))
@@ -111,7 +113,7 @@ def _change(gains: dict[Group, Gain] | None) -> str:
     if gains is None:
         return "not simulated yet: give the report a reading list."
     found = [
-        f"{name} {gain.change_h.value:+.0f} h"
+        f"{name} {minus(f'{gain.change_h.value:+.0f}')} h"
         for name, group in _WAITING
         if (gain := gains.get(group)) and isinstance(gain.change_h, Estimate)
     ]

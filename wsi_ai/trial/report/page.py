@@ -56,7 +56,7 @@ def _marks(sites: Sites) -> list[str]:
         found.append(f"UNBLINDED at {', '.join(sites.unblinded)}")
     if sites.exact:
         agreement = sites.protocol.document["sharing"].get("agreement", "")
-        found.append(f"EXACT COUNTS: for those whom {agreement} names, and nobody else")
+        found.append(f"EXACT COUNTS: under {agreement}; for nobody else")
     if sites.look < len(sites.protocol.document.get("look", [])):
         found.append(f"INTERIM: look {sites.look}")
     return found

@@ -16,11 +16,13 @@ from wsi_ai.trial.region.result import Counts, Result
 from wsi_ai.trial.region.sites import Sites
 from wsi_ai.trial.report.plots.flow import FlowCounts
 from wsi_ai.trial.report.plots.people import verdict_words
+from wsi_ai.trial.report.plots.time import MonthOfAll
 from wsi_ai.trial.report.words import (
     Table,
     area,
     ends,
     interval,
+    minus,
     p_value,
     percent,
     points,
@@ -185,7 +187,7 @@ def bands(ill: Counts, well: Counts) -> Table:
 def benefit(curves: Mapping[str, list[float]], thresholds: Sequence[float]) -> Table:
     shown = [k for k, t in enumerate(thresholds) if round(100 * t) in (5, 10, 20, 30, 40, 50)]
     rows = tuple(
-        (percent(thresholds[k], 0), *(f"{values[k]:.3f}" for values in curves.values()))
+        (percent(thresholds[k], 0), *(minus(f"{values[k]:.3f}") for values in curves.values()))
         for k in shown
     )
     return Table("Net benefit, by case", ("chance", *curves), rows if curves else ())
@@ -212,11 +214,16 @@ def _gap_row(characteristic: Characteristic, level: LevelResult, measure: int) -
     mark = " (exploratory)" if characteristic.kind == "exploratory" else ""
     name = f"{characteristic.name}: {level.level}{mark}"
     if gap is None:
-        return name, share(found), share_interval(found), "", "", "reference level"
+        return name, share(found), share_interval(found), "", "", _no_gap(characteristic, level)
     return (
         name, share(found), share_interval(found), points(gap.crude), points(gap.stratified),
         _verdict(gap),
     )  # fmt: skip
+
+
+def _no_gap(characteristic: Characteristic, level: LevelResult) -> str:
+    is_reference = level.level == characteristic.reference
+    return "reference level" if is_reference else "not compared: no slide says it"
 
 
 def _verdict(gap: Gap) -> str:
@@ -224,18 +231,24 @@ def _verdict(gap: Gap) -> str:
     return f"{verdict_words(gap.verdict)}{needed}"
 
 
-def months(found: Mapping[str, tuple[int, int, int, float | None]]) -> Table:
+def months(found: Mapping[str, MonthOfAll]) -> Table:
     rows = tuple(
         (
             month,
-            f"{cases:,}",
-            share_interval(Share(flagged, cases)),
-            share_interval(Share(failed, cases)),
-            "" if index is None else f"{index:.3f}",
+            f"{one.cases:,}",
+            share_interval(Share(one.expedite, one.cases)),
+            share_interval(Share(one.not_assessed, one.cases)),
+            "" if one.index is None else f"{one.index:.2f} ({one.by_chance:.2f})",
         )
-        for month, (cases, flagged, failed, index) in found.items()
+        for month, one in found.items()
     )
-    columns = ("month", "cases", "expedite", "not assessed", "highest stability index of a site")
+    columns = (
+        "month",
+        "cases",
+        "expedite",
+        "not assessed",
+        "highest stability index of a site (by chance)",
+    )
     return Table("Months", columns, rows)
 
 
@@ -261,4 +274,4 @@ def _hours(found: Estimate | NotEstimable) -> str:
 def _change(found: Estimate | NotEstimable) -> str:
     if isinstance(found, NotEstimable):
         return "not estimable"
-    return f"{found.value:+.1f} ({found.low:+.1f} to {found.high:+.1f})"
+    return minus(f"{found.value:+.1f} ({found.low:+.1f} to {found.high:+.1f})")

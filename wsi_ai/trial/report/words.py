@@ -54,7 +54,12 @@ def points(found: Estimate | NotEstimable) -> str:
     """A difference, in percentage points."""
     if isinstance(found, NotEstimable):
         return "not estimable"
-    return f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
+    return minus(f"{100 * found.value:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})")
+
+
+def minus(text: str) -> str:
+    """With the sign that is as wide as a plus."""
+    return text.replace("-", "−")
 
 
 def area(found: Estimate | NotEstimable) -> str:

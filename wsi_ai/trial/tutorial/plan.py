@@ -110,10 +110,10 @@ def make_protocol(sites: tuple[str, ...], keys: Keys, index_test: Document) -> P
             "primary": {
                 "measure": "sensitivity",
                 "estimand": "operational",
-                "goal": 0.85,
+                "goal": 0.8,
                 "alpha": 0.025,
                 "power": 0.8,
-                "expected": 0.91,
+                "expected": 0.87,
             },
             "secondary": [
                 {"measure": "specificity", "estimand": "operational"},

@@ -87,7 +87,7 @@ def plane(sensitivity: Rate, specificity: Rate, found: Bivariate | NotEstimable)
             axes.legend(loc="lower right")
         _plane(axes)
         if points:
-            axes.set_xlim(0, min(1.0, max(0.3, 1.6 * max(x for x, _, _ in points))))
+            axes.set_xlim(-0.005, min(1.0, max(0.3, 1.6 * max(x for x, _, _ in points))))
             axes.set_ylim(max(0.0, min(y for _, y, _ in points) - 0.25), 1.01)
     return made.svg
 

@@ -8,6 +8,7 @@ from wsi_ai.trial.evidence.estimates import Estimate
 from wsi_ai.trial.evidence.gaps import NotWorse, Verdict, Worse
 from wsi_ai.trial.region.equity import Characteristic, Gap, LevelResult
 from wsi_ai.trial.report.plots.frame import BLUE, GREY, LIGHT, ORANGE, drawing
+from wsi_ai.trial.report.words import minus
 
 _PANELS: tuple[tuple[str, Callable[[LevelResult], Gap | None]], ...] = (
     ("assessed", lambda level: level.assessed_gap),
@@ -41,6 +42,8 @@ def gaps(characteristics: Sequence[Characteristic], measure: int) -> str:
             )  # fmt: skip
         axes.set_yticks([-k for k in range(len(rows))], names)
         axes.set_xlim(-min(reach, 1) * 1.08, min(reach, 1) * 1.6)
+        ticks = axes.get_xticks()
+        axes.set_xticks([tick for tick in ticks if abs(tick) <= min(reach, 1) * 1.08])
         for place, (_, level) in enumerate(rows):
             gap = of(level)
             if gap is not None:
@@ -49,7 +52,7 @@ def gaps(characteristics: Sequence[Characteristic], measure: int) -> str:
                     va="center", color=ORANGE if isinstance(gap.verdict, Worse) else GREY,
                     fontweight="bold" if isinstance(gap.verdict, Worse) else "normal",
                 )  # fmt: skip
-        axes.xaxis.set_major_formatter(lambda value, _: f"{100 * value:+.0f}")
+        axes.xaxis.set_major_formatter(lambda value, _: minus(f"{100 * value:+.0f}"))
         axes.set_xlabel(f"{title}: percentage points, level minus reference level")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

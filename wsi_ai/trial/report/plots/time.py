@@ -1,33 +1,54 @@
 """What changes while the trial runs, and how long cases wait."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from wsi_ai.trial.evidence.estimates import Estimate
 from wsi_ai.trial.report.plots.frame import BLUE, GREY, INK, LIGHT, ORANGE, drawing, percent_axis
-from wsi_ai.trial.sums import SiteSums
+from wsi_ai.trial.sums import Month, SiteSums
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Gain
 
-LOOK_FROM, ACT_FROM = 0.1, 0.25
-"""Of the population stability index."""
+_DECILES = 10
 
 
-def by_month(exact: Sequence[SiteSums]) -> dict[str, tuple[int, int, int, float | None]]:
-    """Cases, expedited and not assessed of all sites, and the highest stability index of one."""
-    found: dict[str, tuple[int, int, int, float | None]] = {}
-    for sums in exact:
-        for month in sums.months:
-            cases, flagged, failed, index = found.get(month.month, (0, 0, 0, None))
-            known = [value for value in (index, month.stability) if value is not None]
-            found[month.month] = (
-                cases + month.cases,
-                flagged + month.expedite,
-                failed + month.not_assessed,
-                max(known, default=None),
-            )
-    return dict(sorted(found.items()))
+@dataclass(frozen=True, slots=True)
+class MonthOfAll:
+    """All sites together, and the site whose scores moved furthest beyond chance."""
+
+    cases: int
+    expedite: int
+    not_assessed: int
+    index: float | None
+    """Population stability index."""
+    by_chance: float
+    """What it is on average where nothing changed: with few cases a lot."""
+
+
+def by_month(exact: Sequence[SiteSums]) -> dict[str, MonthOfAll]:
+    names = sorted({month.month for sums in exact for month in sums.months})
+    return {name: _month(name, exact) for name in names}
+
+
+def _month(name: str, exact: Sequence[SiteSums]) -> MonthOfAll:
+    here = [(m, sums.months[0]) for sums in exact for m in sums.months if m.month == name]
+    known = [(m.stability, _by_chance(m, first)) for m, first in here if m.stability is not None]
+    index, chance = max(known, key=lambda pair: pair[0] / pair[1], default=(None, 0.0))
+    return MonthOfAll(
+        sum(m.cases for m, _ in here),
+        sum(m.expedite for m, _ in here),
+        sum(m.not_assessed for m, _ in here),
+        index,
+        chance,
+    )
+
+
+def _by_chance(month: Month, first: Month) -> float:
+    """Of deciles, to first order: the mean of a chi-square over the number of cases."""
+    scored = [max(1, one.cases - one.not_assessed) for one in (month, first)]
+    return (_DECILES - 1) * sum(1 / number for number in scored)
 
 
 def drift(exact: Sequence[SiteSums]) -> str:
@@ -41,10 +62,18 @@ def drift(exact: Sequence[SiteSums]) -> str:
             axes.plot(x, [m.expedite / m.cases for m in used], color=BLUE, alpha=0.2, linewidth=0.8)
             failed = [m.not_assessed / m.cases for m in used]
             axes.plot(x, failed, color=ORANGE, alpha=0.2, linewidth=0.8)
-        counted = [(place[month], n) for month, n in months.items() if n[0]]
+        counted = [(place[month], one) for month, one in months.items() if one.cases]
         x = [k for k, _ in counted]
-        axes.plot(x, [n[1] / n[0] for _, n in counted], "-o", color=BLUE, label="expedite")
-        axes.plot(x, [n[2] / n[0] for _, n in counted], "-s", color=ORANGE, label="not assessed")
+        axes.plot(
+            x, [one.expedite / one.cases for _, one in counted], "-o", color=BLUE, label="expedite"
+        )
+        axes.plot(
+            x,
+            [one.not_assessed / one.cases for _, one in counted],
+            "-s",
+            color=ORANGE,
+            label="not assessed",
+        )
         axes.set_xticks(range(len(months)), list(months))
         axes.set_ylabel("share of flagged cases")
         axes.set_ylim(bottom=0)
