@@ -254,6 +254,16 @@ def test_an_earlier_reference_that_was_edited_stops_too(analysed: World) -> None
     assert "changed since it was locked" in output
 
 
+def test_a_reference_is_checked_by_the_sites_own_protocol(sealed: World) -> None:
+    path = sealed.folder / "reference.csv"
+    assert "5 cases: 5 with a reference" in sealed.ok(
+        "reference", "check", path, "--trial", sealed.trial
+    )
+    for words in ((), ("--trial", sealed.trial, "--protocol", sealed.folder / "protocol.toml")):
+        status, output = sealed.run("reference", "check", path, *words)
+        assert (status, "say whose reference" in output) == (2, True)
+
+
 def test_nothing_is_locked_where_nothing_is_sealed(once: World, tmp_path: Path) -> None:
     assert once.join(out=tmp_path / "empty")[0] == 0
     status, output = once.run(

@@ -21,7 +21,7 @@ from wsi_ai.trial.draft import read_unseal_key
 from wsi_ai.trial.events import add_event as note_event
 from wsi_ai.trial.locking import Asked, Keys, lock, make_unseal_key, release
 from wsi_ai.trial.protocol import Protocol
-from wsi_ai.trial.silent import run_trial
+from wsi_ai.trial.sealed_run import run_trial
 from wsi_ai.trial.site_folder import content_of, join_trial, now, open_folder
 
 

@@ -28,8 +28,8 @@ from wsi_ai.run.kept_answer import KeptFor
 from wsi_ai.slides.identity import Cases
 from wsi_ai.trial.locking import unseal_key
 from wsi_ai.trial.opened import OpenedSlide, open_records, standing
+from wsi_ai.trial.sealed_run import SealingKeeper
 from wsi_ai.trial.sealing import SEALED, entries
-from wsi_ai.trial.silent import SealingKeeper
 from wsi_ai.trial.site_folder import open_folder
 
 SLIDES = {"c1-a": PINK, "c2-a": BLUISH, "c3-a": GLASS}
