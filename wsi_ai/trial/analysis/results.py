@@ -114,7 +114,7 @@ def notes(opened: Opened) -> list[str]:
             f"UNBLINDED: in {seen} cases a reader of the reference saw the flag, or may have; they"
             " are no part of the primary result"
         )
-    if lock["incomplete"]:
+    if lock.get("incomplete"):
         found.append(
             f"INCOMPLETE: {lock['missing']} of {lock['cases']} cases have no reference, more than"
             " the protocol allows"
@@ -128,7 +128,7 @@ def notes(opened: Opened) -> list[str]:
 
 def _lock(line: Mapping[str, Any]) -> Found:
     names = ("time", "reference_sha256", "reason", "incomplete", "cases", "missing")
-    return {name: line[name] for name in names}
+    return {name: line.get(name) for name in names}
 
 
 def _flow(opened: Opened) -> Found:
