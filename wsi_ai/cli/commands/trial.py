@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from wsi_ai.cli.commands import trial_site
+from wsi_ai.cli.commands import trial_region, trial_site
 from wsi_ai.cli.output import extra
 
 ProtocolFile = Annotated[Path, typer.Argument(metavar="PROTOCOL.toml")]
@@ -78,14 +78,19 @@ def simulate(
     reading_list: Annotated[
         Path, typer.Argument(metavar="LIST.toml", help="Readers, hours, cases, accuracy of flags.")
     ],
+    pooled: Annotated[
+        Path | None,
+        typer.Option(metavar="POOLED", help="Draw the accuracy of flags from this pool instead."),
+    ] = None,
 ) -> None:
     """How long cases wait with and without flags: who gains, and who pays."""
     with extra("trial"):
         from wsi_ai.cli import trial
-    raise typer.Exit(trial.simulate(reading_list))
+    raise typer.Exit(trial.simulate(reading_list, pooled))
 
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
     trial_site.add_to(trial_app, protocol_app, reference_app)
+    trial_region.add_to(trial_app)
     app.add_typer(trial_app, name="trial")
