@@ -389,7 +389,7 @@ def test_characteristics_are_adjusted_after_holm_and_gaps_are_simultaneous() -> 
     assert ethnicity["p_holm"] >= ethnicity["p"]
 
 
-def drifting(weeks: int, *, shift: float = 0.0) -> dict[str, Any]:
+def drifting(weeks: int, *, shift: float = 0.0, name: str = "drift") -> dict[str, Any]:
     rng, slides = np.random.default_rng(1), list[OpenedSlide]()
     for week in range(weeks):
         for k in range(50):
@@ -397,8 +397,17 @@ def drifting(weeks: int, *, shift: float = 0.0) -> dict[str, Any]:
             at = (datetime(2027, 1, 4, tzinfo=UTC) + timedelta(weeks=week)).isoformat()
             slides.append(slide(f"{week}-{k}", score, sealed_at=at))
     references = [reference(one.slide_id[:-2], WELL) for one in slides]
-    found: dict[str, Any] = results(opened_of(analysis_of(slides, references)))["drift"]
-    return found
+    made = {**document(), "stop": {"drift": True}}
+    found: dict[str, Any] = results(
+        opened_of(analysis_of(slides, references, protocol=made), protocol=made)
+    )
+    return found[name]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("shift", "stops"), [(0.0, False), (0.3, True)])
+def test_a_trial_stops_for_drift_where_its_protocol_says_so(shift: float, *, stops: bool) -> None:
+    assert drifting(8, shift=shift, name="stop")["drift"]["stops"] is stops
+    assert "drift" not in of(EXAMPLE)["stop"]
 
 
 def test_a_score_that_moved_is_seen_in_its_week_and_one_that_did_not_is_not() -> None:

@@ -1,5 +1,6 @@
 """One site, from the signature to the result; and everything that goes wrong on the way."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -88,6 +89,19 @@ def test_two_analyses_are_the_same_so_that_nothing_is_told_by_their_difference(
     before = found(analysed), found(analysed, "sums.json")
     assert analysed.analyse()[0] == 0
     assert (found(analysed), found(analysed, "sums.json")) == before
+
+
+def test_subgroups_come_from_the_table_of_patients_and_its_digest_is_kept(
+    analysed: World,
+) -> None:
+    path = analysed.folder / "patients.csv"
+    path.write_text("patient,ethnic_category\npc1,D\npc2,A\n")
+    assert analysed.analyse("--patients", path)[0] == 0
+    results = found(analysed)
+    (ethnicity,) = results["equity"]  # type: ignore[misc]
+    cases = {level["level"]: level["cases"] for level in ethnicity["levels"]}
+    assert cases == {"white": 1, "mixed": 1, "not_stated": 3}
+    assert results["patients_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_every_step_is_a_line_of_the_ledger(once_analysed: World) -> None:
@@ -203,6 +217,7 @@ def test_a_correction_after_reading_shows_both_results_and_is_unblinded(analysed
     [
         (TRUTH, ["RXX,c1,pc1,BENIGN,definite"], "contradict themselves, the first in lines 2, 7"),
         ({**TRUTH, "c1": "", "c2": ""}, [], "2 of 5 cases have no reference"),
+        (TRUTH, ["RYY,c9,p9,CANCER,definite"], "1 cases of the reference are of another trust"),
         (TRUTH, ["RXX,c9,943 476 5919,CANCER,definite"], "looks like an NHS number"),
         (TRUTH, ["RXX,c9,p9,see letter of Mrs X,definite"], "is not a code"),
     ],
@@ -252,6 +267,16 @@ def test_an_earlier_reference_that_was_edited_stops_too(analysed: World) -> None
     status, output = analysed.analyse()
     assert status == 2
     assert "changed since it was locked" in output
+
+
+def test_a_reference_is_checked_by_the_sites_own_protocol(sealed: World) -> None:
+    path = sealed.folder / "reference.csv"
+    assert "5 cases: 5 with a reference" in sealed.ok(
+        "reference", "check", path, "--trial", sealed.trial
+    )
+    for words in ((), ("--trial", sealed.trial, "--protocol", sealed.folder / "protocol.toml")):
+        status, output = sealed.run("reference", "check", path, *words)
+        assert (status, "say whose reference" in output) == (2, True)
 
 
 def test_nothing_is_locked_where_nothing_is_sealed(once: World, tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.trial.documents import Kind, sign, verified
 from wsi_ai.trial.evidence.estimates import Estimate, NotEstimable
 from wsi_ai.trial.lists import load_list
-from wsi_ai.trial.protocol import differences, load_protocol, remarks
+from wsi_ai.trial.protocol import Protocol, differences, load_protocol, remarks
 from wsi_ai.trial.reference import Truth, load_reference
 from wsi_ai.trial.region.draws import draw_accuracies
 from wsi_ai.trial.region.folder import load
 from wsi_ai.trial.region.result import result_of
+from wsi_ai.trial.site_folder import open_folder
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Gain, Scenario, simulate_each
 from wsi_ai.trial.waiting.scenario import simulate as run_scenario
@@ -60,8 +61,8 @@ def compare_protocols(path: Path, signed: Path, trusted_keys: list[Path]) -> int
 
 
 @exit_on_error
-def check_reference(path: Path, protocol_path: Path) -> int:
-    document = load_protocol(protocol_path).document
+def check_reference(path: Path, protocol_path: Path | None, folder: Path | None) -> int:
+    document = _protocol(protocol_path, folder).document
     table = load_reference(path, document["target"])
     missing, cases = table.number(Truth.MISSING), len(table.cases)
     say(f"{cases} cases: {cases - missing} with a reference, {missing} without")
@@ -80,6 +81,15 @@ def check_reference(path: Path, protocol_path: Path) -> int:
     if too_many:
         say("more references are missing than the protocol allows")
     return Exit.SOME if too_many or table.contradictions else Exit.OK
+
+
+def _protocol(path: Path | None, folder: Path | None) -> Protocol:
+    """Raises TrialError."""
+    if folder is not None and path is None:
+        return open_folder(folder).protocol
+    if path is not None and folder is None:
+        return load_protocol(path)
+    raise TrialError("say whose reference it is: --trial FOLDER, or --protocol PROTOCOL.toml")
 
 
 @exit_on_error

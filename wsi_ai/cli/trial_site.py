@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_ai.app import RunOptions, find_slides
-from wsi_ai.cli.commands.trial_site import TrialRunArguments
 from wsi_ai.cli.found import say_found
 from wsi_ai.cli.output import Exit, exit_on_error, say, say_content, terminated_as_interrupted
 from wsi_ai.core.wording import counted
@@ -22,7 +21,7 @@ from wsi_ai.trial.draft import read_unseal_key
 from wsi_ai.trial.events import add_event as note_event
 from wsi_ai.trial.locking import Asked, Keys, lock, make_unseal_key, release
 from wsi_ai.trial.protocol import Protocol
-from wsi_ai.trial.silent import run_trial
+from wsi_ai.trial.sealed_run import run_trial
 from wsi_ai.trial.site_folder import content_of, join_trial, now, open_folder
 
 
@@ -33,37 +32,37 @@ def join(signed: Path, trusted_keys: list[Path], site: str, key: Path, out: Path
     return Exit.OK
 
 
+@dataclass(frozen=True, slots=True)
+class SilentRun:
+    """What is asked beside the slides."""
+
+    model: Path | None
+    quiet_s: float
+    options: RunOptions
+
+
 @exit_on_error
-def run(slides: Sequence[Path], place: Path, arguments: TrialRunArguments) -> int:
+def refuse_to_send() -> int:
+    raise OutputError("a silent trial sends no flag: leave --send away")
+
+
+@exit_on_error
+def run(slides: Sequence[Path], place: Path, asked: SilentRun) -> int:
     """What is said of a slide is that it is sealed, never how it was judged."""
-    if arguments.send:
-        raise OutputError("a silent trial sends no flag: leave --send away")
     prepare_process()
     folder = open_folder(place)
     found = find_slides(slides, place)
     say_found(found, slides)
     named = [slide for slide in found.slides if slide not in found.in_folders]
-    settled, growing = at_rest(sorted(found.in_folders), arguments.quiet_s)
-    options = replace(_options(arguments), mpp_of=found.mpp, growing=tuple(growing))
+    settled, growing = at_rest(sorted(found.in_folders), asked.quiet_s)
+    options = replace(asked.options, mpp_of=found.mpp, growing=tuple(growing))
     with terminated_as_interrupted():
-        outcomes = list(run_trial([*named, *settled], folder, arguments.model, options))
+        outcomes = list(run_trial([*named, *settled], folder, asked.model, options))
     left = [outcome for outcome in outcomes if not outcome.kept]
     for outcome in left:
         say(f"{outcome.slide}: not sealed: {outcome.reason}", sys.stderr)
     say(_summary(outcomes))
     return Exit.SOME if left else Exit.OK
-
-
-def _options(arguments: TrialRunArguments) -> RunOptions:
-    return RunOptions(
-        mpp=arguments.mpp,
-        override_mpp=arguments.override_mpp,
-        policy=arguments.policy,
-        device=arguments.device,
-        cases=arguments.cases,
-        rescan=arguments.rescan,
-        trusted_keys=arguments.trusted_keys,
-    )
 
 
 def _summary(outcomes: Sequence[Kept]) -> str:

@@ -40,6 +40,7 @@ def lock(folder: SiteFolder, reference: Path, asked: Asked = Asked()) -> bytes:
     content = content_of(reference, TABLE_BYTES)
     document = folder.protocol.document
     table = parse_reference(content, document["target"])
+    _refuse_others(table, folder.trial.site)
     _refuse(table, document["missing"]["max_share"], asked)
     if not any(line["what"] == SEALED for line in entries(folder.trial)):
         raise TrialError("no flag is sealed yet: wsi-ai trial run comes first")
@@ -47,6 +48,12 @@ def lock(folder: SiteFolder, reference: Path, asked: Asked = Asked()) -> bytes:
     lock_reference(folder.trial, content, asked.reason, about)
     _keep(folder, content)
     return sign(_word(folder), Kind.LOCK, content_of(folder.key))
+
+
+def _refuse_others(table: ReferenceTable, site: str) -> None:
+    """They would count as cases that were never run."""
+    if others := sum(case.identity.trust != site for case in table.cases):
+        raise TrialError(f"{others} cases of the reference are of another trust than {site}")
 
 
 def _refuse(table: ReferenceTable, max_share: float, asked: Asked) -> None:

@@ -9,8 +9,8 @@ from wsi_ai.errors import TrialError
 from wsi_ai.schemas.reading import Unreadable, from_json
 from wsi_ai.trial.join import SlideAnswer
 from wsi_ai.trial.reference import Identity
+from wsi_ai.trial.sealed_run import INDEX_TEST
 from wsi_ai.trial.sealing import SEALED, Trial, entries, unseal
-from wsi_ai.trial.silent import INDEX_TEST
 
 FAILED, SCOPE, COVERAGE, IN_DOUBT = "failed", "scope", "coverage", "identity"
 _CHECKS = ("focus", "pen", "tissue")

@@ -57,7 +57,12 @@ def protocol_diff(protocol: ProtocolFile, signed: Signed, trusted_keys: TrustedK
 @reference_app.command("check")
 def reference_check(
     reference: Annotated[Path, typer.Argument(metavar="REFERENCE.csv")],
-    protocol: Annotated[Path, typer.Option(help="The trial's protocol, PROTOCOL.toml.")],
+    protocol: Annotated[
+        Path | None, typer.Option(help="The trial's protocol, PROTOCOL.toml.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--trial", metavar="FOLDER", help="Or a site's folder of it.")
+    ] = None,
 ) -> None:
     """Number of cases with and without a reference, and rows that contradict each other.
 
@@ -65,7 +70,7 @@ def reference_check(
     """
     with extra("trial"):
         from wsi_ai.cli import trial
-    raise typer.Exit(trial.check_reference(reference, protocol))
+    raise typer.Exit(trial.check_reference(reference, protocol, folder))
 
 
 @trial_app.command("simulate")

@@ -96,8 +96,21 @@ def run(
     trial's folder is wrong.
     """
     with extra("trial"):
+        from wsi_ai.app import RunOptions
         from wsi_ai.cli import trial_site
-    raise typer.Exit(trial_site.run(slides, folder, arguments))
+    options = RunOptions(
+        mpp=arguments.mpp,
+        override_mpp=arguments.override_mpp,
+        policy=arguments.policy,
+        device=arguments.device,
+        cases=arguments.cases,
+        rescan=arguments.rescan,
+        trusted_keys=arguments.trusted_keys,
+    )
+    asked = trial_site.SilentRun(arguments.model, arguments.quiet_s, options)
+    if arguments.send:
+        raise typer.Exit(trial_site.refuse_to_send())
+    raise typer.Exit(trial_site.run(slides, folder, asked))
 
 
 def reference_lock(

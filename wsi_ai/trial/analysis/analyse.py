@@ -1,6 +1,7 @@
 """Opening a site's flags, and writing what they are worth: results.json, sums.json, cases.csv."""
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from wsi_ai.core.files import write_whole
 from wsi_ai.core.flags import Level
 from wsi_ai.errors import OutputError
+from wsi_ai.schemas.reading import TABLE_BYTES
 from wsi_ai.trial.analysis.cases import AnalysedCase, analysed
 from wsi_ai.trial.analysis.results import Opened, results
 from wsi_ai.trial.analysis.summing import Analysis, site_sums
@@ -18,7 +20,7 @@ from wsi_ai.trial.opened import open_records, standing
 from wsi_ai.trial.patients import Patient, load_patients
 from wsi_ai.trial.reference import parse_reference
 from wsi_ai.trial.sealing import SEALED, entries, head_at_lock
-from wsi_ai.trial.site_folder import SiteFolder
+from wsi_ai.trial.site_folder import SiteFolder, content_of
 from wsi_ai.trial.sums import Origin, SiteSums, to_document
 
 
@@ -29,11 +31,15 @@ def analyse(folder: SiteFolder, released: bytes, patients: Path | None = None) -
     OutputError where the disk refuses.
     """
     opened = open_site(folder, released, load_patients(patients) if patients else {})
-    found = results(opened)
+    found = {**results(opened), "patients_sha256": _sha256(patients) if patients else None}
     _write(folder.path / "results.json", _json(found))
     _write(folder.path / "sums.json", _json(to_document(sums_of(folder, opened))))
     _write(folder.path / "cases.csv", _cases(opened.analyses[-1].cases))
     return found
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(content_of(path, TABLE_BYTES)).hexdigest()
 
 
 def open_site(folder: SiteFolder, released: bytes, patients: Mapping[str, Patient]) -> Opened:

@@ -119,6 +119,12 @@ def _value(
     return found.pop() if len(found) == 1 else ""
 
 
+def _whose(one: JoinedCase) -> tuple[str, str, str]:
+    if one.patient:
+        return one.identity.trust, "patient", one.patient
+    return one.identity.trust, "case", f"{one.identity.issuer}\0{one.identity.accession}"
+
+
 @dataclass(frozen=True, eq=False)
 class CaseTable:
     """Cases of the primary result, or some of them, as columns."""
@@ -150,13 +156,9 @@ class CaseTable:
     @cached_property
     def patient(self) -> NDArray[np.int64]:
         """A number for each; of whom nothing is known, each is another one."""
-        names = [
-            f"{one.joined.identity.trust}\0{one.joined.patient or one.joined.identity.accession}"
-            for one in self.cases
-        ]
-        if not names:
-            return np.empty(0, np.int64)
-        return np.unique(names, return_inverse=True)[1].astype(np.int64)
+        names = [_whose(one.joined) for one in self.cases]
+        numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+        return np.array([numbers[name] for name in names], np.int64)
 
     @property
     def clustered(self) -> Cases:

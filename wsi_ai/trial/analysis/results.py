@@ -71,6 +71,7 @@ def results(opened: Opened) -> Found:
     """No number that is not one: what cannot be estimated is ``null``, with the reason."""
     last, rules = opened.analyses[-1], opened.rules
     document, table = opened.protocol.document, last.primary
+    moved = drift(last.slides, last.eligible)
     return {
         "schema": SCHEMA,
         "notes": notes(opened),
@@ -90,9 +91,9 @@ def results(opened: Opened) -> Found:
         "scores": scores(table, document),
         "equity": equity(table, document, rules),
         "agreement": agreement(last.eligible),
-        "drift": drift(last.slides, last.eligible),
+        "drift": moved,
         "times": _times(last),
-        "stop": _stop(last, document),
+        "stop": {**_stop(last, document), **_stop_for_drift(moved, document)},
         "events": events(opened.ledger),
         "before_correction": [
             primary_result(earlier.primary, document, rules, opened.look)
@@ -114,7 +115,7 @@ def notes(opened: Opened) -> list[str]:
             f"UNBLINDED: in {seen} cases a reader of the reference saw the flag, or may have; they"
             " are no part of the primary result"
         )
-    if lock["incomplete"]:
+    if lock.get("incomplete"):
         found.append(
             f"INCOMPLETE: {lock['missing']} of {lock['cases']} cases have no reference, more than"
             " the protocol allows"
@@ -128,7 +129,7 @@ def notes(opened: Opened) -> list[str]:
 
 def _lock(line: Mapping[str, Any]) -> Found:
     names = ("time", "reference_sha256", "reason", "incomplete", "cases", "missing")
-    return {name: line[name] for name in names}
+    return {name: line.get(name) for name in names}
 
 
 def _flow(opened: Opened) -> Found:
@@ -184,6 +185,14 @@ def _stop(analysis: Analysis, protocol: Mapping[str, Any]) -> Found:
             over = bound.low > asked[name] if isinstance(bound, Estimate) else None
             found[name] = {"limit": asked[name], **asdict(share), "stops": over}
     return found
+
+
+def _stop_for_drift(found: Found, protocol: Mapping[str, Any]) -> Found:
+    if not protocol.get("stop", {}).get("drift"):
+        return {}
+    charts = [chart.get("alarms", []) for chart in found.get("charts", {}).values()]
+    alarm = found.get("misses", {}).get("alarm", False)
+    return {"drift": {"stops": bool(alarm or any(charts))}}
 
 
 def headline(found: Mapping[str, Any]) -> list[str]:

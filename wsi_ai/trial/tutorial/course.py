@@ -24,8 +24,8 @@ from wsi_ai.trial.region.folder import save, sites_of, write_private
 from wsi_ai.trial.region.result import result_of
 from wsi_ai.trial.release import release as release_bundle
 from wsi_ai.trial.report.page import Extras, report
+from wsi_ai.trial.sealed_run import INDEX_TEST, run_trial
 from wsi_ai.trial.sealing import Question, seal
-from wsi_ai.trial.silent import INDEX_TEST, run_trial
 from wsi_ai.trial.site_folder import SiteFolder, join_trial
 from wsi_ai.trial.sums import of_document
 from wsi_ai.trial.tutorial.plan import LIST, Keys, make_keys, make_protocol, new_folder, write_keys

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tomlkit
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tests.models_for_tests import red_network, write_model
 from tests.trial.site_world import (
@@ -24,12 +25,13 @@ from tests.trial.site_world import (
 )
 from wsi_ai.app import RunOptions, run_slides
 from wsi_ai.core.seals import key_path
-from wsi_ai.run.kept_answer import KeptFor
+from wsi_ai.delivery.audit import Audit
+from wsi_ai.run.kept_answer import Answered, KeptFor
 from wsi_ai.slides.identity import Cases
 from wsi_ai.trial.locking import unseal_key
 from wsi_ai.trial.opened import OpenedSlide, open_records, standing
-from wsi_ai.trial.sealing import SEALED, entries
-from wsi_ai.trial.silent import SealingKeeper
+from wsi_ai.trial.sealed_run import SealingKeeper
+from wsi_ai.trial.sealing import SEALED, Trial, entries, lock_reference, unseal
 from wsi_ai.trial.site_folder import open_folder
 
 SLIDES = {"c1-a": PINK, "c2-a": BLUISH, "c3-a": GLASS}
@@ -226,6 +228,35 @@ def test_a_keeper_can_be_sent_to_the_process_of_another_device(world: World) -> 
     keeper = SealingKeeper(folder.trial, folder.public_key, index_test)
     made = KeptFor(keeper, None, Cases(), world.folder, rescan=False)
     assert pickle.loads(pickle.dumps(made)).keeper == keeper
+
+
+def test_a_second_models_flags_are_sealed_apart_and_are_no_part_of_the_result(
+    tmp_path: Path,
+) -> None:
+    def model(name: str, sha: str) -> dict[str, str]:
+        digests = dict.fromkeys(("weights_sha256", "manifest_sha256"), sha)
+        return {"name": name, "version": "1", **digests}
+
+    def expected(name: str, sha: str) -> dict[str, object]:
+        made = {**model(name, sha), "model": name, "policy_sha256": "p", "operating_point": 0.5}
+        made.pop("name")
+        return made
+
+    def answered(number: int, name: str, sha: str) -> Answered:
+        flag = {"result": {"threshold": {"value": 0.5}}}
+        run = {"model": model(name, sha), "slide": {}}
+        return Answered(f"{number:064x}", "cd" * 32, "p", rescan=False, flag=flag, run=run)
+
+    made = Trial(tmp_path, "ab" * 32, "RXX", Audit(tmp_path / "ledger.jsonl", now=lambda: "now"))
+    key = X25519PrivateKey.from_private_bytes(bytes(range(32)))
+    public = key.public_key().public_bytes_raw()
+    keeper = SealingKeeper(made, public, expected("first", "aa"), (expected("second", "bb"),))
+    for number, name, sha in ((1, "first", "aa"), (2, "second", "bb"), (3, "second", "cc")):
+        assert keeper.keep(answered(number, name, sha))
+    lock_reference(made, b"reference")
+    records = [json.loads(r) for _, r in unseal(made, b"reference", key.private_bytes_raw())]
+    assert [r["role"] for r in records] == ["index_test", "comparator", "comparator"]
+    assert [r["off_protocol"] for r in records] == [[], [], ["weights_sha256", "manifest_sha256"]]
 
 
 def test_what_a_killed_run_left_goes_first_and_nothing_stays(world: World) -> None:
