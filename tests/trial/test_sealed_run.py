@@ -33,6 +33,7 @@ from wsi_ai.trial.opened import OpenedSlide, open_records, standing
 from wsi_ai.trial.sealed_run import SealingKeeper
 from wsi_ai.trial.sealing import SEALED, Trial, entries, lock_reference, unseal
 from wsi_ai.trial.site_folder import open_folder
+from wsi_ai.trial.work_folder import work_folder
 
 SLIDES = {"c1-a": PINK, "c2-a": BLUISH, "c3-a": GLASS}
 WORDS = [b"expedite", b"not_assessed", b"EXPEDITE", b"NOT ASSESSED", b"benign", b"flag_id"]
@@ -266,6 +267,17 @@ def test_what_a_killed_run_left_goes_first_and_nothing_stays(world: World) -> No
     assert world.seal()[0] == 0
     assert not list(world.trial.glob(".work-*"))
     assert not (world.trial / "running.lock").exists()
+    left.mkdir()
+    write_reference(world, {"c1": "CANCER"})
+    assert world.lock()[0] == 0
+    assert not left.exists(), "no run comes after the lock"
+
+
+def test_while_a_run_is_at_work_no_other_begins_and_nothing_is_locked(world: World) -> None:
+    write_reference(world, {"c1": "CANCER"})
+    with work_folder(world.trial):
+        for status, output in (world.seal(), world.lock()):
+            assert (status, "another trial run is at work" in output) == (2, True)
 
 
 def test_a_run_that_cannot_seal_says_which_slide_and_not_how_it_was_judged(world: World) -> None:

@@ -17,6 +17,7 @@ from wsi_ai.trial.protocol import Protocol
 from wsi_ai.trial.reference import ReferenceTable, Truth, parse_reference
 from wsi_ai.trial.sealing import LOCKED, SEALED, Trial, entries, lock_reference
 from wsi_ai.trial.site_folder import SiteFolder, content_of
+from wsi_ai.trial.work_folder import work_folder
 
 RELEASED = "key released"
 
@@ -35,7 +36,7 @@ def lock(folder: SiteFolder, reference: Path, asked: Asked = Asked()) -> bytes:
     """From now on it is this reference.  Returns the site's signed word of it: digests and counts.
 
     Raises TrialError where it contradicts itself, where too many are missing, or where another one
-    is locked and no reason is given.
+    is locked and no reason is given; OutputError where a run is at work.
     """
     content = content_of(reference, TABLE_BYTES)
     document = folder.protocol.document
@@ -45,8 +46,9 @@ def lock(folder: SiteFolder, reference: Path, asked: Asked = Asked()) -> bytes:
     if not any(line["what"] == SEALED for line in entries(folder.trial)):
         raise TrialError("no flag is sealed yet: wsi-ai trial run comes first")
     about = {"incomplete": asked.incomplete, **_counts(table)}
-    lock_reference(folder.trial, content, asked.reason, about)
-    _keep(folder, content)
+    with work_folder(folder.path):  # no run goes on, and what a killed one left is gone
+        lock_reference(folder.trial, content, asked.reason, about)
+        _keep(folder, content)
     return sign(_word(folder), Kind.LOCK, content_of(folder.key))
 
 

@@ -1,25 +1,20 @@
 """A silent run: every flag of every slide is sealed, and nothing of it is left in clear."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wsi_ai.app import RunOptions, run_silently
-from wsi_ai.core.files import lock_at_once
-from wsi_ai.errors import OutputError, TrialError
+from wsi_ai.errors import TrialError
 from wsi_ai.run.kept_answer import Answered, Kept
 from wsi_ai.trial.documents import Document
 from wsi_ai.trial.sealing import LOCKED, Question, Trial, entries, seal, was_sealed
 from wsi_ai.trial.site_folder import SiteFolder
+from wsi_ai.trial.work_folder import work_folder
 
 INDEX_TEST, COMPARATOR = "index_test", "comparator"
-_WORK = ".work-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +88,3 @@ def run_trial(
     keeper = SealingKeeper(folder.trial, folder.public_key, index_test, others)
     with work_folder(folder.path) as work:
         yield from run_silently(slides, named, work, keeper, options)
-
-
-@contextmanager
-def work_folder(trial: Path) -> Iterator[Path]:
-    """Nobody else's, and gone at the end; what a killed run has left goes first.
-
-    Raises OutputError where another run is at work.
-    """
-    try:
-        handle = lock_at_once(trial / "running.lock")
-    except BlockingIOError:
-        raise OutputError("another trial run is at work on this folder") from None
-    except OSError as error:
-        raise OutputError(f"the trial's folder cannot be written: {error.strerror}") from None
-    try:
-        for left in trial.glob(f"{_WORK}*"):
-            shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(prefix=_WORK, dir=trial) as made:
-            yield Path(made)
-    finally:
-        (trial / "running.lock").unlink()
-        os.close(handle)
