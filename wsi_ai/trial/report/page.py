@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from wsi_ai.core.flags import STATEMENT
@@ -18,6 +19,7 @@ from wsi_ai.trial.report.words import Table
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Gain
 
+_FOLDER = files(__package__) / "templates"
 _NAME = re.compile(r"^[A-Z]+(?: [A-Z]+)*\b")
 
 
@@ -102,7 +104,6 @@ def _digests(sites: Sites) -> Table:
 
 @cache
 def _template() -> Template:
-    loader = PackageLoader("wsi_ai.trial.report", "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(
-        "report.html"
-    )
+    loader = FunctionLoader(lambda name: (_FOLDER / name).read_text("utf-8"))
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return made.get_template("report.html")
