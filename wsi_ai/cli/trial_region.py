@@ -10,6 +10,7 @@ from wsi_ai.core.wording import counted
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, from_json
 from wsi_ai.trial.bundle import Audience, with_all_levels
+from wsi_ai.trial.disclosure.published import render
 from wsi_ai.trial.disclosure.site import publish_sums, system
 from wsi_ai.trial.documents import Kind, verified
 from wsi_ai.trial.intake import Door, take_in
@@ -24,6 +25,7 @@ from wsi_ai.trial.report.items import is_item
 from wsi_ai.trial.report.page import Extras, report
 from wsi_ai.trial.report.words import interval
 from wsi_ai.trial.site_folder import SiteFolder, content_of, open_folder
+from wsi_ai.trial.sum_rounds import add_parts, make_part
 from wsi_ai.trial.sums import SiteSums, of_document
 from wsi_ai.trial.tutorial.course import Course, run_tutorial
 from wsi_ai.trial.waiting.gain import Group
@@ -157,6 +159,32 @@ def _typed(path: Path) -> dict[str, dict[str, str]]:
             if not is_item(guideline, number):
                 raise TrialError(f"{path.name}: {guideline} has no item {number[:20]}")
     return found
+
+
+@exit_on_error
+def sum_part(place: Path, key: Path, without: list[str], out: Path) -> int:
+    folder = open_folder(place)
+    secret = _secret(key)
+    if out.exists():
+        raise OutputError(f"{out.name} is there already: a part is a new file")
+    keys = (secret or b"", content_of(folder.key))
+    content = make_part(folder.trial, _sums(folder), folder.protocol, without, keys)
+    write_private(out, content)
+    say(f"{out}: noise to everybody, but for the sum of all")
+    return Exit.OK
+
+
+@exit_on_error
+def sum_add(parts: list[Path], places: PoolPlaces, without: list[str], out: Path) -> int:
+    trusted = [content_of(path) for path in places.trusted]
+    protocol = Protocol(verified(content_of(places.protocol), Kind.PROTOCOL, trusted))
+    contents = [content_of(path, TABLE_BYTES) for path in parts]
+    entries = add_parts(contents, protocol, _public_keys(places.sites), without)
+    write_private(out, (render(entries) + "\n").encode())
+    for name in ("all/total/total", "sensitivity", "false_positive_rate"):
+        say(f"{name}: {json.dumps(entries[name].as_json())}")
+    say(f"{out}: of {counted(len(parts), 'site')}; small numbers are hidden")
+    return Exit.OK
 
 
 @exit_on_error

@@ -36,6 +36,7 @@ class Kind(StrEnum):
     LOCK = "application/vnd.wsi-ai.trial-lock+json"
     RELEASE = "application/vnd.wsi-ai.trial-release+json"
     BUNDLE = "application/vnd.wsi-ai.trial-bundle+json"
+    PART = "application/vnd.wsi-ai.trial-part+json"
 
 
 def canonical(document: Document) -> bytes:

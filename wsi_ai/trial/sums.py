@@ -146,7 +146,8 @@ class MixKind(StrEnum):
 
 def plain_name(text: str) -> str:
     """What a slide says of its vendor or scanner, as a short line of letters and digits."""
-    found = re.sub(r"[^A-Za-z0-9 ._+/()-]+", " ", text).strip(" ._+/()-")[:64].rstrip()
+    found = " ".join(re.sub(r"[^A-Za-z0-9 ._+/()-]+", " ", text).split())
+    found = found.strip(" ._+/()-")[:64].rstrip()
     return found or "unknown"
 
 

@@ -17,6 +17,11 @@ class Audience(StrEnum):
     CONTROLLED = "controlled"
 
 
+Without = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ODS", help="A site that dropped out; the second round is the last."),
+]
+sum_app = typer.Typer(no_args_is_help=True, help="Sums over sites of which nobody sees a part.")
 Pooled = Annotated[Path, typer.Argument(metavar="POOLED", help="The folder that trial pool made.")]
 
 
@@ -85,6 +90,35 @@ def report(
     raise typer.Exit(trial_region.write_report(pooled, html, reading_list, typed))
 
 
+@sum_app.command("part")
+def sum_part(
+    trial: Folder,
+    key: Annotated[Path, typer.Option(help="This site's private key of sum_public.")],
+    out: Annotated[Path, typer.Option(metavar="PART.dsse", help="A file that is not there yet.")],
+    without: Without = None,
+) -> None:
+    """This site's part of the sum: noise to everybody, but for the sum of all."""
+    with extra("trial"):
+        from wsi_ai.cli import trial_region
+    raise typer.Exit(trial_region.sum_part(trial, key, without or [], out))
+
+
+@sum_app.command("add")
+def sum_add(
+    parts: Annotated[list[Path], typer.Argument(metavar="PARTS", help="As sites sent them.")],
+    protocol: Annotated[Path, typer.Option(metavar="PROTOCOL.dsse", help="The signed protocol.")],
+    trusted_keys: TrustedKeys,
+    sites: Annotated[Path, typer.Option(metavar="FOLDER", help="The sites' public keys, *.pub.")],
+    out: Annotated[Path, typer.Option(metavar="TOTALS.json", help="Small numbers are hidden.")],
+    without: Without = None,
+) -> None:
+    """The sum over all sites; a part that is missing, or of another round, is refused."""
+    with extra("trial"):
+        from wsi_ai.cli import trial_region
+    places = trial_region.PoolPlaces(protocol, trusted_keys, sites, None)
+    raise typer.Exit(trial_region.sum_add(parts, places, without or [], out))
+
+
 def tutorial(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty one.")],
     model: Annotated[
@@ -104,3 +138,4 @@ def add_to(trial_app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai trial``."""
     for command in (bundle, pool, report, tutorial):
         trial_app.command(command.__name__)(command)
+    trial_app.add_typer(sum_app, name="sum")

@@ -53,6 +53,8 @@ def _main(sites: Sites, result: Result) -> Iterator[Exhibit]:
 
 
 def _of_sites(sites: Sites, result: Result) -> Iterator[Exhibit]:
+    if not sites.exact:
+        return
     primary = sites.protocol.document["primary"]
     for rate in (result.sensitivity, result.specificity):
         goal = primary["goal"] if primary["measure"] == rate.name else None

@@ -1,5 +1,6 @@
 """One file of HTML that needs nothing else, on a screen and on paper."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,8 @@ from wsi_ai.trial.report.items import DECIDE, STARD, Typed, items
 from wsi_ai.trial.report.words import Table
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Gain
+
+_NAME = re.compile(r"^[A-Z]+(?: [A-Z]+)*\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ def report(sites: Sites, result: Result, extras: Extras) -> str:
         document=sites.protocol.document,
         digest=sites.protocol.sha256,
         statement=STATEMENT,
+        foot=_foot(sites),
         marks=_marks(sites),
         synthetic=extras.synthetic,
         lines=first_page(sites, result, extras.gains),
@@ -60,6 +64,19 @@ def _marks(sites: Sites) -> list[str]:
     if sites.look < len(sites.protocol.document.get("look", [])):
         found.append(f"INTERIM: look {sites.look}")
     return found
+
+
+def _foot(sites: Sites) -> str:
+    """At the foot of every printed page, as a string of CSS: no free text gets there."""
+    marks = ["".join(_NAME.findall(mark)[:1]) for mark in _marks(sites)]
+    parts = [
+        STATEMENT,
+        f"Trial {sites.protocol.document['trial_id']}",
+        f"protocol {sites.protocol.sha256[:16]}…",
+        f"look {sites.look}",
+        *marks,
+    ]
+    return " · ".join(parts)
 
 
 def _digests(sites: Sites) -> Table:

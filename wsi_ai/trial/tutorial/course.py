@@ -56,6 +56,8 @@ class Course:
     """That are drawn and really run, at the first site."""
     slide_px: int = 2048
     seed: int = 1
+    reading_list: str = LIST
+    write_slide: Callable[[Path, SampleSpec], object] = write_sample_slide
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -125,7 +127,7 @@ def _real_site(world: _World, site: MadeSite, say: Say) -> None:
     rows = ["file,trust,accession,slide_id"]
     for number, case in enumerate(cases):
         spec = SampleSpec(course.slide_px, number + 3, 0.5, tumour=case.condition)
-        write_sample_slide(slides / f"{number}.svs", spec)
+        course.write_slide(slides / f"{number}.svs", spec)
         rows.append(f"{number}.svs,{site.ods},{case.accession},{case.accession}-1")
     say(f"{site.ods}: {len(cases)} synthetic slides are drawn")
     table = slides / "cases.csv"
@@ -180,7 +182,7 @@ def _pool(world: _World, say: Say) -> Path:
     result = result_of(sites)
     say(f"region: {len(sites.files)} bundles are pooled, {len(sites.left_out)} left out")
     list_file = world.course.folder / "list.toml"
-    list_file.write_text(LIST)
+    list_file.write_text(world.course.reading_list)
     scenario = load_list(list_file)
     gains = simulate_each(scenario, draw_accuracies(result, scenario.runs, scenario.seed))
     synthetic = (

@@ -164,7 +164,7 @@ def record(case: MadeCase, ods: str, threshold: float, role: str) -> Mapping[str
         "run": {
             "failed": case.reason == "failed",
             "quality": None if case.reason == "failed" else checks,
-            "software": "drawn, not run",
+            "software": "drawn not run",
             "timing": {"to_flag_s": 60.0},
             "slide": {"vendor": "drawn", "scanner": case.scanner},
         },
