@@ -36,11 +36,11 @@ from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 log = logging.getLogger(__name__)
-_UNREAD_TWIN = (
+UNREAD_TWIN = (
     "two files are said to be this slide, and one of them cannot be read: which one is meant cannot"
     " be known now; make both readable, or name one"
 )
-_STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
+STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
 
 
 def run_slides(
@@ -157,10 +157,10 @@ def _through(
                 yield assembly.failed(card, slide, DOUBT, post, IdentityShared(DOUBT))
         for slide in found.unread:
             for card in cards:
-                yield assembly.failed(card, slide, _UNREAD_TWIN, post)
+                yield assembly.failed(card, slide, UNREAD_TWIN, post)
         for slide in options.growing:
             for card in cards:
-                yield assembly.not_judged(card, slide, _STILL_WRITTEN, post)
+                yield assembly.not_judged(card, slide, STILL_WRITTEN, post)
 
     with published(out, options.published), listed(out, options.pages):
         yield from recorded(RunLog(out, cards, devices), outcomes())
