@@ -9,11 +9,17 @@ from wsi_ai.cli.commands.delivery import Database, Sinks
 from wsi_ai.cli.commands.options import finite, takes
 from wsi_ai.cli.output import extra
 from wsi_ai.cli.serve_arguments import AllArguments, ServeArguments
-from wsi_ai.cli.service_arguments import ListenArguments, SectraArguments, WorkArguments
+from wsi_ai.cli.service_arguments import (
+    ListenArguments,
+    SectraArguments,
+    WatchArguments,
+    WorkArguments,
+)
 
 alone = typer.Typer()
 routing_app = typer.Typer(no_args_is_help=True, help="Which model judges which slide.")
 queue_app = typer.Typer(no_args_is_help=True, help="Jobs that wait, run, or died.")
+watched_app = typer.Typer(no_args_is_help=True, help="Files in watched folders.")
 workers_app = typer.Typer(no_args_is_help=True, help="Who runs the queue's jobs.")
 
 
@@ -50,6 +56,38 @@ def work(
         from wsi_ai.cli import work
 
     raise typer.Exit(work.run(database, send, out, arguments))
+
+
+@alone.command()
+@takes(WatchArguments)
+def watch(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDERS...", help="That scanners write to.")
+    ],
+    database: Database,
+    trust: Annotated[str, typer.Option(help="ODS code of the trust whose slides come there.")],
+    arguments: WatchArguments,
+) -> None:
+    """Queue each slide that comes into a folder, once it is whole; by looking, also on a share.
+
+    A folder that is gone, or is another one than before, raises an alarm, and nothing is forgotten.
+    """
+    with extra("service"):
+        from wsi_ai.cli import watch as command
+
+    raise typer.Exit(command.run(folders, database, trust, arguments))
+
+
+@watched_app.command("list")
+def watched_list(database: Database) -> None:
+    """What came into watched folders and is no job yet, with the reason.  Names files.
+
+    Exit status 1 if a folder is gone, a file was refused, or no rule has a model for one.
+    """
+    with extra("service"):
+        from wsi_ai.cli import watch as command
+
+    raise typer.Exit(command.list_watched(database))
 
 
 @alone.command()
@@ -242,4 +280,5 @@ def add_to(app: typer.Typer) -> None:
     app.add_typer(routing_app, name="routing")
     app.add_typer(queue_app, name="queue")
     app.add_typer(workers_app, name="workers")
+    app.add_typer(watched_app, name="watched")
     app.registered_commands += alone.registered_commands

@@ -17,6 +17,19 @@ class WorkArguments:
     device: Annotated[
         str, typer.Option(help="auto, cpu, openvino, cuda, cuda:1: as for wsi-ai run.")
     ] = "auto"
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="tls://HOST:PORT|local:N|MODULE:FACTORY",
+            help="Run the jobs on a Dask cluster's workers: docs/scaling.md.",
+        ),
+    ] = ""
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Jobs at once on a cluster; default: two a worker at the start."
+        ),
+    ] = None
     policy: Annotated[
         Path | None, typer.Option(help="Triage policy in TOML, in place of the model's own.")
     ] = None
@@ -108,3 +121,46 @@ class SectraArguments:
     trusted_keys: Annotated[
         Path | None, typer.Option(help="Queue only for models signed by this key.")
     ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class WatchArguments:
+    """Of ``wsi-ai watch``."""
+
+    model: Annotated[
+        list[Path] | None, typer.Option(help="Folder, or NAME[@VERSION]; several at once.")
+    ] = None
+    routing: Annotated[
+        Path | None, typer.Option(help="In place of --model: which model judges which slide.")
+    ] = None
+    cases: Annotated[
+        Path | None, typer.Option(help="Whose slides they are, as for wsi-ai run.")
+    ] = None
+    network: Annotated[str | None, typer.Option(help="The trust's network.")] = None
+    every_s: Annotated[
+        float, typer.Option(min=1, max=3600, callback=finite, help="Between two looks.")
+    ] = 15
+    patience_minutes: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=100_000,
+            callback=finite,
+            help="Until a slide that does not open, or that the table does not know, goes on so.",
+        ),
+    ] = 10
+    take_over: Annotated[
+        bool, typer.Option(help="A folder that is another one than before is meant to be.")
+    ] = False
+    out: Annotated[
+        Path | None,
+        typer.Option(help="With it, slides that killed their workers get their flag from here."),
+    ] = None
+    send: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TOML|URL|TRUST=URL", help="With --out: where those flags go."),
+    ] = None
+    trusted_keys: Annotated[
+        Path | None, typer.Option(help="Queue only for models signed by this key.")
+    ] = None
+    audit_file: AuditFile = None

@@ -3,7 +3,7 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -117,6 +117,16 @@ class Worker:
         """Run one job, and those that share its line.  Returns whether there was one."""
         with self._keeping().running() as keep:
             return self._step(keep)
+
+    def bury(self) -> bool:
+        """Say of one job whose workers all died that its slide was not assessed.  Returns whether
+        there was one."""
+        mine = self.queue.claim_dead(self.name)
+        if mine is None:
+            return False
+        with self._keeping().running() as keep:
+            self._alone(mine, keep)
+        return True
 
     def _keeping(self) -> Keeping:
         return Keeping(self.queue, self.name, self.stop, self.pace.beat_s, self.station)
@@ -258,3 +268,14 @@ def _raising(error: Exception) -> Came:
         raise error
 
     return came
+
+
+def run_together(workers: Sequence[Worker]) -> None:
+    """Until all have stopped: several where the jobs run on other machines, or one."""
+    first, *others = workers
+    threads = [threading.Thread(target=worker.run, name="worker") for worker in others]
+    for thread in threads:
+        thread.start()
+    first.run()
+    for thread in threads:
+        thread.join()

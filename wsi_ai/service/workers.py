@@ -30,6 +30,8 @@ from wsi_ai.service.changes import What
 from wsi_ai.service.database.tables import worker
 
 GONE_S = 60.0
+WATCH = "watch:"
+"""How the device of a watcher begins: it runs no job, and lists depend on it all the same."""
 _ATTENTIVE_S = 15.0
 """A worker that beat within this time would have taken a job that waits."""
 
@@ -146,7 +148,8 @@ def other_is_idle(connection: Connection, worker_id: str, now: float) -> bool:
     """Whether one that has nothing to do would take what waits."""
     here = worker.c.beat >= now - _ATTENTIVE_S, worker.c.beat <= now + SKEW_S
     free = worker.c.job_id.is_(None), not_(worker.c.draining), worker.c.worker_id != worker_id
-    found = select(worker.c.worker_id).where(*here, *free).limit(1)
+    works = ~worker.c.device.startswith(WATCH)
+    found = select(worker.c.worker_id).where(*here, *free, works).limit(1)
     return connection.execute(found).first() is not None
 
 

@@ -17,8 +17,8 @@ export class Draw {
    * ``drawn(body, noteId)`` gets what was drawn; ``noteId`` where a note is drawn again.
    * ``reshaped(noteId, body, base)`` gets a note whose corner was moved.
    */
-  constructor({view, buttons, hint, drawn, reshaped}) {
-    Object.assign(this, {view, buttons, hint, drawn, reshaped});
+  constructor({view, buttons, hint, drawn, reshaped, ended}) {
+    Object.assign(this, {view, buttons, hint, drawn, reshaped, ended});
     Object.assign(this, {kind: null, places: [], hover: null, again: null, chosen: null, grabbed: null, allowed: false});
     for (const button of buttons) button.addEventListener("click", () => this.take(button.dataset.tool === this.kind ? null : button.dataset.tool));
   }
@@ -31,6 +31,7 @@ export class Draw {
     if (kind) this.view.endRuler();
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset.tool === kind));
     this.hint.textContent = kind ? HINTS[kind] : "";
+    if (!kind) setTimeout(() => this.ended());
     document.getElementById("stage").classList.toggle("drawing", Boolean(kind));
     document.getElementById("cross").hidden = !kind;
     this.view.redraw();

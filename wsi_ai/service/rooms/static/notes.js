@@ -109,16 +109,19 @@ export class Notes {
     if (op?.state === STATES.sent) op.state = STATES.waiting;
   }
 
-  /** Everything that waits and whose note has nothing undecided before it. */
+  /**
+   * Of each note the first that waits, once the one before it is in the log: the second of two would
+   * otherwise be written over what made the first a conflict.
+   */
   flush() {
-    const stopped = new Set();
+    const before = new Set();
     for (const op of this.pending) {
-      if (op.state === STATES.conflict || op.state === STATES.refused) stopped.add(op.note_id);
-      else if (op.state === STATES.waiting && !stopped.has(op.note_id)) {
-        const {op_id, note_id, base, body} = op;
+      const {op_id, note_id, base, body} = op;
+      if (op.state === STATES.waiting && !before.has(note_id)) {
         if (!this.send({type: "op", op_id, note_id, base, body})) break;
         Object.assign(op, {state: STATES.sent, at: Date.now()});
       }
+      before.add(note_id);
     }
     this.saved();
   }

@@ -8,7 +8,7 @@ import {exchange, Notes} from "./notes.js";
 import {Panel} from "./panel.js";
 import {COLOURS, People} from "./people.js";
 import {Share} from "./share.js";
-import {isHit, areaPx, paint} from "./shapes.js";
+import {areaPx, boxOf, isHit, label, measured, paint} from "./shapes.js";
 
 const $ = (id) => document.getElementById(id);
 const {sid, me} = document.documentElement.dataset;
@@ -41,9 +41,10 @@ const draw = new Draw({
     ? {id: again.id, base: again.base, body: {...body, text: again.text}, fresh: false}
     : {id: crypto.randomUUID(), base: 0, body, fresh: true}),
   reshaped: (id, body, base) => notes.write(id, body, base),
+  ended: () => conflict.show(),
 });
-const panel = new Panel({view, notes, draw, people, storage: sessionStorage, key: kept("draft")});
-const conflict = new Conflict({view, notes});
+const panel = new Panel({view, notes, draw, people, storage: sessionStorage, key: kept("draft"), closed: () => conflict.show()});
+const conflict = new Conflict({view, notes, busy: () => Boolean(panel.draft || draw.busy)});
 new Share(`${sid}/shares`);
 
 function connection() {
@@ -140,6 +141,7 @@ view.drawn.push((at) => {
       const chosen = note.id === panel.chosen;
       if (draw.grabbed?.id === note.id || panel.draft?.id === note.id) continue;
       paint(pen, note.body, at.px, {colour: panel.colour(note), chosen, dashed: note.state !== "saved"});
+      if (note.body.kind === "ruler") lengthOf(pen, note.body, at.px);
     }
   }
   if (panel.draft) paint(pen, panel.draft.body, at.px, {colour: people.colour, chosen: true, dashed: true});
@@ -147,6 +149,11 @@ view.drawn.push((at) => {
   people.paint(view.penFor($("people-layer"), at), at.px);
   panel.lay(at);
 });
+
+function lengthOf(pen, body, px) {
+  const {right, top, bottom} = boxOf(body);
+  label(pen, measured(body, view.shown.info.um_per_px, view.lengthText), [right, (top + bottom) / 2], px);
+}
 
 // -- people --
 
@@ -167,14 +174,14 @@ function chip(person) {
   dot.style.background = COLOURS[person.colour];
   name.textContent = own ? `${person.name} (you)` : person.name;
   Object.assign(trust, {className: "trust", textContent: person.trust ?? ""});
-  element.append(dot, name, trust);
-  if (person.follows === people.you && people.you && !own) element.append(Object.assign(document.createElement("span"), {className: "follows-you", textContent: "follows you"}));
+  element.append(dot, name, " ", trust);
+  const follows = !own && people.you && person.follows === people.you;
+  if (follows) element.append(" ", Object.assign(document.createElement("span"), {className: "follows-you", textContent: "follows you"}));
   if (!own) {
     element.type = "button";
-    element.title = person.follows === people.you ? "Follows you" : "Follow";
-    element.disabled = person.follows === people.you;
+    element.title = follows ? "Follows you" : "Follow";
+    element.disabled = follows;
     element.setAttribute("aria-pressed", String(person.id === people.leader));
-    element.setAttribute("aria-label", `Follow ${person.name}, ${person.trust ?? "no trust"}`);
     element.addEventListener("click", () => people.follow(person.id === people.leader ? null : person.id));
   }
   item.append(element);

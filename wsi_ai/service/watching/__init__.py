@@ -1,0 +1,1 @@
+"""Folders that scanners write to: slides in them become jobs by themselves."""
