@@ -95,6 +95,7 @@ live.on("follow", (message) => people.followed(message));
 live.on("later", ({op_id: id}) => { notes.later(id); setTimeout(() => notes.flush(), LATER_MS); });
 live.on("refused", ({of, op_id: id, why}) => {
   if (of === "op") notes.refused(id, why);
+  else if (of === "follow") people.notFollowing();
   else if (of === "join" && why === "try again") setTimeout(() => live.greeted(), LATER_MS);
   else if (of === "join") {
     people.you = "";
