@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 HOST = "127.0.0.1"
 
@@ -41,19 +41,49 @@ def postgres() -> Iterator[str]:
     user = _unprivileged(folder)
     as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
     data = folder / "data"
+    _STARTS[f"postgresql://wsi@/postgres?host={folder}"] = start = _Start(folder, binaries, as_user)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
     init = [binaries / "initdb", "-D", data, "-U", "wsi", "--auth=trust", "--no-sync", "-E", "UTF8"]
     subprocess.run(init, check=True, **quiet, **as_user)  # type: ignore[call-overload]
-    settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]
-    start = [binaries / "postgres", "-D", data, "-k", folder, *settings]
-    server = subprocess.Popen(start, **quiet, **as_user)  # type: ignore[call-overload]
+    start.again()
     try:
-        _until(lambda: _answers(folder), "PostgreSQL did not start")
         yield f"postgresql://wsi@/postgres?host={folder}"
     finally:
-        server.send_signal(signal.SIGQUIT)  # nothing of it is needed any more
-        server.wait(20)
+        start.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Start:
+    """One that can be ended and started again."""
+
+    def __init__(self, folder: Path, binaries: Path, as_user: dict[str, object]) -> None:
+        self.folder, self.as_user = folder, as_user
+        settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]
+        self.words = [binaries / "postgres", "-D", folder / "data", "-k", folder, *settings]
+
+    def again(self) -> None:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": self.folder}
+        self.server = subprocess.Popen(self.words, **quiet, **self.as_user)  # type: ignore[call-overload]
+        _until(lambda: _answers(self.folder), "PostgreSQL did not start")
+
+    def stop(self) -> None:
+        """At once, as a machine that loses its power."""
+        self.server.send_signal(signal.SIGQUIT)
+        self.server.wait(20)
+
+
+_STARTS: dict[str, _Start] = {}
+
+
+@contextmanager
+def stopped(url: str) -> Iterator[None]:
+    """A PostgreSQL of ours is away while the block runs."""
+    start = _STARTS[url]
+    start.stop()
+    try:
+        yield
+    finally:
+        start.again()
 
 
 def empty_database(url: str) -> None:
@@ -106,7 +136,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(app: FastAPI, port: int = 0, **tls: object) -> Iterator[str]:
+def serving(app: ASGIApp, port: int = 0, **tls: object) -> Iterator[str]:
     """The app on this machine, on a free port where none is given; its base URL."""
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -21,6 +21,7 @@ from wsi_ai.core.flags import STATEMENT
 from wsi_ai.core.wording import counted
 from wsi_ai.run.embed_slides import embed_slides
 from wsi_ai.run.process import prepare_process
+from wsi_ai.slides.places import ReaderIo
 
 
 @exit_on_error
@@ -42,6 +43,7 @@ def embed(places: list[Path], models: list[Path], out: Path, arguments: EmbedArg
         override_mpp=arguments.override_mpp,
         image=arguments.image,
         reader=arguments.reader,
+        reader_io=ReaderIo(arguments.reader_io),
         precision=Precision(arguments.precision),
     )
     done = total = 0

@@ -43,8 +43,9 @@ def _roles(database: str, arguments: ServeArguments, more: AllArguments) -> Iter
     work = ("--device", more.device, *_options("--mpp", more.mpp), *keys)
     yield Role("work", ("work", *here, *sinks, *out, *work))
     whose = ("--trust", str(more.trust), *_options("--cases", more.cases))
+    looks = ("--every-s", str(more.every_s))
     folders = tuple(map(str, more.slides or ()))
-    yield Role("watch", ("watch", *folders, *here, *whose, *chosen, *keys))
+    yield Role("watch", ("watch", *folders, *here, *whose, *chosen, *keys, *looks))
     yield Role("relay", ("relay", *here, *sinks, *logs))
 
 

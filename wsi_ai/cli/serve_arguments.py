@@ -69,6 +69,9 @@ class AllArguments:
         list[str] | None,
         typer.Option(metavar="TOML|URL|TRUST=URL", help="Where flags go beside the worklist here."),
     ] = None
+    every_s: Annotated[
+        float, typer.Option(min=1, max=3600, help="Between two looks into the folders.")
+    ] = 5
     device: Annotated[str, typer.Option(help="As for wsi-ai run.")] = "auto"
     mpp: Annotated[
         float | None,

@@ -62,7 +62,7 @@ class Assembly(Generic[Out]):
         found, refused = self._engines(post)
         if len(found) > 1:
             self._share([engine for engine, _ in found])
-        open_slide, places = OpenOnce(self.open_slide), Places()
+        open_slide, places = OpenOnce(self.open_slide), Places(self.options.published.fetch)
         works = [
             SlideSteps(
                 engine=engine,

@@ -1,8 +1,9 @@
 """Slides in, results out, by one model or several."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, RuntimeRequest, Task
@@ -19,6 +20,7 @@ from wsi_ai.results.folder import check_folder
 from wsi_ai.results.pages.index import renew_index
 from wsi_ai.results.pages.pdf import check_pdf
 from wsi_ai.results.parquet import check_parquet
+from wsi_ai.results.published import OnDisk, Published, results_place
 from wsi_ai.results.slide import FORMATS, Pages
 from wsi_ai.run.assembly import Assembly, OpenRuntime
 from wsi_ai.run.flags_for import flags_for
@@ -33,6 +35,7 @@ from wsi_ai.slides.identity import Cases, load_cases
 from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
+log = logging.getLogger(__name__)
 _UNREAD_TWIN = (
     "two files are said to be this slide, and one of them cannot be read: which one is meant cannot"
     " be known now; make both readable, or name one"
@@ -119,6 +122,15 @@ class Asked:
     post: Post | None
 
 
+def _placed(out: Path, asked: Asked) -> tuple[Path, Asked]:
+    """The folder to work in, and where its results count: of an address, its bucket.  Raises
+    OutputError."""
+    place = results_place(out)
+    if isinstance(place.published, OnDisk):
+        return out, asked
+    return place.folder, replace(asked, options=replace(asked.options, published=place.published))
+
+
 def policy_of(options: RunOptions) -> Policy | None:
     return load_policy(options.policy) if options.policy else None
 
@@ -130,6 +142,7 @@ def _through(
     out: Path,
     asked: Asked,
 ) -> Iterator[Outcome]:
+    out, asked = _placed(out, asked)
     options, post = asked.options, asked.post or NoPost()
     devices = devices_asked(options.device)
     cases = load_cases(options.cases)
@@ -149,7 +162,7 @@ def _through(
             for card in cards:
                 yield assembly.not_judged(card, slide, _STILL_WRITTEN, post)
 
-    with listed(out, options.pages):
+    with published(out, options.published), listed(out, options.pages):
         yield from recorded(RunLog(out, cards, devices), outcomes())
 
 
@@ -161,6 +174,19 @@ def listed(out: Path, pages: Pages) -> Iterator[None]:
     finally:
         if pages is not Pages.NONE and out.is_dir():
             renew_index(out)
+
+
+@contextmanager
+def published(out: Path, where: Published) -> Iterator[None]:
+    """At the end, however it comes, what people read of a run is where its results are: no run
+    fails for want of it."""
+    try:
+        yield
+    finally:
+        try:
+            where.publish_pages(out)
+        except OutputError as error:
+            log.warning("the pages of the run: %s", error)
 
 
 def give_up(
@@ -175,7 +201,8 @@ def give_up(
     answer stands.  The slide is not looked at.  Raises as ``run_slides``."""
     policy = policy_of(options)
     cards = cards_of(models, load_site(options.trusted_keys), policy, options)
-    asked, cases = Asked(options, policy, None, post), load_cases(options.cases)
+    out, asked = _placed(out, Asked(options, policy, None, post))
+    cases = load_cases(options.cases)
     assembly = assembly_of(cards, open_runtime, out, cases, asked)
     for card in cards:
         yield assembly.failed(card, slide, reason, post)

@@ -26,8 +26,6 @@ from wsi_ai.service.job_table import JobTable
 from wsi_ai.service.jobs import Job, JobState, job
 
 LEASE_S = 60.0
-_WAITS_S = (10.0, 60.0)
-"""Before the second and the third attempt, at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +50,8 @@ class Queue(JobTable):
 
     random: Random
     lease_s: float = LEASE_S
+    waits_s: tuple[float, float] = (10.0, 60.0)
+    """Before the second and the third attempt, at most."""
 
     def claim(self, worker: str) -> Job | None:
         """The most urgent job that is due, with those whose worker is gone."""
@@ -141,7 +141,7 @@ class Queue(JobTable):
         return Job.of(connection.execute(select(job).where(here)).one())
 
     def _again_at(self, failures: int) -> float:
-        longest = _WAITS_S[min(failures, len(_WAITS_S) - 1)]
+        longest = self.waits_s[min(failures, len(self.waits_s) - 1)]
         return self.clock() + self.random.uniform(0, longest)
 
     def _end(self, mine: Job, state: JobState, answer: Answer) -> None:

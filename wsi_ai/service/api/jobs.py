@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from fastapi.exceptions import HTTPException
-from pydantic import AwareDatetime
 
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.api import job_rows
@@ -12,7 +11,7 @@ from wsi_ai.service.api.job_answers import shown, with_place
 from wsi_ai.service.api.job_rows import Wanted
 from wsi_ai.service.api.parts import ApiParts, Asker, Parts
 from wsi_ai.service.api.problems import NotThere, documented
-from wsi_ai.service.api.texts import Body, JobId, Limit, Next, Trust, opaque, plain
+from wsi_ai.service.api.texts import Body, JobId, Limit, Moment, Next, Trust, opaque, plain
 from wsi_ai.service.jobs import JobState, Priority
 
 router = APIRouter(tags=["jobs"])
@@ -22,7 +21,7 @@ class JobsQuery(Body):
     state: JobState | None = None
     trust: Trust | None = None
     priority: Priority | None = None
-    since: AwareDatetime | None = None
+    since: Moment | None = None
     limit: Limit = 100
     next: Next | None = None
 

@@ -67,7 +67,7 @@ def answer_errors(app: FastAPI) -> None:
 
 
 def _refused(request: Request, error: HTTPException) -> JSONResponse:
-    headers = dict(error.headers or {})
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == 405:
         headers["allow"] = ", ".join(_allowed(request))
     plain = error.detail if error.detail != HTTPStatus(error.status_code).phrase else None

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from fastapi.exceptions import HTTPException
 from fastapi.responses import JSONResponse
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import shares
@@ -13,7 +13,7 @@ from wsi_ai.service.access.shares import Share, Slide
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.api.parts import ApiParts, Asker, Parts
 from wsi_ai.service.api.problems import NotThere, documented
-from wsi_ai.service.api.texts import Body, Limit, Sid, instant
+from wsi_ai.service.api.texts import Body, Limit, Moment, Sid, instant
 from wsi_ai.service.rooms import notes
 from wsi_ai.service.rooms.geojson import as_geojson
 from wsi_ai.service.rooms.notes import Conflict, Op
@@ -25,7 +25,7 @@ ShareId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 
 
 class NotesQuery(Body):
-    since: Annotated[int, Field(ge=0, le=(1 << 53) - 1)] = 0
+    since: Annotated[int, Field(ge=0, le=(1 << 31) - 1)] = 0
     limit: Limit = 500
 
 
@@ -45,7 +45,7 @@ class NewShare(Body):
             pattern=r"^(subject:[^\u0000-\u001f\u007f-\u009f]{1,200}|trust:[A-Za-z0-9._-]{1,64})$"
         ),
     ]
-    until: AwareDatetime
+    until: Moment
 
 
 @router.get("/v1/slides/{sid}", operation_id="slide", responses=documented())

@@ -138,7 +138,7 @@ def acknowledgement(parts: PageParts, request: Request, who: Who) -> Response:
     act = undo if given.get("undo") else acknowledge
     status, why = 200, ""
     try:
-        looked = Looked(given["flag"], int(given["revision"]), given.get("note") or None)
+        looked = Looked(given["flag"], _number(given["revision"]), given.get("note") or None)
         act(parts.engine, who, looked, parts.clock())
     except (NoSuchLine, MayNot, NewerRevision) as error:
         status, why = _DONE[type(error)], str(error)
@@ -149,6 +149,13 @@ def acknowledgement(parts: PageParts, request: Request, who: Who) -> Response:
     if why:
         return html_page("problem.html", who, status, why=why, tab="worklist")
     return back(_to(given))
+
+
+def _number(text: str) -> int:
+    """Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 11):
+        raise ValueError("revision: a number from 1 on")
+    return int(text)
 
 
 def one_more_model(parts: PageParts, request: Request, who: Who) -> Response:

@@ -1,7 +1,7 @@
 /** The worklist as it changes: lines come and go where they belong, and nothing moves under the pointer. */
 import {Live, Refused} from "/static/common/live.js";
 
-const MARKED_MS = 10_000, IDLE_MS = 30_000, AGES_MS = 30_000, FEWEST = 50, COUNT_MS = 1000;
+const MARKED_MS = 10_000, IDLE_MS = 30_000, LEFT_MS = 600, AGES_MS = 30_000, FEWEST = 50, COUNT_MS = 1000;
 const table = document.getElementById("lines");
 const body = table.tBodies[0];
 const [live, band, stale, held, arrived, none, head] =
@@ -162,14 +162,22 @@ setInterval(() => { if (connection.state === "open") heardAt = new Date(); }, 10
 
 // -- the pointer: while it is over the table nothing comes in, unless nobody is there to move it --
 
+function letIn() {
+  over = false;
+  show();
+}
+
 function moved() {
   over = true;
   clearTimeout(idle);
-  idle = setTimeout(() => { over = false; show(); }, IDLE_MS);
+  idle = setTimeout(letIn, IDLE_MS);
 }
 table.addEventListener("pointerover", moved);
 table.addEventListener("pointermove", moved);
-table.addEventListener("pointerleave", () => { over = false; clearTimeout(idle); show(); });
+table.addEventListener("pointerleave", () => {
+  clearTimeout(idle);
+  idle = setTimeout(letIn, LEFT_MS);
+});
 held.addEventListener("click", show);
 
 // -- keys --
@@ -197,25 +205,27 @@ document.addEventListener("keydown", (event) => {
 
 body.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const form = event.target, row = form.closest("tr");
+  const form = event.target, flag = form.closest("tr").dataset.flag;
   form.querySelector("button").disabled = true;
-  acted.add(row.dataset.flag);
+  acted.add(flag);
+  let why = "";
   try {
     const answer = await fetch(form.action, {
       method: "POST", body: new URLSearchParams(new FormData(form)), headers: {accept: "application/json"},
     });
-    if (!answer.ok) said(row, (await answer.json()).why);
-    if (answer.ok || answer.status === 409) await poll();
+    if (!answer.ok) ({why} = await answer.json());
+    await poll();
+    if (over && waiting.has(flag)) inPlace(waiting.get(flag));
   } catch {
-    said(row, "not done: there is no connection to the service");
-  } finally {
-    form.querySelector("button").disabled = false;
+    why = "not done: there is no connection to the service";
   }
+  form.querySelector("button").disabled = false;
+  if (why) said(document.getElementById(`f-${flag}`), why);
 });
 
 function said(row, why) {
   const line = Object.assign(document.createElement("p"), {className: "again", textContent: why});
-  row.querySelector(".act").append(line);
+  row?.querySelector(".act").append(line);
 }
 
 // -- times in the browser's own zone, and ages that go on --
