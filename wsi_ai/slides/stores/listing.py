@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wsi_ai.errors import InputError, SlideError
+from wsi_ai.slides.places import as_written
 from wsi_ai.slides.readers.sniff import SUFFIXES, is_picture, is_slide_zarr
 from wsi_ai.slides.stores.address import ObjectAddress, object_address
 from wsi_ai.slides.stores.objects import Part, listed, series_of, single
@@ -41,7 +42,7 @@ def slides_below(place: Path) -> Below:
         found = Below()
         _sort(store, address, found)
     except SlideError as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"{as_written(place)}: {error}") from None
     return found
 
 
