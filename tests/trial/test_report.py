@@ -135,12 +135,15 @@ def test_the_first_page_has_no_more_words_where_everything_is_wrong() -> None:
 
 
 def test_flags_that_were_read_early_are_marked_at_the_head(page: str) -> None:
-    early = replace(SITES.exact[0], origin=replace(SITES.exact[0].origin, opened_early=True))
+    first = SITES.exact[0]
+    early = replace(first, origin=replace(first.origin, opened_early=True, locks=2))
     sites = replace(SITES, exact=(early,), shown=(), files=SITES.files[:1])
     assert sites.unblinded == ("RAA",)
     found = report(sites, result_of(sites), Extras())
     assert found.count("UNBLINDED at RAA") >= 2
+    assert "CORRECTED at RAA: the reference was locked again" in found
     assert "UNBLINDED" not in page
+    assert "CORRECTED" not in page
 
 
 def test_what_the_protocol_does_not_ask_is_exploratory() -> None:
