@@ -32,7 +32,7 @@ from wsi_ai.service.jobs import Asked, JobState, Priority, job
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.service.bad_workers", "tests.service.bad_reader"])
-MOST_S = 45.0
+MOST_S = 90.0
 
 
 @dataclass

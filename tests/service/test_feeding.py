@@ -167,7 +167,7 @@ def test_an_urgent_slide_goes_first_and_the_others_come_back_without_a_lost_atte
         clock.move(1)
 
     def tile(name: str, watch: JobWatch, done: int) -> None:
-        if name == "a" and done == 2 and queue.submit(asked("u", priority=Priority.URGENT))[1]:
+        if name == "a" and done == 1 and queue.submit(asked("u", priority=Priority.URGENT))[1]:
             until(lambda: watch.room)
 
     lines = Lines(tile)
@@ -248,8 +248,9 @@ def test_a_job_that_killed_three_workers_is_said_to_be_dead_by_whoever_looks(
             later()
     lines = Lines()
     with caplog.at_level(logging.ERROR):
-        assert worker(queue, lines).bury()
-        assert not worker(queue, Lines()).bury()
+        it = worker(queue, lines)
+        assert it.bury()
+        assert not it.bury()
     assert lines.given_up == [DIED]
     assert row(queue, "a").state == "dead"  # type: ignore[attr-defined]
     assert name in caplog.text
@@ -336,3 +337,38 @@ def test_a_stopped_line_loses_no_job(queue: Queue) -> None:
     assert worker(queue, Broken()).step()
     assert queue.counts() == {"waiting": 3}
     assert queue.lines([JobState.RUNNING]) == []
+
+
+def test_a_worker_that_stood_still_and_claims_its_own_job_again_has_one_of_the_two(
+    queue: Queue, clock: FakeClock
+) -> None:
+    """Its first claim is lost, and says nothing; the second one is given back, and not counted."""
+    queue.submit(asked("a"))
+    late = threading.Event()
+
+    def tile(name: str, watch: JobWatch, done: int) -> None:
+        if done == 1 and not late.is_set():
+            clock.move(200)  # past its lease, with no beat
+            assert queue.claim("looks") is None
+            clock.move(200)
+            late.set()
+            until(lambda: watch.lost)
+
+    lines = Lines(tile)
+    it = worker(queue, lines)
+    while it.step():
+        clock.move(1)
+    found = row(queue, "a")
+    assert (found.state, lines.ran + lines.alone) != ("done", [])  # type: ignore[attr-defined]
+    assert len(lines.ran) + len(lines.alone) == 1
+
+
+def test_a_job_outlives_the_row_of_its_worker(queue: Queue, clock: FakeClock) -> None:
+    workers.enter(queue.engine, Station("dies", "here", "cpu", "test"), clock())
+    queue.submit(asked("a"))
+    assert queue.claim("dies")
+    clock.move(61)
+    assert workers.forget(queue.engine, "dies", ONE_PERSON, clock())
+    assert queue.claim("looks") is None
+    clock.move(11)
+    assert queue.claim("looks") is not None
