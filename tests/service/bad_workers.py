@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from wsi_ai.app import RunOptions
 from wsi_ai.delivery.posting import open_posting
+from wsi_ai.results.slide import Pages
 from wsi_ai.service.database.opening import make_service_tables
 from wsi_ai.service.jobs import Job
 from wsi_ai.service.local_lines import LocalLines
@@ -116,7 +117,7 @@ def work(place: Place, name: str, bad: dict[str, Any]) -> None:
         sends = [f"RXX=file://{place.arrived}"]
         with open_posting(sends, place.database, place.audit) as posting:
             queue = queue_on(posting.relay.outbox.engine, place, **bad)
-            options = RunOptions(device="cpu", batch_size=4, threads=1)
+            options = RunOptions(device="cpu", batch_size=4, threads=1, pages=Pages.NONE)
             runs = LocalRuns(place.out, queue, posting, options, quiet_s=0)
             station = Station(name, "here", name, "test")
             worker = Worker(queue, runs, stop, PACE, name, lines=LocalLines(runs), station=station)
