@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 HOST = "127.0.0.1"
 
@@ -136,7 +136,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(app: FastAPI, port: int = 0, **tls: object) -> Iterator[str]:
+def serving(app: ASGIApp, port: int = 0, **tls: object) -> Iterator[str]:
     """The app on this machine, on a free port where none is given; its base URL."""
     with socket.socket() as door:
         door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

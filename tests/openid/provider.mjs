@@ -29,6 +29,8 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
   pkce: { required: () => true },
   cookies: { keys: [randomBytes(16).toString('hex')] },
   async loadExistingGrant(context) {
+    const known = context.oidc.session.grantIdFor(context.oidc.client.clientId);
+    if (known) return context.oidc.provider.Grant.find(known);
     const grant = new context.oidc.provider.Grant({ clientId: context.oidc.client.clientId, accountId: context.oidc.session.accountId });
     grant.addOIDCScope('openid profile');
     await grant.save();

@@ -8,6 +8,7 @@ import typer
 from wsi_ai.cli.commands.delivery import Database, Sinks
 from wsi_ai.cli.commands.options import finite, takes
 from wsi_ai.cli.output import extra
+from wsi_ai.cli.serve_arguments import AllArguments, ServeArguments
 from wsi_ai.cli.service_arguments import (
     ListenArguments,
     SectraArguments,
@@ -20,6 +21,22 @@ routing_app = typer.Typer(no_args_is_help=True, help="Which model judges which s
 queue_app = typer.Typer(no_args_is_help=True, help="Jobs that wait, run, or died.")
 watched_app = typer.Typer(no_args_is_help=True, help="Files in watched folders.")
 workers_app = typer.Typer(no_args_is_help=True, help="Who runs the queue's jobs.")
+
+
+@alone.command()
+@takes(AllArguments, "more")
+@takes(ServeArguments)
+def serve(database: Database, arguments: ServeArguments, more: AllArguments) -> None:
+    """Serve the worklist, slides with their results, and the API, until stopped.
+
+    On this machine alone it is for one person, who opens the address that it prints.  For others it
+    needs TLS, or a proxy that has it, and --access.
+    """
+    with extra("service"):
+        from wsi_ai.cli import serve as pages
+        from wsi_ai.cli import serve_all
+    run = serve_all.run if more.all_roles else pages.run
+    raise typer.Exit(run(database, arguments, more))
 
 
 @alone.command()

@@ -34,6 +34,8 @@ KEY, BEARER, AUTHORITY = (
 )
 """What an endpoint that was named by its URL alone goes by."""
 _SECRET_BYTES = 1 << 16
+_OWN_BEAT_S = 30.0
+"""To a worklist in a database of our own, where nobody has to be asked."""
 
 
 def load_endpoints(places: Sequence[str]) -> tuple[Endpoint, ...]:
@@ -71,7 +73,8 @@ def _from_url(place: str) -> list[Endpoint]:
     trusts, url = (None, place) if "://" in trust else (frozenset({trust}), rest)
     bearer = secret_at(f"env:{BEARER}") if from_environment(BEARER) else None
     authority = from_environment(AUTHORITY)
-    keyless = url.startswith(("file:", "worklist:", "worklist+"))
+    own = url.startswith(("worklist:", "worklist+"))
+    keyless = own or url.startswith("file:")
     name = bare_name(url)
     check_url(url, f"sink {name}")
     return [
@@ -82,6 +85,7 @@ def _from_url(place: str) -> list[Endpoint]:
             credentials=Credentials(() if keyless else (secret_at(f"env:{KEY}"),), bearer),
             tls=Tls(Path(authority) if authority else None),
             allowed_hosts=_hosts(url),
+            heartbeat_s=_OWN_BEAT_S if own else None,
         )
     ]
 

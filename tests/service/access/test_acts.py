@@ -46,13 +46,19 @@ def test_a_chain_holds_whatever_was_done_when_and_by_whom(engine: Engine) -> Non
     held()
 
 
-@pytest.mark.parametrize("column", OTHERS)
-def test_no_line_can_be_changed_unseen(engine: Engine, column: str) -> None:
+def test_no_line_can_be_changed_unseen(engine: Engine) -> None:
     done(engine, 3)
-    with engine.begin() as connection:
-        connection.execute(update(act).where(act.c.n == 2).values({column: OTHERS[column]}))
-    with pytest.raises(AuditBroken, match=r"line 2"):
-        acts.check(engine)
+    with engine.connect() as connection:
+        before = dict(connection.execute(select(act).where(act.c.n == 2)).mappings().one())
+    for column, other in OTHERS.items():
+        with engine.begin() as connection:
+            connection.execute(update(act).where(act.c.n == 2).values({column: other}))
+        with pytest.raises(AuditBroken, match=r"line 2"):
+            acts.check(engine)
+        with engine.begin() as connection:
+            changed = act.c.n == (other if column == "n" else 2)
+            connection.execute(update(act).where(changed).values(before))
+        assert acts.check(engine).lines == 3
 
 
 def test_no_line_can_be_taken_out_unseen_and_the_last_one_not_past_a_kept_head(
@@ -87,8 +93,12 @@ def test_what_did_not_happen_is_not_written(engine: Engine) -> None:
     assert acts.check(engine).lines == 0
 
 
-@pytest.mark.parametrize("odd", ["a\0b", "\ud800", "a\nb", "\u202eb", "x" * 501])
-def test_signs_that_no_database_keeps_are_refused(engine: Engine, odd: str) -> None:
+def test_signs_that_no_database_keeps_are_refused(engine: Engine) -> None:
+    for odd in ("a\0b", "\ud800", "a\nb", "\u202eb", "x" * 501):
+        _refused(engine, odd)
+
+
+def _refused(engine: Engine, odd: str) -> None:
     with engine.begin() as connection:
         for who, ids, trust in (
             (Who(odd, "", frozenset()), {}, None),

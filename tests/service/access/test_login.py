@@ -32,7 +32,7 @@ from wsi_ai.service.access import rights, sessions
 from wsi_ai.service.access.access_door import AccessDoor
 from wsi_ai.service.access.door import NotKnown
 from wsi_ai.service.access.guard import Guarded
-from wsi_ai.service.access.logging_in import Attempt, Login, person_of, values_at
+from wsi_ai.service.access.logging_in import Login, begun, come_back, person_of, values_at
 from wsi_ai.service.access.login import CALLBACK, LoginRoutes, access_routes, path_here
 from wsi_ai.service.access.provider import LoginFailed, Metadata, Provider
 from wsi_ai.service.access.settings import LoginSettings
@@ -199,9 +199,35 @@ def test_an_answer_of_the_provider_counts_once_and_in_the_browser_that_asked(
             sent = again
         twice = sent.headers["location"]
         assert amy.get(twice).status_code == 303
-        assert amy.get(twice).status_code == 403  # its cookie is gone
+        assert amy.get(twice).status_code == 403  # the provider gives no token for it again
     with here.connect() as connection:
         assert len(connection.execute(select(session)).all()) == 1
+
+
+def test_tabs_that_log_in_at_once_all_come_in_each_where_it_wanted_to_go(
+    openid: Running, here: Engine
+) -> None:
+    openid.says(AMY)
+    with site(here, settings_of(openid), openid.callback, Clock()) as base, browser() as amy:
+        sent = [
+            followed(amy, f"{base}/login/start?next=/slides/{n}", openid.callback) for n in (1, 2)
+        ]
+        for n, one in enumerate(sent, 1):
+            answer = amy.get(one.headers["location"])
+            assert (answer.status_code, answer.headers["location"]) == (303, f"/slides/{n}")
+
+
+@given(st.text(max_size=200), st.text(max_size=60))
+def test_no_state_is_taken_that_this_browser_did_not_begin(state: str, secret: str) -> None:
+    attempt = begun("s" * 43, "/slides/1")
+    assert come_back("s" * 43, attempt.state) == attempt
+    for mine, theirs in (("s" * 43, state), (secret, attempt.state), ("", begun("", "/").state)):
+        if (mine, theirs) != ("s" * 43, attempt.state):
+            with pytest.raises(LoginFailed):
+                come_back(mine, theirs)
+    salt, _, mac = attempt.state.split(".")
+    with pytest.raises(LoginFailed):
+        come_back("s" * 43, f"{salt}.{b64url(b'/elsewhere')}.{mac}")
 
 
 def test_somebody_elses_code_is_not_taken_even_with_our_own_state(
@@ -284,7 +310,7 @@ def test_a_wrong_secret_or_client_lets_nobody_in_and_stands_in_no_log(
 def test_a_token_that_is_not_for_this_login_lets_nobody_in(changed: dict[str, Any]) -> None:
     settings = LoginSettings(issuer="https://id.example", client_id="basic")
     login = Login(Provider(settings, time.time), "https://us.example/login/callback")
-    attempt, now = Attempt("s" * 43), time.time()
+    attempt, now = begun("s" * 43, "/"), time.time()
     good = {"iss": settings.issuer, "aud": "basic", "sub": "amy", "nonce": attempt.nonce,
             "exp": now + 60, "iat": now}  # fmt: skip
     header = {"alg": "RS256"}
@@ -345,3 +371,16 @@ def test_claims_are_found_in_objects_and_lists_and_only_those_that_are_asked_for
     assert person.claims == ("nhsid_nrbac_roles.org_code=RXX", "nhsid_nrbac_roles.org_code=RYY")
     assert "1970" not in repr(person)
     assert sessions.Person("subject:1", "x", claims=("a=b",)).names == ["subject:1", "claim:a=b"]
+
+
+def test_groups_that_are_left_out_because_they_are_many_give_no_right_and_are_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = LoginSettings(issuer="https://id.example", client_id="c", rights_claims=("groups",))
+    for claims in ({"_claim_names": {"groups": "src1"}}, {"hasgroups": True}):
+        caplog.clear()
+        assert person_of({"sub": "1", **claims}, settings).claims == ()
+        assert "leaves out groups" in caplog.text
+    caplog.clear()
+    assert person_of({"sub": "1", "groups": ["a"]}, settings).claims == ("groups=a",)
+    assert caplog.text == ""

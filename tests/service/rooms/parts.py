@@ -1,10 +1,18 @@
 """People, rooms and operations for the tests of rooms."""
 
 import hashlib
+import json
+import time
 import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+from sqlalchemy import Engine, insert
+
 from wsi_ai.service.access.who import Right, Role, Scope, Who
+from wsi_ai.service.jobs import Asked, JobState, job, row_of
 from wsi_ai.service.rooms.notes import Op, Room
 
 
@@ -41,3 +49,30 @@ def op(note_id: str = "", base: int = 0, body: Any = None, **fields: Any) -> Op:
     if body is None and not base:
         wanted["body"] = point("seen")
     return Op.of(wanted | fields)
+
+
+def judged(
+    engine: Engine,
+    folder: Path,
+    room: Room,
+    slide_uri: str = "",
+    name: str = "a",
+    case: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """A job that is done, with as much of its results as says whose they are."""
+    results = folder / f"{name}-{room.slide[:8]}" / "m@1"
+    if not results.exists():
+        results.mkdir(parents=True)
+        flag = {"slide": {"image_sha256": room.slide}}
+        (results / "flag.json").write_text(json.dumps(flag))
+    asked = Asked(
+        trust=room.trust,
+        slide_uri=slide_uri or f"file:///gone/{name}.svs",
+        models=("m@1",),
+        submitted_by="tests",
+        case=dict(case),
+        network=room.network,
+    )
+    done = {"state": JobState.DONE, "result_uri": results.as_uri()}
+    with engine.begin() as connection:
+        connection.execute(insert(job).values(row_of(asked, time.time()) | done))

@@ -59,6 +59,15 @@ def test_an_operation_that_comes_twice_is_written_once(engine: Engine) -> None:
     assert [one.seq for one in since(engine, room, 0)] == [1]
 
 
+@pytest.mark.parametrize("seq", [1 << 31, 1 << 53, 1 << 80])
+def test_after_the_largest_number_there_is_nothing_on_either_database(
+    engine: Engine, seq: int
+) -> None:
+    room = fresh_room()
+    written(engine, room, op())
+    assert since(engine, room, seq) == []
+
+
 def test_what_was_changed_since_is_not_overwritten_and_both_versions_come_back(
     engine: Engine,
 ) -> None:

@@ -48,6 +48,12 @@ OverrideMpp = Annotated[
 ImageChoice = Annotated[
     str, typer.Option(metavar="N|NAME", help="Which image, where a slide's file holds several.")
 ]
+ReaderIoChoice = Annotated[
+    Literal["staging", "ranges"],
+    typer.Option(
+        help="Slides in S3 or behind HTTPS: copied to a disk first, or read where they lie."
+    ),
+]
 TrustPickle = Annotated[
     bool,
     typer.Option(
@@ -69,16 +75,14 @@ NewThreshold = Annotated[
 ]
 
 
-def takes(options: type[Any]) -> Callable[[Command], Command]:
-    """For a command whose parameter ``arguments`` is of the dataclass ``options``.
+def takes(options: type[Any], parameter: str = "arguments") -> Callable[[Command], Command]:
+    """For a command whose ``parameter`` is of the dataclass ``options``.
 
     Its command line gets an option for each field."""
 
     def take(command: Command) -> Command:
         own = [
-            parameter
-            for name, parameter in inspect.signature(command).parameters.items()
-            if name != "arguments"
+            one for name, one in inspect.signature(command).parameters.items() if name != parameter
         ]
         hints = get_type_hints(options, include_extras=True)
         named = [
@@ -93,8 +97,8 @@ def takes(options: type[Any]) -> Callable[[Command], Command]:
 
         @wraps(command)
         def call(**given: Any) -> None:
-            values = {parameter.name: given.pop(parameter.name) for parameter in named}
-            command(**given, arguments=options(**values))
+            values = {one.name: given.pop(one.name) for one in named}
+            command(**given, **{parameter: options(**values)})
 
         call.__signature__ = inspect.Signature([*own, *named])  # type: ignore[attr-defined]
         return call
@@ -129,6 +133,13 @@ class LookArguments:
     threads: Annotated[
         int | None, typer.Option(min=1, max=4096, help="That read tiles; default: all processors.")
     ] = None
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="tls://HOST:PORT|local:N|MODULE:FACTORY",
+            help="Run on a Dask cluster's workers: docs/scaling.md.",
+        ),
+    ] = ""
 
     def extent(self) -> "Extent | None":
         """``None`` where all tissue is looked at, as the model's card has it."""
@@ -166,6 +177,7 @@ class RunArguments(LookArguments):
     reader: Annotated[
         str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")
     ] = None
+    reader_io: ReaderIoChoice = "staging"
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
     override_mpp: OverrideMpp = False
     image: ImageChoice = ""
@@ -226,6 +238,7 @@ class EmbedArguments(LookArguments):
         Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
     ] = "fp32"
     reader: Annotated[str | None, typer.Option(help="Read with this one.")] = None
+    reader_io: ReaderIoChoice = "staging"
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
     override_mpp: OverrideMpp = False
     image: ImageChoice = ""

@@ -7,7 +7,8 @@ a cookie: an answer of the provider counts in that browser only, and nothing is 
 
 import hashlib
 import hmac
-from base64 import b64encode, urlsafe_b64encode
+import logging
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,10 +24,12 @@ from joserfc.jwk import ECKey, RSAKey
 from wsi_ai.core.printable import printable
 from wsi_ai.delivery.sinks.http import Answer, Request
 from wsi_ai.errors import SinkError
-from wsi_ai.service.access.names import LONGEST, is_line
+from wsi_ai.service.access.names import LONGEST, is_line, new_secret
 from wsi_ai.service.access.provider import LoginFailed, Provider, as_object, form
 from wsi_ai.service.access.sessions import Person
 from wsi_ai.service.access.settings import LoginSettings
+
+log = logging.getLogger(__name__)
 
 _SKEW_S = 60
 _MOST_CLAIMS = 200
@@ -35,13 +38,17 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One login in one browser."""
+    """One login: of one tab, in the browser that has the secret.  Several may go on at once."""
 
     secret: str = field(repr=False)
+    salt: str
+    wanted: str
+    """The page that they came for."""
 
     @property
     def state(self) -> str:
-        return self._for("state")
+        """What comes back, and only this browser's is right."""
+        return f"{self.salt}.{_b64(self.wanted.encode())}.{self._for('state')}"
 
     @property
     def nonce(self) -> str:
@@ -51,12 +58,33 @@ class Attempt:
     def verifier(self) -> str:
         return self._for("verifier")
 
-    def is_of(self, state: str) -> bool:
-        return hmac.compare_digest(state.encode("utf-8", "replace"), self.state.encode())
-
     def _for(self, purpose: str) -> str:
-        made = hmac.new(self.secret.encode("utf-8", "replace"), purpose.encode(), hashlib.sha256)
-        return urlsafe_b64encode(made.digest()).rstrip(b"=").decode()
+        said = f"{purpose} {self.salt} {self.wanted}".encode()
+        return _b64(hmac.new(self.secret.encode(), said, hashlib.sha256).digest())
+
+
+def begun(secret: str, wanted: str) -> Attempt:
+    return Attempt(secret, new_secret(), wanted)
+
+
+def come_back(secret: str, state: str) -> Attempt:
+    """Raises LoginFailed where this browser did not begin it."""
+    parts = state.split(".")
+    try:
+        salt, wanted, _ = parts
+        attempt = Attempt(
+            secret, salt, urlsafe_b64decode(wanted + "=" * (-len(wanted) % 4)).decode()
+        )
+    except ValueError:
+        attempt = None
+    known = attempt is not None and hmac.compare_digest(state.encode(), attempt.state.encode())
+    if attempt is None or not secret or not known:
+        raise LoginFailed("this login was not begun in this browser, or took too long")
+    return attempt
+
+
+def _b64(content: bytes) -> str:
+    return urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +221,8 @@ def person_of(claims: Mapping[str, Any], ours: LoginSettings) -> Person:
     sub = claims.get("sub")
     if not isinstance(sub, str) or not is_line(subject := f"subject:{sub}"):
         raise LoginFailed("the login provider does not say who logged in")
+    if left_out := set(ours.rights_claims) & {*claims.get("_claim_names", ()), *_too_many(claims)}:
+        log.warning("the login provider leaves out %s: too many; use roles", ", ".join(left_out))
     names = [*values_at(claims, ours.name_claim), *values_at(claims, "preferred_username"), sub]
     trusts = set(values_at(claims, ours.trust_claim)) if ours.trust_claim else set()
     kept = [
@@ -206,6 +236,11 @@ def person_of(claims: Mapping[str, Any], ours: LoginSettings) -> Person:
         trust=trusts.pop() if len(trusts) == 1 else None,
         claims=tuple(one for one in kept if len(f"claim:{one}") <= LONGEST)[:_MOST_CLAIMS],
     )
+
+
+def _too_many(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """As Entra ID says it of somebody who is in very many groups."""
+    return ("groups",) if claims.get("hasgroups") else ()
 
 
 def values_at(claims: Mapping[str, Any], path: str) -> list[str]:

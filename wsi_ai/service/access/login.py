@@ -4,7 +4,7 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import quote, unquote, urlencode
+from urllib.parse import quote, urlencode
 
 from sqlalchemy import Engine
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from starlette.routing import Route
 from wsi_ai.errors import OutputError
 from wsi_ai.service.access import login_page, sessions
 from wsi_ai.service.access.access_door import SESSION, cookie_of, session_of
-from wsi_ai.service.access.logging_in import Attempt, Login
+from wsi_ai.service.access.logging_in import Login, begun, come_back
 from wsi_ai.service.access.names import new_secret
 from wsi_ai.service.access.provider import LoginFailed
 from wsi_ai.service.access.site import Site
@@ -27,6 +27,7 @@ _ATTEMPT_S = 600
 _HOME = "/"
 _PATH = re.compile(r"/(?![/\\])[!-~]{0,500}")
 """Of this site: not ``//host``, nor what a browser takes for that."""
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _PARAMETER = re.compile(r"[!-~]{1,4000}")
 
 
@@ -52,14 +53,13 @@ class LoginRoutes:
         """GET /login/start: to the provider, with a secret for this one login."""
         if self.login is None:
             return login_page.entry(None, status=404)
-        attempt = Attempt(new_secret())
+        wanted = path_here(request.query_params.get("next", _HOME))
+        secret = self._secret(request) or new_secret()
         try:
-            answer = RedirectResponse(self.login.address(attempt), 303)
+            answer = RedirectResponse(self.login.address(begun(secret, wanted)), 303)
         except LoginFailed as error:
             return self._failed(error)
-        wanted = path_here(request.query_params.get("next", _HOME))
-        kept = f"{attempt.secret}.{quote(wanted, safe='')}"
-        self._set(answer, _ATTEMPT, kept, _ATTEMPT_S)
+        self._set(answer, _ATTEMPT, secret, _ATTEMPT_S)
         return answer
 
     def callback(self, request: Request) -> Response:
@@ -67,18 +67,18 @@ class LoginRoutes:
         new, whatever the browser had."""
         if self.login is None:
             return login_page.entry(None, status=404)
-        secret, _, wanted = (cookie_of(request, self._name(_ATTEMPT)) or "").partition(".")
         try:
-            person = self.login.person(Attempt(secret), self._code(request, Attempt(secret)))
+            state, code = self._answer(request)
+            attempt = come_back(self._secret(request), state)
+            person = self.login.person(attempt, code)
             session = sessions.begin(self.engine, person, self.clock())
         except LoginFailed as error:
             return self._failed(error)
         except OutputError as error:
             log.error("nobody can log in: %s", error)  # noqa: TRY400
             return login_page.entry("/login/start", "The database is away. Try again soon.", 503)
-        answer = RedirectResponse(path_here(unquote(wanted)), 303)
+        answer = RedirectResponse(path_here(attempt.wanted), 303)
         self._set(answer, SESSION, session, None)
-        self._forget(answer, _ATTEMPT)
         return answer
 
     def leave(self, request: Request) -> Response:
@@ -95,20 +95,22 @@ class LoginRoutes:
         answer.headers["clear-site-data"] = '"cache"'
         return answer
 
-    def _code(self, request: Request, attempt: Attempt) -> str:
-        """Raises LoginFailed unless this browser asked for it, of this provider."""
+    def _secret(self, request: Request) -> str:
+        """Of logins in this browser; nothing where it has none, or what is none of ours."""
+        found = cookie_of(request, self._name(_ATTEMPT)) or ""
+        return found if _SECRET.fullmatch(found) else ""
+
+    def _answer(self, request: Request) -> tuple[str, str]:
+        """State and code.  Raises LoginFailed where another provider answers, or nobody came in."""
         given = {name: request.query_params.getlist(name) for name in ("state", "code", "iss")}
-        if any(len(values) > 1 for values in given.values()) or not attempt.secret:
-            raise LoginFailed("this login was not begun in this browser, or took too long")
+        if any(len(values) > 1 for values in given.values()):
+            raise LoginFailed("the login provider's answer is not clear")
         state, code, issuer = (next(iter(values), "") for values in given.values())
-        if not attempt.is_of(state):
-            raise LoginFailed("this login was not begun in this browser, or took too long")
-        ours = self.login.provider.settings.issuer if self.login else ""
-        if issuer not in ("", ours):
+        if issuer not in ("", self.login.provider.settings.issuer if self.login else ""):
             raise LoginFailed("another provider answered than was asked")
-        if not _PARAMETER.fullmatch(code):
+        if not (_PARAMETER.fullmatch(code) and _PARAMETER.fullmatch(state)):
             raise LoginFailed("the login provider let nobody in")
-        return code
+        return state, code
 
     def _end_session(self) -> str | None:
         if self.login is None:
@@ -122,9 +124,7 @@ class LoginRoutes:
 
     def _failed(self, error: LoginFailed) -> Response:
         log.warning("nobody was logged in: %s", error)
-        answer = login_page.entry("/login/start", f"{error}. Try again.", 403)
-        self._forget(answer, _ATTEMPT)
-        return answer
+        return login_page.entry("/login/start", f"{error}. Try again.", 403)
 
     def _name(self, name: str) -> str:
         return self.site.cookie(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
@@ -18,6 +18,7 @@ from wsi_ai.service.access.rights import NotAllowed
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.pages.rendering import html_page
 from wsi_ai.service.queue import Queue
+from wsi_ai.service.worklist.counting import Counts
 
 _LOGIN = "/login"
 _MOST_BYTES = 1 << 16
@@ -33,10 +34,14 @@ class PageParts:
     """That a person may ask for; those that were run already are known."""
     looking: Callable[[Sequence[str]], Mapping[str, int]] = field(default=lambda slides: {})
     """How many people look at each of these slides now."""
-    folders: Mapping[str, Any] = field(default_factory=dict)
+    counts: Counts = field(init=False)
+    folders: Mapping[str, Path] = field(default_factory=dict)
     """Places on the disk that this service writes to, by what they are for."""
     signs_out: bool = False
     """Whether people log in, and so can log out."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", Counts(self.engine))
 
 
 Answer = Callable[[PageParts, Request, Who], Response]

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.outbox.outbox import Clock
@@ -24,6 +23,7 @@ from wsi_ai.service.worklist.acknowledging import (
     undo,
 )
 from wsi_ai.service.worklist.band import Band, band_of, facts
+from wsi_ai.service.worklist.counting import Numbers
 from wsi_ai.service.worklist.filters import Filters
 from wsi_ai.service.worklist.lines import Line
 from wsi_ai.service.worklist.live import Rendered, as_message
@@ -79,18 +79,18 @@ def worklist(parts: PageParts, request: Request, who: Who) -> Response:
     filters = Filters.of(given)
     now = parts.clock()
     shown = lines.page(parts.engine, who, filters, given.get("after", ""))
-    numbers = lines.counted(parts.engine, who)
+    numbers = parts.counts.of(who)
     people = parts.looking([line.row.image_sha256 for line in shown.lines])
     query = urlencode(filters.as_query())
     return html_page(
         "worklist.html",
         who,
         tab="worklist",
+        signs_out=parts.signs_out,
         band=band_html(band_of(facts(parts.engine, now), who)),
         filters=filters,
         choices=_choices(numbers),
-        tabs=tabs(who, numbers),
-        totals=_totals(numbers, filters, who),
+        head=_head(who, filters, numbers),
         rows=[
             line_html(line, who, now, people.get(line.row.image_sha256, 0), query)
             for line in shown.lines
@@ -121,12 +121,24 @@ def changes(parts: PageParts, request: Request, who: Who) -> Response:
     return JSONResponse(content, headers=dict(UNLESS_SET))
 
 
+def head(parts: PageParts, request: Request, who: Who) -> Response:
+    """Tabs and totals, made anew."""
+    filters = Filters.of(dict(request.query_params))
+    content = _head(who, filters, parts.counts.of(who))
+    return HTMLResponse(content, headers=dict(UNLESS_SET))
+
+
+def _head(who: Who, filters: Filters, numbers: Numbers) -> str:
+    totals = _totals(numbers, filters, who)
+    return rendered("head.html", filters=filters, tabs=tabs(who, numbers), totals=totals)
+
+
 def acknowledgement(parts: PageParts, request: Request, who: Who) -> Response:
     given = form(request)
     act = undo if given.get("undo") else acknowledge
     status, why = 200, ""
     try:
-        looked = Looked(given["flag"], int(given["revision"]), given.get("note") or None)
+        looked = Looked(given["flag"], _number(given["revision"]), given.get("note") or None)
         act(parts.engine, who, looked, parts.clock())
     except (NoSuchLine, MayNot, NewerRevision) as error:
         status, why = _DONE[type(error)], str(error)
@@ -137,6 +149,13 @@ def acknowledgement(parts: PageParts, request: Request, who: Who) -> Response:
     if why:
         return html_page("problem.html", who, status, why=why, tab="worklist")
     return back(_to(given))
+
+
+def _number(text: str) -> int:
+    """Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 11):
+        raise ValueError("revision: a number from 1 on")
+    return int(text)
 
 
 def one_more_model(parts: PageParts, request: Request, who: Who) -> Response:
@@ -172,7 +191,7 @@ def _may_be_asked(found: Sequence[Line], who: Who) -> list[tuple[str, str]]:
     return list(reversed(slides.values()))
 
 
-def tabs(who: Who, numbers: Sequence[tuple[Any, int]]) -> list[Tab]:
+def tabs(who: Who, numbers: Numbers) -> list[Tab]:
     """Those that they have the right to."""
     scopes = who.scopes(Role.READ)
     found = [("Mine", Filters(mine="yes"))]
@@ -184,11 +203,11 @@ def tabs(who: Who, numbers: Sequence[tuple[Any, int]]) -> list[Tab]:
     return [Tab(name, each, _open(numbers, each)) for name, each in found]
 
 
-def _has(numbers: Sequence[tuple[Any, int]], trust: str) -> bool:
+def _has(numbers: Numbers, trust: str) -> bool:
     return any(row.trust == trust for row, _ in numbers)
 
 
-def _open(numbers: Sequence[tuple[Any, int]], filters: Filters) -> int:
+def _open(numbers: Numbers, filters: Filters) -> int:
     return sum(
         number
         for row, number in numbers
@@ -200,15 +219,13 @@ def _open(numbers: Sequence[tuple[Any, int]], filters: Filters) -> int:
     )
 
 
-def _choices(numbers: Sequence[tuple[Any, int]]) -> dict[str, list[str]]:
+def _choices(numbers: Numbers) -> dict[str, list[str]]:
     """What can be chosen from, of what there is."""
     names = "trust", "network", "model", "stain"
     return {name: sorted({getattr(row, name) or "-" for row, _ in numbers}) for name in names}
 
 
-def _totals(
-    numbers: Sequence[tuple[Any, int]], filters: Filters, who: Who
-) -> dict[str, dict[str, int]]:
+def _totals(numbers: Numbers, filters: Filters, who: Who) -> dict[str, dict[str, int]]:
     """By level: how many nobody acknowledged, and all, of the list as it is filtered; of those
     that they acknowledged themselves that is not counted."""
     found = {level: {"open": 0, "all": 0} for level in ("expedite", "not_assessed", "standard")}

@@ -152,8 +152,9 @@ def append(engine: Engine, room: Room, op: Op, who: Who, at: float) -> Kept | Co
 
 def since(engine: Engine, room: Room, seq: int, most: int = 500) -> Sequence[Kept]:
     """What was written after that, the oldest first.  Raises OutputError."""
+    last = min(seq, _MOST_REVISIONS)  # no database counts further than some number
     with _reading(engine) as connection:
-        found = _of(room).where(room_op.c.seq > seq).order_by(room_op.c.seq).limit(most)
+        found = _of(room).where(room_op.c.seq > last).order_by(room_op.c.seq).limit(most)
         return [Kept.of(row) for row in connection.execute(found)]
 
 

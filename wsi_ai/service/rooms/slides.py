@@ -24,7 +24,7 @@ from wsi_ai.service.viewer.shelf import Entry
 
 SID = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
 _SID_LENGTH, _TRUST_LENGTH = 32, 8
-_KNOWN_FOR_S, _MOST_KNOWN = 10.0, 512
+_KNOWN_FOR_S, _MISSED_FOR_S, _MOST_KNOWN = 60.0, 2.0, 512
 _MOST_JOBS = 50
 
 
@@ -72,25 +72,27 @@ class SlidesOf:
 
     def seen_by(self, who: Who, sid: str) -> FoundSlide | None:
         """Where several trusts have the same bytes, that of their own trust comes first."""
-        rooms = [(found, found.room) for found in self.find(sid)]
-        seen = [found for found, room in rooms if who.sees(room.slide, room.trust, room.network)]
-        seen.sort(key=lambda found: (found.room.trust != who.trust, found.room.trust))
-        return seen[0] if seen else None
+        for known_for_s in (_KNOWN_FOR_S, _MISSED_FOR_S):
+            rooms = [(found, found.room) for found in self.find(sid, known_for_s)]
+            seen = [found for found, it in rooms if who.sees(it.slide, it.trust, it.network)]
+            if seen:
+                return min(seen, key=lambda one: (one.room.trust != who.trust, one.room.trust))
+        return None
 
     def by_key(self, key: str) -> FoundSlide | None:
         """By the viewer's own name of it."""
         found = self.find(key[:_SID_LENGTH])
         return next((one for one in found if one.key == key), None)
 
-    def find(self, sid: str) -> Sequence[FoundSlide]:
-        """Of every trust that has it.  What was found is believed for some seconds: a slide is a
-        hundred requests."""
+    def find(self, sid: str, known_for_s: float = _KNOWN_FOR_S) -> Sequence[FoundSlide]:
+        """Of every trust that has it.  What was found is believed for a while: a slide is hundreds
+        of requests, and no index leads from a fingerprint to its job."""
         if not SID.fullmatch(sid):
             return ()
         now = time.monotonic()
         with self._lock:
-            at, known = self._known.get(sid, (now, ()))
-        if known and now - at < _KNOWN_FOR_S:
+            at, known = self._known.get(sid, (now - _KNOWN_FOR_S, ()))
+        if now - at < (known_for_s if known else _MISSED_FOR_S):
             return known
         found = tuple(self._found(sid))
         with self._lock:

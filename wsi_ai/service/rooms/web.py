@@ -7,8 +7,10 @@ the rights of whoever asks.  A slide of another trust is not there: 404.
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +24,7 @@ from wsi_ai.errors import InputError, OutputError
 from wsi_ai.service.access import shares
 from wsi_ai.service.access.door import Door, NotKnown
 from wsi_ai.service.access.who import Role, Who
+from wsi_ai.service.pages.rendering import html_page
 from wsi_ai.service.rooms import notes
 from wsi_ai.service.rooms.geojson import as_geojson
 from wsi_ai.service.rooms.notes import Conflict, Op
@@ -41,6 +44,10 @@ _ASKED_ANEW = {"cache-control": "no-store"}
 _T = TypeVar("_T")
 _HEADERS = HEADERS | _ASKED_ANEW | {"referrer-policy": "same-origin"}
 LOGIN = "/login"
+_NOT_HERE = (
+    "This slide is not on this service, or not open to you: it was judged elsewhere, it is another"
+    " trust's, or an invitation to it is over"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +95,17 @@ class _Pages:
 
     def page(self, request: Request) -> Response:
         try:
-            found, who = self._slide(request)
+            who = self._who(request)
         except HTTPException as refused:
-            if refused.status_code == 401:
-                return RedirectResponse(LOGIN, 303)
-            raise
+            if refused.status_code != HTTPStatus.UNAUTHORIZED:
+                raise
+            return RedirectResponse(f"{LOGIN}?next={quote(request.url.path)}", 303)
+        sid = request.path_params["sid"]
+        found = self._asked(lambda: self._parts.slides.seen_by(who, sid))
+        if found is None:
+            return html_page("problem.html", who, 404, why=_NOT_HERE, tab="")
         room = templates(_TEMPLATES).get_template("room.html")
-        html = room.render(root="viewer/", asked_for=True, slide=found, me=me(who))
+        html = room.render(root="viewer/", asked_for=True, slide=found, who=who, me=me(who))
         return Response(html, media_type="text/html", headers=_HEADERS)
 
     def notes(self, request: Request) -> Response:
@@ -117,8 +128,6 @@ class _Pages:
 
     async def write(self, request: Request) -> Response:
         """One operation: 200 with it as it was written, or 409 with both versions."""
-        if request.headers.get("content-type", "").partition(";")[0] != "application/json":
-            raise HTTPException(415, "an operation is application/json")
         content = await _body(request)
         return await run_in_threadpool(self._write, request, content)
 
@@ -223,13 +232,15 @@ def _invitation(content: Any) -> tuple[str, float]:
 
 
 async def _body(request: Request) -> Any:
-    """413, 400."""
+    """415, which no form of another page can be; 413, 400."""
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise HTTPException(415, "what is sent is application/json")
     content = b""
     async for chunk in request.stream():
         content += chunk
         if len(content) > _MOST_BYTES:
-            raise HTTPException(413, "the operation is too large")
+            raise HTTPException(413, "what is sent is too large")
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
-        raise HTTPException(400, "an operation is JSON") from None
+        raise HTTPException(400, "what is sent is no JSON") from None

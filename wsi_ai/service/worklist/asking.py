@@ -1,11 +1,13 @@
 """One more model on a slide of the list, because a person asks for it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Engine, select
 
 from wsi_ai.delivery.outbox.tables import READING, translated
 from wsi_ai.errors import InputError
+from wsi_ai.service.access import acts
 from wsi_ai.service.access.rights import NotAllowed
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.jobs import Asked, Priority, job
@@ -27,20 +29,10 @@ def models_run(engine: Engine) -> list[str]:
 def ask(queue: Queue, who: Who, flag_id: str, model: str, known: Sequence[str]) -> str:
     """The job's id; who asks twice asks once.  Raises NoSuchLine, NotAllowed, InputError,
     OutputError."""
-    line = lines.by_id(queue.engine, [flag_id]).get(flag_id)
-    if line is None or not who.may(Role.READ, line.row.trust, line.row.network):
-        raise NoSuchLine("there is no such line")
-    if not who.may(Role.SUBMIT, line.row.trust, line.row.network):
-        raise NotAllowed("that takes the right to submit")
+    row = _job_of(queue.engine, who, flag_id)
     if model not in known:
         raise InputError("there is no such model here")
-    here = job.c.trust == line.row.trust, job.c.case["slide_id"].as_string() == line.row.slide
-    found = select(job).where(*here, job.c.slide_uri != "").order_by(job.c.created.desc()).limit(1)
-    with translated("worklist"), queue.engine.connect() as opened:
-        row = opened.execution_options(**READING).execute(found).first()
-    if row is None:
-        raise InputError("this service did not run the slide: ask where it was run")
-    return queue.submit(
+    job_id, is_new = queue.submit(
         Asked(
             trust=row.trust,
             network=row.network,
@@ -51,4 +43,25 @@ def ask(queue: Queue, who: Who, flag_id: str, model: str, known: Sequence[str]) 
             mpp=row.mpp,
             priority=Priority.ROUTINE,
         )
-    )[0]
+    )
+    if is_new:
+        with translated("queue"), queue.engine.begin() as connection:
+            ids = {"flag": flag_id, "job": job_id, "model": model}
+            acts.append(connection, who, "model asked for", ids, row.trust, queue.clock())
+    return job_id
+
+
+def _job_of(engine: Engine, who: Who, flag_id: str) -> Any:
+    """The last one of the line's slide.  Raises NoSuchLine, NotAllowed, InputError."""
+    line = lines.by_id(engine, [flag_id]).get(flag_id)
+    if line is None or not who.may(Role.READ, line.row.trust, line.row.network):
+        raise NoSuchLine("there is no such line")
+    if not who.may(Role.SUBMIT, line.row.trust, line.row.network):
+        raise NotAllowed("that takes the right to submit")
+    here = job.c.trust == line.row.trust, job.c.case["slide_id"].as_string() == line.row.slide
+    found = select(job).where(*here, job.c.slide_uri != "").order_by(job.c.created.desc()).limit(1)
+    with translated("worklist"), engine.connect() as opened:
+        row = opened.execution_options(**READING).execute(found).first()
+    if row is None:
+        raise InputError("this service did not run the slide: ask where it was run")
+    return row

@@ -20,10 +20,6 @@ from wsi_ai.service.worklist.filters import Filters
 PAGE = 100
 _COLUMNS = [column for column in newest.c if column.name != "flag"]
 _ORDER = newest.c.urgency, newest.c.acknowledged, newest.c.issued, newest.c.flag_id
-_COUNTED = (
-    newest.c.trust, newest.c.network, newest.c.level, newest.c.acknowledged, newest.c.model,
-    newest.c.stain,
-)  # fmt: skip
 _MOST_CHANGES = 500
 
 
@@ -79,7 +75,7 @@ class Changed:
 def page(engine: Engine, who: Who, filters: Filters, after: str = "", most: int = PAGE) -> Page:
     """The most urgent first; of one level those that nobody acknowledged, and then the one that
     has waited longest.  ``after`` is a line's key.  Raises ValueError, OutputError."""
-    where = [newest.c.listed.is_(True), _seen_by(who), *filters.where(who)]
+    where = [newest.c.listed.is_(True), seen_by(who), *filters.where(who)]
     if after:
         where.append(_after(after))
     found = select(*_COLUMNS).where(*where).order_by(*_ORDER).limit(most + 1)
@@ -88,16 +84,6 @@ def page(engine: Engine, who: Who, filters: Filters, after: str = "", most: int 
         seq = connection.scalar(select(func.max(change.c.seq))) or 0
         rows = connection.execute(found).all()
         return Page(_with_acknowledgements(connection, rows[:most]), len(rows) > most, seq)
-
-
-def counted(engine: Engine, who: Who) -> Sequence[tuple[Any, int]]:
-    """How many lines there are of each trust, network, level, acknowledged or not, model and
-    stain.  Raises OutputError."""
-    found = select(*_COUNTED, func.count().label("n")).group_by(*_COUNTED)
-    with translated("worklist"), engine.connect() as opened:
-        connection = opened.execution_options(**READING)
-        rows = connection.execute(found.where(newest.c.listed.is_(True), _seen_by(who))).all()
-    return [(row, row.n) for row in rows]
 
 
 def since(engine: Engine, who: Who, filters: Filters, seq: int) -> Changed:
@@ -147,7 +133,8 @@ def _in_list(line: Line | None, who: Who, filters: Filters) -> Line | None:
     return line if filters.takes(line.row, line.subjects, who) else None
 
 
-def _seen_by(who: Who) -> ColumnElement[bool]:
+def seen_by(who: Who) -> ColumnElement[bool]:
+    """Of the table ``newest``."""
     return visible(who, Role.READ, newest.c.trust, newest.c.network)
 
 

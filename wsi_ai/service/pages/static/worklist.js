@@ -1,11 +1,11 @@
 /** The worklist as it changes: lines come and go where they belong, and nothing moves under the pointer. */
 import {Live, Refused} from "/static/common/live.js";
 
-const MARKED_MS = 10_000, IDLE_MS = 30_000, AGES_MS = 30_000, FEWEST = 50;
+const MARKED_MS = 10_000, IDLE_MS = 30_000, LEFT_MS = 600, AGES_MS = 30_000, FEWEST = 50, COUNT_MS = 1000;
 const table = document.getElementById("lines");
 const body = table.tBodies[0];
-const [live, band, stale, held, arrived, none] =
-  ["live", "band", "stale", "held", "arrived", "none"].map((id) => document.getElementById(id));
+const [live, band, stale, held, arrived, none, head] =
+  ["live", "band", "stale", "held", "arrived", "none", "head"].map((id) => document.getElementById(id));
 const acted = new Set();
 const waiting = new Map();  // by flag: what came while the pointer was over the table
 let seq = Number(table.dataset.seq), over = false, idle = 0, heardAt = new Date();
@@ -83,8 +83,23 @@ function heardOf(message) {
     waiting.set(line.id, line);
     if (over && acted.has(line.id)) inPlace(line);
   }
+  if (message.lines.length) count();
   if (over) told();
   else show();
+}
+
+/** Numbers of lines, once a while after they changed. */
+let counting = 0;
+function count() {
+  counting ||= setTimeout(async () => {
+    counting = 0;
+    try {
+      const answer = await fetch(`/worklist/head${location.search}`);
+      if (answer.ok && !head.contains(document.activeElement)) head.innerHTML = await answer.text();
+    } catch {
+      count();  // there is no connection: the page says so
+    }
+  }, COUNT_MS);
 }
 
 function bandIs({html}) {
@@ -147,14 +162,22 @@ setInterval(() => { if (connection.state === "open") heardAt = new Date(); }, 10
 
 // -- the pointer: while it is over the table nothing comes in, unless nobody is there to move it --
 
+function letIn() {
+  over = false;
+  show();
+}
+
 function moved() {
   over = true;
   clearTimeout(idle);
-  idle = setTimeout(() => { over = false; show(); }, IDLE_MS);
+  idle = setTimeout(letIn, IDLE_MS);
 }
 table.addEventListener("pointerover", moved);
 table.addEventListener("pointermove", moved);
-table.addEventListener("pointerleave", () => { over = false; clearTimeout(idle); show(); });
+table.addEventListener("pointerleave", () => {
+  clearTimeout(idle);
+  idle = setTimeout(letIn, LEFT_MS);
+});
 held.addEventListener("click", show);
 
 // -- keys --
@@ -182,33 +205,36 @@ document.addEventListener("keydown", (event) => {
 
 body.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const form = event.target, row = form.closest("tr");
+  const form = event.target, flag = form.closest("tr").dataset.flag;
   form.querySelector("button").disabled = true;
-  acted.add(row.dataset.flag);
+  acted.add(flag);
+  let why = "";
   try {
     const answer = await fetch(form.action, {
       method: "POST", body: new URLSearchParams(new FormData(form)), headers: {accept: "application/json"},
     });
-    if (!answer.ok) said(row, (await answer.json()).why);
-    if (answer.ok || answer.status === 409) await poll();
+    if (!answer.ok) ({why} = await answer.json());
+    await poll();
+    if (over && waiting.has(flag)) inPlace(waiting.get(flag));
   } catch {
-    said(row, "not done: there is no connection to the service");
-  } finally {
-    form.querySelector("button").disabled = false;
+    why = "not done: there is no connection to the service";
   }
+  form.querySelector("button").disabled = false;
+  if (why) said(document.getElementById(`f-${flag}`), why);
 });
 
 function said(row, why) {
   const line = Object.assign(document.createElement("p"), {className: "again", textContent: why});
-  row.querySelector(".act").append(line);
+  row?.querySelector(".act").append(line);
 }
 
 // -- times in the browser's own zone, and ages that go on --
 
 function timeOf(moment) {
-  const clock = {hour: "2-digit", minute: "2-digit"};
-  const today = moment.toDateString() === new Date().toDateString();
-  return moment.toLocaleString([], today ? clock : {day: "2-digit", month: "short", ...clock});
+  const clock = {hour: "2-digit", minute: "2-digit", hourCycle: "h23"}, now = new Date();
+  const day = moment.toDateString() === now.toDateString() ? {} : {day: "2-digit", month: "short"};
+  const year = moment.getFullYear() === now.getFullYear() ? {} : {year: "numeric"};
+  return moment.toLocaleString([], {...clock, ...day, ...year});
 }
 
 function age(seconds) {

@@ -6,8 +6,9 @@ const MARGIN = 1.6, LEAST_PX = 200, MINE = "#ffb703", THEIRS = "#4cc9f0";
 const $ = (id) => document.getElementById(id);
 
 export class Conflict {
-  constructor({view, notes}) {
-    Object.assign(this, {view, notes, op: null});
+  /** ``busy``: whether a person is in the middle of something, and a dialog would be in the way. */
+  constructor({view, notes, busy}) {
+    Object.assign(this, {view, notes, busy, op: null});
     for (const choice of ["mine", "theirs", "both"]) {
       $(`keep-${choice}`).addEventListener("click", () => this.keep(choice));
     }
@@ -17,7 +18,7 @@ export class Conflict {
   /** Opens for the first that waits; one after the other. */
   show() {
     const op = this.notes.conflicts[0];
-    if (!op || !this.view.shown) return;
+    if (!op || !this.view.shown || this.busy()) return;
     const same = this.op?.op_id === op.op_id && $("conflict").open;
     if (same) return;
     this.op = op;

@@ -17,8 +17,8 @@ export class Draw {
    * ``drawn(body, noteId)`` gets what was drawn; ``noteId`` where a note is drawn again.
    * ``reshaped(noteId, body, base)`` gets a note whose corner was moved.
    */
-  constructor({view, buttons, hint, drawn, reshaped}) {
-    Object.assign(this, {view, buttons, hint, drawn, reshaped});
+  constructor({view, buttons, hint, drawn, reshaped, ended}) {
+    Object.assign(this, {view, buttons, hint, drawn, reshaped, ended});
     Object.assign(this, {kind: null, places: [], hover: null, again: null, chosen: null, grabbed: null, allowed: false});
     for (const button of buttons) button.addEventListener("click", () => this.take(button.dataset.tool === this.kind ? null : button.dataset.tool));
   }
@@ -31,6 +31,7 @@ export class Draw {
     if (kind) this.view.endRuler();
     for (const button of this.buttons) button.setAttribute("aria-pressed", String(button.dataset.tool === kind));
     this.hint.textContent = kind ? HINTS[kind] : "";
+    if (!kind) setTimeout(() => this.ended());
     document.getElementById("stage").classList.toggle("drawing", Boolean(kind));
     document.getElementById("cross").hidden = !kind;
     this.view.redraw();
@@ -39,6 +40,7 @@ export class Draw {
   attach(osd) {
     osd.addHandler("canvas-press", (event) => this.press(event));
     osd.addHandler("canvas-drag", (event) => this.drag(event));
+    osd.addHandler("canvas-drag-end", (event) => { event.preventDefaultAction ||= this.moving; });
     osd.addHandler("canvas-release", (event) => this.release(event));
     osd.addHandler("canvas-click", (event) => this.click(event));
     osd.addHandler("canvas-double-click", (event) => {
@@ -55,6 +57,7 @@ export class Draw {
 
   press(event) {
     const place = this.at(event);
+    this.moving = false;  // what was drawn does not swing on as the slide does
     if (this.kind === "rectangle" || this.kind === "ruler") this.pressed = place;
     else if (!this.kind && this.chosen && this.allowed) {
       const number = handleAt(this.chosen.body, place, this.view.place().px);
@@ -63,6 +66,7 @@ export class Draw {
   }
 
   drag(event) {
+    this.moving = Boolean(this.grabbed || this.pressed);
     if (this.grabbed) {
       event.preventDefaultAction = true;
       this.grabbed.body = moved(this.grabbed.body, this.grabbed.number, this.at(event)) ?? this.grabbed.body;

@@ -109,16 +109,19 @@ export class Notes {
     if (op?.state === STATES.sent) op.state = STATES.waiting;
   }
 
-  /** Everything that waits and whose note has nothing undecided before it. */
+  /**
+   * Of each note the first that waits, once the one before it is in the log: the second of two would
+   * otherwise be written over what made the first a conflict.
+   */
   flush() {
-    const stopped = new Set();
+    const before = new Set();
     for (const op of this.pending) {
-      if (op.state === STATES.conflict || op.state === STATES.refused) stopped.add(op.note_id);
-      else if (op.state === STATES.waiting && !stopped.has(op.note_id)) {
-        const {op_id, note_id, base, body} = op;
+      const {op_id, note_id, base, body} = op;
+      if (op.state === STATES.waiting && !before.has(note_id)) {
         if (!this.send({type: "op", op_id, note_id, base, body})) break;
         Object.assign(op, {state: STATES.sent, at: Date.now()});
       }
+      before.add(note_id);
     }
     this.saved();
   }
@@ -132,8 +135,13 @@ export class Notes {
   // -- what a reload finds --
 
   saved() {
-    if (this.pending.length) this.storage.setItem(this.key, JSON.stringify(this.pending));
-    else this.storage.removeItem(this.key);
+    this.unkept = false;
+    try {
+      if (this.pending.length) this.storage.setItem(this.key, JSON.stringify(this.pending));
+      else this.storage.removeItem(this.key);
+    } catch {
+      this.unkept = true;  // the storage is full
+    }
     this.changed();
   }
 
@@ -148,20 +156,20 @@ export class Notes {
 }
 
 /** Without a socket: reads what is new, then writes what waits, one after the other. */
-export async function exchange(notes, address, me, Refused) {
+export async function exchange(notes, address, {me, sha256}, Refused) {
   const read = async () => {
     for (;;) {
       const answer = await fetch(`${address}?since=${notes.seq}`);
       if ([401, 403, 404].includes(answer.status)) throw new Refused();
       if (!answer.ok) throw new Error(`${answer.status}`);
       const found = await answer.json();
-      if (found.me !== me) throw new Refused();
+      if (found.me !== me || found.sha256 !== sha256) throw new Refused();
       if (!notes.begin(found.seq)) continue;
       notes.absorb(found.ops);
-      if (notes.seq >= found.seq) return;
+      if (notes.seq >= found.seq) return found;
     }
   };
-  await read();
+  const found = await read();
   const waiting = notes.pending.filter((op) => op.state === STATES.waiting);
   const stopped = new Set(notes.pending.filter((op) => !waiting.includes(op)).map((op) => op.note_id));
   for (const {op_id, note_id, base, body} of waiting) {
@@ -172,5 +180,5 @@ export async function exchange(notes, address, me, Refused) {
     else if ([403, 413, 422].includes(answer.status)) { notes.refused(op_id, await answer.text()); stopped.add(note_id); }
     else if (!answer.ok) throw new Error(`${answer.status}`);
   }
-  if (waiting.length) await read();
+  return waiting.length ? read() : found;
 }

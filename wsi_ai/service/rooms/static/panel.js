@@ -11,7 +11,7 @@ const STATE = {
 
 export function when(at, now = Date.now()) {
   const date = new Date(at * 1000), today = new Date(now).toDateString() === date.toDateString();
-  const time = date.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit"});
+  const time = date.toLocaleTimeString([], {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
   return today ? time : `${date.toLocaleDateString([], {day: "numeric", month: "short", year: "numeric"})}, ${time}`;
 }
 
@@ -24,9 +24,9 @@ function made(tag, fields = {}, ...children) {
 }
 
 export class Panel {
-  /** ``allowed``: whether this person may write.  ``me``: their name and trust. */
-  constructor({view, notes, draw, people, storage, key}) {
-    Object.assign(this, {view, notes, draw, people, storage, key, chosen: null, draft: null, allowed: false, me: {name: "You", trust: null}});
+  /** ``me``: name and trust of this person; ``closed`` is called when nothing is typed any more. */
+  constructor({me, view, notes, draw, people, storage, key, closed}) {
+    Object.assign(this, {view, notes, draw, people, storage, key, closed, chosen: null, draft: null, allowed: false, me});
     $("card").addEventListener("submit", (event) => { event.preventDefault(); this.save(); });
     $("card-input").addEventListener("input", () => this.keepDraft());
     $("card-edit").addEventListener("click", () => this.edit());
@@ -97,9 +97,9 @@ export class Panel {
     if (!this.draft) return;
     const {id, base, body} = this.draft;
     this.endDraft();
-    this.chosen = id;
+    this.chosen = null;
     this.notes.write(id, {...body, text: $("card-input").value.trim()}, base);
-    $("card-close").focus();
+    this.view.osd?.canvas.focus();
   }
 
   close() {
@@ -111,8 +111,9 @@ export class Panel {
 
   /** Text that was typed is let go only when the person says so. */
   leaveDraft() {
-    const typed = $("card-input").value.trim() !== this.draft.body.text;
-    if (typed && !confirm("Leave this note without saving it?")) return false;
+    const {fresh, body} = this.draft, typed = $("card-input").value.trim() !== body.text;
+    const laborious = typed || (fresh && body.kind === "polygon");
+    if (laborious && !confirm("Leave this note without saving it?")) return false;
     this.endDraft();
     return true;
   }
@@ -120,6 +121,7 @@ export class Panel {
   endDraft() {
     this.draft = null;
     this.storage.removeItem(this.key);
+    setTimeout(() => this.closed());
   }
 
   keepDraft() {
@@ -167,13 +169,11 @@ export class Panel {
   }
 
   row(note) {
-    const {first, last, body, state} = note;
+    const {body, state} = note;
     const dot = made("span", {className: "dot"});
     dot.style.background = this.colour(note);
     const text = made("span", {className: body.text ? "text" : "text none", textContent: body.text || NAMES[body.kind]});
-    const by = first ? `${who(first)} · ${when(first.at)}` : `${who(this.me)}`;
-    const since = first && last !== first ? ` · changed by ${last.name}, ${when(last.at)}` : "";
-    const button = made("button", {type: "button"}, dot, text, made("span", {className: "by", textContent: by + since}));
+    const button = made("button", {type: "button"}, dot, text, made("span", {className: "by", textContent: this.author(note)}));
     if (state !== "saved") button.append(made("span", {className: "state", textContent: state === "refused" ? `Not taken: ${note.op.why}` : STATE[state]}));
     if (note.id === this.chosen) button.setAttribute("aria-current", "true");
     button.addEventListener("click", () => this.choose(note.id, {go: true}));
@@ -181,6 +181,15 @@ export class Panel {
     item.dataset.note = note.id;
     item.dataset.state = state;
     return item;
+  }
+
+  /** Beside the words stands who wrote them: whoever changed a note last, and then who began it. */
+  author({first, last, state}) {
+    if (!first) return who(this.me);
+    if (state !== "saved") return `${who(this.me)}: a change of the note by ${first.name}`;
+    if (last === first) return `${who(first)} · ${when(first.at)}`;
+    if (last.by === first.by) return `${who(first)} · ${when(first.at)}, changed ${when(last.at)}`;
+    return `${who(last)} · ${when(last.at)}, begun by ${who(first)} · ${when(first.at)}`;
   }
 
   /** The log keeps what it held before: that can be put back. */
@@ -193,8 +202,8 @@ export class Panel {
     return made("li", {}, made("span", {className: "text", textContent: text}), made("span", {className: "by", textContent: by}), back);
   }
 
-  colour(note) {
-    return note.first ? this.people.colourBy(note.first.by) : this.people.colour;
+  colour({last, state}) {
+    return last && state === "saved" ? this.people.colourBy(last.by) : this.people.colour;
   }
 
   card() {
@@ -202,7 +211,7 @@ export class Panel {
     $("card").hidden = !note?.body;
     if (!note?.body) return;
     const editing = Boolean(this.draft), kind = NAMES[note.body.kind];
-    $("card-title").textContent = editing ? (this.draft.fresh ? `New note: ${kind.toLowerCase()}` : "Edit note") : who(note.first ?? this.me);
+    $("card-title").textContent = editing ? (this.draft.fresh ? `New note: ${kind.toLowerCase()}` : "Edit note") : who(note.state === "saved" ? note.last : this.me);
     $("card-measure").textContent = [kind, measured(note.body, this.view.shown?.info.um_per_px, this.view.lengthText)].filter(Boolean).join(", ");
     $("card-text").textContent = note.body.text || "No text.";
     $("card-text").hidden = editing;
@@ -216,7 +225,7 @@ export class Panel {
     if (note.state === "refused") return `Not taken: ${note.op.why}`;
     if (note.state !== "saved") return STATE[note.state];
     const {first, last} = note;
-    return `Saved ${when(first.at)}` + (last === first ? "" : `, changed by ${last.name} ${when(last.at)}`);
+    return `Saved ${when(last.at)}` + (last.by === first.by ? "" : `, begun by ${who(first)} ${when(first.at)}`);
   }
 
   /** The card beside its note, inside the stage. */

@@ -8,20 +8,18 @@ const INK = "#10151b";
 export class People {
   /** ``send`` takes a message; ``changed`` is called when somebody came, left or follows. */
   constructor({view, send, changed}) {
-    Object.assign(this, {view, send, changed, you: "", all: new Map(), leader: null});
+    Object.assign(this, {view, send, changed, you: "", all: new Map(), leader: null, colours: new Map(), colour: NOBODY});
     Object.assign(this, {mine: {at: null, view: null, laser: false}, trail: [], last: 0, timer: 0, applying: false});
   }
 
   get others() { return [...this.all.values()].filter((one) => one.id !== this.you); }
 
-  get colour() { return this.colourOf(this.all.get(this.you)); }
-
   colourOf(person) { return person ? COLOURS[person.colour] : NOBODY; }
 
-  /** Of a note's author, while they are here. */
-  colourBy(subject) {
-    return this.colourOf([...this.all.values()].find((one) => one.by === subject));
-  }
+  /** Of a note's author who is or was here while this page was open. */
+  colourBy(subject) { return this.colours.get(subject) ?? NOBODY; }
+
+  knows(person) { this.colours.set(person.by, this.colourOf(person)); }
 
   // -- what the server says --
 
@@ -30,13 +28,15 @@ export class People {
     this.you = you;
     this.all = new Map(people.map((one) => [one.id, {...one, trail: []}]));
     this.leader = null;
+    for (const person of people) this.knows(person);
+    this.colour = this.colourOf(this.all.get(you));
     const again = whom && this.others.find((one) => one.by === whom);
     if (again) this.follow(again.id);
     this.say();
     this.changed();
   }
 
-  came({person}) { this.all.set(person.id, {...person, trail: []}); this.changed(); }
+  came({person}) { this.all.set(person.id, {...person, trail: []}); this.knows(person); this.changed(); }
 
   left({id}) {
     this.all.delete(id);
@@ -121,6 +121,9 @@ export class People {
     if (leader) this.look(leader);
     this.changed();
   }
+
+  /** The server says that they follow this person, or are gone. */
+  notFollowing() { this.leader = null; this.changed(); }
 
   next() {
     const {others} = this;

@@ -8,10 +8,10 @@ import {exchange, Notes} from "./notes.js";
 import {Panel} from "./panel.js";
 import {COLOURS, People} from "./people.js";
 import {Share} from "./share.js";
-import {isHit, areaPx, paint} from "./shapes.js";
+import {areaPx, boxOf, isHit, label, measured, paint} from "./shapes.js";
 
 const $ = (id) => document.getElementById(id);
-const {sid, me} = document.documentElement.dataset;
+const {sid, slide, me, name, trust} = document.documentElement.dataset;
 const LATER_MS = 3000, SILENT_MS = 10_000, LOOK_MS = 2000;
 const TEXTS = {
   away: "No connection. Changes are kept in this tab and will be sent.",
@@ -20,11 +20,11 @@ const TEXTS = {
 };
 
 let sha256 = "", refusal = "";
-const kept = (what) => `wsi-ai ${what} ${sid} ${me}`;
+const kept = (what) => `wsi-ai ${what} ${slide} ${me}`;
 
 const live = new Live("../v1/live", {
   greet: () => (sha256 ? [{type: "join", slide: sid, sha256, since: notes.seq}] : []),
-  poll: () => (sha256 ? exchange(notes, `${sid}/notes`, me, Refused) : Promise.reject(new Error("no slide"))),
+  poll: async () => allow((await exchange(notes, `${sid}/notes`, {me, sha256}, Refused)).annotate, false),
   state: () => connection(),
 });
 const send = (message) => joined() && live.send(message);
@@ -41,16 +41,18 @@ const draw = new Draw({
     ? {id: again.id, base: again.base, body: {...body, text: again.text}, fresh: false}
     : {id: crypto.randomUUID(), base: 0, body, fresh: true}),
   reshaped: (id, body, base) => notes.write(id, body, base),
+  ended: () => conflict.show(),
 });
-const panel = new Panel({view, notes, draw, people, storage: sessionStorage, key: kept("draft")});
-const conflict = new Conflict({view, notes});
+const panel = new Panel({me: {name, trust}, view, notes, draw, people, storage: sessionStorage, key: kept("draft"), closed: () => conflict.show()});
+const conflict = new Conflict({view, notes, busy: () => Boolean(panel.draft || draw.busy)});
 new Share(`${sid}/shares`);
 
 function connection() {
   const unsent = notes.unsent - notes.conflicts.length;
   const count = unsent && live.state !== "open" ? ` ${unsent} not sent yet.` : "";
   const text = refusal || TEXTS[live.state] || "";
-  const shown = text && text + (live.state === "away" && !refusal ? count : "");
+  const lost = notes.unkept ? " This tab cannot keep them over a reload: its storage is full." : "";
+  const shown = (text && text + (live.state === "away" && !refusal ? count : "")) + lost;
   if ($("connection").textContent !== shown) $("connection").textContent = shown;
   $("connection").dataset.state = refusal ? "refused" : live.state;
   if (live.state !== "open" && people.all.size) { people.you = ""; people.gone(); }
@@ -77,7 +79,6 @@ live.on("joined", (message) => {
   refusal = "";
   if (!notes.begin(message.seq) || !notes.absorb(message.ops)) { live.greeted(); return; }
   people.joined(message);
-  panel.me = people.all.get(people.you);
   allow(message.annotate, message.share);
   notes.flush();
   connection();
@@ -94,6 +95,7 @@ live.on("follow", (message) => people.followed(message));
 live.on("later", ({op_id: id}) => { notes.later(id); setTimeout(() => notes.flush(), LATER_MS); });
 live.on("refused", ({of, op_id: id, why}) => {
   if (of === "op") notes.refused(id, why);
+  else if (of === "follow") people.notFollowing();
   else if (of === "join" && why === "try again") setTimeout(() => live.greeted(), LATER_MS);
   else if (of === "join") {
     people.you = "";
@@ -126,7 +128,7 @@ view.opened.push((shown) => {
 
 /** The smallest note under a click; none where there is none. */
 function choose(event) {
-  if (!event.quick || event.preventDefaultAction || draw.busy || !panel.shown) return;
+  if (!event.quick || event.preventDefaultAction || draw.busy || panel.draft || !panel.shown) return;
   const {x, y} = view.pointAt(event.position), {px} = view.place();
   const hit = panel.standing.filter((one) => isHit(one.body, [x, y], px));
   hit.sort((one, other) => areaPx(one.body) - areaPx(other.body));
@@ -140,6 +142,7 @@ view.drawn.push((at) => {
       const chosen = note.id === panel.chosen;
       if (draw.grabbed?.id === note.id || panel.draft?.id === note.id) continue;
       paint(pen, note.body, at.px, {colour: panel.colour(note), chosen, dashed: note.state !== "saved"});
+      if (note.body.kind === "ruler") lengthOf(pen, note.body, at.px);
     }
   }
   if (panel.draft) paint(pen, panel.draft.body, at.px, {colour: people.colour, chosen: true, dashed: true});
@@ -147,6 +150,11 @@ view.drawn.push((at) => {
   people.paint(view.penFor($("people-layer"), at), at.px);
   panel.lay(at);
 });
+
+function lengthOf(pen, body, px) {
+  const {right, top, bottom} = boxOf(body);
+  label(pen, measured(body, view.shown.info.um_per_px, view.lengthText), [right, (top + bottom) / 2], px);
+}
 
 // -- people --
 
@@ -167,14 +175,14 @@ function chip(person) {
   dot.style.background = COLOURS[person.colour];
   name.textContent = own ? `${person.name} (you)` : person.name;
   Object.assign(trust, {className: "trust", textContent: person.trust ?? ""});
-  element.append(dot, name, trust);
-  if (person.follows === people.you && people.you && !own) element.append(Object.assign(document.createElement("span"), {className: "follows-you", textContent: "follows you"}));
+  element.append(dot, name, " ", trust);
+  const follows = !own && people.you && person.follows === people.you;
+  if (follows) element.append(" ", Object.assign(document.createElement("span"), {className: "follows-you", textContent: "follows you"}));
   if (!own) {
     element.type = "button";
-    element.title = person.follows === people.you ? "Follows you" : "Follow";
-    element.disabled = person.follows === people.you;
+    element.title = follows ? "Follows you" : "Follow";
+    element.disabled = follows;
     element.setAttribute("aria-pressed", String(person.id === people.leader));
-    element.setAttribute("aria-label", `Follow ${person.name}, ${person.trust ?? "no trust"}`);
     element.addEventListener("click", () => people.follow(person.id === people.leader ? null : person.id));
   }
   item.append(element);

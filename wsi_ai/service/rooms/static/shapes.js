@@ -57,9 +57,9 @@ export function paint(pen, body, px, {colour, chosen = false, dashed = false, op
   const corners = cornersOf(body), kind = open && body.kind === "polygon" ? "ruler" : body.kind;
   pen.lineJoin = pen.lineCap = "round";
   trace(pen, kind, corners, px);
-  if (kind === "rectangle" || kind === "polygon" || kind === "point") {
+  if (kind === "point" || (chosen && kind !== "ruler")) {  // a tint would change the stain's colours
     pen.fillStyle = colour;
-    pen.globalAlpha = kind === "point" ? 0.5 : chosen ? 0.16 : 0.08;
+    pen.globalAlpha = kind === "point" ? 0.5 : 0.12;
     pen.fill();
     pen.globalAlpha = 1;
   }
@@ -143,5 +143,5 @@ export function measured(body, umPerPx, lengthText) {
   }
   const area = areaPx(body) * across * down;
   if (!umPerPx) return `${area.toFixed(0)} px²`;
-  return area >= 1e5 ? `${(area / 1e6).toFixed(area >= 1e7 ? 1 : 2)} mm²` : `${area.toFixed(0)} µm²`;
+  return area >= 1e4 ? `${Number((area / 1e6).toPrecision(3))} mm²` : `${area.toFixed(0)} µm²`;
 }
