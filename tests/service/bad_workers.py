@@ -73,6 +73,8 @@ class BadQueue(Queue):
     def _reach(self, point: Point) -> None:
         if self.point is point and not self.mark.exists():
             self.mark.touch()
+            with self.engine.begin():
+                pass  # no other thread holds SQLite's lock now: it would be held as long as we stand
             os.kill(os.getpid(), self.signal_at)
 
     def beat(self, mine: Job, planned: int | None = None, passed: int | None = None) -> None:
