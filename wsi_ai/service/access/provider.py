@@ -4,6 +4,7 @@ It is spoken to as sinks are: over verified TLS, at the hosts that it names itse
 and never through a redirect.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -21,6 +22,8 @@ from wsi_ai.delivery.sinks.http import Answer, Exchange, Request
 from wsi_ai.errors import DeliveryError, SinkError, WsiAiError
 from wsi_ai.schemas.reading import Unreadable, from_json
 from wsi_ai.service.access.settings import LoginSettings
+
+log = logging.getLogger(__name__)
 
 _MOST_BYTES = 1 << 20
 _TIMEOUT_S = 10.0
@@ -105,7 +108,8 @@ class Provider:
                 exchange.begin()
                 return exchange.ask(request, _MOST_BYTES)
         except (DeliveryError, SinkError) as error:
-            raise LoginFailed(f"the login provider cannot be asked: {error}") from None
+            log.warning("the login provider cannot be asked: %s", error)
+            raise LoginFailed("the login provider cannot be asked now") from None
 
     def userinfo(self, access_token: str) -> Claims:
         """What it says of whoever the token is for; nothing where it says nothing.  Raises
