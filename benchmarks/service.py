@@ -281,7 +281,7 @@ def figures(
 
 
 def until_ready(base: str, log: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while True:
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(f"{base}/readyz").status_code == 200:

@@ -10,6 +10,8 @@
     * ScaleContradicted   the file's µm/px is another one than was given
     * SlideChanged        its bytes changed while they were read
     * ShareTooSlow        the disk or the share does not give its bytes in time
+    * TransportError      a store of objects, or the way to it, does not give its bytes
+      * StagingFull         the disk for copies of slides has no room for it
     * StainUnclear        its colours cannot be made those that the model asks for
   * ModelError          the model or its manifest: no slide will work
   * InputError          what was named to be run is not there, or cannot be told
@@ -77,6 +79,14 @@ class SlideChanged(SlideError):
 
 class ShareTooSlow(SlideError):
     """It says nothing of the slide: its bytes do not come in time."""
+
+
+class TransportError(SlideError):
+    """It says nothing of the slide, and nothing of a tile: the store or the network failed."""
+
+
+class StagingFull(TransportError):
+    """The slide does not fit onto the disk that slides are copied to."""
 
 
 class StainUnclear(SlideError):

@@ -27,9 +27,10 @@ from wsi_ai.service.arrivals import one_question
 from wsi_ai.service.database.opening import make_service_tables
 from wsi_ai.service.image_notices import QueuedNotices, Site
 from wsi_ai.service.job_watch import JobWatch
-from wsi_ai.service.jobs import Job
+from wsi_ai.service.jobs import Job, JobState
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.queue import Queue
+from wsi_ai.service.routing.rules import Routing, Rule
 from wsi_ai.service.work import DIED, Pace, Worker
 
 FAST = Pace(idle_s=0.01, beat_s=0.05, ready_s=0, fault_s=0, insist_s=0.05)
@@ -91,6 +92,29 @@ def test_a_notified_slide_becomes_one_flag_of_its_case(tmp_path: Path, model: Pa
         assert (line.level, line.flag_ids) == (flag["result"]["level"], [flag["flag_id"]])
         notices.available(NOTICE)
         assert not work.step()
+
+
+def test_what_a_model_on_trial_says_is_kept_and_neither_sent_nor_where_results_are_looked_for(
+    tmp_path: Path, model: Path
+) -> None:
+    (tmp_path / "out").mkdir()
+    put_slide(tmp_path)
+    with posting_in(tmp_path) as (posting, queue):
+        rules = Routing((Rule("shown", (str(model),)), Rule("trial", (str(model),), silent=True)))
+        for choice in (rules.choices, one_question([str(model)])):
+            place = replace(site(tmp_path, model), choose=choice)
+            QueuedNotices(queue, posting.relay.outbox, place).available(NOTICE)
+        work = Worker(queue, runs_for(tmp_path, posting, queue), threading.Event(), FAST)
+        while work.step():
+            pass
+        assert queue.counts() == {"done": 2}
+        assert len(list(posting.relay.outbox.flags())) == 1
+        silent = [row for row in queue.lines([JobState.DONE]) if row.silent]
+        assert [(row.level is None, list(row.flag_ids)) for row in silent] == [(False, [])]
+    results = {path.relative_to(tmp_path / "out").parts[0] for path in tmp_path.rglob("flag.json")}
+    assert len(results) == 2
+    assert "on-trial" in results
+    assert silent[0].result_uri.startswith((tmp_path / "out" / "on-trial").as_uri())
 
 
 def test_a_slide_that_never_comes_gets_a_flag_that_says_so(tmp_path: Path, model: Path) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wsi_ai.errors import TileUnreadable
-from wsi_ai.slides.readers.spans import bytes_at, doubtful_tiles
+from wsi_ai.slides.readers.source import FileBytes
+from wsi_ai.slides.readers.spans import doubtful_tiles
 
 _PIXELS = 256 * 256
 _LARGE, _PLAIN = 20_000, 900
@@ -55,8 +56,8 @@ def test_a_place_that_no_file_has_cannot_be_read(tmp_path: Path, offset: int) ->
     (tmp_path / "a").write_bytes(b"abc")
     fd = os.open(tmp_path / "a", os.O_RDONLY)
     try:
-        assert bytes_at(fd, 1, 5) == b"bc"
+        assert FileBytes(fd).read(1, 5) == b"bc"
         with pytest.raises(TileUnreadable):
-            bytes_at(fd, offset, 5)
+            FileBytes(fd).read(offset, 5)
     finally:
         os.close(fd)

@@ -21,6 +21,7 @@ from wsi_ai.core.flags import STATEMENT
 from wsi_ai.core.wording import counted
 from wsi_ai.run.embed_slides import embed_slides
 from wsi_ai.run.process import prepare_process
+from wsi_ai.slides.places import ReaderIo
 
 
 @exit_on_error
@@ -38,10 +39,12 @@ def embed(places: list[Path], models: list[Path], out: Path, arguments: EmbedArg
         threads=arguments.threads,
         mpp=arguments.mpp,
         device=arguments.device,
+        cluster=arguments.cluster,
         force=arguments.force,
         override_mpp=arguments.override_mpp,
         image=arguments.image,
         reader=arguments.reader,
+        reader_io=ReaderIo(arguments.reader_io),
         precision=Precision(arguments.precision),
     )
     done = total = 0

@@ -27,9 +27,11 @@ from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.core.wording import counted, verb
 from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError, WsiAiError
 from wsi_ai.results.pages.index import INDEX, renew_index
+from wsi_ai.results.published import OnDisk, Published, ResultsPlace, results_place
 from wsi_ai.results.slide import Pages
 from wsi_ai.run.process import prepare_process
 from wsi_ai.run.run_record import added_up, by_device, write_not_started
+from wsi_ai.slides.places import ReaderIo, as_written
 from wsi_ai.slides.quiet import at_rest
 
 if TYPE_CHECKING:
@@ -51,10 +53,14 @@ def run(slides: Sequence[Path], models: Sequence[Path], out: Path, arguments: Ru
     """Run, print, and return the exit status."""
     prepare_process()
     log_to(run_logs(arguments))
+    place = results_place(out)
+    if arguments.send and not arguments.outbox and not isinstance(place.published, OnDisk):
+        raise OutputError("flags wait in a database, and none lies in a bucket: give --outbox")
+    out = place.folder
     sending = Sending(arguments.send or [], arguments.outbox or str(out / "outbox.db"))
     left = _Left()
     with terminated_as_interrupted(), _posting(sending, out, left) as post:
-        begun = _Begun(slides, models, out, post, left)
+        begun = _Begun(slides, models, place, post, left)
         outcomes = begun.outcomes(arguments)
         left.outcomes = outcomes
     say(_summary(outcomes, len(models)), sys.stdout)
@@ -103,25 +109,25 @@ class _Begun:
 
     slides: Sequence[Path]
     models: Sequence[Path]
-    out: Path
+    place: ResultsPlace
     post: "Posting | None"
     left: "_Left"
 
     def outcomes(self, arguments: RunArguments) -> list[Outcome]:
         """Prints each as it comes.  A run that cannot begin says so to those who wait for it."""
         outcomes, waiting = list[Outcome](), len(self.slides)
+        out, published = self.place.folder, self.place.published
         try:
-            found = find_slides(self.slides, self.out)
+            found = find_slides(self.slides, out)
             waiting = len(found.slides)
             say_found(found, self.slides)
             settled, growing = _settled(found, arguments.quiet_s)
             chosen = _options(arguments)
-            options = replace(chosen, mpp_of=found.mpp, growing=tuple(growing))
+            growth = tuple(growing)
+            options = replace(chosen, mpp_of=found.mpp, growing=growth, published=published)
             with progress_for(sys.stderr, "tiles", len(settled)) as progress:
-                for outcome in run_slides(
-                    settled, self.models, self.out, options, progress, self.post
-                ):
-                    for line in _outcome_lines(outcome, several=len(self.models) > 1):
+                for outcome in run_slides(settled, self.models, out, options, progress, self.post):
+                    for line in _outcome_lines(outcome, published, several=len(self.models) > 1):
                         say(line)
                     outcomes.append(outcome)
         except WsiAiError as error:
@@ -136,9 +142,10 @@ class _Begun:
 
     def _not_started(self, error: WsiAiError, slides: int) -> None:
         kind = _kind(error)
-        write_not_started(self.out, kind, str(error), slides)
-        if (self.out / INDEX).is_file():
-            renew_index(self.out)
+        out = self.place.folder
+        write_not_started(out, kind, str(error), slides)
+        if (out / INDEX).is_file():
+            renew_index(out)
         if self.post is not None:
             self.post.not_started(slides, kind)
 
@@ -167,6 +174,7 @@ def _options(arguments: RunArguments) -> RunOptions:
     return RunOptions(
         mpp=arguments.mpp,
         device=arguments.device,
+        cluster=arguments.cluster,
         policy=arguments.policy,
         force=arguments.force,
         amend=arguments.amend,
@@ -174,6 +182,7 @@ def _options(arguments: RunArguments) -> RunOptions:
         override_mpp=arguments.override_mpp,
         image=arguments.image,
         reader=arguments.reader,
+        reader_io=ReaderIo(arguments.reader_io),
         precision=Precision(arguments.precision),
         cases=arguments.cases,
         trust_pickle=arguments.trust_pickle,
@@ -239,10 +248,10 @@ def _limit(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _outcome_lines(outcome: Outcome, *, several: bool) -> list[str]:
+def _outcome_lines(outcome: Outcome, published: Published, *, several: bool) -> list[str]:
     word = outcome.level.value.replace("_", " ").upper()
     model = f" [{outcome.model}]" if several else ""
-    lines = [f"{outcome.slide}{model}: {word}: {outcome.reason}"]
+    lines = [f"{as_written(outcome.slide)}{model}: {word}: {outcome.reason}"]
     if outcome.held_back:
         lines.append(f"  its flag is held back: {outcome.held_back}")
     if outcome.folder is None:
@@ -251,9 +260,10 @@ def _outcome_lines(outcome: Outcome, *, several: bool) -> list[str]:
         names = sorted(path.name for path in outcome.folder.iterdir())
         if outcome.judged_again:
             lines.append("  judged again by the scores of an earlier run; nothing was inferred")
-        lines.append(f"  {outcome.folder}/  {'  '.join(names)}")
+        lines.append(f"  {published.shown(outcome.folder)}/  {'  '.join(names)}")
     else:
-        lines.append(f"  {outcome.folder}/  done before, nothing to do (--force runs it anew)")
+        shown = published.shown(outcome.folder)
+        lines.append(f"  {shown}/  done before, nothing to do (--force runs it anew)")
     return lines
 
 

@@ -8,11 +8,14 @@ from wsi_ai.cli.output import Exit, exit_on_error, say, terminated_as_interrupte
 from wsi_ai.core.contracts import Slide
 from wsi_ai.core.environment import cache_folder
 from wsi_ai.core.geometry import Spacing
+from wsi_ai.results.published import local_results
 from wsi_ai.service.viewer.cache import TileCache
-from wsi_ai.service.viewer.places import entries_of
+from wsi_ai.service.viewer.places import entries_of, is_results
 from wsi_ai.service.viewer.serve import serve
 from wsi_ai.service.viewer.shelf import Shelf
+from wsi_ai.slides.readers.sniff import SUFFIXES
 from wsi_ai.slides.registry import open_slide
+from wsi_ai.slides.stores.address import is_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class ViewOptions:
 @exit_on_error
 def view(places: Sequence[Path], slides: Sequence[Path], options: ViewOptions) -> int:
     """Serve until stopped."""
-    entries, results = entries_of(places, slides)
+    entries, results = entries_of([*map(_here, places)], slides)
     spacing = Spacing(options.mpp, options.mpp) if options.mpp else None
 
     def opened(path: Path) -> Slide:
@@ -43,6 +46,14 @@ def view(places: Sequence[Path], slides: Sequence[Path], options: ViewOptions) -
         except KeyboardInterrupt:
             say("stopped")
     return Exit.OK
+
+
+def _here(place: Path) -> Path:
+    """Results that lie in a bucket are fetched; a slide there stays where it is."""
+    if not is_object(place) or place.suffix.lower() in SUFFIXES:
+        return place
+    folder = local_results(place)
+    return folder if is_results(folder) else place
 
 
 def _begun(address: str, for_other_viewers: str) -> None:

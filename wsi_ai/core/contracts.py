@@ -1,6 +1,6 @@
 """What a plug-in can supply.  Each contract has a test suite in ``wsi_ai.testing``."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -12,6 +12,7 @@ from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.flags import Standing
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Encoding, Predictions, SlideInfo, SlideScores, TileBatch, TilePlan
+from wsi_ai.errors import TileUnreadable
 
 
 class Slide(Protocol):
@@ -59,6 +60,18 @@ class EncodedLevel(Protocol):
         """One tile, complete in itself; ``None`` where the format says that nothing was scanned.
 
         May be called from several threads at once.  Raises TileUnreadable.
+        """
+        ...
+
+
+@runtime_checkable
+class LevelInBlocks(EncodedLevel, Protocol):
+    """A level that lies so far away that tiles are to be asked for many at a time."""
+
+    def encoded_many(self, tiles: Sequence[tuple[int, int]]) -> list[bytes | TileUnreadable | None]:
+        """As ``encoded``, of columns and rows; an unreadable tile does not hold back the others.
+
+        Raises TransportError where the store fails.
         """
         ...
 

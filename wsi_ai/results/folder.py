@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.files import lock_at_once, sync
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import Busy, OutputError, disk_errors
+from wsi_ai.slides.places import as_written, is_address
 
 log = logging.getLogger(__name__)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -45,7 +46,9 @@ class Places:
     """The places that one run works on: a slide that comes to the same place as another, because it
     has the same name and the same content, waits until that one is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, fetch: Callable[[Path], None] = lambda _: None) -> None:
+        """``fetch`` brings a place to what counts, before it is looked at."""
+        self._fetch = fetch
         self._taken: set[Path] = set()
         self._change = threading.Condition()
 
@@ -57,6 +60,7 @@ class Places:
             self._taken.add(target)
         try:
             with claimed(target):
+                self._fetch(target)
                 yield
         finally:
             with self._change:
@@ -129,6 +133,7 @@ def _flush(folder: Path) -> None:
 
 def make_folder(out: Path) -> None:
     """Make the folder for results.  Raises OutputError where nothing can be written."""
+    _refuse_address(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -143,11 +148,19 @@ def make_folder(out: Path) -> None:
 
 def check_folder(out: Path) -> None:
     """That results can go there, without making it.  Raises OutputError."""
+    _refuse_address(out)
     there = next(place for place in (out, *out.absolute().parents) if place.exists())
     if not there.is_dir():
         raise OutputError(f"cannot write to {out}: {there} is no folder; choose another --out")
     if not os.access(there, os.W_OK | os.X_OK):
         raise OutputError(f"cannot write to {out}: no permission; choose another --out")
+
+
+def _refuse_address(out: Path) -> None:
+    if is_address(out):
+        raise OutputError(
+            f"these results go to a folder on a disk, and {as_written(out)} is an address"
+        )
 
 
 def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:

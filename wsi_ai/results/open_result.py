@@ -25,6 +25,7 @@ from wsi_ai.core.plugins import from_extra
 from wsi_ai.core.values import Heatmap, Mask, SlideInfo
 from wsi_ai.errors import ResultError
 from wsi_ai.heatmaps.kept import Kept, read_kept
+from wsi_ai.results.published import local_results
 from wsi_ai.results.written import FINDINGS, FINDINGS_BYTES, FLAG, RECORD, is_known, read_object
 from wsi_ai.schemas.reading import TABLE_BYTES
 
@@ -182,12 +183,14 @@ class Result:
 
 
 def open_result(folder: str | Path) -> Result:
-    """The results of one slide by one model.  Raises ResultError where there are none, or only a
-    part of them, or they are of a newer version.
+    """The results of one slide by one model, in a folder or at an address such as
+    ``s3://bucket/prefix/slide/model``: there, of the run that counts.  Raises ResultError where
+    there are none, or only a part of them, or they are of a newer version; OutputError where a
+    store does not give them.
 
     Whether they are this site's own is not asked: nothing is sent from here.
     """
-    folder = Path(folder)
+    folder = local_results(Path(folder))
     if not folder.is_dir():
         raise ResultError(f"there is no folder {folder}")
     flag, run = _json(folder / FLAG), _json(folder / RECORD)

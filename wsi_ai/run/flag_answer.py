@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import claimed, folder_for, hidden
+from wsi_ai.results.published import OnDisk, Published
 from wsi_ai.results.record import provenance
 from wsi_ai.results.slide import (
     Inferred,
@@ -77,6 +78,7 @@ class FlagAnswer:
     extent: Extent | None = None
     """Then the flag is of a question of its own, and of no case: no sink takes it."""
     pages: Pages = Pages.REPORT
+    published: Published = field(default_factory=OnDisk)
 
     def begin(self, path: Path) -> SlideJob[Outcome]:
         return SlideJob(path, None if self.extent else self.cases.identity_of(path))
@@ -84,7 +86,7 @@ class FlagAnswer:
     def open_aggregator(self) -> Aggregator | None:
         return open_aggregator(self.card)
 
-    def admit(self, job: SlideJob[Outcome]) -> None:
+    def admit(self, job: SlideJob[Any]) -> None:
         """Whose slide it is, by all that is known; raises IdentityInDoubt, or SlideError where the
         model is not made for it."""
         job.identity = None
@@ -95,7 +97,7 @@ class FlagAnswer:
             raise SlideError(complaint)
         self._refuse_newcomer(job)
 
-    def _refuse_newcomer(self, job: SlideJob[Outcome]) -> None:
+    def _refuse_newcomer(self, job: SlideJob[Any]) -> None:
         """Raises IdentityShared where an earlier slide with other bytes has this identity, unless
         that one was a part of this series."""
         if job.identity is None or self.rescan:
@@ -110,7 +112,7 @@ class FlagAnswer:
     def folder(self, slide: SlideInfo) -> Path:
         return looked_at_folder(folder_for(self.out, slide, self.card), slide, self.extent)
 
-    def asked(self, job: SlideJob[Outcome], pipeline: Pipeline) -> dict[str, Any]:
+    def asked(self, job: SlideJob[Any], pipeline: Pipeline) -> dict[str, Any]:
         slide = job.known_info()
         return {
             "identity": dataclasses.asdict(job.identity) if job.identity else None,
@@ -131,6 +133,7 @@ class FlagAnswer:
         flag = finished(job.folder, record.digest(job.asked))
         if flag is None:
             return None
+        self.published.publish(job.folder)
         if not held_back_of(job.folder) and (put := self.guarded.other_than(flag)) is not None:
             outcome = Outcome.of_flag(job.path, dict(put), job.folder, fresh=False)
             return dataclasses.replace(outcome, held_back=differs(flag))
@@ -187,7 +190,9 @@ class FlagAnswer:
         try:
             body = write_results(job.folder, assessment, run, self.guarded, job.slide)
         except Unsent as error:
+            self.published.publish(job.folder)
             return Outcome.not_assessed(job.path, str(error), self.card, job.folder, fresh=True)
+        self.published.publish(job.folder)
         forget_kept(job.folder)
         outcome = Outcome.of_flag(job.path, body, job.folder, fresh=True)
         again = job.inferred is not None and job.inferred.at != timestamp(job.started)
@@ -232,6 +237,7 @@ class FlagAnswer:
             with claimed(folder):
                 run = RunRecord(origin, question, asked, None, failed=True, pages=self.pages)
                 body = write_results(folder, Assessment(flag), run, self.guarded)
+                self.published.publish(folder)
         except OutputError as error:
             written = folder if isinstance(error, Unsent) else None
             both = f"{reason}; and {error}"
@@ -251,9 +257,11 @@ class FlagAnswer:
         if sent is not None and sent.sent and sent.level is not Level.NOT_ASSESSED:
             return sent.level
         folders = [self.folder(flag.slide)]
+        self.published.look(folders[0])
         if flag.slide.reader == UNREAD:
             stem = dataclasses.replace(flag.slide, slide_id=job.path.stem).slide_id
             for name in {flag.slide.slide_id, stem}:  # of what is a folder now and was a file
+                self.published.look_for(self.out, name, folders[0].name)
                 folders += of_same_name(self.out, name, folders[0].name)
         whose = flag.flag_id if job.identity else None
         levels = (written_level(folder, whose) for folder in folders)

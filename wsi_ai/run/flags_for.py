@@ -43,4 +43,5 @@ def _flags(
         force=options.force,
         extent=options.extent,
         pages=options.pages,
+        published=options.published,
     )

@@ -23,11 +23,11 @@ def open_scaled(path: Path, options: RunOptions) -> Slide:
     """
     given = options.spacing(path)
     if given is None:
-        return open_slide(path, None, options.reader, options.image)
+        return open_slide(path, None, options.reader, options.image, options.reader_io)
     try:
-        slide = open_slide(path, None, options.reader, options.image)
+        slide = open_slide(path, None, options.reader, options.image, options.reader_io)
     except NoSpacing:
-        return open_slide(path, given, options.reader, options.image)
+        return open_slide(path, given, options.reader, options.image, options.reader_io)
     stated = slide.info.spacing
     if stated is None or not _is_plausible(stated) or options.override_mpp:
         return scaled(slide, given)

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from wsi_ai.core.cards import Precision, RuntimeRequest
 from wsi_ai.core.geometry import Spacing
+from wsi_ai.results.published import OnDisk, Published
 from wsi_ai.results.slide import Pages
+from wsi_ai.slides.places import ReaderIo
 from wsi_ai.tiles.extent import Extent
 
 MOST = 4096
@@ -21,11 +23,16 @@ class RunOptions:
     """Micrometres per pixel, where the file does not say."""
     device: str = "auto"
     """Or several, with commas between; ``cuda`` is every CUDA device."""
+    cluster: str = ""
+    """Where slides run, if not on this machine's devices: ``tls://host:8786``, ``local:N`` or
+    ``module:factory``; see ``docs/scaling.md``.  Then ``device`` is each worker's."""
     policy: Path | None = None
     force: bool = False
     """Run anew even where the same question was answered before."""
     reader: str | None = None
     """``None``: by the slide's content."""
+    reader_io: ReaderIo = ReaderIo.STAGING
+    """How slides in an object store are read."""
     precision: Precision = Precision.FP32
     cases: Path | None = None
     """Whose slides they are: .csv, .json or .toml."""
@@ -43,6 +50,8 @@ class RunOptions:
     """Take ``mpp`` though the file says another one."""
     image: str = ""
     """Number or name of the image that is meant, where a file holds several."""
+    published: Published = field(default_factory=OnDisk)
+    """Where results count; see ``results.published``."""
     growing: tuple[Path, ...] = ()
     """Slides that are still being written: they are listed, and not judged."""
     pages: Pages = Pages.REPORT

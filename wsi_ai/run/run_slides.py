@@ -1,8 +1,9 @@
 """Slides in, results out, by one model or several."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, RuntimeRequest, Task
@@ -11,7 +12,7 @@ from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
 from wsi_ai.errors import DeviceError, IdentityShared, InputError, ModelError, OutputError
 from wsi_ai.inference.own import Network, open_own
-from wsi_ai.inference.registry import devices_asked, open_runtime
+from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.dicom import check_dicom
@@ -19,11 +20,12 @@ from wsi_ai.results.folder import check_folder
 from wsi_ai.results.pages.index import renew_index
 from wsi_ai.results.pages.pdf import check_pdf
 from wsi_ai.results.parquet import check_parquet
+from wsi_ai.results.published import OnDisk, Published, results_place
 from wsi_ai.results.slide import FORMATS, Pages
 from wsi_ai.run.assembly import Assembly, OpenRuntime
 from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.no_ops import NoPost, NoWatcher
-from wsi_ai.run.on_devices import on_devices, recorded
+from wsi_ai.run.on_devices import devices_of, on_devices, recorded
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.run_record import RunLog
@@ -33,11 +35,12 @@ from wsi_ai.slides.identity import Cases, load_cases
 from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
-_UNREAD_TWIN = (
+log = logging.getLogger(__name__)
+UNREAD_TWIN = (
     "two files are said to be this slide, and one of them cannot be read: which one is meant cannot"
     " be known now; make both readable, or name one"
 )
-_STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
+STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
 
 
 def run_slides(
@@ -119,6 +122,15 @@ class Asked:
     post: Post | None
 
 
+def _placed(out: Path, asked: Asked) -> tuple[Path, Asked]:
+    """The folder to work in, and where its results count: of an address, its bucket.  Raises
+    OutputError."""
+    place = results_place(out)
+    if isinstance(place.published, OnDisk):
+        return out, asked
+    return place.folder, replace(asked, options=replace(asked.options, published=place.published))
+
+
 def policy_of(options: RunOptions) -> Policy | None:
     return load_policy(options.policy) if options.policy else None
 
@@ -130,8 +142,9 @@ def _through(
     out: Path,
     asked: Asked,
 ) -> Iterator[Outcome]:
+    out, asked = _placed(out, asked)
     options, post = asked.options, asked.post or NoPost()
-    devices = devices_asked(options.device)
+    devices = devices_of(options)
     cases = load_cases(options.cases)
     check_extent(options.extent, slides)
     assembly = assembly_of(cards, opened, out, cases, asked)
@@ -144,12 +157,12 @@ def _through(
                 yield assembly.failed(card, slide, DOUBT, post, IdentityShared(DOUBT))
         for slide in found.unread:
             for card in cards:
-                yield assembly.failed(card, slide, _UNREAD_TWIN, post)
+                yield assembly.failed(card, slide, UNREAD_TWIN, post)
         for slide in options.growing:
             for card in cards:
-                yield assembly.not_judged(card, slide, _STILL_WRITTEN, post)
+                yield assembly.not_judged(card, slide, STILL_WRITTEN, post)
 
-    with listed(out, options.pages):
+    with published(out, options.published), listed(out, options.pages):
         yield from recorded(RunLog(out, cards, devices), outcomes())
 
 
@@ -161,6 +174,19 @@ def listed(out: Path, pages: Pages) -> Iterator[None]:
     finally:
         if pages is not Pages.NONE and out.is_dir():
             renew_index(out)
+
+
+@contextmanager
+def published(out: Path, where: Published) -> Iterator[None]:
+    """At the end, however it comes, what people read of a run is where its results are: no run
+    fails for want of it."""
+    try:
+        yield
+    finally:
+        try:
+            where.publish_pages(out)
+        except OutputError as error:
+            log.warning("the pages of the run: %s", error)
 
 
 def give_up(
@@ -175,7 +201,8 @@ def give_up(
     answer stands.  The slide is not looked at.  Raises as ``run_slides``."""
     policy = policy_of(options)
     cards = cards_of(models, load_site(options.trusted_keys), policy, options)
-    asked, cases = Asked(options, policy, None, post), load_cases(options.cases)
+    out, asked = _placed(out, Asked(options, policy, None, post))
+    cases = load_cases(options.cases)
     assembly = assembly_of(cards, open_runtime, out, cases, asked)
     for card in cards:
         yield assembly.failed(card, slide, reason, post)

@@ -4,12 +4,20 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from wsi_ai.core.plugins import needs_extra
+from wsi_ai.errors import SlideError
 from wsi_ai.slides.readers.dicom.reader import is_dicom
 from wsi_ai.slides.readers.fingerprint import FileState, state_of
+from wsi_ai.slides.stores.address import is_object
 
 
 def file_states(path: Path) -> Mapping[Path, FileState]:
-    """Of every file of the slide that can be seen; nothing for an address."""
+    """Of every file of the slide that can be seen, or of its objects in a store; nothing for an
+    archive.  Raises SlideError where a store cannot be asked."""
+    if is_object(path):
+        with needs_extra("s3", SlideError):
+            from wsi_ai.slides.stores.opening import state_of_object
+        return {path: state_of_object(path)}
     found = dict[Path, FileState]()
     for file in _files(path):
         try:

@@ -30,7 +30,8 @@ class LocalLines:
     def shares(self, mine: Job, other: Job) -> bool:
         """With several devices each slide has all of them, and runs alone."""
         one_device = len(devices_asked(self.runs.options.device)) == 1
-        return one_device and mine.asked.models == other.asked.models
+        same_place = self.runs.out_of(mine) == self.runs.out_of(other)
+        return one_device and same_place and mine.asked.models == other.asked.models
 
     def line(self, ended: Ended) -> "LocalLine":
         return LocalLine(self.runs, ended)
@@ -55,7 +56,7 @@ class LocalLine:
                 yield from self._entered(mine, its)
 
         try:
-            for _ in run_line(slides(), models, self.runs.out, self.runs.options):
+            for _ in run_line(slides(), models, self.runs.out_of(first), self.runs.options):
                 pass
         except SITE as error:
             raise self.runs.fault_of(error) from None

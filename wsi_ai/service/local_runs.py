@@ -20,6 +20,7 @@ from wsi_ai.service.slide_places import NotClear, NotReady, found_file, settled_
 from wsi_ai.service.work import READY_S, SiteFault
 
 PACS = "sectra+"
+ON_TRIAL = "on-trial"
 SITE = ModelError, DeviceError, PolicyError
 _KINDS = {ModelError: "model", DeviceError: "device", PolicyError: "policy"}
 _GRAVEST_FIRST = Level.EXPEDITE, Level.NOT_ASSESSED, Level.STANDARD
@@ -61,12 +62,17 @@ class LocalRuns:
         try:
             with self.at_hand(mine) as slide, self.options_for(mine, slide) as options:
                 models = [Path(name) for name in mine.asked.models]
-                outcomes = list(run_slides([slide.path], models, self.out, options, watch, post))
+                out = self.out_of(mine)
+                outcomes = list(run_slides([slide.path], models, out, options, watch, post))
         except NOT_AT_HAND as error:
             return self.without(mine, error)
         except SITE as error:
             raise self.fault_of(error) from None
         return self.answer(mine, outcomes, post)
+
+    def out_of(self, mine: Job) -> Path:
+        """What a model on trial says lies where no page looks for results."""
+        return self.out / ON_TRIAL if mine.asked.silent else self.out
 
     def post_of(self, mine: Job) -> JobPost | SilentPost:
         return SilentPost() if mine.asked.silent else JobPost(self.posting, self.queue, mine)
@@ -90,7 +96,8 @@ class LocalRuns:
         models = [Path(name) for name in mine.asked.models]
         with self.options_for(mine, slide) as options:
             try:
-                outcomes = list(give_up(slide.path, models, self.out, reason, options, post))
+                out = self.out_of(mine)
+                outcomes = list(give_up(slide.path, models, out, reason, options, post))
             except SITE as error:
                 raise SiteFault(str(error)) from None
         return self.answer(mine, outcomes, post)

@@ -3,7 +3,7 @@
 import logging
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -268,3 +268,14 @@ def _raising(error: Exception) -> Came:
         raise error
 
     return came
+
+
+def run_together(workers: Sequence[Worker]) -> None:
+    """Until all have stopped: several where the jobs run on other machines, or one."""
+    first, *others = workers
+    threads = [threading.Thread(target=worker.run, name="worker") for worker in others]
+    for thread in threads:
+        thread.start()
+    first.run()
+    for thread in threads:
+        thread.join()

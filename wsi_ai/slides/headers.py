@@ -7,12 +7,17 @@ import pydicom
 from wsi_ai.core.dicom import DicomSource
 from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import SlideError
+from wsi_ai.slides.places import is_address
 from wsi_ai.slides.readers.dicom.case_header import case_header, words_of
 from wsi_ai.slides.readers.dicomweb.address import is_dicomweb
+from wsi_ai.slides.stores.address import is_object
 
 
 def header_of(place: Path) -> dict[str, str]:
-    """As ``case_header``.  Of an archive's that does not answer, nothing: opening it says why."""
+    """As ``case_header``.  Of an archive or a store that does not answer, nothing: opening it says
+    why."""
+    if is_object(place):
+        return _header_of_object(place)
     if not is_dicomweb(place):
         return case_header(place)
     try:
@@ -25,6 +30,16 @@ def header_of(place: Path) -> dict[str, str]:
 
 def header_of_open(place: Path, source: DicomSource | None) -> dict[str, str]:
     """The same of a slide that is open."""
-    if source is None or not is_dicomweb(place):
+    if source is None or not is_address(place):
         return header_of(place)
     return words_of(pydicom.Dataset.from_json(source.header))
+
+
+def _header_of_object(place: Path) -> dict[str, str]:
+    try:
+        with needs_extra("s3", SlideError):
+            from wsi_ai.slides.stores.headers import dicom_header
+        header = dicom_header(place)
+    except SlideError:
+        return {}
+    return words_of(header) if header is not None else {}

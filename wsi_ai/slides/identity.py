@@ -17,6 +17,7 @@ from wsi_ai import schemas
 from wsi_ai.core.flags import Identity
 from wsi_ai.errors import IdentityInDoubt, PolicyError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json, text_of
+from wsi_ai.slides.places import is_address
 from wsi_ai.slides.spreadsheet import NoTable, read_sheet, spoilt, unfit
 
 FIELDS = tuple(f.name for f in fields(Identity))
@@ -237,7 +238,7 @@ def _complaint(row: Mapping[str, Any]) -> str | None:
 
 def _file_claim(folder: Path, row: Mapping[str, Any]) -> FileClaim:
     place = listed_path(folder, row["file"].strip())
-    only_there = place.parent != folder and _exists(place)
+    only_there = is_address(place) or (place.parent != folder and _exists(place))
     name = "" if only_there else _composed(place.name)
     claim = _known({n: row.get(n) for n in FIELDS})
     return FileClaim(_place(place), name, claim, _rescanned(folder, row.get(_RESCAN) or ""))
@@ -251,7 +252,9 @@ def _rescanned(folder: Path, named: str) -> str:
 
 def listed_path(folder: Path, name: str) -> Path:
     """A path that a table in ``folder`` gives, also in the way of Windows, or with its accents put
-    together in another way than the disk has them."""
+    together in another way than the disk has them; an address as it is."""
+    if is_address(name):
+        return Path(name)
     place = folder / name
     if "\\" in name and not _exists(place):
         place = folder / PureWindowsPath(name).as_posix()
@@ -273,6 +276,8 @@ def _entries(folder: Path) -> list[str]:
 
 
 def _place(path: Path) -> str:
+    if is_address(path):
+        return _composed(str(path))
     return _composed(os.path.realpath(path))
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import InputError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, text_of
 from wsi_ai.slides.identity import listed_path
-from wsi_ai.slides.places import is_address
+from wsi_ai.slides.places import as_written, is_address
 from wsi_ai.slides.readers.dicom.reader import is_dicom
 from wsi_ai.slides.readers.sniff import (
     SUFFIXES,
@@ -21,6 +22,7 @@ from wsi_ai.slides.readers.sniff import (
 )
 from wsi_ai.slides.scale import number as as_number
 from wsi_ai.slides.spreadsheet import NoTable, read_sheet
+from wsi_ai.slides.stores.address import is_object
 
 _LISTS = (".csv", ".txt")
 _END_OF_LINE = re.compile(r"\r\n|\n|\r")
@@ -79,6 +81,9 @@ class _Search:
     inside: set[Path] = field(default_factory=set)
 
     def take_named(self, place: Path) -> None:
+        if is_object(place):
+            self._take_objects(place)
+            return
         if not is_address(place) and not os.path.exists(place):  # of a name of any length
             raise InputError(f"there is no such file or folder: {place}")
         if not os.path.isdir(place):
@@ -89,15 +94,36 @@ class _Search:
         for slide in slides:
             self.inside.add(self._take(slide))
 
+    def _take_objects(self, place: Path) -> None:
+        """An object, or all slides below a prefix."""
+        with needs_extra("s3", InputError):
+            from wsi_ai.slides.stores.listing import slides_below
+        below = slides_below(place)
+        if not below.slides:
+            raise InputError(f"no slide below {as_written(place)}")
+        self.pass_over(below.passed_over)
+        for slide in below.slides:
+            kept = self._take(slide)
+            if below.is_folder:
+                self.inside.add(kept)
+
     def take_listed(self, path: Path) -> None:
         rows = list(_rows(path))
         if not rows:
             raise InputError(f"{path} names no slide")
         for number, place, mpp in rows:
-            for slide in (list(self._inside(place)) if os.path.isdir(place) else []) or [place]:
+            for slide in self._listed(place):
                 kept = self._take(slide)
                 if mpp is not None and self.mpp.setdefault(kept, mpp) != mpp:
                     raise InputError(f"{path}: line {number}: the same slide with another mpp")
+
+    def _listed(self, place: Path) -> Sequence[Path]:
+        """What a row means; where that is not there, the place itself, which then says so."""
+        if is_object(place):
+            with needs_extra("s3", InputError):
+                from wsi_ai.slides.stores.listing import slides_below
+            return slides_below(place).slides or [place]
+        return (list(self._inside(place)) if os.path.isdir(place) else []) or [place]
 
     def _take(self, slide: Path) -> Path:
         """The path under which this very slide is known."""

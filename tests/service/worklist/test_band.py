@@ -27,7 +27,14 @@ def beat(inbox: Inbox, *trusts: str, at: float = AT, **more: Any) -> None:
     endpoint = Endpoint("x", "memory://x", frozenset(trusts), heartbeat_s=60.0)
     backlog = Backlog(0, more.get("dead", 0), None, None, unrouted=more.get("unrouted", 0))
     moment = datetime.fromtimestamp(at, UTC)
-    pulse = pulse_of(endpoint, f"sender {trusts}", backlog, moment, None, more.get("not_started"))
+    pulse = pulse_of(
+        endpoint,
+        f"{sum(map(ord, str(trusts))):08x}",
+        backlog,
+        moment,
+        None,
+        more.get("not_started"),
+    )
     found = parse(pulse.body)
     assert isinstance(found, Beat)
     inbox.hear(found, at)

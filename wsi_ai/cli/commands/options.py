@@ -48,6 +48,12 @@ OverrideMpp = Annotated[
 ImageChoice = Annotated[
     str, typer.Option(metavar="N|NAME", help="Which image, where a slide's file holds several.")
 ]
+ReaderIoChoice = Annotated[
+    Literal["staging", "ranges"],
+    typer.Option(
+        help="Slides in S3 or behind HTTPS: copied to a disk first, or read where they lie."
+    ),
+]
 TrustPickle = Annotated[
     bool,
     typer.Option(
@@ -127,6 +133,13 @@ class LookArguments:
     threads: Annotated[
         int | None, typer.Option(min=1, max=4096, help="That read tiles; default: all processors.")
     ] = None
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="tls://HOST:PORT|local:N|MODULE:FACTORY",
+            help="Run on a Dask cluster's workers: docs/scaling.md.",
+        ),
+    ] = ""
 
     def extent(self) -> "Extent | None":
         """``None`` where all tissue is looked at, as the model's card has it."""
@@ -164,6 +177,7 @@ class RunArguments(LookArguments):
     reader: Annotated[
         str | None, typer.Option(help="Read with this one: tiff, dicom, zarr, openslide, …")
     ] = None
+    reader_io: ReaderIoChoice = "staging"
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
     override_mpp: OverrideMpp = False
     image: ImageChoice = ""
@@ -224,6 +238,7 @@ class EmbedArguments(LookArguments):
         Literal["fp32", "fp16", "bf16"], typer.Option(help="Where the device has it.")
     ] = "fp32"
     reader: Annotated[str | None, typer.Option(help="Read with this one.")] = None
+    reader_io: ReaderIoChoice = "staging"
     force: Annotated[bool, typer.Option(help="Run anew what is done already.")] = False
     override_mpp: OverrideMpp = False
     image: ImageChoice = ""

@@ -21,7 +21,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.contracts import EncodedLevel
+from wsi_ai.core.contracts import EncodedLevel, LevelInBlocks
 from wsi_ai.core.values import Encoding, TileBatch, TilePlan
 from wsi_ai.errors import DeviceError, OutOfDeviceMemory, TileUnreadable
 from wsi_ai.inference.gpu.cutting import NOTHING, Form, Ints, cells_under, cut_plan
@@ -244,6 +244,8 @@ class _Walk(Generic[B]):
         """As the file stores them, some at a time by each thread."""
         across = self._drawing.plan.grid.across
         places = [(cell % across, cell // across) for cell in taken.cells.tolist()]
+        if isinstance(self._level, LevelInBlocks):
+            return self._level.encoded_many(places)
         each = max(_FETCHED_AT_A_TIME, -(-len(places) // self._tiles.threads))
         if len(places) <= each:
             return self._fetch(places)

@@ -57,7 +57,8 @@ def _page(title: str, body: str, status: int) -> HTMLResponse:
     return HTMLResponse(
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f"<title>{escape(title)} · wsi_ai</title>"
-        f'<meta name="viewport" content="width=device-width">'
+        '<meta name="viewport" content="width=device-width">'
+        '<link rel="icon" href="/static/pages/icon.svg">'
         f'<link rel="stylesheet" href="{_STYLE}"></head><body><header>wsi_ai</header>'
         f'<p class="statement">{escape(STATEMENT)}</p><main><h1>{escape(title)}</h1>{body}</main>'
         "</body></html>",

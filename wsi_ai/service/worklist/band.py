@@ -4,12 +4,12 @@ A sender that is silent, a run that did not start, slides that no model runs on,
 gone, and slides that wait where no worker is.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, union_all
 
 from wsi_ai.core.timing import timestamp
 from wsi_ai.core.wording import counted, verb
@@ -51,8 +51,8 @@ class Facts:
     """Of everybody's senders and of this service, at one moment."""
 
     senders: Sequence[Mapping[str, Any]]
-    networks: frozenset[tuple[str | None, str | None]]
-    """Trusts that have lines, and the networks that they have them in."""
+    networks: Mapping[str, str | None]
+    """Of the senders' trusts that have lines."""
     work: Work
     now: float
 
@@ -60,11 +60,22 @@ class Facts:
 def facts(engine: Engine, now: float) -> Facts:
     """Raises OutputError."""
     senders = Inbox(engine).senders(now)
-    pairs = select(newest.c.trust, newest.c.network).where(newest.c.listed.is_(True)).distinct()
+    trusts = {trust for sender in senders for trust in sender["trusts"]}
+    return Facts(senders, _networks(engine, trusts), work(engine, now), now)
+
+
+def _networks(engine: Engine, trusts: Collection[str]) -> Mapping[str, str | None]:
+    """Of each trust the network that one of its lines names: one look into an index for each."""
+    if not trusts:
+        return {}
+    columns = newest.c.trust, newest.c.network
+    one_each = [
+        select(*select(*columns).where(newest.c.trust == trust).limit(1).subquery().c)
+        for trust in sorted(trusts)
+    ]
     with translated("worklist"), engine.connect() as opened:
-        rows = opened.execution_options(**READING).execute(pairs).all()
-    networks = frozenset((row.trust, row.network) for row in rows)
-    return Facts(senders, networks, work(engine, now), now)
+        rows = opened.execution_options(**READING).execute(union_all(*one_each)).all()
+    return {row.trust: row.network for row in rows}
 
 
 def band_of(found: Facts, who: Who) -> Band:
@@ -95,7 +106,8 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
         yield _time(min(found.gone)), what
     late = found.oldest is not None and now - found.oldest > _LATE_S
     if late and not found.running:
-        what = f"no worker runs; {counted(found.waiting, 'slide')} {verb(found.waiting, 'waits', 'wait')}"
+        number = found.waiting
+        what = f"no worker runs; {counted(number, 'slide')} {verb(number, 'waits', 'wait')}"
         yield _time(found.oldest), what
 
 
@@ -104,10 +116,7 @@ def concerns(found: Facts, who: Who, role: Role, sender: Mapping[str, Any]) -> b
     trusts = sender["trusts"]
     if not trusts or REGION in who.scopes(role):
         return True
-    if any(who.may(role, trust) for trust in trusts):
-        return True
-    known = [pair for pair in found.networks if pair[0] in trusts]
-    return any(who.may(role, trust, network) for trust, network in known)
+    return any(who.may(role, trust, found.networks.get(trust)) for trust in trusts)
 
 
 def _time(seconds: float | None) -> str | None:

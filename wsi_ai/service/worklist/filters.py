@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, select
 
 from wsi_ai.core.flags import Level
+from wsi_ai.delivery.receiver.line import URGENCY
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.service.access.who import Who
 from wsi_ai.service.database.tables import acknowledgement
@@ -52,6 +53,8 @@ class Filters:
     def where(self, who: Who) -> list[ColumnElement[bool]]:
         """Of the table ``newest``."""
         found = [_equals(newest.c[name], value) for name, value in self._equal().items()]
+        if self.level:  # in the words of the index
+            found.append(newest.c.urgency == URGENCY[Level(self.level)])
         if self.acknowledged:
             found.append(newest.c.acknowledged.is_(self.acknowledged == "yes"))
         if self.mine:

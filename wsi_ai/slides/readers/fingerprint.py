@@ -3,10 +3,13 @@
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import BinaryIO, Self
 
 from wsi_ai.core.environment import positive
@@ -58,6 +61,9 @@ class Hashed:
         return state_of(os.fstat(fd)) == self.state or self.sha256 == _of_open(fd)
 
 
+_ALREADY: ContextVar[Mapping[Path, Hashed]] = ContextVar("hashed", default=MappingProxyType({}))
+
+
 def state_of(seen: os.stat_result) -> FileState:
     return seen.st_ino, seen.st_size, seen.st_mtime_ns
 
@@ -78,6 +84,16 @@ def digest_of(file: BinaryIO, limit: DiskLimit) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def already_hashed(files: Mapping[Path, Hashed]) -> Iterator[None]:
+    """While these are opened, they are not hashed again unless they have changed since."""
+    before = _ALREADY.set(files)
+    try:
+        yield
+    finally:
+        _ALREADY.reset(before)
+
+
 def fingerprint(path: Path) -> str:
     """SHA-256 of the whole file, in hex.  Raises SlideError where it cannot be read."""
     return hashed(path).sha256
@@ -92,6 +108,9 @@ def hashed(path: Path, limit: DiskLimit | None = None) -> Hashed:
     try:
         with open_regular(path) as file:  # a pipe or a device has no end
             state = state_of(os.fstat(file.fileno()))
+            known = _ALREADY.get().get(path)
+            if known is not None and known.state == state:
+                return known
             return Hashed(digest_of(file, limit), state)
     except FileNotFoundError:
         raise SlideError("there is no such file") from None

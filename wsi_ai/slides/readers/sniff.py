@@ -8,7 +8,7 @@ import json
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import openslide
 import pydicom
@@ -38,7 +38,7 @@ def is_slide_file(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(4)
     if start in _TIFF:
-        return not _is_picture(path)
+        return not is_picture(path)
     return path.suffix.lower() in SUFFIXES
 
 
@@ -87,10 +87,10 @@ def _series(files: Iterable[Path]) -> list[Path]:
     return list(found.values())
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(file: Path | BinaryIO) -> bool:
     """A whole TIFF file that is small and not stored in tiles: a label, a thumbnail, a mask."""
     try:
-        with tifffile.TiffFile(path) as tiff:
+        with tifffile.TiffFile(file) as tiff:
             page: Any = tiff.pages.first
             side = max(int(page.imagewidth), int(page.imagelength))
             return not page.is_tiled and side <= _PICTURE_PX

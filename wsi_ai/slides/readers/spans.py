@@ -1,27 +1,15 @@
 """Where tiles are said to lie, checked: two different tiles cannot share bytes of the file."""
 
-import os
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
-from wsi_ai.errors import TileUnreadable
 
 _BLANK_BYTES_PER_PX = 0.05
 """A repeated tile of no more is plain glass, which some writers store only once."""
 
 Spans = tuple[Sequence[int], Sequence[int], int]
 """Of one level: offsets, counts, and pixels in a tile."""
-
-
-def bytes_at(fd: int, offset: int, count: int) -> bytes:
-    """As many of ``count`` as are there.  Raises TileUnreadable where no file has such a place, or
-    the disk does not give them."""
-    try:
-        return os.pread(fd, count, offset)
-    except (OSError, OverflowError, ValueError):
-        raise TileUnreadable("a tile lies where nothing can be read") from None
 
 
 def doubtful_tiles(levels: Sequence[Spans]) -> list[frozenset[int]]:

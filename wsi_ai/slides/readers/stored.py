@@ -2,24 +2,29 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.contracts import EncodedLevel
+from wsi_ai.core.contracts import EncodedLevel, LevelInBlocks
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import TileUnreadable
 from wsi_ai.slides.codecs import Decode, decoder
 from wsi_ai.slides.readers.fingerprint import Hashed
 
 Image = NDArray[np.uint8]
+Fetched = bytes | TileUnreadable | None
+_NONE: Mapping[tuple[int, int], Fetched] = MappingProxyType({})
 _CACHE_BYTES = 8 << 20
 _GLASS = 225
 """Of 255, the mean of the darkest colour: what is brighter at a coarser level is glass."""
 _LOOKED_AT_PX = 128
+_LOST = "a tile is missing where another level has one"
+_AT_ONCE = 64
+"""Tiles of a level far away that are asked for at a time."""
 _PROBES = 4
 """Places along each side of a tile where a finer level is asked for a tile of its own."""
 
@@ -36,7 +41,10 @@ class StoredSlide:
     ) -> None:
         """``files`` are open, and what was hashed of each."""
         self.info, self._files = info, files
-        self._levels = tuple(_Checked(n, level, self) for n, level in enumerate(levels))
+        self._levels = tuple(
+            (_CheckedInBlocks if isinstance(level, LevelInBlocks) else _Checked)(n, level, self)
+            for n, level in enumerate(levels)
+        )
         self._decoders = tuple(decoder(level.encoding) for level in levels)
         self._close = close
         self._cache = Kept(_CACHE_BYTES)
@@ -53,12 +61,12 @@ class StoredSlide:
         left, top = round(x / down) - stored.corner[0], round(y / down) - stored.corner[1]
         tile, size = stored.encoding.tile, stored.size
         out = np.full((height, width, 3), 255, np.uint8)
-        for row in _under(top, height, tile.height, size.height):
-            for col in _under(left, width, tile.width, size.width):
-                pixels = self._tile(level, col, row)
-                to_y, from_y = _overlap(top, height, row * tile.height, tile.height, size.height)
-                to_x, from_x = _overlap(left, width, col * tile.width, tile.width, size.width)
-                out[to_y, to_x] = pixels[from_y, from_x]
+        rows = _under(top, height, tile.height, size.height)
+        cols = _under(left, width, tile.width, size.width)
+        for (col, row), pixels in self._tiles(level, [(col, row) for row in rows for col in cols]):
+            to_y, from_y = _overlap(top, height, row * tile.height, tile.height, size.height)
+            to_x, from_x = _overlap(left, width, col * tile.width, tile.width, size.width)
+            out[to_y, to_x] = pixels[from_y, from_x]
         return out
 
     def unchanged(self) -> bool:
@@ -103,11 +111,31 @@ class StoredSlide:
     ) -> None:
         self._close()
 
-    def _tile(self, level: int, col: int, row: int) -> Image:
+    def _tiles(
+        self, level: int, places: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[tuple[int, int], Image]]:
+        """Decoded, of columns and rows; a level far away is asked for some at a time."""
+        stored = self._levels[level]
+        if not isinstance(stored, _CheckedInBlocks):
+            yield from ((place, self._tile(level, *place)) for place in places)
+            return
+        for first in range(0, len(places), _AT_ONCE):
+            some = places[first : first + _AT_ONCE]
+            missing = [place for place in some if self._cache.get((level, *place)) is None]
+            fetched = dict(zip(missing, stored.encoded_many(missing), strict=True))
+            yield from ((place, self._tile(level, *place, fetched)) for place in some)
+
+    def _tile(
+        self, level: int, col: int, row: int, fetched: Mapping[tuple[int, int], Fetched] = _NONE
+    ) -> Image:
         key = (level, col, row)
         pixels = self._cache.get(key)
         if pixels is None:
-            pixels = _decoded(self._levels[level], self._decoders[level], col, row)
+            known = (col, row) in fetched
+            data = fetched[col, row] if known else self._levels[level].encoded(col, row)
+            if isinstance(data, TileUnreadable):
+                raise data
+            pixels = _decoded(self._levels[level], self._decoders[level], data)
             self._cache.put(key, pixels)
         return pixels
 
@@ -124,7 +152,7 @@ class _Checked:
         """See ``contracts.EncodedLevel.encoded``."""
         data = self.stored.encoded(col, row)
         if data is None and self._was_lost(col, row):
-            raise TileUnreadable("a tile is missing where another level has one")
+            raise TileUnreadable(_LOST)
         return data
 
     def _was_lost(self, col: int, row: int) -> bool:
@@ -142,6 +170,20 @@ class _Checked:
         return self._slide.shows_tissue(self._number, x, y, w, h) or any(
             self._slide.has_tile(*at) for at in finer
         )
+
+
+class _CheckedInBlocks(_Checked):
+    """The same of a level that is asked for many tiles at a time."""
+
+    def encoded_many(self, tiles: Sequence[tuple[int, int]]) -> list[bytes | TileUnreadable | None]:
+        """See ``contracts.LevelInBlocks.encoded_many``."""
+        if not isinstance(self.stored, LevelInBlocks):
+            raise TypeError("a level that is asked for one tile at a time")
+        fetched = self.stored.encoded_many(tiles)
+        return [
+            TileUnreadable(_LOST) if data is None and self._was_lost(*tile) else data
+            for tile, data in zip(tiles, fetched, strict=True)
+        ]
 
 
 class Kept:
@@ -174,10 +216,9 @@ class Kept:
             self._held = 0
 
 
-def _decoded(level: EncodedLevel, decode: Decode, col: int, row: int) -> Image:
+def _decoded(level: EncodedLevel, decode: Decode, data: bytes | None) -> Image:
     tile = level.encoding.tile
     pixels = np.full((tile.height, tile.width, 3), 255, np.uint8)
-    data = level.encoded(col, row)
     if data is not None:
         decode(data, pixels)
     return pixels

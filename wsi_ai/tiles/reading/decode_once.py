@@ -26,6 +26,8 @@ Fetch = Callable[[int, int, Image], None]
 """Decodes the stored tile at a column and row into a whole, contiguous buffer.  Raises
 TileUnreadable.  Threads share it."""
 Work = tuple[TileAssembler, list[Job]]
+Announce = Callable[[Iterator[tuple[int, int]]], None]
+"""Is given the columns and rows of stored tiles that will be fetched, in order."""
 
 _CHAPTER_TILES, _CHAPTER_PIECES = 8192, 1 << 17
 """Number of tiles, and of pieces, that are scheduled at a time, whatever the slide's size: they
@@ -41,9 +43,16 @@ class DecodeOnce:
     """One walk over one placement, whose tiles come in batches."""
 
     def __init__(
-        self, fetch: Fetch, grid: StoredGrid, placement: Placement, room: Room, buffers: TileBuffers
+        self,
+        fetch: Fetch,
+        grid: StoredGrid,
+        placement: Placement,
+        room: Room,
+        buffers: TileBuffers,
+        announce: Announce | None = None,
     ) -> None:
         self._fetch, self._grid, self._buffers = fetch, grid, buffers
+        self._announce = announce
         self._placement, self._room = placement, room
         self._progress = Progress(1)
         self._seams = Seams(grid.tile)
@@ -92,6 +101,8 @@ class DecodeOnce:
             part = self._placement.part(start, start + length)
             plan = schedule(self._grid, part, self._room)
             assembler = TileAssembler(plan, self._grid, part, self._buffers, start)
+            if self._announce is not None:
+                self._announce((job.col, job.row) for job in plan.jobs if not job.taken)
             jobs, opened = iter(plan.jobs), 0
             for i, count in enumerate(plan.jobs_of):
                 for n in range(opened, min(i + self._room.ahead, len(plan.jobs_of))):

@@ -2,18 +2,20 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ReadLike
-from wsi_ai.core.contracts import EncodedLevel, EncodedSlide, Slide
+from wsi_ai.core.contracts import EncodedLevel, EncodedSlide, LevelInBlocks, Slide
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import TileBatch, TilePlan
+from wsi_ai.tiles.reading.ahead import AheadLevel
 from wsi_ai.tiles.reading.buffers import BatchBuffers, ScratchBuffers, TileBuffers
 from wsi_ai.tiles.reading.colour import finisher
-from wsi_ai.tiles.reading.decode_once import DecodeOnce
+from wsi_ai.tiles.reading.decode_once import Announce, DecodeOnce
 from wsi_ai.tiles.reading.reduced import ReducedLevel, reduced_level
 from wsi_ai.tiles.reading.regions import RegionTiles
 from wsi_ai.tiles.reading.schedule import Placement, Room, reach
@@ -71,12 +73,21 @@ class HostTiles:
         return RegionTiles(self.batch_size, self.threads)(slide, plan, start)
 
     def _once(self, level: EncodedLevel, plan: TilePlan, start: int) -> Iterator[TileBatch]:
+        if not isinstance(level, LevelInBlocks):
+            yield from self._walk(level, None, plan, start)
+            return
+        with closing(AheadLevel(level)) as ahead:
+            yield from self._walk(ahead, ahead.announce, plan, start)
+
+    def _walk(
+        self, level: EncodedLevel, announce: Announce | None, plan: TilePlan, start: int
+    ) -> Iterator[TileBatch]:
         seen = reduced_level(level, placement(plan, start, level.corner), plan.spec)
         room = _room(seen, plan.spec.size_px, self.batch_size, self.memory)
         depth, side = room.ahead + _SPARE, plan.spec.size_px
         buffers = [self.allocate((self.batch_size, side, side, 3)) for _ in range(depth)]
         tiles = _tile_buffers(buffers, plan, seen.placement.size)
-        walk = DecodeOnce(seen.fetch, seen.grid, seen.placement, room, tiles)
+        walk = DecodeOnce(seen.fetch, seen.grid, seen.placement, room, tiles, announce)
         for turn, lost in enumerate(walk.batches(depth, self.threads)):
             first = start + turn * self.batch_size
             index = np.arange(first, min(first + self.batch_size, len(plan)))

@@ -231,9 +231,10 @@ function said(row, why) {
 // -- times in the browser's own zone, and ages that go on --
 
 function timeOf(moment) {
-  const clock = {hour: "2-digit", minute: "2-digit", hourCycle: "h23"};
-  const today = moment.toDateString() === new Date().toDateString();
-  return moment.toLocaleString([], today ? clock : {day: "2-digit", month: "short", ...clock});
+  const clock = {hour: "2-digit", minute: "2-digit", hourCycle: "h23"}, now = new Date();
+  const day = moment.toDateString() === now.toDateString() ? {} : {day: "2-digit", month: "short"};
+  const year = moment.getFullYear() === now.getFullYear() ? {} : {year: "numeric"};
+  return moment.toLocaleString([], {...clock, ...day, ...year});
 }
 
 function age(seconds) {

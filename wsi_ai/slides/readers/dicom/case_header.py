@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import pydicom
 
@@ -15,7 +16,7 @@ def case_header(path: Path) -> dict[str, str]:
     every one in a folder, is no DICOM slide, or says nothing."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     for file in files:
-        if is_dicom(file) and (header := _header(file)) is not None:
+        if is_dicom(file) and (header := wanted_header(file)) is not None:
             return words_of(header)
     return {}
 
@@ -25,13 +26,13 @@ def words_of(header: pydicom.Dataset) -> dict[str, str]:
     return {name: str(v).strip() for name in _WANTED if (v := header.get(name))}
 
 
-def _header(path: Path) -> pydicom.Dataset | None:
+def wanted_header(file: Path | BinaryIO) -> pydicom.Dataset | None:
     """``None`` where it is no whole-slide image, or cannot be read."""
     wanted = ["SOPClassUID", *_WANTED]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted)
+            header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted)
         return header if header.get("SOPClassUID") == WHOLE_SLIDE else None
     except DAMAGE:
         return None

@@ -1,16 +1,15 @@
 """One level of a DICOM whole-slide image as an ``EncodedLevel``: where its frames lie, and what
 they are.  References are to DICOM 2025 PS3.5 (encoding) and PS3.3 (the image's own words)."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable
 from wsi_ai.slides.readers.jpeg_stream import TileStreams, prefix_for
-from wsi_ai.slides.readers.spans import bytes_at
+from wsi_ai.slides.readers.source import Bytes, Span
 
 _CODECS = {
     "1.2.840.10008.1.2": Codec.RAW,
@@ -34,20 +33,17 @@ _MATCHED = ("YBR_ICT", "YBR_RCT")  # the JPEG 2000 codec itself undoes these
 _ITEM, _END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _LARGEST_TILE_PX = 4096
 
-Span = tuple[int, int]
-"""Offset and length of one fragment in its file."""
-
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One stored tile: its file descriptor's place in the level, and its fragments."""
+    """One stored tile: its file's place in the level, and its fragments."""
 
     file: int
     fragments: tuple[Span, ...]
 
 
 class DicomLevel:
-    """Frames as stored, from file descriptors that stay open as long as this is used."""
+    """Frames as stored, from sources that stay open as long as this is used."""
 
     corner = (0, 0)
 
@@ -55,7 +51,7 @@ class DicomLevel:
         self,
         header: Any,
         frames: Mapping[tuple[int, int], Frame],
-        files: Sequence[int],
+        files: Sequence[Bytes],
         *,
         sparse: bool,
     ) -> None:
@@ -73,7 +69,8 @@ class DicomLevel:
             if self._sparse:
                 return None
             raise TileUnreadable("a frame is missing")
-        parts = [bytes_at(self._files[frame.file], at, n) for at, n in frame.fragments]
+        file = self._files[frame.file]
+        parts = [file.read(at, n) for at, n in frame.fragments]
         data = b"".join(parts)
         if len(data) != sum(n for _, n in frame.fragments) or not data:
             raise TileUnreadable("a frame is empty or lies beyond the end of the file")
@@ -100,12 +97,12 @@ def encoding_of(header: Any) -> Encoding:
     return Encoding(codec, tile, channels, ycc=ybr and codec is not Codec.JPEG)
 
 
-def frame_spans(file: BinaryIO, header: Any) -> list[tuple[Span, ...]]:
-    """Where each frame lies.  ``file`` stands at the pixel data's element, as pydicom leaves it.
+def frame_spans(source: Bytes, start: int, header: Any) -> list[tuple[Span, ...]]:
+    """Where each frame lies.  The pixel data's element begins at ``start``, where pydicom stops.
 
     Raises SlideError where frames and fragments do not go together.
     """
-    count, start = int(header.get("NumberOfFrames", 1)), file.tell()
+    count = int(header.get("NumberOfFrames", 1))
     syntax = header.file_meta.TransferSyntaxUID
     if str(syntax) not in _CODECS:
         raise SlideError(f"the transfer syntax {syntax.name} is not supported")
@@ -115,7 +112,7 @@ def frame_spans(file: BinaryIO, header: Any) -> list[tuple[Span, ...]]:
         size = int(header.Rows) * int(header.Columns) * int(header.SamplesPerPixel)
         first = start + (8 if syntax.is_implicit_VR else 12)
         return [((first + i * size, size),) for i in range(count)]
-    table, fragments = _items(file, start + 12)
+    table, fragments = _items(source, start + 12)
     if len(fragments) == count:
         return [(span,) for span in fragments]
     if count == 1:  # one frame owns all fragments (PS3.5 A.4)
@@ -129,12 +126,10 @@ def _extended_table(header: Any) -> list[int]:
     return [int.from_bytes(stored[i : i + 8], "little") for i in range(0, len(stored), 8)]
 
 
-def _items(file: BinaryIO, at: int) -> tuple[list[int], list[Span]]:
+def _items(source: Bytes, at: int) -> tuple[list[int], list[Span]]:
     """The basic offset table, and the fragments (PS3.5 A.4)."""
     spans: list[Span] = []
-    end = os.fstat(file.fileno()).st_size
-    while at + 8 <= end:
-        item = os.pread(file.fileno(), 8, at)
+    while len(item := source.read(at, 8)) == 8:
         length = int.from_bytes(item[4:], "little")
         if item[:4] != _ITEM:
             if item[:4] == _END:
@@ -144,7 +139,7 @@ def _items(file: BinaryIO, at: int) -> tuple[list[int], list[Span]]:
         at += 8 + length
     if not spans:
         raise SlideError("there is no pixel data; copy the file again")
-    table = os.pread(file.fileno(), min(spans[0][1], 1 << 26), spans[0][0])
+    table = source.read(spans[0][0], min(spans[0][1], 1 << 26))
     return [int.from_bytes(table[i : i + 4], "little") for i in range(0, len(table), 4)], spans[1:]
 
 

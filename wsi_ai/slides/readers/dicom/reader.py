@@ -16,10 +16,11 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, UnknownFormat
-from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, Span, frame_spans
+from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, frame_spans
 from wsi_ai.slides.readers.dicom.series import Series, arranged, check_single, info_of, places_of
 from wsi_ai.slides.readers.dicom.words import check_frames
 from wsi_ai.slides.readers.fingerprint import DiskLimit, hashed, of_parts
+from wsi_ai.slides.readers.source import FileBytes, Span
 from wsi_ai.slides.readers.stored import StoredSlide
 
 # of an odd header it logs values; what that means for the slide is said here and in the flag
@@ -148,7 +149,8 @@ def _read(path: Path) -> _Instance:
     with path.open("rb") as file:
         header = pydicom.dcmread(file, stop_before_pixels=True)
         check_single(header)
-        return _Instance(path, header, frame_spans(file, header))
+        spans = frame_spans(FileBytes(file.fileno()), file.tell(), header)
+        return _Instance(path, header, spans)
 
 
 def _open(name: str, series: Series[_Instance], spacing: Spacing | None) -> StoredSlide:
@@ -172,7 +174,7 @@ def _handle(path: Path, held: ExitStack) -> int:
 
 
 def _level(parts: list[_Instance], files: Mapping[Path, int]) -> DicomLevel:
-    handles, frames = [files[part.path] for part in parts], {}
+    handles, frames = [FileBytes(files[part.path]) for part in parts], {}
     for n, part in enumerate(parts):
         for place, fragments in zip(
             places_of(part.header, len(part.frames)), part.frames, strict=True

@@ -7,12 +7,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.slides.places import as_written
 
 SCHEMES = {"dicomweb": "https", "dicomweb+https": "https", "dicomweb+http": "http"}
 _UID = r"[0-9]+(?:\.[0-9]+)*"
 _SERIES = re.compile(rf"(?P<base>.*?)/studies/(?P<study>{_UID})/series/(?P<series>{_UID})/?")
-_MADE_ONE = re.compile(r"^([a-z][a-z0-9+.-]+):/(?!/)")
-"""``Path`` makes one slash of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +51,7 @@ def series_address(place: Path | str) -> SeriesAddress:
 
 
 def _split(place: Path | str) -> SplitResult:
-    text = _MADE_ONE.sub(r"\1://", str(place))
+    text = as_written(place)
     try:
         parts = urlsplit(text)
         _ = parts.port

@@ -8,7 +8,7 @@ from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.slides.readers.jpeg_stream import TileStreams, prefix_for
-from wsi_ai.slides.readers.spans import bytes_at
+from wsi_ai.slides.readers.source import Bytes, Span
 
 _CODECS = {
     1: Codec.RAW,
@@ -56,15 +56,15 @@ class TileTable:
     def without(self, doubtful: frozenset[int]) -> "TileTable":
         return replace(self, doubtful=doubtful)
 
-    def on(self, fd: int) -> "TiffLevel":
-        return TiffLevel(self, fd)
+    def on(self, source: Bytes) -> "TiffLevel":
+        return TiffLevel(self, source)
 
 
 class TiffLevel:
-    """Tiles as stored, from a file descriptor that stays open as long as this is used."""
+    """Tiles as stored, from a source that stays open as long as this is used."""
 
-    def __init__(self, table: TileTable, fd: int) -> None:
-        self._table, self._fd = table, fd
+    def __init__(self, table: TileTable, source: Bytes) -> None:
+        self._table, self._source = table, source
         self.size, self.corner, self.encoding = table.size, table.corner, table.encoding
         self._across = table.across
         self._streams = TileStreams(table.prefix) if table.prefix else None
@@ -72,6 +72,11 @@ class TiffLevel:
 
     def encoded(self, col: int, row: int) -> bytes | None:
         """See ``contracts.EncodedLevel.encoded``."""
+        spans = self.spans(col, row)
+        return None if spans is None else self.whole(col, row, [self._source.read(*spans[0])])
+
+    def spans(self, col: int, row: int) -> tuple[Span, ...] | None:
+        """See ``far.SpannedLevel``."""
         table = self._table
         at = row * self._across + col
         count = table.counts[at]
@@ -81,8 +86,12 @@ class TiffLevel:
             raise TileUnreadable("a tile shares bytes of the file with another one")
         if not 0 < count <= self._most:
             raise TileUnreadable(f"a tile is said to take {count} bytes")
-        data = bytes_at(self._fd, table.offsets[at], count)
-        if len(data) < count:
+        return ((table.offsets[at], count),)
+
+    def whole(self, col: int, row: int, parts: Sequence[bytes]) -> bytes:
+        """See ``far.SpannedLevel``."""
+        (data,) = parts
+        if len(data) < self._table.counts[row * self._across + col]:
             raise TileUnreadable("a tile lies beyond the end of the file")
         return self._streams(data) if self._streams else data
 

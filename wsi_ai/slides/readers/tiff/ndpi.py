@@ -5,17 +5,17 @@ interval, one row of blocks high.  A table says where each begins; tifffile read
 4 GiB included.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Codec, Encoding
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
 from wsi_ai.slides.readers.images import Listed, chosen
 from wsi_ai.slides.readers.jpeg_stream import EOI
-from wsi_ai.slides.readers.spans import bytes_at
+from wsi_ai.slides.readers.source import Bytes, Span
 from wsi_ai.slides.readers.tiff.pyramid import (
     CENTIMETRE,
     Pyramid,
@@ -35,19 +35,19 @@ _MIDDLE = 0
 _MOST_BYTES_PER_PX = 8
 
 
-def is_ndpi(path: Path) -> bool:
+def is_ndpi(file: BinaryIO) -> bool:
     """Whether the first directory, found as NDPI has it, carries the maker's tag.
 
     Offsets are of 64 bits in what is otherwise a classic TIFF.
     """
-    with path.open("rb") as file:
-        head = file.read(12)
-        start = int.from_bytes(head[4:], "little")
-        if head[:4] != b"II*\0" or start >= path.stat().st_size:
-            return False
-        file.seek(start)
-        count = int.from_bytes(file.read(2), "little")
-        entries = file.read(12 * count)
+    file.seek(0)
+    head = file.read(12)
+    start = int.from_bytes(head[4:], "little")
+    if head[:4] != b"II*\0" or start >= file.seek(0, os.SEEK_END):
+        return False
+    file.seek(start)
+    count = int.from_bytes(file.read(2), "little")
+    entries = file.read(12 * count)
     tags = (int.from_bytes(entries[i : i + 2], "little") for i in range(0, len(entries), 12))
     return _FORMAT_FLAG in tags
 
@@ -62,14 +62,15 @@ class NdpiTiles:
     """Of a JPEG picture as large as a tile; empty where the level is a single, whole stream."""
     offsets: Sequence[int]
     counts: Sequence[int]
+    corner: tuple[int, int] = (0, 0)
     doubtful: frozenset[int] = frozenset()
     """Tiles whose places in the file contradict those of others."""
 
     def without(self, doubtful: frozenset[int]) -> "NdpiTiles":
         return replace(self, doubtful=doubtful)
 
-    def on(self, fd: int) -> "NdpiLevel":
-        return NdpiLevel(self, fd)
+    def on(self, source: Bytes) -> "NdpiLevel":
+        return NdpiLevel(self, source)
 
 
 class NdpiLevel:
@@ -77,9 +78,9 @@ class NdpiLevel:
 
     corner = (0, 0)
 
-    def __init__(self, tiles: NdpiTiles, fd: int) -> None:
+    def __init__(self, tiles: NdpiTiles, source: Bytes) -> None:
         self.size, self.encoding = tiles.size, tiles.encoding
-        self._tiles, self._fd = tiles, fd
+        self._tiles, self._source = tiles, source
         self._across = -(-self.size.width // self.encoding.tile.width)
         tile = self.encoding.tile
         self._most = tile.width * tile.height * _MOST_BYTES_PER_PX + 65536
@@ -88,35 +89,49 @@ class NdpiLevel:
 
     def encoded(self, col: int, row: int) -> bytes | None:
         """See ``contracts.EncodedLevel.encoded``."""
+        return self.whole(col, row, [self._source.read(*self.spans(col, row)[0])])
+
+    def spans(self, col: int, row: int) -> tuple[Span, ...]:
+        """See ``far.SpannedLevel``: with the marker before it, where it follows one."""
         at, tiles = row * self._across + col, self._tiles
         start, count = tiles.offsets[at], tiles.counts[at]
         if at in tiles.doubtful:
             raise TileUnreadable("a tile shares bytes of the file with another one")
         if not 2 < count <= self._most:
             raise TileUnreadable(f"a tile is said to take {count} bytes")
-        data = bytes_at(self._fd, start, count)
-        if len(data) < count:
+        before = self._before(at)
+        return ((start - before, count + before),)
+
+    def whole(self, col: int, row: int, parts: Sequence[bytes]) -> bytes:
+        """See ``far.SpannedLevel``."""
+        at, tiles = row * self._across + col, self._tiles
+        before = self._before(at)
+        marker, data = parts[0][:before], parts[0][before:]
+        if len(data) < tiles.counts[at]:
             raise TileUnreadable("a tile lies beyond the end of the file")
         if not tiles.header:
             return data
-        if not self._is_start(at) or not (_is_restart(data[-2:]) or data.endswith(EOI)):
+        if (before and not _is_restart(marker)) or not (
+            _is_restart(data[-2:]) or data.endswith(EOI)
+        ):
             raise TileUnreadable("a tile does not lie between two restart markers")
         return tiles.header + data[:-2] + EOI
 
-    def _is_start(self, at: int) -> bool:
+    def _before(self, at: int) -> int:
         """The first piece follows the header, every other one a restart marker."""
-        if at == 0:
-            return True
-        try:
-            return _is_restart(bytes_at(self._fd, self._tiles.offsets[at] - 2, 2))
-        except TileUnreadable:
-            return False
+        return 2 if at and self._tiles.header else 0
 
     def _starts_are_true(self) -> bool:
         """A sample: files are known whose table is wrong, and OpenSlide then looks for itself."""
         tiles = len(self._tiles.offsets)
-        chosen = {n * (tiles - 1) // _CHECKED_STARTS for n in range(_CHECKED_STARTS + 1)}
-        return not self._tiles.header or all(self._is_start(at) for at in chosen)
+        chosen = {n * (tiles - 1) // _CHECKED_STARTS for n in range(_CHECKED_STARTS + 1)} - {0}
+        if not self._tiles.header:
+            return True
+        try:
+            markers = self._source.read_many([(self._tiles.offsets[n] - 2, 2) for n in chosen])
+        except TileUnreadable:
+            return False
+        return all(map(_is_restart, markers))
 
 
 def describe_ndpi(tiff: Any, wanted: str = "") -> Pyramid:

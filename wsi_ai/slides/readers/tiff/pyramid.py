@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from typing import Any, Protocol, Self
 
-from wsi_ai.core.contracts import EncodedLevel
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Encoding
 from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.slides.readers.far import SpannedLevel
+from wsi_ai.slides.readers.source import Bytes
 from wsi_ai.slides.readers.spans import doubtful_tiles
 from wsi_ai.slides.readers.tiff.level import tile_table
 from wsi_ai.slides.scale import NO_SCALE, Scale, number, scale_of
@@ -27,6 +28,8 @@ class StoredTiles(Protocol):
     @property
     def size(self) -> Size: ...
     @property
+    def corner(self) -> tuple[int, int]: ...
+    @property
     def encoding(self) -> Encoding: ...
     @property
     def offsets(self) -> Sequence[int]: ...
@@ -37,8 +40,8 @@ class StoredTiles(Protocol):
         """The same; these tiles cannot be read."""
         ...
 
-    def on(self, fd: int) -> EncodedLevel:
-        """The level, from a file descriptor that stays open as long as that is used."""
+    def on(self, source: Bytes) -> SpannedLevel:
+        """The level, from a source that stays open as long as that is used."""
         ...
 
 

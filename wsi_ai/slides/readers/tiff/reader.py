@@ -8,6 +8,7 @@ import os
 import struct
 from contextlib import ExitStack
 from pathlib import Path
+from typing import BinaryIO
 from xml.etree import ElementTree
 
 import tifffile
@@ -17,6 +18,7 @@ from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.readers.dicom.reader import is_dicom
 from wsi_ai.slides.readers.fingerprint import hashed
+from wsi_ai.slides.readers.source import FileBytes
 from wsi_ai.slides.readers.stored import StoredSlide
 from wsi_ai.slides.readers.tiff.makers import describe
 from wsi_ai.slides.readers.tiff.ndpi import is_ndpi
@@ -49,24 +51,31 @@ def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> S
     if is_dicom(path):  # whose preamble may be a TIFF header: files that are both
         raise UnknownFormat("a DICOM file")
     known = hashed(path)
-    try:
-        with tifffile.TiffFile(path, is_ndpi=is_ndpi(path)) as tiff:
-            pyramid = describe(tiff, image).checked()
-    except tifffile.TiffFileError:
-        raise _unreadable(path) from None
-    except _DAMAGE:
-        raise _unreadable(path) from None
     with ExitStack() as opened:
-        fd = os.open(path, os.O_RDONLY)
-        opened.callback(os.close, fd)
-        levels = [tiles.on(fd) for tiles in pyramid.levels]
-        info = _info(path, known.sha256, pyramid, spacing)
-        return StoredSlide(info, levels, opened.pop_all().close, [(fd, known)])
+        file = opened.enter_context(path.open("rb"))
+        pyramid = read_pyramid(file, image)
+        source = FileBytes(file.fileno())
+        levels = [tiles.on(source) for tiles in pyramid.levels]
+        info = info_of(path.stem, known.sha256, pyramid, spacing)
+        return StoredSlide(info, levels, opened.pop_all().close, [(source.fd, known)])
 
 
-def _info(path: Path, digest: str, pyramid: Pyramid, spacing: Spacing | None) -> SlideInfo:
+def read_pyramid(file: BinaryIO, image: str) -> Pyramid:
+    """What a TIFF file says of its image.  Raises as ``open_slide``."""
+    try:
+        ndpi = is_ndpi(file)
+        file.seek(0)
+        with tifffile.TiffFile(file, is_ndpi=ndpi) as tiff:
+            return describe(tiff, image).checked()
+    except tifffile.TiffFileError:
+        raise _unreadable(file) from None
+    except _DAMAGE:
+        raise _unreadable(file) from None
+
+
+def info_of(name: str, digest: str, pyramid: Pyramid, spacing: Spacing | None) -> SlideInfo:
     return SlideInfo(
-        slide_id=path.stem,
+        slide_id=name,
         size=pyramid.size,
         spacing=spacing or pyramid.scale.spacing,
         downsamples=pyramid.downsamples,
@@ -76,21 +85,21 @@ def _info(path: Path, digest: str, pyramid: Pyramid, spacing: Spacing | None) ->
         icc_profile=pyramid.icc,
         stated=pyramid.scale.spacing,
         scale_doubt=pyramid.scale.doubt,
-        bounds_origin=pyramid.levels[0].on(-1).corner if pyramid.maker == "leica" else (0, 0),
+        bounds_origin=pyramid.levels[0].corner if pyramid.maker == "leica" else (0, 0),
         image=pyramid.image,
     )
 
 
-def _unreadable(path: Path) -> SlideError:
+def _unreadable(file: BinaryIO) -> SlideError:
     """UnknownFormat for what does not even begin as TIFF; cut short is only what begins to say
     where things lie, and they lie beyond the file's end."""
-    with path.open("rb") as file:
-        head = file.read(16)
+    file.seek(0)
+    head = file.read(16)
     order = {b"II": "little", b"MM": "big"}.get(head[:2])
     if order is None or int.from_bytes(head[2:4], order) not in (42, 43):  # type: ignore[arg-type]
         return UnknownFormat("not a TIFF file")
     start, stop = (4, 8) if 42 in head[2:4] else (8, 16)
     first = int.from_bytes(head[start:stop], order)  # type: ignore[arg-type]
-    if len(head) < stop or first >= path.stat().st_size:
+    if len(head) < stop or first >= file.seek(0, os.SEEK_END):
         return SlideError("the TIFF file is cut short: its first directory is gone; copy it again")
     return SlideError("the TIFF file's directories cannot be read: they contradict themselves")
