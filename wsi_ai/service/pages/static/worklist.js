@@ -148,14 +148,18 @@ const filters = () => {
   return query;
 };
 const connection = new Live("/v1/live", {
-  greet: () => [{type: "watch", ...filters(), after: seq}],
+  greet: () => [{
+    type: "watch", ...filters(), after: seq, lines: [...body.rows].map((row) => row.dataset.flag),
+  }],
   poll,
   state: stateIs,
 });
 connection.on("lines", heardOf).on("band", bandIs).on("stale", renewed);
-connection.on("looking", ({slide, people}) => {
-  for (const slot of body.querySelectorAll(`.looking[data-slide="${CSS.escape(slide)}"]`)) {
-    slot.textContent = people ? `${people} ${people === 1 ? "person looks" : "people look"}` : "";
+connection.on("looking", ({slides}) => {
+  for (const [slide, people] of Object.entries(slides)) {
+    for (const slot of body.querySelectorAll(`.looking[data-slide="${CSS.escape(slide)}"]`)) {
+      slot.textContent = people ? `${people} ${people === 1 ? "person looks" : "people look"}` : "";
+    }
   }
 });
 setInterval(() => { if (connection.state === "open") heardAt = new Date(); }, 1000);
