@@ -411,3 +411,18 @@ def test_a_line_says_how_many_people_look_at_its_slide_and_when_they_left(
         page.until(f"() => {slot} === '2 people look'")
         del stand.people_at[slide]
         page.until(f"() => {slot} === ''")
+
+
+@SQLITE
+def test_lines_leave_the_screen_with_the_right_to_read_them(database: str, browser: Any) -> None:
+    """Rights are looked at every ten seconds."""
+    people = {"amy": person("amy", "trust:RXX", "trust:RYJ")}
+    with standing(database, people) as stand:
+        kept, gone = (put(stand.inbox, flag(trust=t, network=None)) for t in ("RXX", "RYJ"))
+        with Page(stand, browser, "amy") as page:
+            page.shows().live()
+            assert set(page.lines()) == {kept["flag_id"], gone["flag_id"]}
+            stand.people["amy"] = person("amy", "trust:RXX")
+            page.locator(f"#f-{gone['flag_id']}").wait_for(state="detached")
+            page.live()
+            assert page.lines() == [kept["flag_id"]]

@@ -108,7 +108,7 @@ function bandIs({html}) {
   inOwnTime(band);
 }
 
-/** Too much happened to tell it line by line. */
+/** Too much happened to tell it line by line, or their rights are others now. */
 const renewed = () => location.reload();
 
 const WORDS = {
@@ -124,6 +124,7 @@ function stateIs(state) {
   const lost = state === "away" || state === "refused";
   stale.hidden = !lost;
   if (!lost) return;
+  if (state === "refused") renewed();  // what they may not see any more leaves the screen
   stale.replaceChildren(Object.assign(document.createElement("strong"), {
     textContent: `This list is as it was at ${timeOf(heardAt)}: ${state === "away"
       ? "there is no connection to the service." : "log in again."}`,
@@ -154,7 +155,7 @@ const connection = new Live("/v1/live", {
   poll,
   state: stateIs,
 });
-connection.on("lines", heardOf).on("band", bandIs).on("stale", renewed);
+connection.on("lines", heardOf).on("band", bandIs).on("stale", renewed).on("resync", renewed);
 connection.on("looking", ({slides}) => {
   for (const [slide, people] of Object.entries(slides)) {
     for (const slot of body.querySelectorAll(`.looking[data-slide="${CSS.escape(slide)}"]`)) {
