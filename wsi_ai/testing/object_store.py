@@ -9,6 +9,7 @@ It speaks as much of S3 as wsi_ai uses, and believes any signature.
 """
 
 import hashlib
+import html
 import re
 import threading
 import time
@@ -142,10 +143,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         if self._is_refused(place):
             return
-        keys = re.findall(r"<Key>(.*?)</Key>", body)
+        keys = [html.unescape(key) for key in re.findall(r"<Key>(.*?)</Key>", body)]
         for key in keys:
             self.state.objects.pop(f"{place.partition('/')[0]}/{key}", None)
-        said = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+        said = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
         self._answer(200, f"<DeleteResult>{said}</DeleteResult>".encode(), {})
 
     def _asked(self) -> tuple[str, dict[str, list[str]]]:
