@@ -51,6 +51,8 @@ class Faults:
     """Of so many bytes of a body, the connection breaks off; 0 leaves it whole."""
     ignore_conditions: bool = False
     """As some appliances do: If-Match and If-None-Match mean nothing to it."""
+    ignore_ranges: bool = False
+    """As simple web servers do: all of it comes, whatever was asked for."""
     bare_tags_in_lists: bool = False
     """Without their quotes, as Azure has them there."""
 
@@ -195,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         size = len(found.content)
         asked = _RANGE.fullmatch(self.headers.get("Range") or "")
-        if asked is None:
+        if asked is None or self.state.faults.ignore_ranges:
             self._answer(200, found.content, headers)
             return
         start, end = int(asked[1]), min(int(asked[2] or size - 1), size - 1) + 1

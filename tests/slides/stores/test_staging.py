@@ -328,6 +328,14 @@ def test_a_key_of_any_signs_is_that_object(tmp_path: Path, store: ObjectStore, n
         assert here.info == there.info
 
 
+def test_a_server_that_gives_no_ranges_is_said(slide: Path, store: ObjectStore) -> None:
+    """And is not taken for a file that is no slide."""
+    store.faults.ignore_ranges = True
+    for at in (AT, Path(f"{store.url}/slides/a/one.tif")):
+        with pytest.raises(TransportError, match="ranges of bytes"):
+            open_slide(at)
+
+
 def test_a_chunk_that_the_store_does_not_give_is_not_white(
     tmp_path: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
