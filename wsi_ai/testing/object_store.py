@@ -82,10 +82,10 @@ def object_store() -> Iterator[ObjectStore]:
     """Started, and stopped at the end."""
     store = ObjectStore()
 
-    class Handler(_Handler):
+    class OwnRequests(_S3Requests):
         state = store
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OwnRequests)
     server.daemon_threads = True
     store.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -98,7 +98,7 @@ def object_store() -> Iterator[ObjectStore]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _S3Requests(BaseHTTPRequestHandler):
     state: ObjectStore
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

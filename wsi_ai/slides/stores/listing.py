@@ -140,14 +140,14 @@ def _is_picture(store: Store, part: Part) -> bool:
 def _is_slide_zarr(store: Store, folder: str, inside: list[Part]) -> bool:
     """By what its groups and arrays say of themselves."""
     with tempfile.TemporaryDirectory() as scratch:
-        for part in _saying(folder, inside):
+        for part in _descriptions(folder, inside):
             place = Path(scratch, PurePosixPath(part.key).relative_to(folder))
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(read_span(store, part, 0, part.size))
         return is_slide_zarr(Path(scratch))
 
 
-def _saying(folder: str, inside: list[Part]) -> Iterator[Part]:
+def _descriptions(folder: str, inside: list[Part]) -> Iterator[Part]:
     """Of the image and its finest array."""
     depth = len(PurePosixPath(folder).parts)
     for part in inside:
