@@ -186,6 +186,18 @@ def test_a_group_that_is_missed_more_often_is_called_worse_and_a_few_cases_are_t
     assert isinstance(gap.verdict, TooFewToSay)
 
 
+def test_the_number_of_cases_that_would_do_is_more_than_there_are(region: Region) -> None:
+    """A true gap is not made tolerable by more cases."""
+    for cases in (60, 400, 3000):
+        sums = [worse_for_mixed(region.sums(n, 2, cases=cases), cases // 60) for n in region.names]
+        for level in result_of(exact_sites(region, sums)).characteristics[0].levels:
+            for gap, share in (
+                (level.sensitivity_gap, level.sensitivity),
+                (level.specificity_gap, level.specificity),
+            ):
+                assert gap is None or gap.cases_needed is None or gap.cases_needed > share.cases
+
+
 def test_many_alike_cases_are_no_worse_than_tolerated(region: Region) -> None:
     many = [region.sums(name, 2, cases=5000) for name in region.names]
     gap = result_of(exact_sites(region, many)).characteristics[0].levels[1].specificity_gap

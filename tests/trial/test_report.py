@@ -24,6 +24,7 @@ from wsi_ai.trial.report.items import DECIDE, NOT_STATED, SILENT, STARD, is_item
 from wsi_ai.trial.report.page import Extras, report
 from wsi_ai.trial.report.plots.frame import drawing
 from wsi_ai.trial.report.plots.time import by_month
+from wsi_ai.trial.report.words import minus
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Arm, Gain
 
@@ -229,3 +230,16 @@ def test_a_browser_finds_nothing_serious_and_prints_the_digest_on_every_page(
     pages = done.stdout.split("\f")[:-1]
     assert len(pages) > 4
     assert all(SITES.protocol.sha256[:16] in text for text in pages)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("-0.0 (-6.2 to +6.2)", "+0.0 (−6.2 to +6.2)"),
+        ("-0.05", "−0.05"),
+        ("-10.0", "−10.0"),
+        ("-0", "+0"),
+    ],
+)
+def test_a_gap_that_is_rounded_to_nothing_is_none_below_it(text: str, shown: str) -> None:
+    assert minus(text) == shown
