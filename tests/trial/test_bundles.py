@@ -132,6 +132,7 @@ def test_two_open_bundles_of_different_cases_are_refused(region: Region, tmp_pat
     """Differencing in time: what neither of them tells, their difference does."""
     trial, pem = trial_of(region, tmp_path), region.pems["RAA"][0]
     early, late = region.sums("RAA", cases=300), region.sums("RAA", look=2, cases=304)
+    release(trial, late, region.protocol, Audience.CONTROLLED, pem)
     release(trial, early, region.protocol, Audience.OPEN, pem)
     release(trial, early, region.protocol, Audience.OPEN, pem)
     with pytest.raises(TrialError, match="difference"):
