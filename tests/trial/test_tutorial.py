@@ -48,6 +48,7 @@ def pool(done: Path, out: Path, *bundles: Path) -> tuple[int, str]:
         "pool", *(bundles or sorted((region / "bundles").glob("*.dsse"))),
         "--protocol", region / "protocol.dsse", "--trusted-keys", region / "region.pub",
         "--sites", region / "sites", "--unseal-key", region / "counts.key", "--out", out,
+        "--released", region / "unseal" / "released.jsonl",
     )  # fmt: skip
 
 

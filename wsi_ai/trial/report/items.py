@@ -126,8 +126,8 @@ def _software(sites: Sites) -> str:
     return ", ".join(sorted({m.value for s in sites.exact for m in s.mix if m.kind == "software"}))
 
 
-def _silent(section: str) -> Answer:
-    return lambda sites: SILENT if sites.protocol.document["design"] == "silent" else section
+def _live_only(sites: Sites) -> str:
+    return SILENT if sites.protocol.document["design"] == "silent" else ""
 
 
 def _secondary(sites: Sites) -> str:
@@ -197,11 +197,11 @@ _DECIDE: tuple[Row, ...] = (
     ("7", "Safety: plan", _T, None),
     ("8", "Fairness: plan", _P, _subgroups),
     ("9", "Participants in the result", _B, _see("Flow")),
-    ("10", "Implementation as it happened", _T, _silent("")),
+    ("10", "Implementation as it happened", _T, _live_only),
     ("11", "Changes during the study", _B, _see("Sites")),
-    ("12", "Agreement of people with the system", _T, _silent("")),
+    ("12", "Agreement of people with the system", _T, _live_only),
     ("13", "Errors and failures", _B, _see("Why cases were not assessed")),
-    ("14", "Human factors, learning", _T, _silent("")),
+    ("14", "Human factors, learning", _T, _live_only),
     ("15", "Support for intended use", _T, None),
     ("16", "Safety, discussed", _T, None),
     ("17", "Strengths and limitations", _T, None),

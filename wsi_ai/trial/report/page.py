@@ -4,13 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.resources import files
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.trial.region.result import Result
-from wsi_ai.trial.region.sites import Sites
+from wsi_ai.trial.region.sites import Sites, corrected
 from wsi_ai.trial.report.exhibits import exhibits
 from wsi_ai.trial.report.first_page import first_page
 from wsi_ai.trial.report.items import DECIDE, STARD, Typed, items
@@ -18,6 +19,7 @@ from wsi_ai.trial.report.words import Table
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Gain
 
+_FOLDER = files(__package__) / "templates"
 _NAME = re.compile(r"^[A-Z]+(?: [A-Z]+)*\b")
 
 
@@ -58,6 +60,8 @@ def _marks(sites: Sites) -> list[str]:
     found = []
     if sites.unblinded:
         found.append(f"UNBLINDED at {', '.join(sites.unblinded)}")
+    if again := corrected(sites):
+        found.append(f"CORRECTED at {', '.join(again)}: the reference was locked again")
     if sites.exact:
         agreement = sites.protocol.document["sharing"].get("agreement", "")
         found.append(f"EXACT COUNTS: under {agreement}; for nobody else")
@@ -102,7 +106,6 @@ def _digests(sites: Sites) -> Table:
 
 @cache
 def _template() -> Template:
-    loader = PackageLoader("wsi_ai.trial.report", "templates")
-    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template(
-        "report.html"
-    )
+    loader = FunctionLoader(lambda name: (_FOLDER / name).read_text("utf-8"))
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    return made.get_template("report.html")
