@@ -74,7 +74,7 @@ class BadQueue(Queue):
         if self.point is point and not self.mark.exists():
             self.mark.touch()
             with self.engine.begin():
-                pass  # no other thread holds SQLite's lock now: it would be held as long as we stand
+                pass  # no other thread holds SQLite's lock now, as long as we stand
             os.kill(os.getpid(), self.signal_at)
 
     def beat(self, mine: Job, planned: int | None = None, passed: int | None = None) -> None:
