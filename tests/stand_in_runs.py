@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -113,6 +114,44 @@ class EndsAlways(Failed):
     def before(self, turn: int, batch: TileBatch) -> None:
         if batch.slide_id == "always" and turn == 1:
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+class EndsAfter(Failed):
+    """Its process is killed as soon as the results of the slide ``once`` are there."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        mark = self.scratch / "killed"
+        if batch.slide_id == "once" and not mark.exists():
+            mark.touch()
+            threading.Thread(target=self._end, daemon=True).start()
+
+    def _end(self) -> None:
+        while not list(self.scratch.glob("once-*/mean-1/flag.json")):
+            time.sleep(0.0005)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FreezesOnce(Failed):
+    """Its process is stopped, and not ended, in the middle of the slide ``once``."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        mark = self.scratch / "killed"
+        if batch.slide_id == "once" and turn == 1 and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            time.sleep(0.5)  # this thread may still run for a moment
+
+
+class EndsAnother(Failed):
+    """In the middle of the slide ``once`` the process whose number is in ``victim`` is killed."""
+
+    def before(self, turn: int, batch: TileBatch) -> None:
+        victim = self.scratch / "victim"
+        if batch.slide_id == "once" and turn == 1 and victim.exists():
+            number = int(victim.read_text())
+            victim.rename(self.scratch / "killed")
+            os.kill(number, signal.SIGKILL)
+            time.sleep(0.5)
 
 
 class OneIsLost(Failed):

@@ -22,6 +22,7 @@ from wsi_ai.run.no_ops import NoWatcher
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Embedded, Outcome
 from wsi_ai.run.own_card import OwnCard, own_card
+from wsi_ai.run.run_silently import run_silently
 from wsi_ai.run.run_slides import give_up
 from wsi_ai.slides import registry
 from wsi_ai.slides.inputs import Inputs, find_slides
@@ -45,6 +46,7 @@ __all__ = [
     "open_result",
     "open_slide",
     "run_line",
+    "run_silently",
     "run_slides",
 ]
 

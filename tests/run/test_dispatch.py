@@ -51,6 +51,24 @@ def test_a_slide_that_a_worker_had_taken_to_try_again_is_free_when_it_ends() -> 
     assert queue.next_for(2) == 0
 
 
+@given(st.integers(1, 8), st.integers(1, 20), st.integers(0, 1 << 32))
+def test_a_worker_that_goes_away_in_order_costs_no_slide_a_try(
+    slides: int, departures: int, seed: int
+) -> None:
+    """However many go, as where a batch system's time is up: every slide is done in the end."""
+    queue, random, done = dispatch(slides, slots=1), Random(seed), set[int]()
+    for slot in range(departures):
+        for _ in range(random.randint(1, 2)):
+            queue.next_for(slot)
+        queue.left(slot)
+        queue.slots = {slot + 1}
+    while (number := queue.next_for(departures)) is not None:
+        queue.done(departures, number)
+        done.add(number)
+    assert queue.over
+    assert done == set(range(slides))
+
+
 @given(st.integers(1, 12), st.integers(1, 3), st.integers(0, 1 << 32))
 def test_every_slide_is_done_or_given_up_once_and_never_alone_beside_another(
     slides: int, slots: int, seed: int

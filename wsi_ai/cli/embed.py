@@ -39,6 +39,7 @@ def embed(places: list[Path], models: list[Path], out: Path, arguments: EmbedArg
         threads=arguments.threads,
         mpp=arguments.mpp,
         device=arguments.device,
+        cluster=arguments.cluster,
         force=arguments.force,
         override_mpp=arguments.override_mpp,
         image=arguments.image,

@@ -3,7 +3,6 @@
 import socket
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import uvicorn
 
@@ -18,7 +17,7 @@ from wsi_ai.errors import SinkError
 
 @exit_on_error
 def serve(
-    keys: Sequence[str], store: Path, bearer: str | None, place: tuple[str, int], logs: LogSettings
+    keys: Sequence[str], store: str, bearer: str | None, place: tuple[str, int], logs: LogSettings
 ) -> int:
     """Serve until stopped.  Beyond this machine only with a token, for the worklist names cases."""
     host, _ = place

@@ -17,6 +17,19 @@ class WorkArguments:
     device: Annotated[
         str, typer.Option(help="auto, cpu, openvino, cuda, cuda:1: as for wsi-ai run.")
     ] = "auto"
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="tls://HOST:PORT|local:N|MODULE:FACTORY",
+            help="Run the jobs on a Dask cluster's workers: docs/scaling.md.",
+        ),
+    ] = ""
+    at_once: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=1024, help="Jobs at once on a cluster; default: two a worker at the start."
+        ),
+    ] = None
     policy: Annotated[
         Path | None, typer.Option(help="Triage policy in TOML, in place of the model's own.")
     ] = None
@@ -136,6 +149,9 @@ class WatchArguments:
             help="Until a slide that does not open, or that the table does not know, goes on so.",
         ),
     ] = 10
+    days: Annotated[
+        int, typer.Option(min=1, max=3650, help="Of an archive: studies of so many last days.")
+    ] = 7
     take_over: Annotated[
         bool, typer.Option(help="A folder that is another one than before is meant to be.")
     ] = False

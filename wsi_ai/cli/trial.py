@@ -8,10 +8,14 @@ from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.trial.documents import Kind, sign, verified
 from wsi_ai.trial.evidence.estimates import Estimate, NotEstimable
 from wsi_ai.trial.lists import load_list
-from wsi_ai.trial.protocol import differences, load_protocol, remarks
+from wsi_ai.trial.protocol import Protocol, differences, load_protocol, remarks
 from wsi_ai.trial.reference import Truth, load_reference
+from wsi_ai.trial.region.draws import draw_accuracies
+from wsi_ai.trial.region.folder import load
+from wsi_ai.trial.region.result import result_of
+from wsi_ai.trial.site_folder import open_folder
 from wsi_ai.trial.waiting.gain import Group
-from wsi_ai.trial.waiting.scenario import Gain, Scenario
+from wsi_ai.trial.waiting.scenario import Gain, Scenario, simulate_each
 from wsi_ai.trial.waiting.scenario import simulate as run_scenario
 
 _MOST_BYTES = 1 << 20
@@ -57,8 +61,8 @@ def compare_protocols(path: Path, signed: Path, trusted_keys: list[Path]) -> int
 
 
 @exit_on_error
-def check_reference(path: Path, protocol_path: Path) -> int:
-    document = load_protocol(protocol_path).document
+def check_reference(path: Path, protocol_path: Path | None, folder: Path | None) -> int:
+    document = _protocol(protocol_path, folder).document
     table = load_reference(path, document["target"])
     missing, cases = table.number(Truth.MISSING), len(table.cases)
     say(f"{cases} cases: {cases - missing} with a reference, {missing} without")
@@ -79,16 +83,31 @@ def check_reference(path: Path, protocol_path: Path) -> int:
     return Exit.SOME if too_many or table.contradictions else Exit.OK
 
 
+def _protocol(path: Path | None, folder: Path | None) -> Protocol:
+    """Raises TrialError."""
+    if folder is not None and path is None:
+        return open_folder(folder).protocol
+    if path is not None and folder is None:
+        return load_protocol(path)
+    raise TrialError("say whose reference it is: --trial FOLDER, or --protocol PROTOCOL.toml")
+
+
 @exit_on_error
-def simulate(path: Path) -> int:
+def simulate(path: Path, pooled: Path | None = None) -> int:
     scenario = load_list(path)
     for line in _described(scenario):
         say(line)
-    found = run_scenario(scenario)
+    found = run_scenario(scenario) if pooled is None else _gains_of_pool(scenario, pooled)
     for group, gain in found.items():
         say(_row(group, gain))
     say(_summary(found))
     return Exit.OK
+
+
+def _gains_of_pool(scenario: Scenario, pooled: Path) -> dict[Group, Gain]:
+    accuracies = draw_accuracies(result_of(load(pooled)), scenario.runs, scenario.seed)
+    say("sensitivity and specificity are drawn for each run, as of one more site of the pool")
+    return simulate_each(scenario, accuracies)
 
 
 def _described(scenario: Scenario) -> list[str]:

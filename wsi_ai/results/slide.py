@@ -124,14 +124,14 @@ def write_results(
         body = _body(aside, assessment, run)
         scores = _write_data(aside, assessment, run)
         pages = _PagesOf(aside, assessment, slide, run.pages)
-        pages.write(body, _record(assessment, run) | scores)
+        pages.write(body, full_record(assessment, run) | scores)
         try:
             kept = post.put(body)
         except HeldBack as error:
             held_back, kept = str(error), body
         except OutputError as error:
             unsent, run, kept = error, replace(run, failed=True), body
-        record = _record(assessment, run) | scores | _held_back_field(held_back)
+        record = full_record(assessment, run) | scores | _held_back_field(held_back)
         if held_back or unsent is not None or kept != body:
             pages.write(kept, record)
         write_json(aside / "run.json", with_seal(record, kept))
@@ -212,7 +212,8 @@ def _view(assessment: Assessment, look: Overview) -> OverlayInput:
     return OverlayInput(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag, marks)
 
 
-def _record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
+def full_record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
+    """What run.json says, but for where scores are kept and whether the flag was sent."""
     flag, provenance = assessment.flag, run.provenance
     inferred = int(assessment.heatmap.assessed.sum()) if assessment.heatmap else 0
     return {
@@ -255,6 +256,7 @@ def slide_record(slide: SlideInfo) -> dict[str, Any]:
     return {
         "sha256": slide.fingerprint,
         "vendor": slide.vendor,
+        "scanner": slide.scanner,
         "reader": slide.reader,
         "width": slide.size.width,
         "height": slide.size.height,

@@ -165,9 +165,14 @@ def _draw_words(
     failed = cut_to(_failed_words(run["slides"]), font(_LETTERS), _WIDE - _LEFT - _RIGHT)
     draw.text((_LEFT, 66), failed, _FAILED, font(_LETTERS))
     for row, device in enumerate(devices):
+        if len(devices) > 1:
+            above = _middle(row, Stage.LOOKING) - _ROW / 2 - 4
+            draw.text(
+                (14, above), cut_to(device, font(_LETTERS), _WIDE), "black", font(_LETTERS), "lm"
+            )
         for stage in Stage:
-            name = f"{device}  {stage}" if len(devices) > 1 else str(stage)
-            draw.text((_LEFT - 14, _middle(row, stage)), name, "black", font(_LETTERS), "rm")
+            at = (_LEFT - 14, _middle(row, stage))
+            draw.text(at, str(stage), "black", font(_LETTERS), "rm")
     _draw_legend(draw, bottom + 112)
 
 

@@ -21,7 +21,7 @@ from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.parity import hold_to_golden
 from wsi_ai.results.folder import Places
-from wsi_ai.run.answer import Answer, AnswerFor
+from wsi_ai.run.answer import AnswerFor
 from wsi_ai.run.engine import Engine
 from wsi_ai.run.opening import open_scaled
 from wsi_ai.run.options import RunOptions
@@ -59,14 +59,33 @@ class Assembly(Generic[Out]):
         self, watch: Watcher, post: Post, elsewhere: Elsewhere = no_other_device
     ) -> tuple[SlideTasks[Out], list[ModelRefused]]:
         """With the runtimes opened and held to the golden tiles, and the models that have none."""
-        found, refused = self._engines(post)
+        engines, refused = self.engines(post)
+        return self.tasks(engines, watch, post, elsewhere), refused
+
+    def engines(self, post: Post) -> tuple[list[Engine], list[ModelRefused]]:
+        """The runtimes, opened and held to the golden tiles, and the models that have none."""
+        found, refused = list[Engine](), list[ModelRefused]()
+        look = OverviewOnce() if len(self.cards) > 1 else overview_of
+        for card in self.cards:
+            aggregate = self.answer_for(card, post).open_aggregator
+            try:
+                found.append(self._engine(card, look, aggregate()))
+            except (ModelError, DeviceError) as error:
+                refused.append((card, error))
         if len(found) > 1:
-            self._share([engine for engine, _ in found])
+            self._share(found)
+        return found, refused
+
+    def tasks(
+        self, engines: Sequence[Engine], watch: Watcher, post: Post, elsewhere: Elsewhere
+    ) -> SlideTasks[Out]:
+        """What leads slides through ``engines``, which may be another assembly's with the same
+        ``engine_terms``."""
         open_slide, places = OpenOnce(self.open_slide), Places(self.options.published.fetch)
         works = [
             SlideSteps(
                 engine=engine,
-                answer=answer,
+                answer=self.answer_for(engine.card, post),
                 open_slide=open_slide,
                 reopen=self.open_slide,
                 force=self.options.force,
@@ -74,9 +93,15 @@ class Assembly(Generic[Out]):
                 epoch=self.epoch,
                 places=places,
             )
-            for engine, answer in found
+            for engine in engines
         ]
-        return SlideTasks(works, watch), refused
+        return SlideTasks(works, watch)
+
+    def engine_terms(self, post: Post) -> tuple[object, ...]:
+        """All that engines depend on; where two assemblies agree, either can use the other's."""
+        answers = tuple(type(self.answer_for(card, post)) for card in self.cards)
+        asked = self.options.request(), self.options.threads, self.options.extent
+        return tuple(self.cards), self.policy, asked, self.devices, self.open_runtime, answers
 
     def open_slide(self, path: Path) -> Slide:
         return open_scaled(path, self.options)
@@ -99,17 +124,6 @@ class Assembly(Generic[Out]):
         """The slide is left alone."""
         answer = self.answer_for(card, post)
         return answer.unwritten(answer.begin(slide), reason, judged=False)
-
-    def _engines(self, post: Post) -> tuple[list[tuple[Engine, Answer[Out]]], list[ModelRefused]]:
-        found, refused = list[tuple[Engine, Answer[Out]]](), list[ModelRefused]()
-        look = OverviewOnce() if len(self.cards) > 1 else overview_of
-        for card in self.cards:
-            answer = self.answer_for(card, post)
-            try:
-                found.append((self._engine(card, look, answer.open_aggregator()), answer))
-            except (ModelError, DeviceError) as error:
-                refused.append((card, error))
-        return found, refused
 
     def _engine(self, card: ModelCard, look: OverviewOf, aggregate: Aggregator | None) -> Engine:
         def opened(request: RuntimeRequest) -> Runtime:

@@ -8,13 +8,12 @@ from wsi_ai.core.contracts import Watcher
 from wsi_ai.core.seals import site_key
 from wsi_ai.errors import ModelError
 from wsi_ai.heatmaps import check_hdf5
-from wsi_ai.inference.registry import devices_asked
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import load_site
 from wsi_ai.results.folder import check_folder
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.no_ops import NoPost, NoWatcher
-from wsi_ai.run.on_devices import on_devices, recorded
+from wsi_ai.run.on_devices import devices_of, on_devices, recorded
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Embedded
 from wsi_ai.run.run_record import RunLog
@@ -44,7 +43,7 @@ def embed_slides(
     Raises OutputError, InputError, ModelError, PolicyError or DeviceError before any slide.
     """
     options = options or RunOptions()
-    devices = devices_asked(options.device)
+    devices = devices_of(options)
     check_folder(out)
     site_key()  # what is written is sealed with it
     if hdf5:

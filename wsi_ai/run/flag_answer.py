@@ -14,7 +14,7 @@ from wsi_ai.core.flags import Flag, Level
 from wsi_ai.core.software import software
 from wsi_ai.core.timing import timestamp
 from wsi_ai.core.values import SlideInfo, TilePlan
-from wsi_ai.errors import HeldBack, IdentityShared, OutputError, SlideError, Unsent
+from wsi_ai.errors import Busy, HeldBack, IdentityShared, OutputError, SlideError, Unsent
 from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.heatmaps.by_task import open_canvas
 from wsi_ai.heatmaps.kept import KeptCanvas
@@ -86,7 +86,7 @@ class FlagAnswer:
     def open_aggregator(self) -> Aggregator | None:
         return open_aggregator(self.card)
 
-    def admit(self, job: SlideJob[Outcome]) -> None:
+    def admit(self, job: SlideJob[Any]) -> None:
         """Whose slide it is, by all that is known; raises IdentityInDoubt, or SlideError where the
         model is not made for it."""
         job.identity = None
@@ -97,7 +97,7 @@ class FlagAnswer:
             raise SlideError(complaint)
         self._refuse_newcomer(job)
 
-    def _refuse_newcomer(self, job: SlideJob[Outcome]) -> None:
+    def _refuse_newcomer(self, job: SlideJob[Any]) -> None:
         """Raises IdentityShared where an earlier slide with other bytes has this identity, unless
         that one was a part of this series."""
         if job.identity is None or self.rescan:
@@ -112,7 +112,7 @@ class FlagAnswer:
     def folder(self, slide: SlideInfo) -> Path:
         return looked_at_folder(folder_for(self.out, slide, self.card), slide, self.extent)
 
-    def asked(self, job: SlideJob[Outcome], pipeline: Pipeline) -> dict[str, Any]:
+    def asked(self, job: SlideJob[Any], pipeline: Pipeline) -> dict[str, Any]:
         slide = job.known_info()
         return {
             "identity": dataclasses.asdict(job.identity) if job.identity else None,
@@ -238,6 +238,8 @@ class FlagAnswer:
                 run = RunRecord(origin, question, asked, None, failed=True, pages=self.pages)
                 body = write_results(folder, Assessment(flag), run, self.guarded)
                 self.published.publish(folder)
+        except Busy as error:
+            return self.unwritten(job, f"{reason}; and {error}", judged=False)
         except OutputError as error:
             written = folder if isinstance(error, Unsent) else None
             both = f"{reason}; and {error}"

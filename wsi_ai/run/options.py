@@ -23,6 +23,9 @@ class RunOptions:
     """Micrometres per pixel, where the file does not say."""
     device: str = "auto"
     """Or several, with commas between; ``cuda`` is every CUDA device."""
+    cluster: str = ""
+    """Where slides run, if not on this machine's devices: ``tls://host:8786``, ``local:N`` or
+    ``module:factory``; see ``docs/scaling.md``.  Then ``device`` is each worker's."""
     policy: Path | None = None
     force: bool = False
     """Run anew even where the same question was answered before."""

@@ -12,7 +12,7 @@ from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
 from wsi_ai.errors import DeviceError, IdentityShared, InputError, ModelError, OutputError
 from wsi_ai.inference.own import Network, open_own
-from wsi_ai.inference.registry import devices_asked, open_runtime
+from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.dicom import check_dicom
@@ -25,7 +25,7 @@ from wsi_ai.results.slide import FORMATS, Pages
 from wsi_ai.run.assembly import Assembly, OpenRuntime
 from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.no_ops import NoPost, NoWatcher
-from wsi_ai.run.on_devices import on_devices, recorded
+from wsi_ai.run.on_devices import devices_of, on_devices, recorded
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.run_record import RunLog
@@ -36,11 +36,11 @@ from wsi_ai.tiles.extent import check_extent, strided
 from wsi_ai.triage.policy import Policy, load_policy, policy_for
 
 log = logging.getLogger(__name__)
-_UNREAD_TWIN = (
+UNREAD_TWIN = (
     "two files are said to be this slide, and one of them cannot be read: which one is meant cannot"
     " be known now; make both readable, or name one"
 )
-_STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
+STILL_WRITTEN = "it was still being written; the same command judges it once it is at rest"
 
 
 def run_slides(
@@ -144,7 +144,7 @@ def _through(
 ) -> Iterator[Outcome]:
     out, asked = _placed(out, asked)
     options, post = asked.options, asked.post or NoPost()
-    devices = devices_asked(options.device)
+    devices = devices_of(options)
     cases = load_cases(options.cases)
     check_extent(options.extent, slides)
     assembly = assembly_of(cards, opened, out, cases, asked)
@@ -157,10 +157,10 @@ def _through(
                 yield assembly.failed(card, slide, DOUBT, post, IdentityShared(DOUBT))
         for slide in found.unread:
             for card in cards:
-                yield assembly.failed(card, slide, _UNREAD_TWIN, post)
+                yield assembly.failed(card, slide, UNREAD_TWIN, post)
         for slide in options.growing:
             for card in cards:
-                yield assembly.not_judged(card, slide, _STILL_WRITTEN, post)
+                yield assembly.not_judged(card, slide, STILL_WRITTEN, post)
 
     with published(out, options.published), listed(out, options.pages):
         yield from recorded(RunLog(out, cards, devices), outcomes())

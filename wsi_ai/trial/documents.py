@@ -13,7 +13,12 @@ from typing import Any
 
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 from securesystemslib.dsse import Envelope
 from securesystemslib.exceptions import FormatError, VerificationError
 from securesystemslib.signer import CryptoSigner, Key, SSlibKey  # type: ignore[attr-defined]
@@ -29,6 +34,9 @@ class Kind(StrEnum):
 
     PROTOCOL = "application/vnd.wsi-ai.trial-protocol+json"
     LOCK = "application/vnd.wsi-ai.trial-lock+json"
+    RELEASE = "application/vnd.wsi-ai.trial-release+json"
+    BUNDLE = "application/vnd.wsi-ai.trial-bundle+json"
+    PART = "application/vnd.wsi-ai.trial-part+json"
 
 
 def canonical(document: Document) -> bytes:
@@ -44,14 +52,17 @@ def digest(document: Document) -> str:
     return hashlib.sha256(canonical(document)).hexdigest()
 
 
+def key_sha256(pem: bytes) -> str:
+    """Of a public key, or of the public half of a private one, as a protocol names it: SHA-256 in
+    hex over its DER form (SubjectPublicKeyInfo).  Raises TrialError."""
+    public = _private(pem).public_key() if b"PRIVATE KEY" in pem else _public_key(pem)
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()
+
+
 def sign(document: Document, kind: Kind, private_pem: bytes) -> bytes:
     """The envelope as a file has it.  Raises TrialError."""
-    try:
-        key = load_pem_private_key(private_pem, None)
-    except (ValueError, TypeError):
-        raise TrialError("the key is no private key in PEM, or it has a password") from None
-    if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
-        raise TrialError("the key is not of NIST P-256")
+    key = _private(private_pem)
     envelope = Envelope(canonical(document), kind.value, {})
     envelope.sign(CryptoSigner(key))
     return json.dumps(envelope.to_dict(), sort_keys=True).encode() + b"\n"
@@ -60,7 +71,7 @@ def sign(document: Document, kind: Kind, private_pem: bytes) -> bytes:
 def verified(content: bytes, kind: Kind, public_pems: Sequence[bytes]) -> dict[str, Any]:
     """The document, where one of the keys signed it as it is.  Raises TrialError."""
     envelope = _envelope(content)
-    keys = [_public(pem) for pem in public_pems]
+    keys: list[Key] = [SSlibKey.from_crypto(_public_key(pem)) for pem in public_pems]
     try:
         if not keys or envelope.payload_type != kind.value:
             raise TrialError("it is a signed document of another kind, or there is no key")
@@ -77,14 +88,24 @@ def _envelope(content: bytes) -> Envelope:
         raise TrialError("it is no signed document") from None
 
 
-def _public(pem: bytes) -> Key:
+def _private(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError):
+        raise TrialError("the key is no private key in PEM, or it has a password") from None
+    if not (isinstance(key, ec.EllipticCurvePrivateKey) and isinstance(key.curve, ec.SECP256R1)):
+        raise TrialError("the key is not of NIST P-256")
+    return key
+
+
+def _public_key(pem: bytes) -> ec.EllipticCurvePublicKey:
     try:
         key = load_pem_public_key(pem)
     except ValueError:
         raise TrialError("a key is no public key in PEM") from None
     if not (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1)):
         raise TrialError("a key is not of NIST P-256")
-    return SSlibKey.from_crypto(key)
+    return key
 
 
 def _document(payload: bytes) -> dict[str, Any]:

@@ -59,6 +59,8 @@ class WhyNot(StrEnum):
     NO_REFERENCE = "there is no reference"
     INDETERMINATE = "the reference is indeterminate"
     SAW_FLAG = "a reader of the reference saw the flag, or may have"
+    OFF_PROTOCOL = "a slide was judged by another model, policy or setting than the protocol's"
+    NOT_ELIGIBLE = "the protocol does not ask about such cases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,12 @@ def operational_area(cases: Iterable[JoinedCase]) -> Area | NotEstimable:
     """A case is placed where the list has it: behind every score where it was not assessed, though
     one of its slides has one."""
     counted = [case for case in cases if case.why_not is None]
-    scores = np.array([_place_in_list(case.answer) for case in counted], np.float64)
+    scores = np.array([place_in_list(case.answer) for case in counted], np.float64)
     truth = np.array([case.truth is Truth.CONDITION for case in counted], bool)
     return auroc(scores, Cases(truth, _patients(counted)))
 
 
-def _place_in_list(answer: CaseAnswer) -> float:
+def place_in_list(answer: CaseAnswer) -> float:
     assessed = answer.level is not Level.NOT_ASSESSED and answer.score is not None
     return answer.score if assessed and answer.score is not None else -math.inf
 

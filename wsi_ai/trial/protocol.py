@@ -79,6 +79,8 @@ def _remarks(document: Document, rule: SmallNumbers) -> Iterator[str]:
         critical = obrien_fleming(len(looks), 2 * primary["alpha"])
         shown = ", ".join(f"{value:.3f}" for value in critical)
         yield f"looks: {len(looks)} (O'Brien-Fleming: |Z| {shown})"
+    if not int(document["index_test"]["weights_sha256"], 16):
+        yield "placeholder: index_test names no model; protocol new --model fills it in"
     yield from _subgroup_remarks(document, rule)
 
 

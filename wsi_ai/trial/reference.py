@@ -59,6 +59,12 @@ class Reference:
     saw_ai: bool
     """Or nobody knows: then it counts as if they had."""
     times_in_order: bool
+    received: datetime | None = None
+    reported: datetime | None = None
+    second: Truth | None = None
+    """By another reader, where there was one."""
+    severity: str = ""
+    reader_grade: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +188,11 @@ def _reference(row: Row, target: Document) -> Reference:
         result=cells.get("result", ""),
         saw_ai=cells.get("saw_ai", "") in ("yes", "unknown"),
         times_in_order=received is None or reported is None or received <= reported,
+        received=received,
+        reported=reported,
+        second=_second(cells.get("second_result", ""), target),
+        severity=cells.get("severity", ""),
+        reader_grade=cells.get("reader_grade", ""),
     )
 
 
@@ -197,6 +208,12 @@ def _truth(row: Row, target: Document) -> Truth:
         }
         return as_asked[target["indeterminate"]]
     return Truth.CONDITION if result in target["positive"] else Truth.NONE
+
+
+def _second(code: str, target: Document) -> Truth | None:
+    if not code:
+        return None
+    return Truth.CONDITION if code in target["positive"] else Truth.NONE
 
 
 def _time(row: Row, column: str) -> datetime | None:

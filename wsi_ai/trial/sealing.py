@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -22,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from wsi_ai.core.files import locked, sync
-from wsi_ai.delivery.audit import Audit, AuditBroken, verify
+from wsi_ai.delivery.audit import Audit, AuditBroken, Head, verify
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.trial.documents import canonical
 
@@ -78,13 +79,23 @@ def entries(trial: Trial) -> list[Mapping[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
+def head_at_lock(trial: Trial) -> Head:
+    """Where the ledger ended with the last lock, however often flags were read since.  Raises
+    TrialError where there is no lock."""
+    numbers = [n for n, line in enumerate(entries(trial)) if line["what"] == LOCKED]
+    if not numbers:
+        raise TrialError("lock the reference first: wsi-ai trial reference lock")
+    line = trial.ledger.path.read_bytes().splitlines()[numbers[-1]]
+    return Head(numbers[-1] + 1, _sha256(line))
+
+
 def seal(trial: Trial, question: Question, record: bytes, public_key: bytes) -> bool:
     """Keep a record that nobody here can read; ``False`` where this question was asked before.
 
     A crash leaves a file without a line, which counts for nothing.  Raises TrialError where the
     reference is locked, OutputError where the disk refuses.
     """
-    with _alone(trial):
+    with alone(trial):
         known = entries(trial)
         if any(line["what"] == LOCKED for line in known):
             raise TrialError("the reference is locked: no flag is added any more")
@@ -107,7 +118,7 @@ def _add(trial: Trial, question: Question, record: bytes, public_key: bytes) -> 
 
 
 @contextmanager
-def _alone(trial: Trial) -> Iterator[None]:
+def alone(trial: Trial) -> Iterator[None]:
     """Among processes that seal or lock.  Raises OutputError."""
     try:
         trial.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -117,19 +128,30 @@ def _alone(trial: Trial) -> Iterator[None]:
         raise OutputError(f"the trial's folder cannot be written: {error.strerror}") from None
 
 
-def lock_reference(trial: Trial, reference: bytes, reason: str | None = None) -> None:
+def was_sealed(trial: Trial, question: Question) -> bool:
+    """Whether this very question was answered before.  Raises TrialError."""
+    return any(line["what"] == SEALED and _question(line) == question for line in entries(trial))
+
+
+def lock_reference(
+    trial: Trial,
+    reference: bytes,
+    reason: str | None = None,
+    about: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """From now on it is this reference; another one needs a reason, and both are reported.
 
-    Raises TrialError.
+    ``about`` is what the ledger says of it besides.  Raises TrialError.
     """
     sha256 = _sha256(reference)
-    with _alone(trial):
+    with alone(trial):
         locks = [line for line in entries(trial) if line["what"] == LOCKED]
         if locks and locks[-1]["reference_sha256"] == sha256:
             return
         if locks and not reason:
             raise TrialError("the reference is locked already; a correction needs a reason")
-        trial.ledger.append([{"what": LOCKED, "reference_sha256": sha256, "reason": reason}])
+        line = {"what": LOCKED, "reference_sha256": sha256, "reason": reason}
+        trial.ledger.append([{**line, **about}])
 
 
 def check_reference(trial: Trial, reference: bytes) -> None:
@@ -197,6 +219,7 @@ def _write(place: Path, content: bytes) -> None:
         handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+        os.utime(aside, (0, 0))  # how long a slide took says how it was judged
         sync(aside)
         aside.replace(place)
         sync(place.parent)

@@ -353,3 +353,76 @@ def test_one_more_model_is_asked_for_on_the_slide_of_a_line(stand: Stand) -> Non
     assert form(stand, "/worklist/models", fields).status_code == 303  # asks the same
     assert stand.parts.queue.counts()["waiting"] in (2, 3)
     assert form(stand, "/worklist/models", {**fields, "model": "none"}).status_code == 422
+
+
+@SQLITE
+def test_no_filter_of_the_address_is_lost_when_another_one_is_chosen(
+    stand: Stand, browser: Any
+) -> None:
+    """orthanc-explorer-2#97: the second filter made the list forget the first."""
+    put(stand.inbox, flag())
+    wanted = "mine=yes&stain=PAS&network=N9&trust=RZZ&level=standard&acknowledged=no&model=x"
+    with Page(stand, browser, java_script_enabled=False) as page:
+        page.shows(f"/?{wanted}")
+        page.click(".filters button")
+        assert sorted(page.url.partition("?")[2].split("&")) == sorted(wanted.split("&"))
+
+
+@SQLITE
+def test_the_line_that_somebody_is_at_stays_theirs_when_it_changes(
+    stand: Stand, browser: Any
+) -> None:
+    """Icinga/icingaweb2#854, #1435: the selected row was lost at each refresh."""
+    body = put(stand.inbox, flag())
+    with Page(stand, browser) as page:
+        page.shows().live()
+        page.keyboard.press("j")
+        put(stand.inbox, amended(body, score=0.99))
+        page.until("() => document.querySelector('tr[data-revision=\"2\"]')")
+        assert page.evaluate("() => document.activeElement.dataset.revision") == "2"
+
+
+@SQLITE
+def test_an_eighth_tab_opens_as_the_first_one_does(stand: Stand, browser: Any) -> None:
+    """freenet/freenet-core#5213, ranger-ims-server#1320: streams held all six connections."""
+    with Page(stand, browser) as page:
+        for _ in range(8):
+            page.page = page.context.new_page()
+            page.shows().live()
+        body = put(stand.inbox, flag())
+        page.until(f"() => document.getElementById('f-{body['flag_id']}')")
+
+
+@SQLITE
+def test_a_line_says_how_many_people_look_at_its_slide_and_when_they_left(
+    stand: Stand, browser: Any
+) -> None:
+    body = put(stand.inbox, flag())
+    slide = body["slide"]["image_sha256"]
+    slot = f"document.querySelector('#f-{body['flag_id']} .looking').textContent"
+    stand.people_at[slide] = 1
+    with Page(stand, browser) as page:
+        page.shows().live()
+        page.until(f"() => {slot} === '1 person looks'")
+        stand.people_at[slide] = 2
+        page.until(f"() => {slot} === '2 people look'")
+        put(stand.inbox, amended(body, score=0.99))
+        page.until("() => document.querySelector('tr[data-revision=\"2\"]')")
+        page.until(f"() => {slot} === '2 people look'")
+        del stand.people_at[slide]
+        page.until(f"() => {slot} === ''")
+
+
+@SQLITE
+def test_lines_leave_the_screen_with_the_right_to_read_them(database: str, browser: Any) -> None:
+    """Rights are looked at every ten seconds."""
+    people = {"amy": person("amy", "trust:RXX", "trust:RYJ")}
+    with standing(database, people) as stand:
+        kept, gone = (put(stand.inbox, flag(trust=t, network=None)) for t in ("RXX", "RYJ"))
+        with Page(stand, browser, "amy") as page:
+            page.shows().live()
+            assert set(page.lines()) == {kept["flag_id"], gone["flag_id"]}
+            stand.people["amy"] = person("amy", "trust:RXX")
+            page.locator(f"#f-{gone['flag_id']}").wait_for(state="detached")
+            page.live()
+            assert page.lines() == [kept["flag_id"]]

@@ -178,3 +178,37 @@ def test_counts_are_those_of_the_last_change(engine: Engine, inbox: Inbox) -> No
 def test_filters_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Filters.of(wrong)
+
+
+def test_lines_that_come_while_somebody_pages_make_none_of_the_others_skip_or_repeat(
+    engine: Engine, inbox: Inbox
+) -> None:
+    """OHIF/Viewers#1985: pages by offset drift; 1f916#78: a cursor by another order skips."""
+    seed_lines(engine, 60)
+    there = all_pages(engine, AMY, Filters(), 100)
+    seen, after = list[str](), ""
+    while True:
+        page = lines.page(engine, AMY, Filters(), after, 7)
+        seen += [line.row.flag_id for line in page.lines]
+        put(inbox, flag(issued=f"2000-01-01T00:00:00.{len(seen):03d}Z"))
+        put(inbox, flag(Level.STANDARD, score=0.1))
+        if not page.more or len(seen) > 200:
+            break
+        after = page.lines[-1].key
+    assert [name for name in seen if name in set(there)] == there
+
+
+def test_whoever_was_away_while_others_worked_is_told_of_their_own_lines_alone(
+    engine: Engine, inbox: Inbox
+) -> None:
+    """After a restart hundreds of tabs come back: none of them has to load the page anew because
+    other trusts had much to do."""
+    rows = [
+        {"seq": n, "what": "line", "id": str(uuid.uuid4()), "trust": "RYJ", "at": 1.0}
+        for n in range(1, 800)
+    ]
+    with engine.begin() as connection:
+        connection.execute(insert(change), rows)
+    body = put(inbox, flag(trust="RXX", network=None))
+    found = lines.since(engine, person("x", "trust:RXX"), Filters(), 0)
+    assert (found.seq, list(found.lines), found.too_many) == (800, [body["flag_id"]], False)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from tests.trial.data_for_tests import LAW, known
 from wsi_ai.trial.evidence.comparisons import benjamini_hochberg, holm, simultaneous_alpha
@@ -220,3 +221,9 @@ def test_a_group_that_is_at_no_site_together_with_the_other_has_no_gap() -> None
     assert isinstance(stratified_gap([]), NotEstimable)
     certain = [Stratum(Share(5, 5), Share(5, 5))]
     assert isinstance(stratified_gap(certain), NotEstimable)
+
+
+def test_both_adjustments_are_those_of_statsmodels() -> None:
+    p = np.round(np.random.default_rng(1).random(30) ** 3, 2)  # with ties
+    for ours, method in ((holm(p), "holm"), (benjamini_hochberg(p), "fdr_bh")):
+        assert ours == pytest.approx(multipletests(p, method=method)[1], abs=1e-12)

@@ -307,7 +307,9 @@ def receive(
         list[str],
         typer.Option(help="file:PATH or env:NAME of a whsec_ or whpk_ key; several in rotation."),
     ],
-    store: Annotated[Path, typer.Option(help="Where what arrives is kept (SQLite).")],
+    store: Annotated[
+        str, typer.Option(help="Where what arrives is kept: a file (SQLite), or a database's URL.")
+    ],
     arguments: ReceiveArguments,
 ) -> None:
     """The reference receiver: POST /flags, GET /worklist, and / for a browser."""

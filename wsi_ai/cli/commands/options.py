@@ -133,6 +133,13 @@ class LookArguments:
     threads: Annotated[
         int | None, typer.Option(min=1, max=4096, help="That read tiles; default: all processors.")
     ] = None
+    cluster: Annotated[
+        str,
+        typer.Option(
+            metavar="tls://HOST:PORT|local:N|MODULE:FACTORY",
+            help="Run on a Dask cluster's workers: docs/scaling.md.",
+        ),
+    ] = ""
 
     def extent(self) -> "Extent | None":
         """``None`` where all tissue is looked at, as the model's card has it."""

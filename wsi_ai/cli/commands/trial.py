@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from wsi_ai.cli.commands import trial_region, trial_site
 from wsi_ai.cli.output import extra
 
 ProtocolFile = Annotated[Path, typer.Argument(metavar="PROTOCOL.toml")]
@@ -56,7 +57,12 @@ def protocol_diff(protocol: ProtocolFile, signed: Signed, trusted_keys: TrustedK
 @reference_app.command("check")
 def reference_check(
     reference: Annotated[Path, typer.Argument(metavar="REFERENCE.csv")],
-    protocol: Annotated[Path, typer.Option(help="The trial's protocol, PROTOCOL.toml.")],
+    protocol: Annotated[
+        Path | None, typer.Option(help="The trial's protocol, PROTOCOL.toml.")
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--trial", metavar="FOLDER", help="Or a site's folder of it.")
+    ] = None,
 ) -> None:
     """Number of cases with and without a reference, and rows that contradict each other.
 
@@ -64,7 +70,7 @@ def reference_check(
     """
     with extra("trial"):
         from wsi_ai.cli import trial
-    raise typer.Exit(trial.check_reference(reference, protocol))
+    raise typer.Exit(trial.check_reference(reference, protocol, folder))
 
 
 @trial_app.command("simulate")
@@ -72,13 +78,19 @@ def simulate(
     reading_list: Annotated[
         Path, typer.Argument(metavar="LIST.toml", help="Readers, hours, cases, accuracy of flags.")
     ],
+    pooled: Annotated[
+        Path | None,
+        typer.Option(metavar="POOLED", help="Draw the accuracy of flags from this pool instead."),
+    ] = None,
 ) -> None:
     """How long cases wait with and without flags: who gains, and who pays."""
     with extra("trial"):
         from wsi_ai.cli import trial
-    raise typer.Exit(trial.simulate(reading_list))
+    raise typer.Exit(trial.simulate(reading_list, pooled))
 
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands of ``wsi-ai``."""
+    trial_site.add_to(trial_app, protocol_app, reference_app)
+    trial_region.add_to(trial_app)
     app.add_typer(trial_app, name="trial")

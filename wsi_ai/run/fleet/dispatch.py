@@ -62,6 +62,26 @@ class Dispatch:
             again.taken_by = None if again.taken_by == slot else again.taken_by
         return bool(held), [n for n in held if self._tries[n] >= _TRIES]
 
+    def left(self, slot: int) -> None:
+        """The slot's worker went away in order: none of its slides is suspected, and any other
+        takes them."""
+        for number in sorted(self._held.get(slot, set()), reverse=True):
+            self.back(slot, number)
+        self.ended(slot)
+
+    def back(self, slot: int, number: int) -> None:
+        """The slot's worker did not do this slide, for no fault of either."""
+        self._held[slot].discard(number)
+        self._tries[number] -= 1
+        self.waiting.appendleft(number)
+
+    def is_last_try(self, number: int) -> bool:
+        return self._tries.get(number, 0) >= _TRIES
+
+    def held_by(self, slot: int) -> int:
+        """Number of slides at hand there."""
+        return len(self._held.get(slot, ()))
+
     def rest(self) -> list[int]:
         """All that has no worker any more; it is taken out."""
         left = sorted([*self.waiting, *(again.number for again in self._again)])

@@ -14,9 +14,10 @@ from typing import Generic
 
 from wsi_ai.core.contracts import Post, Watcher
 from wsi_ai.core.logs import in_force
-from wsi_ai.errors import DeviceError, ModelError, OutputError, WsiAiError
+from wsi_ai.errors import DeviceError, ModelError, WsiAiError
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
+from wsi_ai.run.fleet.asking import Question, answer_from
 from wsi_ai.run.fleet.dispatch import Dispatch
 from wsi_ai.run.fleet.worker import Pipes, WorkerSetup, serve
 from wsi_ai.run.outcome import Out
@@ -108,32 +109,14 @@ class Fleet(Generic[Out]):
         """One question to the post: a flag to keep, or what stands.  A worker that has ended is
         seen on its other wire."""
         try:
-            question: messages.Put | messages.AskStanding = worker.post.recv()
+            question: Question = worker.post.recv()
         except (EOFError, OSError):
             wait([worker.run])
             return
-        match question:
-            case messages.Put():
-                answer: messages.Kept | messages.StandingAnswer = self._put(question)
-            case messages.AskStanding():
-                answer = self._standing(question)
         try:
-            worker.post.send(answer)
+            worker.post.send(answer_from(self.post, question))
         except OSError:
             log.debug("a worker ended while its flag was kept")
-
-    def _put(self, put: messages.Put) -> messages.Kept:
-        keep = self.post.put_early if put.early else self.post.put
-        try:
-            return messages.Kept(keep(put.flag))
-        except OutputError as error:
-            return messages.Kept(None, str(error))
-
-    def _standing(self, question: messages.AskStanding) -> messages.StandingAnswer:
-        try:
-            return messages.StandingAnswer(self.post.standing(question.flag_id))
-        except OutputError as error:
-            return messages.StandingAnswer(None, str(error))
 
     def _take(self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]) -> Iterator[Out]:
         try:
@@ -155,7 +138,7 @@ class Fleet(Generic[Out]):
                 self._refusals.append(ModelError(reason) if model else DeviceError(reason))
                 log.error("%s is not used: %s", worker.device, reason)
             case messages.Started() | messages.Planned() | messages.Passed():
-                _show(news, worker.watch)
+                show(news, worker.watch)
 
     def _ended(self, worker: _Worker, dispatch: Dispatch, slides: Sequence[Path]) -> Iterator[Out]:
         """One whose runtime had opened, and that held slides, is started anew."""
@@ -215,7 +198,8 @@ class Fleet(Generic[Out]):
                 worker.process.join()
 
 
-def _show(news: messages.Started | messages.Planned | messages.Passed, watch: Watcher) -> None:
+def show(news: messages.Progress, watch: Watcher) -> None:
+    """To who watches the worker's slides."""
     match news:
         case messages.Started(slide):
             watch.started(slide)

@@ -94,4 +94,5 @@ class StandingAnswer:
     """Where the post could not say."""
 
 
+Progress = Started | Planned | Passed
 News = Ready | RuntimeRefused | Ask | Started | Planned | Passed | Done | Lost | Put

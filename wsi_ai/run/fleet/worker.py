@@ -2,18 +2,18 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from wsi_ai.core.flags import Standing
 from wsi_ai.core.logs import LogSettings, start_logging
 from wsi_ai.errors import ModelError, OutputError
 from wsi_ai.run.assembly import Assembly
 from wsi_ai.run.fleet import messages
+from wsi_ai.run.fleet.asking import AskingPost, Question
 from wsi_ai.run.process import prepare_process
 from wsi_ai.run.several_models import SlideTask, SlideTasks
 from wsi_ai.run.stages import through_stages
@@ -43,7 +43,7 @@ def serve(terms: WorkerSetup, wires: Pipes) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the run is interrupted, and stops its workers
     start_logging(terms.logs)
     line = _Worker(wires.run)
-    work, refused = terms.assembly.work(line, _PipedPost(wires.post), line.give_up)
+    work, refused = terms.assembly.work(line, AskingPost(_Wire(wires.post).exchange), line.give_up)
     for _, error in refused:
         line.tell(messages.RuntimeRefused(str(error), isinstance(error, ModelError)))
         return
@@ -51,31 +51,13 @@ def serve(terms: WorkerSetup, wires: Pipes) -> None:
 
 
 @dataclass(slots=True)
-class _PipedPost:
-    """See ``contracts.Post``: the run's own, at the other end of a wire."""
+class _Wire:
+    """To the run that keeps the flags."""
 
     wire: Connection
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        return self._ask(messages.Put(flag, early=False))
-
-    def put_early(self, flag: Mapping[str, Any]) -> dict[str, Any]:
-        return self._ask(messages.Put(flag, early=True))
-
-    def standing(self, flag_id: str) -> Standing | None:
-        answer: messages.StandingAnswer = self._exchange(messages.AskStanding(flag_id))
-        if answer.error:
-            raise OutputError(answer.error)
-        return answer.standing
-
-    def _ask(self, put: messages.Put) -> dict[str, Any]:
-        kept: messages.Kept = self._exchange(put)
-        if kept.flag is None:
-            raise OutputError(kept.error)
-        return kept.flag
-
-    def _exchange(self, question: messages.Put | messages.AskStanding) -> Any:
+    def exchange(self, question: Question) -> Any:
         try:
             with self._lock:
                 self.wire.send(question)

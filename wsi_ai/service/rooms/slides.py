@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, select
 
 from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.results.written import FLAG, RECORD, as_object
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of
 from wsi_ai.service.access.who import Role, Who
-from wsi_ai.service.jobs import job
+from wsi_ai.service.jobs import JobState, job
 from wsi_ai.service.rooms.notes import Room
 from wsi_ai.service.slide_places import NotClear, NotReady, found_file
 from wsi_ai.service.viewer.shelf import Entry
@@ -112,6 +113,25 @@ class SlidesOf:
                 if slide.startswith(sid):
                     trusts.add(row.trust)
                     yield _slide(Room(slide, row.trust, row.network), row, folder)
+        for slide, row in self._judged_now(sid):
+            if row.trust not in trusts:
+                trusts.add(row.trust)
+                yield _slide(Room(slide, row.trust, row.network), row, None)
+
+    def _judged_now(self, sid: str) -> Sequence[tuple[str, Any]]:
+        """Fingerprint and job of slides whose flag came early: of their results nothing lies
+        there yet."""
+        case = job.c.case
+        same = (
+            newest.c.trust == job.c.trust,
+            newest.c.accession == case["accession"].as_string(),
+            newest.c.slide == case["slide_id"].as_string(),
+        )
+        here = newest.c.image_sha256.startswith(sid), job.c.state == JobState.RUNNING
+        found = select(newest.c.image_sha256, job).join(job, and_(*same)).where(*here)
+        with translated(), self.engine.connect() as connection:
+            rows = connection.execution_options(**READING).execute(found.limit(_MOST_JOBS))
+            return [(row.image_sha256, row) for row in rows]
 
     def _jobs(self, beginning: str) -> Sequence[Any]:
         """Whose results lie in a folder that ends with the beginning of the fingerprint."""
@@ -140,10 +160,12 @@ class Entries(Mapping[str, Entry]):
         return 0
 
 
-def _slide(room: Room, row: Any, folder: Path) -> FoundSlide:
+def _slide(room: Room, row: Any, folder: Path | None) -> FoundSlide:
     path = _path(row.slide_uri)
     names = [row.case.get("accession"), row.case.get("slide_id")]
     name = " · ".join(dict.fromkeys(filter(None, names))) or (path.name if path else "Slide")
+    if folder is None:
+        return FoundSlide(room, Entry(name, path))
     return FoundSlide(room, Entry(name, path, (folder.parent,)), _origin_px(folder))
 
 

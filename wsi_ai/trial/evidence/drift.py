@@ -10,7 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special, stats
+
+from wsi_ai.trial.evidence.estimates import NotEstimable
 
 _CELLS = 400
 
@@ -30,6 +32,36 @@ def stability_index(baseline: NDArray[np.int64], now: NDArray[np.int64]) -> floa
         before, after = before + 0.5, after + 0.5
     before, after = before / before.sum(), after / after.sum()
     return float(((after - before) * np.log(after / before)).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSamples:
+    """Kolmogorov and Smirnov: the greatest distance of two distributions, as scipy computes it."""
+
+    distance: float
+    p: float
+
+
+def two_samples(before: NDArray[np.float64], now: NDArray[np.float64]) -> TwoSamples | NotEstimable:
+    if not (len(before) and len(now)):
+        return NotEstimable("one of the two has no case")
+    if not (np.isfinite(before).all() and np.isfinite(now).all()):
+        raise ValueError("every value is a number")
+    found = stats.ks_2samp(before, now)
+    return TwoSamples(float(found.statistic), float(found.pvalue))
+
+
+def decile_edges(baseline: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Inner edges of ten bins that hold a tenth of the baseline each; of many ties, fewer bins."""
+    if not (len(baseline) and np.isfinite(baseline).all()):
+        raise ValueError("a baseline has a case or more, and every value is a number")
+    return np.unique(np.quantile(baseline, np.arange(1, 10) / 10, method="inverted_cdf"))
+
+
+def binned(values: NDArray[np.float64], edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Counts; a value on an edge is in the upper bin."""
+    of = np.searchsorted(edges, values, "right")
+    return np.bincount(of, minlength=len(edges) + 1).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,15 @@
 """For whom is it worse?  A level of a subgroup beside the reference level, and what may be said."""
 
+import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy import stats
 
 from wsi_ai.trial.evidence.estimates import ALPHA, Estimate, NotEstimable, check_alpha, inside
-from wsi_ai.trial.evidence.shares import Share
+from wsi_ai.trial.evidence.shares import Share, difference
+
+_MOST_CASES = 1 << 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,25 @@ def verdict(gap: Estimate | NotEstimable, tolerated: float) -> Verdict:
     if gap.high < -tolerated:
         return Worse()
     return NotWorse() if gap.low > -tolerated else TooFewToSay()
+
+
+def cases_to_say(reference: Share, tolerated: float, alpha: float = ALPHA) -> int | None:
+    """About the number of cases of a level at which, were it as good as the reference, its gap
+    would be shown to be tolerated; ``None`` where no number would do, because the reference has too
+    few cases itself."""
+    if not reference.cases or not tolerated:
+        return None
+
+    def is_enough(cases: int) -> bool:
+        level = Share(round(cases * reference.hits / reference.cases), cases)
+        return isinstance(verdict(difference(level, reference, alpha), tolerated), NotWorse)
+
+    most = 1
+    while not is_enough(most):
+        most *= 2
+        if most > _MOST_CASES:
+            return None
+    return bisect.bisect_left(range(most + 1), 1, lo=1, key=lambda n: int(is_enough(n)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,9 @@ def cases_needed(goal: float, expected: float, alpha: float = 0.025, wanted: flo
     if not 0 < goal < expected < 1:
         raise ValueError(f"the expected share is above the goal, got {expected} and {goal}")
     run = 0
+    reach = float(stats.norm.isf(alpha) + stats.norm.ppf(wanted)) / (expected - goal)
+    if reach > 0 and reach**2 * expected * (1 - expected) > _MOST:  # about so many
+        raise ValueError(f"{expected} is too close to {goal} for {_MOST} cases to tell")
     for cases in range(1, _MOST):
         run = run + 1 if power(cases, goal, expected, alpha) >= wanted else 0
         if run > _STEADY:

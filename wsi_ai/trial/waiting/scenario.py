@@ -1,7 +1,7 @@
 """A reading list, and what flags of known accuracy would change in it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,7 +62,13 @@ class Gain:
 
 def simulate(scenario: Scenario) -> dict[Group, Gain]:
     """Groups that are in every run.  The first week counts only where it begins with a backlog."""
-    runs = [_run(scenario, number) for number in range(scenario.runs)]
+    return simulate_each(scenario, [scenario.accuracy] * scenario.runs)
+
+
+def simulate_each(scenario: Scenario, accuracies: Sequence[Accuracy]) -> dict[Group, Gain]:
+    """The same with a run for each of several accuracies, as they are drawn where the true one is
+    not known: what that adds is in the intervals, too."""
+    runs = [_run(replace(scenario, accuracy=one), n) for n, one in enumerate(accuracies)]
     return {
         group: _gain([run[group] for run in runs])
         for group in Group

@@ -4,9 +4,10 @@ const [renewed, live, stale] = ["renewed", "live", "stale"].map((id) => document
 let heardAt = new Date();
 
 function timeOf(moment) {
-  const clock = {hour: "2-digit", minute: "2-digit", hourCycle: "h23"};
-  const today = moment.toDateString() === new Date().toDateString();
-  return moment.toLocaleString([], today ? clock : {day: "2-digit", month: "short", ...clock});
+  const clock = {hour: "2-digit", minute: "2-digit", hourCycle: "h23"}, now = new Date();
+  const day = moment.toDateString() === now.toDateString() ? {} : {day: "2-digit", month: "short"};
+  const year = moment.getFullYear() === now.getFullYear() ? {} : {year: "numeric"};
+  return moment.toLocaleString([], {...clock, ...day, ...year});
 }
 
 function inOwnTime(part) {

@@ -1,0 +1,1 @@
+"""How much hardware a load wants: computed, before any is bought."""

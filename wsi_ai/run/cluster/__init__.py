@@ -1,0 +1,1 @@
+"""Slides through the workers of a Dask cluster.  Needs the extra ``cluster``."""

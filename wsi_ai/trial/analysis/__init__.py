@@ -1,0 +1,1 @@
+"""One site's flags held to its reference, for the site's own eyes."""

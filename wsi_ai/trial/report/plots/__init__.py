@@ -1,0 +1,1 @@
+"""Plots of a trial, as SVG; each has its table beside it."""
