@@ -66,6 +66,6 @@ def test_jobs_of_one_line_have_each_their_own_flag_and_a_silent_one_has_none(
             for flag in posting.relay.outbox.flags()
         }
     assert said == {(f"S-s{n}", model) for n in (0, 1, 3) for model in ("a", "b")}
-    records = [json.loads(path.read_text()) for path in (tmp_path / "out" / "runs").glob("*.json")]
+    records = [json.loads(path.read_text()) for path in (tmp_path / "out").rglob("runs/*.json")]
     assert sum(len(record["slides"]) for record in records) == 8
-    assert not [one for one in (tmp_path / "out").iterdir() if one.name.startswith(".")]
+    assert not list((tmp_path / "out").rglob("*kept*"))
