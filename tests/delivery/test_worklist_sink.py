@@ -21,6 +21,7 @@ from wsi_ai.delivery.heartbeat import Backlog, pulse_of
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.outbox import Outbox
 from wsi_ai.delivery.outbox.tables import connect
+from wsi_ai.delivery.outbox.unrouted import note_unrouted
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Became, Inbox, open_inbox
 from wsi_ai.delivery.receiver.incoming import Event, parse
@@ -107,9 +108,13 @@ def test_a_relay_beats_into_it_and_says_how_many_slides_have_no_model(
     assert isinstance(sink, WorklistSink)
     assert isinstance(sink, HeartbeatSink)
     assert isinstance(sink, CheckedSink)
-    assert Relay(outbox, [sink], FAST, unrouted=lambda: 3).beat(sink) == 60.0
+    with outbox.writing() as connection:
+        note_unrouted(connection, 3)
+    assert Relay(outbox, [sink], FAST).beat(sink) == 60.0
     (said,) = completeness(inbox.senders(outbox.clock()))["why"]
     assert said.endswith("3 slides: no model")
+    with outbox.writing() as connection:
+        note_unrouted(connection, 0)
     Relay(outbox, [sink], FAST).beat(sink)
     assert completeness(inbox.senders(outbox.clock()))["complete"]
     assert [what for what, _, _ in changes_of(inbox)] == ["sender", "sender"]

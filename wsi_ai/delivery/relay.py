@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -62,8 +62,6 @@ class Relay:
     alarm: Callable[[str], None] = log.error
     audit_head: Callable[[], str | None] = lambda: None
     """Where the record ends now; every receiver keeps it."""
-    unrouted: Callable[[], int] = lambda: 0
-    """Number of slides that no rule gives a model now; every receiver's list says it."""
     _wake: threading.Event = field(default_factory=threading.Event)
 
     def wake(self) -> None:
@@ -102,7 +100,6 @@ class Relay:
     def _pulse(self, sink: Sink, at: datetime) -> Pulse:
         configured = {one.endpoint.name for one in self.sinks}
         backlog = self.outbox.backlog(sink.endpoint.name, configured)
-        backlog = replace(backlog, unrouted=self.unrouted())
         sender = sender_of(self.outbox.identity(), platform.node())
         news = self.audit_head(), self.outbox.not_started()
         return pulse_of(sink.endpoint, sender, backlog, at, *news)

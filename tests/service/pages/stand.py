@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -51,15 +51,18 @@ class Stand:
     engine: Engine
     parts: PageParts
     people: dict[str, Who]
-    errors: list[str] = field(default_factory=list)
+    people_at: dict[str, int] = field(default_factory=dict)
+    """By slide, how many people look at it."""
 
     @property
     def inbox(self) -> Inbox:
         return Inbox(self.engine)
 
 
-def app(parts: PageParts, *, band_every_s: float = 0.2) -> Starlette:
-    lines = LinesPart(parts.engine, rendering(parts.clock), parts.clock, band_every_s)
+def app(parts: PageParts, *, every_s: float = 0.2) -> Starlette:
+    lines = LinesPart(
+        parts.engine, rendering(parts.clock), parts.clock, every_s, people_at=parts.looking
+    )
     live = Live(parts.door, [lines])
 
     @asynccontextmanager
@@ -78,7 +81,12 @@ def standing(database: str, people: dict[str, Who] | None = None) -> Iterator[St
     engine = open_service_database(database)
     door = ByCookie(known)
     queue = Queue(engine, time.time, Random(1))
-    parts = PageParts(engine, door, time.time, queue)
+    people_at = dict[str, int]()
+
+    def looking(slides: Sequence[str]) -> dict[str, int]:
+        return {slide: people_at[slide] for slide in slides if slide in people_at}
+
+    parts = PageParts(engine, door, time.time, queue, looking=looking)
     port = free_port()
     base = f"http://{HOST}:{port}"
     guarded = Guarded(app(parts), site_at(base))
@@ -89,10 +97,12 @@ def standing(database: str, people: dict[str, Who] | None = None) -> Iterator[St
     thread.start()
     until(lambda: server.started, "the service did not start")
     try:
-        yield Stand(base, engine, parts, known)
+        yield Stand(base, engine, parts, known, people_at)
     finally:
         server.should_exit = True
         thread.join(10)
+        pool: Any = engine.pool
+        until(lambda: pool.checkedout() == 0, "a thread of the service still reads")
         engine.dispose()
 
 

@@ -391,3 +391,38 @@ def test_an_eighth_tab_opens_as_the_first_one_does(stand: Stand, browser: Any) -
             page.shows().live()
         body = put(stand.inbox, flag())
         page.until(f"() => document.getElementById('f-{body['flag_id']}')")
+
+
+@SQLITE
+def test_a_line_says_how_many_people_look_at_its_slide_and_when_they_left(
+    stand: Stand, browser: Any
+) -> None:
+    body = put(stand.inbox, flag())
+    slide = body["slide"]["image_sha256"]
+    slot = f"document.querySelector('#f-{body['flag_id']} .looking').textContent"
+    stand.people_at[slide] = 1
+    with Page(stand, browser) as page:
+        page.shows().live()
+        page.until(f"() => {slot} === '1 person looks'")
+        stand.people_at[slide] = 2
+        page.until(f"() => {slot} === '2 people look'")
+        put(stand.inbox, amended(body, score=0.99))
+        page.until("() => document.querySelector('tr[data-revision=\"2\"]')")
+        page.until(f"() => {slot} === '2 people look'")
+        del stand.people_at[slide]
+        page.until(f"() => {slot} === ''")
+
+
+@SQLITE
+def test_lines_leave_the_screen_with_the_right_to_read_them(database: str, browser: Any) -> None:
+    """Rights are looked at every ten seconds."""
+    people = {"amy": person("amy", "trust:RXX", "trust:RYJ")}
+    with standing(database, people) as stand:
+        kept, gone = (put(stand.inbox, flag(trust=t, network=None)) for t in ("RXX", "RYJ"))
+        with Page(stand, browser, "amy") as page:
+            page.shows().live()
+            assert set(page.lines()) == {kept["flag_id"], gone["flag_id"]}
+            stand.people["amy"] = person("amy", "trust:RXX")
+            page.locator(f"#f-{gone['flag_id']}").wait_for(state="detached")
+            page.live()
+            assert page.lines() == [kept["flag_id"]]

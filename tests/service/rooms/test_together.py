@@ -292,6 +292,9 @@ def test_what_was_not_sent_survives_a_reload_and_so_does_what_was_being_typed(
         amy.until(HAS, "kept")
         amy.until(HAS, "also kept")
         assert amy.page.input_value("#card-input") == "half a sent"
+        amy.page.reload()
+        amy.until(IN_ROOM)
+        assert amy.page.input_value("#card-input") == "half a sent"
         assert len(log_of(at)) == 2
         amy.said.clear()
 

@@ -10,12 +10,15 @@ from sqlalchemy import Engine
 from tests.service.worklist.parts import flag, person, put
 from wsi_ai.delivery.heartbeat import Backlog, pulse_of
 from wsi_ai.delivery.messages import Endpoint, NotStarted
+from wsi_ai.delivery.outbox import Outbox
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.incoming import Beat, parse
 from wsi_ai.service import workers
 from wsi_ai.service.access.who import Who
 from wsi_ai.service.jobs import Asked, make_job_table
 from wsi_ai.service.queue import Queue
+from wsi_ai.service.watching import book
+from wsi_ai.service.watching.book import Entry, WatchState
 from wsi_ai.service.workers import Station
 from wsi_ai.service.worklist.band import Band, band_of, facts
 
@@ -114,3 +117,23 @@ def test_a_sender_concerns_those_who_may_read_its_trusts(engine: Engine, inbox: 
         assert is_red or "RYJ" not in str(found)
     beat(inbox, at=AT - 500)  # whose flags it sends is not said
     assert band(engine, person("x", "trust:RXX")).why
+
+
+def test_slides_without_a_model_in_a_watched_folder_and_a_folder_that_is_gone_are_said(
+    engine: Engine, inbox: Inbox
+) -> None:
+    from pathlib import Path
+    from random import Random
+
+    entry = {"path": "/scans/a.svs", "size": 1, "mtime_ns": 1, "since": AT}
+    book.write(engine, Entry(**entry, state=WatchState.UNROUTED), AT)
+    outbox = Outbox(engine, lambda: AT, Random(1))
+    assert outbox.backlog("here").unrouted == 1
+    book.write(engine, Entry(**entry, state=WatchState.SUBMITTED), AT)
+    assert outbox.backlog("here").unrouted == 0
+    book.write(engine, Entry(**entry, state=WatchState.UNROUTED), AT)
+    book.forget_folders(engine, [Path("/scans")])
+    assert outbox.backlog("here").unrouted == 0
+    beat(inbox, "RXX")
+    book.write(engine, Entry(**entry | {"path": "/scans"}, state=WatchState.GONE), AT)
+    assert band(engine).why == ("1 watched folder is gone: what arrives there is not seen",)

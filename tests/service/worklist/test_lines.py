@@ -196,3 +196,19 @@ def test_lines_that_come_while_somebody_pages_make_none_of_the_others_skip_or_re
             break
         after = page.lines[-1].key
     assert [name for name in seen if name in set(there)] == there
+
+
+def test_whoever_was_away_while_others_worked_is_told_of_their_own_lines_alone(
+    engine: Engine, inbox: Inbox
+) -> None:
+    """After a restart hundreds of tabs come back: none of them has to load the page anew because
+    other trusts had much to do."""
+    rows = [
+        {"seq": n, "what": "line", "id": str(uuid.uuid4()), "trust": "RYJ", "at": 1.0}
+        for n in range(1, 800)
+    ]
+    with engine.begin() as connection:
+        connection.execute(insert(change), rows)
+    body = put(inbox, flag(trust="RXX", network=None))
+    found = lines.since(engine, person("x", "trust:RXX"), Filters(), 0)
+    assert (found.seq, list(found.lines), found.too_many) == (800, [body["flag_id"]], False)

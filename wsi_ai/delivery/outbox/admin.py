@@ -24,6 +24,7 @@ from wsi_ai.delivery.messages import Held, Kind
 from wsi_ai.delivery.outbox.retention import PURGED
 from wsi_ai.delivery.outbox.states import NO_SINK, OPEN, State
 from wsi_ai.delivery.outbox.tables import delivery, endpoint, event
+from wsi_ai.delivery.outbox.unrouted import unrouted
 from wsi_ai.errors import OutputError
 
 
@@ -118,6 +119,7 @@ def backlog(connection: Connection, sink: str, elsewhere: int) -> Backlog:
         min((at for at in oldest if at is not None), default=None),
         max((at for at in newest if at is not None), default=None),
         elsewhere,
+        unrouted(connection),
     )
 
 

@@ -66,7 +66,7 @@ def service_app(parts: ServiceParts) -> Starlette:
     """To be put behind a guard: see ``access.guard`` and ``access.loopback``."""
     slides = SlidesOf(parts.engine)
     rooms = RoomsPart(parts.engine, slides, parts.clock)
-    lines = LinesPart(parts.engine, rendering(parts.clock), parts.clock)
+    lines = LinesPart(parts.engine, rendering(parts.clock), parts.clock, people_at=rooms.looking_at)
     live = Live(parts.door, [lines, rooms])
     routes: list[BaseRoute] = [
         *Health(parts.engine, parts.clock, tuple(parts.folders.values())).routes(),

@@ -19,6 +19,7 @@ from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.service import workers
 from wsi_ai.service.access.who import REGION, Role, Who
+from wsi_ai.service.database.tables import watched
 from wsi_ai.service.jobs import JobState, job
 
 _LATE_S = 60.0
@@ -44,6 +45,8 @@ class Work:
     waiting: int = 0
     oldest: float | None = None
     """When the first of those that wait was asked for."""
+    folders_gone: int = 0
+    """Watched folders that cannot be looked into, or are not what they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ def _networks(engine: Engine, trusts: Collection[str]) -> Mapping[str, str | Non
     return {row.trust: row.network for row in rows}
 
 
+_FOLDERS_GONE = select(func.count()).select_from(watched).where(watched.c.state == "gone")
+
+
 def band_of(found: Facts, who: Who) -> Band:
     """Of the list as ``who`` sees it.  Pure."""
     senders = [one for one in found.senders if concerns(found, who, Role.READ, one)]
@@ -95,8 +101,10 @@ def work(engine: Engine, now: float) -> Work:
     gone = [one.beat for one in known if one.gone and not one.draining]
     found = select(func.count(), func.min(job.c.created)).where(job.c.state == JobState.WAITING)
     with translated("worklist"), engine.connect() as opened:
-        waiting, oldest = opened.execution_options(**READING).execute(found).one()
-    return Work(gone, sum(not one.gone for one in known), waiting, oldest)
+        connection = opened.execution_options(**READING)
+        waiting, oldest = connection.execute(found).one()
+        folders = connection.scalar(_FOLDERS_GONE) or 0
+    return Work(gone, sum(not one.gone for one in known), waiting, oldest, folders)
 
 
 def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
@@ -104,6 +112,9 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
         number = len(found.gone)
         what = f"{counted(number, 'worker')} of this service {verb(number, 'is', 'are')} gone"
         yield _time(min(found.gone)), what
+    if number := found.folders_gone:
+        what = f"{counted(number, 'watched folder')} {verb(number, 'is', 'are')} gone"
+        yield None, f"{what}: what arrives there is not seen"
     late = found.oldest is not None and now - found.oldest > _LATE_S
     if late and not found.running:
         number = found.waiting

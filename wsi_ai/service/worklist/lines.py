@@ -11,7 +11,6 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, literal, select,
 
 from wsi_ai.delivery.outbox.tables import READING, translated
 from wsi_ai.delivery.receiver.tables import change, newest
-from wsi_ai.service import changes
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.changes import Change, What
 from wsi_ai.service.database.tables import acknowledgement
@@ -88,16 +87,17 @@ def page(engine: Engine, who: Who, filters: Filters, after: str = "", most: int 
 
 def since(engine: Engine, who: Who, filters: Filters, seq: int) -> Changed:
     """What happened to the list after the change of that number.  Raises OutputError."""
+    mine = visible(who, Role.READ, change.c.trust, change.c.network)
+    theirs = select(change.c.id).where(change.c.seq > seq, change.c.what == What.LINE, mine)
+    ends = select(func.min(change.c.seq), func.max(change.c.seq))
     with translated("worklist"), engine.connect() as opened:
-        first = opened.execution_options(**READING).scalar(select(func.min(change.c.seq)))
-    if seq < (first or 1) - 1:
-        return Changed(seq, too_many=True)
-    found = changes.since(engine, seq, _MOST_CHANGES)
-    last = found[-1].seq if found else seq
-    if len(found) == _MOST_CHANGES:
-        return Changed(last, too_many=True)
-    theirs = concerning(who, found)
-    return Changed(last, among(by_id(engine, theirs), theirs, who, filters))
+        connection = opened.execution_options(**READING)
+        first, last = connection.execute(ends).one()
+        names = list(connection.scalars(theirs.distinct().limit(_MOST_CHANGES + 1)))
+    is_forgotten = seq < (first or 1) - 1
+    if is_forgotten or len(names) > _MOST_CHANGES:
+        return Changed(last or 0, too_many=True)
+    return Changed(last or 0, among(by_id(engine, names), names, who, filters))
 
 
 def concerning(who: Who, found: Sequence[Change]) -> list[str]:

@@ -17,6 +17,8 @@ from wsi_ai.slides.stores.store import Store, open_store
 _TIFF, _DICOM = (".tif", ".tiff"), (".dcm", "")
 _ZARR = ("zarr.json", ".zgroup")
 _SAYS = (*_ZARR, ".zattrs", ".zarray")
+_CURRENT = "/current.json"
+"""Beside it lie results, which are no slides: see ``results.bucket``."""
 _MOST_SAID_BYTES = 1 << 20
 
 
@@ -51,7 +53,10 @@ def _sort(store: Store, address: ObjectAddress, found: Below) -> None:
     folders = defaultdict[str, list[Part]](list)
     parts = listed(store, address.key, "")
     roots = _zarr_folders(parts)
+    results = [part.key.removesuffix(_CURRENT) for part in parts if part.key.endswith(_CURRENT)]
     for part in parts:
+        if part.key.startswith(tuple(f"{folder}/" for folder in results)):
+            continue
         below = next((r for r in roots if part.key.startswith(f"{r}/")), None)
         if below is not None:
             zarr[below].append(part)
@@ -135,14 +140,14 @@ def _is_picture(store: Store, part: Part) -> bool:
 def _is_slide_zarr(store: Store, folder: str, inside: list[Part]) -> bool:
     """By what its groups and arrays say of themselves."""
     with tempfile.TemporaryDirectory() as scratch:
-        for part in _saying(folder, inside):
+        for part in _descriptions(folder, inside):
             place = Path(scratch, PurePosixPath(part.key).relative_to(folder))
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(read_span(store, part, 0, part.size))
         return is_slide_zarr(Path(scratch))
 
 
-def _saying(folder: str, inside: list[Part]) -> Iterator[Part]:
+def _descriptions(folder: str, inside: list[Part]) -> Iterator[Part]:
     """Of the image and its finest array."""
     depth = len(PurePosixPath(folder).parts)
     for part in inside:

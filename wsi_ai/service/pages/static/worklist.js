@@ -108,7 +108,7 @@ function bandIs({html}) {
   inOwnTime(band);
 }
 
-/** Too much happened to tell it line by line. */
+/** Too much happened to tell it line by line, or their rights are others now. */
 const renewed = () => location.reload();
 
 const WORDS = {
@@ -124,6 +124,7 @@ function stateIs(state) {
   const lost = state === "away" || state === "refused";
   stale.hidden = !lost;
   if (!lost) return;
+  if (state === "refused") renewed();  // what they may not see any more leaves the screen
   stale.replaceChildren(Object.assign(document.createElement("strong"), {
     textContent: `This list is as it was at ${timeOf(heardAt)}: ${state === "away"
       ? "there is no connection to the service." : "log in again."}`,
@@ -148,14 +149,18 @@ const filters = () => {
   return query;
 };
 const connection = new Live("/v1/live", {
-  greet: () => [{type: "watch", ...filters(), after: seq}],
+  greet: () => [{
+    type: "watch", ...filters(), after: seq, lines: [...body.rows].map((row) => row.dataset.flag),
+  }],
   poll,
   state: stateIs,
 });
-connection.on("lines", heardOf).on("band", bandIs).on("stale", renewed);
-connection.on("looking", ({slide, people}) => {
-  for (const slot of body.querySelectorAll(`.looking[data-slide="${CSS.escape(slide)}"]`)) {
-    slot.textContent = people ? `${people} ${people === 1 ? "person looks" : "people look"}` : "";
+connection.on("lines", heardOf).on("band", bandIs).on("stale", renewed).on("resync", renewed);
+connection.on("looking", ({slides}) => {
+  for (const [slide, people] of Object.entries(slides)) {
+    for (const slot of body.querySelectorAll(`.looking[data-slide="${CSS.escape(slide)}"]`)) {
+      slot.textContent = people ? `${people} ${people === 1 ? "person looks" : "people look"}` : "";
+    }
   }
 });
 setInterval(() => { if (connection.state === "open") heardAt = new Date(); }, 1000);

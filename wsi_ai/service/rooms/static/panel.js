@@ -137,6 +137,7 @@ export class Panel {
       if (!kept) return;
       this.open(kept);
       $("card-input").value = kept.typed;
+      this.keepDraft();
     } catch {
       this.storage.removeItem(this.key);
     }
