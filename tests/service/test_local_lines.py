@@ -6,19 +6,23 @@ import threading
 import time
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 from tests.models_for_tests import red_network, write_model
 from tests.stand_in_runs import write_slide
-from wsi_ai.app import RunOptions
+from wsi_ai.app import Outcome, RunOptions
+from wsi_ai.core.flags import Level
 from wsi_ai.delivery.posting import open_posting
+from wsi_ai.errors import OutputError, Stopped
 from wsi_ai.service.database.opening import make_service_tables
-from wsi_ai.service.jobs import Asked, JobState
+from wsi_ai.service.job_post import JobPost, SilentPost
+from wsi_ai.service.jobs import Asked, Job, JobState
 from wsi_ai.service.local_lines import LocalLines
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.queue import Queue
-from wsi_ai.service.work import Pace, Worker
+from wsi_ai.service.work import Pace, SiteFault, Worker
 
 PACE = Pace(idle_s=0.01, beat_s=0.05, ready_s=60, fault_s=60, insist_s=0.05, linger_s=0.05)
 
@@ -69,3 +73,45 @@ def test_jobs_of_one_line_have_each_their_own_flag_and_a_silent_one_has_none(
     records = [json.loads(path.read_text()) for path in (tmp_path / "out").rglob("runs/*.json")]
     assert sum(len(record["slides"]) for record in records) == 8
     assert not list((tmp_path / "out").rglob("*kept*"))
+
+
+class Away:
+    """A posting whose database is away; see ``delivery.posting.Posting``."""
+
+    def standing(self, flag_id: str) -> None:
+        raise OutputError("the outbox refused: it is away")
+
+    def begun(self) -> None: ...
+
+
+def outcome(model: str) -> Outcome:
+    seen = {"slide": Path("a.svs"), "reason": "seen", "folder": None, "fresh": True}
+    return Outcome(**seen, model=model, level=Level.STANDARD)  # type: ignore[arg-type]
+
+
+def a_job(queue: Queue, models: list[str]) -> Job:
+    queue.submit(question(Path("/scans/a.svs"), models))
+    mine = queue.claim("w")
+    assert mine is not None
+    return mine
+
+
+def test_a_job_is_not_done_before_every_model_has_answered(queue: Queue) -> None:
+    """One that was stopped between two of them goes back."""
+    runs = LocalRuns(Path("out"), queue, Away())  # type: ignore[arg-type]
+    mine = a_job(queue, ["a", "b"])
+    with pytest.raises(Stopped):
+        runs.answer(mine, [outcome("a")], SilentPost())
+    assert runs.answer(mine, [outcome("a"), outcome("b")], SilentPost()).level == "standard"
+
+
+def test_a_job_is_not_done_where_it_could_not_be_asked_what_stands(queue: Queue) -> None:
+    """Else its flag might be nowhere, and nobody would look for it."""
+    posting: Any = Away()
+    runs = LocalRuns(Path("out"), queue, posting)
+    mine = a_job(queue, ["a"])
+    post = JobPost(posting, queue, mine)
+    with pytest.raises(OutputError):
+        post.standing("f")
+    with pytest.raises(SiteFault):
+        runs.answer(mine, [outcome("a")], post)
