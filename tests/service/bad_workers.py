@@ -118,13 +118,15 @@ def work(place: Place, name: str, bad: dict[str, Any]) -> None:
         os.dup2(log.fileno(), 2)
         logging.basicConfig(level=logging.WARNING)
         sys.path.insert(0, str(place.plugins))
+        out = place.folder / bad.pop("out", "out")
+        out.mkdir(exist_ok=True)
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         sends = [f"RXX=file://{place.arrived}"]
         with open_posting(sends, place.database, place.audit) as posting:
             queue = queue_on(posting.relay.outbox.engine, place, **bad)
             options = RunOptions(device="cpu", batch_size=4, threads=1, pages=Pages.NONE)
-            runs = LocalRuns(place.out, queue, posting, options, quiet_s=0)
+            runs = LocalRuns(out, queue, posting, options, quiet_s=0)
             station = Station(name, "here", name, "test")
             worker = Worker(queue, runs, stop, PACE, name, lines=LocalLines(runs), station=station)
             worker.run()

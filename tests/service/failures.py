@@ -166,20 +166,38 @@ def killed_at(point: Point) -> Callable[[Lab], str]:
 
 
 def frozen(it: Lab) -> str:
-    """Who wakes after its lease says nothing."""
-    name = it.ask(it.slide("a", seconds=0.05))
-    first = it.start("first")
-    it.until(lambda: (it.row(name).passed or 0) > 0, "it did not begin")
-    stop_between_transactions(it, first)
-    time.sleep(LEASE_S)
+    """On one disk, its place is its own until it wakes; then it says nothing, and another judges
+    the slide."""
+    name, first = _frozen(it)
     it.start("second")
+    it.until(lambda: it.row(name).given_back > 0, "nobody else looked at it")
+    os.kill(first.pid or 0, signal.SIGCONT)
+    it.until_done(1)
+    it.check(1)
+    return f"{it.row(name).given_back} times given back"
+
+
+def frozen_elsewhere(it: Lab) -> str:
+    """Another machine has judged the slide when it wakes: it says nothing."""
+    name, first = _frozen(it)
+    it.start("second", out="elsewhere")
     it.until_done(1)
     before = it.row(name)
     os.kill(first.pid or 0, signal.SIGCONT)
     time.sleep(5 * PACE.beat_s)
     assert it.row(name) == before, "who was frozen changed the job"
-    it.check(1)
+    it.end()
+    assert it.events() == 1, f"{it.events()} revisions"
     return f"attempt {before.attempt}"
+
+
+def _frozen(it: Lab) -> tuple[str, BaseProcess]:
+    name = it.ask(it.slide("a", seconds=0.05))
+    first = it.start("first")
+    it.until(lambda: (it.row(name).passed or 0) > 0, "it did not begin")
+    stop_between_transactions(it, first)
+    time.sleep(LEASE_S)
+    return name, first
 
 
 def stop_between_transactions(it: Lab, process: BaseProcess) -> None:
@@ -365,6 +383,7 @@ Trial = Callable[[Lab], str]
 TRIALS: Mapping[str, Trial] = {
     **{f"kill -9 {point.value}": killed_at(point) for point in list(Point)[1:]},
     "SIGSTOP past the lease, then CONT": frozen,
+    "the same, and another disk": frozen_elsewhere,
     "database gone": database_gone,
     "urgent while busy with a batch": urgent,
     "poison slide": poisoned,
