@@ -15,18 +15,25 @@ from typing import Any
 from sqlalchemy import Connection
 
 from wsi_ai.app import RunOptions
+from wsi_ai.delivery.outbox import open_database
 from wsi_ai.delivery.posting import open_posting
 from wsi_ai.results.slide import Pages
+from wsi_ai.service.arrivals import one_question
 from wsi_ai.service.database.opening import make_service_tables
 from wsi_ai.service.jobs import Job
 from wsi_ai.service.local_lines import LocalLines
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.queue import Answer, Queue
+from wsi_ai.service.watching.rounds import Rounds
+from wsi_ai.service.watching.settled import Arrivals
+from wsi_ai.service.watching.slides import SiteTable
+from wsi_ai.service.watching.watcher import FolderWatch, WatchPace
 from wsi_ai.service.work import Pace, Worker
-from wsi_ai.service.workers import Station
+from wsi_ai.service.workers import WATCH, Station
 
 LEASE_S = 2.0
 PACE = Pace(idle_s=0.05, beat_s=0.1, ready_s=0.2, fault_s=0.3, insist_s=0.2, linger_s=0.5)
+WATCH_S = 0.2
 _SOME_TILES = 8
 
 
@@ -64,18 +71,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class BadQueue(Queue):
-    """Does ``signal_at`` to its own process, the first time that the point is reached."""
+    """Kills its own process, the first time that the point is reached."""
 
     point: Point = Point.NOWHERE
     mark: Path = Path()
-    signal_at: int = signal.SIGKILL
 
     def _reach(self, point: Point) -> None:
         if self.point is point and not self.mark.exists():
             self.mark.touch()
-            with self.engine.begin():
-                pass  # no other thread holds SQLite's lock now, as long as we stand
-            os.kill(os.getpid(), self.signal_at)
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def beat(self, mine: Job, planned: int | None = None, passed: int | None = None) -> None:
         Queue.beat(self, mine, planned, passed)
@@ -114,14 +118,33 @@ def work(place: Place, name: str, bad: dict[str, Any]) -> None:
         os.dup2(log.fileno(), 2)
         logging.basicConfig(level=logging.WARNING)
         sys.path.insert(0, str(place.plugins))
+        out = place.folder / bad.pop("out", "out")
+        out.mkdir(exist_ok=True)
         stop = threading.Event()
         signal.signal(signal.SIGTERM, lambda *_: stop.set())
         sends = [f"RXX=file://{place.arrived}"]
         with open_posting(sends, place.database, place.audit) as posting:
             queue = queue_on(posting.relay.outbox.engine, place, **bad)
             options = RunOptions(device="cpu", batch_size=4, threads=1, pages=Pages.NONE)
-            runs = LocalRuns(place.out, queue, posting, options, quiet_s=0)
+            runs = LocalRuns(out, queue, posting, options, quiet_s=0)
             station = Station(name, "here", name, "test")
             worker = Worker(queue, runs, stop, PACE, name, lines=LocalLines(runs), station=station)
             worker.run()
             posting.drain(10.0)
+
+
+def watch(place: Place, name: str, model: str) -> None:
+    """The process: until SIGTERM."""
+    with (place.folder / f"{name}.log").open("a") as log:
+        os.dup2(log.fileno(), 2)
+        logging.basicConfig(level=logging.WARNING)
+        stop = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stop.set())
+        engine = open_database(place.database)
+        table = place.folder / "cases.toml"
+        site = SiteTable("RXX", None, table if table.exists() else None)
+        arrivals = Arrivals(queue_on(engine, place), one_question([model]), site)
+        folder = FolderWatch(place.scans, arrivals, WatchPace(every_s=WATCH_S))
+        station = Station(name, "here", f"{WATCH}{name}", "test")
+        Rounds([folder], stop, WATCH_S, station).run()
+        engine.dispose()

@@ -25,10 +25,22 @@ from sqlalchemy import Engine, func, select
 from tests.delivery import servers
 from tests.models_for_tests import red_network, write_model
 from tests.service.bad_reader import installed_in, write_poison, write_slow
-from tests.service.bad_workers import LEASE_S, PACE, BadQueue, Place, Point, queue_on, work
+from tests.service.bad_workers import (
+    LEASE_S,
+    PACE,
+    WATCH_S,
+    BadQueue,
+    Place,
+    Point,
+    queue_on,
+    watch,
+    work,
+)
+from tests.stand_in_runs import write_slide
 from wsi_ai.delivery.outbox import open_database
 from wsi_ai.delivery.outbox.tables import delivery, event
 from wsi_ai.service.jobs import Asked, JobState, Priority, job
+from wsi_ai.service.watching.book import WatchState, entries
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.service.bad_workers", "tests.service.bad_reader"])
@@ -47,6 +59,14 @@ class Lab:
 
     def start(self, name: str, **bad: Any) -> BaseProcess:
         process = _CONTEXT.Process(target=work, args=(self.place, name, bad), daemon=True)
+        process.start()
+        self.processes.append(process)
+        return process
+
+    def watch(self, name: str) -> BaseProcess:
+        process = _CONTEXT.Process(
+            target=watch, args=(self.place, name, str(self.model)), daemon=True
+        )
         process.start()
         self.processes.append(process)
         return process
@@ -146,19 +166,62 @@ def killed_at(point: Point) -> Callable[[Lab], str]:
 
 
 def frozen(it: Lab) -> str:
-    """Who wakes after its lease says nothing."""
-    name = it.ask(it.slide("a"))
-    first = it.start("first", point=Point.MID_SLIDE, signal_at=signal.SIGSTOP)
-    it.until(lambda: _state(first) == "T", "it did not stand still")
-    time.sleep(LEASE_S)
+    """On one disk, its place is its own until it wakes; then it says nothing, and another judges
+    the slide."""
+    name, first = _frozen(it)
     it.start("second")
+    it.until(lambda: it.row(name).given_back > 0, "nobody else looked at it")
+    os.kill(first.pid or 0, signal.SIGCONT)
+    it.until_done(1)
+    it.check(1)
+    return f"{it.row(name).given_back} times given back"
+
+
+def frozen_elsewhere(it: Lab) -> str:
+    """Another machine has judged the slide when it wakes: it says nothing."""
+    name, first = _frozen(it)
+    it.start("second", out="elsewhere")
     it.until_done(1)
     before = it.row(name)
     os.kill(first.pid or 0, signal.SIGCONT)
     time.sleep(5 * PACE.beat_s)
     assert it.row(name) == before, "who was frozen changed the job"
-    it.check(1)
+    it.end()
+    assert it.events() == 1, f"{it.events()} revisions"
     return f"attempt {before.attempt}"
+
+
+def _frozen(it: Lab) -> tuple[str, BaseProcess]:
+    name = it.ask(it.slide("a", seconds=0.05))
+    first = it.start("first")
+    it.until(lambda: (it.row(name).passed or 0) > 0, "it did not begin")
+    stop_between_transactions(it, first)
+    time.sleep(LEASE_S)
+    return name, first
+
+
+def stop_between_transactions(it: Lab, process: BaseProcess) -> None:
+    """SQLite's lock would be held as long as its holder stands; PostgreSQL ends such a one."""
+    for _ in range(200):
+        os.kill(process.pid or 0, signal.SIGSTOP)
+        it.until(lambda: _state(process) in "Tt", "it did not stand still")
+        if "://" in it.place.database or _is_free(it.place.database):
+            return
+        os.kill(process.pid or 0, signal.SIGCONT)
+        time.sleep(0.01)
+    raise AssertionError("it always held the database")
+
+
+def _is_free(database: str) -> bool:
+    connection = sqlite3.connect(database, timeout=0.1, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return True
 
 
 def poisoned(it: Lab) -> str:
@@ -240,6 +303,59 @@ def database_gone(it: Lab) -> str:
     return f"attempt {it.row(name).attempt}"
 
 
+def two_watchers(it: Lab) -> str:
+    """A slow writer's slide is one job, and no part of it is."""
+    whole = write_slide(it.place.folder / "whole.tif", 256).read_bytes()
+    for name in ("one", "two"):
+        it.watch(name)
+    parts = 12
+    with (it.place.scans / "a.tif").open("wb") as file:
+        for part in range(parts):
+            file.write(whole[len(whole) * part // parts : len(whole) * (part + 1) // parts])
+            file.flush()
+            time.sleep(WATCH_S / 2)
+            assert not it.counts(), "a part was taken for a slide"
+    it.until(lambda: bool(it.counts()), "the slide was not queued")
+    time.sleep(5 * WATCH_S)
+    assert it.counts() == {"waiting": 1}, it.counts()
+    it.end()
+    return "one job"
+
+
+def share_gone(it: Lab) -> str:
+    """An empty folder in its place: an alarm, nothing forgotten; back, it goes on."""
+    write_slide(it.place.scans / "a.tif", 128)
+    it.watch("one")
+    it.until(lambda: bool(it.counts()), "the slide was not queued")
+    hidden = it.place.scans.rename(it.place.folder / "away")
+    it.place.scans.mkdir()
+    it.until(lambda: bool(entries(it.engine, [WatchState.GONE])), "nobody noticed")
+    it.place.scans.rmdir()
+    time.sleep(2 * WATCH_S)
+    hidden.rename(it.place.scans)
+    write_slide(it.place.scans / "b.tif", 192)
+    it.until(lambda: it.counts() == {"waiting": 2}, "it did not go on")
+    assert not entries(it.engine, [WatchState.GONE])
+    it.end()
+    return "2 jobs"
+
+
+def watcher_killed(it: Lab) -> str:
+    """It begins anew, and no slide is queued twice or forgotten."""
+    write_slide(it.place.scans / "a.tif", 128)
+    first = it.watch("one")
+    it.until(lambda: bool(it.counts()), "the slide was not queued")
+    write_slide(it.place.scans / "b.tif", 192)
+    os.kill(first.pid or 0, signal.SIGKILL)
+    first.join(10)
+    it.watch("two")
+    it.until(lambda: it.counts() == {"waiting": 2}, "it did not go on")
+    time.sleep(5 * WATCH_S)
+    assert it.counts() == {"waiting": 2}, it.counts()
+    it.end()
+    return "2 jobs"
+
+
 @contextmanager
 def away(database: str) -> Iterator[None]:
     """PostgreSQL is ended at once; SQLite's file is another program's for a while."""
@@ -267,11 +383,15 @@ Trial = Callable[[Lab], str]
 TRIALS: Mapping[str, Trial] = {
     **{f"kill -9 {point.value}": killed_at(point) for point in list(Point)[1:]},
     "SIGSTOP past the lease, then CONT": frozen,
+    "the same, and another disk": frozen_elsewhere,
     "database gone": database_gone,
     "urgent while busy with a batch": urgent,
     "poison slide": poisoned,
     "SIGTERM": drained,
     "clock a day ahead": clock_ahead,
+    "two watchers, slow writer": two_watchers,
+    "folder away, an empty one there": share_gone,
+    "kill -9 of a watcher": watcher_killed,
 }
 
 

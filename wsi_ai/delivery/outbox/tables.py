@@ -36,6 +36,7 @@ from sqlalchemy.pool import QueuePool
 from wsi_ai.errors import OutputError
 
 _BUSY_S = 30.0
+_STANDING_S = 30.0
 IN_MEMORY = ":memory:"
 _READS = "wsi_ai_reads"
 READING: Mapping[str, Any] = {_READS: True}
@@ -180,6 +181,8 @@ def connect(url: str) -> Engine:
     if lite:
         listeners.listen(engine, "connect", _set_up_sqlite)
         listeners.listen(engine, "begin", _begin_at_once)
+    else:
+        listeners.listen(engine, "connect", _set_up_postgres)
     return engine
 
 
@@ -251,6 +254,13 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # transactions begin where we say so
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _set_up_postgres(connection: Any, _: Any) -> None:
+    """A machine that stands still in the middle of a transaction, as a paused one does, holds up
+    nobody for longer than that: the server ends it."""
+    connection.execute(f"SET idle_in_transaction_session_timeout = '{_STANDING_S:.0f}s'")
+    connection.commit()
 
 
 def _begin_at_once(connection: Connection) -> None:

@@ -202,15 +202,15 @@ def _is(own: Entry | None, look: Look) -> bool:
 def _why_gone(look: Look | None, own: Entry | None, files: set[str]) -> str | None:
     """Where a folder is another one, but what was known is in it, a share was mounted anew."""
     if look is None:
-        return "it cannot be read"
+        return "a watched folder cannot be read"
     if not files or own is None:
         return None
     if any(str(unit.path) in files for unit in look.units):
         return None
     if not look.units:
-        return f"it is empty, and {counted(len(files), 'file')} were known in it"
+        return f"a watched folder is empty, and {counted(len(files), 'file')} were known in it"
     if (own.size, own.mtime_ns) != identity_fields(look.identity):
-        return "another folder is in its place, and nothing that was known is in it"
+        return "another folder is in a watched one's place, and nothing that was known is in it"
     return None
 
 
