@@ -77,7 +77,7 @@ def test_without_a_session_no_address_says_anything(world: World, whole: Any) ->
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_no_page_shows_what_is_another_trusts(world: World, whole: Any) -> None:
     app = replace(world, app=Guarded(whole, Site(ORIGIN)))
-    for roles, scope, token in subjects(world, step=7):
+    for roles, scope, token in subjects(world, step=3):
         asked = [
             (method, path, token, {"headers": {"accept": "text/html"}})
             for trust in NETWORKS
