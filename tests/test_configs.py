@@ -11,7 +11,7 @@ from wsi_ai.triage.policy import load_policy
 
 CONFIGS = ROOT / "configs"
 POLICIES = {"area.toml", "hot-spot.toml", "objects.toml", "tiles-or-area.toml"}
-OTHERS = {"cases.csv", "file-names.toml", "routing.toml", "sinks.toml", "site.toml"}
+OTHERS = {"access.toml", "cases.csv", "file-names.toml", "routing.toml", "sinks.toml", "site.toml"}
 ELSEWHERE = {"trial-list.toml"}
 """Loaded by tests/trial/test_lists.py."""
 
@@ -57,3 +57,16 @@ def test_the_routing_names_models_that_are_here() -> None:
     from wsi_ai.service.routing.loading import load_routing
 
     assert [rule.silent for rule in load_routing(CONFIGS / "routing.toml").rules] == [False, True]
+
+
+def test_the_access_settings_are_those_of_the_page() -> None:
+    from wsi_ai.service.access.settings import load_access
+
+    access = load_access(CONFIGS / "access.toml")
+    assert access.login is not None
+    assert access.login.rights_claims == ("groups",)
+    assert access.trusts["RXX"].network == "N1"
+    rows = [line.strip() for line in (CONFIGS / "access.toml").read_text("utf-8").splitlines()]
+    page = (ROOT / "docs" / "access.md").read_text("utf-8")
+    for row in filter(None, (line.partition("#")[0].strip() for line in rows)):
+        assert row in page

@@ -310,6 +310,16 @@ def test_a_bucket_that_ignores_conditions_is_refused_before_anything_runs(
     assert store.objects == {}
 
 
+def test_a_bucket_that_knows_no_conditions_is_refused_too(
+    cmu: Path, model: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As older ones: 501 where a condition is asked for."""
+    monkeypatch.setenv("WSI_AI_STORE_SECONDS", "0.2")
+    store.faults.refuse = [None] + [501] * 60
+    with pytest.raises(OutputError):
+        run_one(cmu, model, OUT)
+
+
 def test_a_bucket_that_cannot_be_asked_ends_the_slide_and_not_the_answer(
     cmu: Path, model: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,22 +14,24 @@ from wsi_ai.errors import UnknownFormat
 from wsi_ai.slides.readers.fingerprint import fingerprint
 from wsi_ai.testing import PaintedSlide
 
+_TILE_PX = 64
+
 
 @dataclass
 class SlowSlide(PaintedSlide):
     seconds: float = 0.0
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        if level == 0:
+        if level == 0 and width <= _TILE_PX:
             time.sleep(self.seconds)
         return super().read(level, x, y, width, height)
 
 
-def pink(x: NDArray[np.int64], y: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
+def violet(x: NDArray[np.int64], y: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
     mixed = (x * 2_654_435_761 + y * 40_503 * 65_537) & 0xFFFFFFFF
     mixed = (mixed ^ (mixed >> 15)) * 2_246_822_519 & 0xFFFFFFFF
     noise = [(mixed >> shift) % 40 for shift in (4, 12, 20)]
-    return 200 + noise[0], 80 + noise[1], 140 + noise[2]
+    return 85 + noise[0], 60 + noise[1], 125 + noise[2]
 
 
 def open_slide(path: Path, spacing: Spacing | None) -> SlowSlide:
@@ -42,7 +44,7 @@ def open_slide(path: Path, spacing: Spacing | None) -> SlowSlide:
     if words[:1] != ["slow"]:
         raise UnknownFormat("no slide of a bad day")
     side = int(words[1])
-    slide = SlowSlide(size=Size(side, side), paint=pink, seconds=float(words[2]))
+    slide = SlowSlide(size=Size(side, side), paint=violet, seconds=float(words[2]))
     slide.info = replace(slide.info, slide_id=path.stem, fingerprint=fingerprint(path))
     return slide
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from wsi_ai.app import RunOptions
 from wsi_ai.delivery.posting import open_posting
+from wsi_ai.results.slide import Pages
 from wsi_ai.service.database.opening import make_service_tables
 from wsi_ai.service.jobs import Job
 from wsi_ai.service.local_lines import LocalLines
@@ -72,6 +73,8 @@ class BadQueue(Queue):
     def _reach(self, point: Point) -> None:
         if self.point is point and not self.mark.exists():
             self.mark.touch()
+            with self.engine.begin():
+                pass  # no other thread holds SQLite's lock now, as long as we stand
             os.kill(os.getpid(), self.signal_at)
 
     def beat(self, mine: Job, planned: int | None = None, passed: int | None = None) -> None:
@@ -116,7 +119,7 @@ def work(place: Place, name: str, bad: dict[str, Any]) -> None:
         sends = [f"RXX=file://{place.arrived}"]
         with open_posting(sends, place.database, place.audit) as posting:
             queue = queue_on(posting.relay.outbox.engine, place, **bad)
-            options = RunOptions(device="cpu", batch_size=4, threads=1)
+            options = RunOptions(device="cpu", batch_size=4, threads=1, pages=Pages.NONE)
             runs = LocalRuns(place.out, queue, posting, options, quiet_s=0)
             station = Station(name, "here", name, "test")
             worker = Worker(queue, runs, stop, PACE, name, lines=LocalLines(runs), station=station)

@@ -55,6 +55,9 @@ class Region:
     def door(self, look: int = 1, **seen: int) -> Door:
         return Door(self.protocol, self.public, look, seen)
 
+    def door_of_locks(self, released: dict[str, str], look: int = 2) -> Door:
+        return Door(self.protocol, self.public, look, {}, released)
+
     def sums(self, site: str, look: int = 1, cases: int = 300, seed: int | None = None) -> SiteSums:
         at = origin(site, self.protocol.sha256, look)
         number = self.names.index(site) if seed is None else seed

@@ -225,6 +225,24 @@ def test_cases_that_the_protocol_does_not_ask_about_are_out(
     assert (found["flow"]["not_eligible"], found["flow"]["primary"]) == (500, 0)
 
 
+def test_a_patient_who_is_too_young_is_out_and_one_of_no_known_age_is_not() -> None:
+    made = document()
+    made["eligible"]["age_min"] = 18
+    people = {
+        "p1": Patient({"age": "17"}),
+        "p2": Patient({"age": "18"}),
+        "p3": Patient({"age": ""}),
+    }
+    cases = ("1", "2", "3")
+    analysis = analysis_of(
+        [slide(case, 0.9) for case in cases],
+        [reference(case, ILL) for case in cases],
+        people,
+        made,
+    )
+    assert results(opened_of(analysis, protocol=made))["flow"]["not_eligible"] == 1
+
+
 def test_a_case_received_outside_the_protocols_dates_is_out() -> None:
     slides, references = table({ILL: (1, 0, 0), WELL: (0, 2, 0)})
     days = ("2027-01-04", "2027-06-30", "2027-07-01")
@@ -434,6 +452,12 @@ def test_an_answer_comes_before_a_failure_and_a_new_scan_before_both() -> None:
     assert standing([failed, answered, scan]).superseded == 2
 
 
+def test_of_two_answers_to_the_same_bytes_the_last_one_holds() -> None:
+    """As after a correction of whose slide it is; nobody could know either."""
+    first, second = slide("1", 0.2), slide("1", 0.9)
+    assert standing([first, second]).slides == (second,)
+
+
 def test_another_slide_under_a_known_name_is_in_doubt() -> None:
     first, other = slide("1", 0.2), slide("1", 0.9, slide_sha256="other")
     kept = standing([first, other]).slides
@@ -444,3 +468,45 @@ def test_a_slide_of_no_case_is_counted_and_joins_nothing() -> None:
     nobodys = slide("1", 0.9, identity=None, answer=None)
     found = standing([nobodys, slide("2", 0.2)])
     assert (found.of_no_case, len(found.slides), found.superseded) == (1, 1, 0)
+
+
+def paired(second_finds: int, **primary: Any) -> dict[str, Any]:
+    """Of 100 cancers the first finds 92; the second finds the first ones of all."""
+    slides, references = table(EXAMPLE)
+    others = [
+        slide(one.slide_id[:-2], 0.9 if number < second_finds else 0.2)
+        for number, one in enumerate(slides)
+    ]
+    made = document()
+    made["primary"] |= {"measure": "difference", **primary}
+    first, second = (analysis_of(some, references, protocol=made) for some in (slides, others))
+    opened = replace(opened_of(first, protocol=made), comparators={"other-1": second})
+    return results(opened)
+
+
+def test_two_models_are_compared_on_the_same_cases() -> None:
+    found = paired(80)
+    (pair,) = found["comparisons"]
+    counts = [pair["sensitivity"][k] for k in ("both", "first_only", "second_only", "neither")]
+    assert counts == [80, 12, 0, 8]
+    assert pair["sensitivity"]["value"] == pytest.approx(0.12)
+    assert pair["sensitivity"]["mcnemar"]["exact_p"] == pytest.approx(2 * 0.5**12)
+    assert pair["auroc"]["value"] is not None
+    assert found["primary"]["value"] == pytest.approx(0.12)
+    assert found["primary"]["met"] is True
+
+
+@pytest.mark.parametrize(("margin", "met"), [(0.02, False), (0.2, True)])
+def test_a_difference_is_met_where_no_more_than_the_margin_is_lost(
+    margin: float, *, met: bool
+) -> None:
+    assert paired(95, margin=margin)["primary"]["met"] is met
+
+
+def test_without_a_second_model_a_difference_is_not_estimable() -> None:
+    made = document()
+    made["primary"]["measure"] = "difference"
+    found = results(opened_of(analysis_of(*table(EXAMPLE), protocol=made), protocol=made))
+    assert found["primary"]["value"] is None
+    assert "no second model" in found["primary"]["why"]
+    assert found["comparisons"] == []

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from tests.trial.regions import Region
 from tests.trial.sums import DIGEST, drawn_sums, origin
@@ -20,10 +21,12 @@ from wsi_ai.trial.bundle import (
     signed_document,
     with_all_levels,
 )
+from wsi_ai.trial.documents import canonical
 from wsi_ai.trial.intake import take_in
 from wsi_ai.trial.protocol import Protocol
 from wsi_ai.trial.release import RELEASED, release
 from wsi_ai.trial.sealing import Trial, entries
+from wsi_ai.trial.sums import to_document
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +66,25 @@ def test_encrypted_counts_are_bound_to_what_stands_beside_them(region: Region) -
 
 
 def test_exact_counts_do_not_leave_without_an_agreement(region: Region) -> None:
-    document = {**region.protocol.document, "sharing": {"audience": "open"}}
-    without = Protocol(document)
-    sums = drawn_sums(1, origin("RAA", without.sha256), levels=("white", "mixed"))
-    with pytest.raises(TrialError, match="no agreement"):
-        controlled_bundle(sums, without, Running(1))
-    assert open_bundle(sums, without, Running(1))["audience"] == "open"
+    named = {**region.protocol.document["sharing"], "audience": "open"}
+    for sharing in ({"audience": "open"}, named):
+        without = Protocol({**region.protocol.document, "sharing": sharing})
+        sums = drawn_sums(1, origin("RAA", without.sha256), levels=("white", "mixed"))
+        with pytest.raises(TrialError, match="no agreement"):
+            controlled_bundle(sums, without, Running(1))
+        assert open_bundle(sums, without, Running(1))["audience"] == "open"
+
+
+def test_a_site_cannot_send_counts_of_another_analysis_than_it_says(region: Region) -> None:
+    """Its own of another look, encrypted anew to a new header."""
+    said = controlled_bundle(region.sums("RAA", look=1), region.protocol, Running(1))
+    header = {name: value for name, value in said.items() if name != "sealed"}
+    other = canonical(to_document(with_all_levels(region.sums("RAA", look=2), region.protocol)))
+    suite = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
+    sealed = suite.encrypt(other, region.key.public_key(), canonical(header)).hex()
+    bundle = taken(region, region.signed({**header, "sealed": sealed}, "RAA"))
+    with pytest.raises(TrialError, match="another analysis"):
+        exact_sums(bundle, region.key.private_bytes_raw())
 
 
 def test_an_open_bundle_has_no_score_month_scanner_or_exact_count(region: Region) -> None:
@@ -116,6 +132,7 @@ def test_two_open_bundles_of_different_cases_are_refused(region: Region, tmp_pat
     """Differencing in time: what neither of them tells, their difference does."""
     trial, pem = trial_of(region, tmp_path), region.pems["RAA"][0]
     early, late = region.sums("RAA", cases=300), region.sums("RAA", look=2, cases=304)
+    release(trial, late, region.protocol, Audience.CONTROLLED, pem)
     release(trial, early, region.protocol, Audience.OPEN, pem)
     release(trial, early, region.protocol, Audience.OPEN, pem)
     with pytest.raises(TrialError, match="difference"):

@@ -67,6 +67,22 @@ def test_an_older_bundle_of_a_site_is_not_pooled_after_a_newer_one(
     assert take_in({"RAA": bundles["RAA.dsse"]}, region.door(look=2, RAA=1)).accepted
 
 
+def test_a_reference_for_which_no_key_was_released_is_left_out_but_for_a_correction(
+    region: Region, bundles: dict[str, bytes]
+) -> None:
+    lock = region.sums("RAA", 2).origin.lock_sha256
+    one = {"RAA.dsse": bundles["RAA.dsse"]}
+    assert take_in(one, region.door_of_locks({"RAA": lock})).accepted
+    for released, why in (({"RAA": "00" * 32}, "not the one"), ({"RAB": lock}, "no key")):
+        intake = take_in(one, region.door_of_locks(released))
+        assert why in intake.left_out[0].why
+    sums = region.sums("RAA", 2)
+    again = replace(sums, origin=replace(sums.origin, locks=2))
+    made = controlled_bundle(again, region.protocol, Running(1))
+    door = region.door_of_locks({"RAA": "00" * 32})
+    assert take_in({"x": region.signed(made, "RAA")}, door).accepted
+
+
 def test_the_same_bundle_twice_counts_once(region: Region, bundles: dict[str, bytes]) -> None:
     intake = take_in({**bundles, "again": bundles["RAA.dsse"]}, region.door(look=2))
     assert len(intake.accepted) == 17

@@ -24,6 +24,7 @@ from wsi_ai.trial.report.items import DECIDE, NOT_STATED, SILENT, STARD, is_item
 from wsi_ai.trial.report.page import Extras, report
 from wsi_ai.trial.report.plots.frame import drawing
 from wsi_ai.trial.report.plots.time import by_month
+from wsi_ai.trial.report.words import Exhibit, minus
 from wsi_ai.trial.waiting.gain import Group
 from wsi_ai.trial.waiting.scenario import Arm, Gain
 
@@ -53,6 +54,11 @@ SITES = made_sites()
 RESULT = result_of(SITES)
 ARM = Arm(Estimate(20, 19, 21), Estimate(60, 58, 62))
 GAINS = dict.fromkeys(Group, Gain(ARM, ARM, Estimate(-9, -10, -8)))
+
+
+@pytest.fixture(scope="module")
+def shown() -> tuple[Exhibit, ...]:
+    return exhibits(SITES, RESULT, GAINS)
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +98,16 @@ def test_the_page_has_no_script_and_fetches_nothing(page: str) -> None:
     assert not re.search(r"@import|url\((?!#)", page)
 
 
-def test_a_screen_reader_finds_language_headers_and_every_plots_numbers(page: str) -> None:
+def test_a_screen_reader_finds_language_headers_and_every_plots_numbers(
+    page: str, shown: tuple[Exhibit, ...]
+) -> None:
     parsed = outline(page)
     assert parsed.all("html") == [{"lang": "en-GB"}]
     assert all(header.get("scope") in ("col", "row") for header in parsed.all("th"))
     ids = [attributes["id"] for _, attributes in parsed.found if "id" in attributes]
     assert len(set(ids)) == len(ids)
     assert all(a["href"][1:] in ids for a in parsed.all("a") if a["href"])
-    for one in exhibits(SITES, RESULT, GAINS):
+    for one in shown:
         assert one.tables or one.id == "plane"
         assert one.text.endswith((".", "]")) or one.id == "roc"
     assert len(parsed.all("figure")) >= 12
@@ -135,16 +143,19 @@ def test_the_first_page_has_no_more_words_where_everything_is_wrong() -> None:
 
 
 def test_flags_that_were_read_early_are_marked_at_the_head(page: str) -> None:
-    early = replace(SITES.exact[0], origin=replace(SITES.exact[0].origin, opened_early=True))
+    first = SITES.exact[0]
+    early = replace(first, origin=replace(first.origin, opened_early=True, locks=2))
     sites = replace(SITES, exact=(early,), shown=(), files=SITES.files[:1])
     assert sites.unblinded == ("RAA",)
     found = report(sites, result_of(sites), Extras())
     assert found.count("UNBLINDED at RAA") >= 2
+    assert "CORRECTED at RAA: the reference was locked again" in found
     assert "UNBLINDED" not in page
+    assert "CORRECTED" not in page
 
 
-def test_what_the_protocol_does_not_ask_is_exploratory() -> None:
-    marked = {one.id for one in exhibits(SITES, RESULT, None) if one.exploratory}
+def test_what_the_protocol_does_not_ask_is_exploratory(shown: tuple[Exhibit, ...]) -> None:
+    marked = {one.id for one in shown if one.exploratory}
     assert marked == {"sites-specificity", "roc", "benefit"}
 
 
@@ -226,3 +237,16 @@ def test_a_browser_finds_nothing_serious_and_prints_the_digest_on_every_page(
     pages = done.stdout.split("\f")[:-1]
     assert len(pages) > 4
     assert all(SITES.protocol.sha256[:16] in text for text in pages)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("-0.0 (-6.2 to +6.2)", "+0.0 (−6.2 to +6.2)"),
+        ("-0.05", "−0.05"),
+        ("-10.0", "−10.0"),
+        ("-0", "+0"),
+    ],
+)
+def test_a_gap_that_is_rounded_to_nothing_is_none_below_it(text: str, shown: str) -> None:
+    assert minus(text) == shown

@@ -48,6 +48,7 @@ def pool(done: Path, out: Path, *bundles: Path) -> tuple[int, str]:
         "pool", *(bundles or sorted((region / "bundles").glob("*.dsse"))),
         "--protocol", region / "protocol.dsse", "--trusted-keys", region / "region.pub",
         "--sites", region / "sites", "--unseal-key", region / "counts.key", "--out", out,
+        "--released", region / "unseal" / "released.jsonl",
     )  # fmt: skip
 
 
@@ -110,6 +111,20 @@ def test_a_preview_shows_what_an_open_bundle_says_and_leaves_no_line(done: Path)
     assert "all/total/total" in output
     assert "nothing has left" in output
     assert (place / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_site_that_did_not_analyse_yet_has_no_bundle(done: Path, tmp_path: Path) -> None:
+    region, site = done / "region", done / "sites" / "RXE"
+    place = tmp_path / "trial"
+    status, _ = trial(
+        "join", region / "protocol.dsse", "--trusted-keys", region / "region.pub",
+        "--site", "RXE", "--key", site / "site.pem", "--out", place,
+    )  # fmt: skip
+    assert status == 0
+    status, output = trial("bundle", "--trial", place, "--out", tmp_path / "x.dsse")
+    assert status == 2
+    assert "trial analyse makes them" in output
+    assert trial("bundle", "--trial", place)[0] == 2
 
 
 def test_a_bundle_is_never_written_over(done: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from wsi_ai.results.published import OnDisk, Published, ResultsPlace, results_pl
 from wsi_ai.results.slide import Pages
 from wsi_ai.run.process import prepare_process
 from wsi_ai.run.run_record import added_up, by_device, write_not_started
-from wsi_ai.slides.places import ReaderIo
+from wsi_ai.slides.places import ReaderIo, as_written
 from wsi_ai.slides.quiet import at_rest
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _limit(outcomes: Sequence[Outcome]) -> str:
 def _outcome_lines(outcome: Outcome, published: Published, *, several: bool) -> list[str]:
     word = outcome.level.value.replace("_", " ").upper()
     model = f" [{outcome.model}]" if several else ""
-    lines = [f"{outcome.slide}{model}: {word}: {outcome.reason}"]
+    lines = [f"{as_written(outcome.slide)}{model}: {word}: {outcome.reason}"]
     if outcome.held_back:
         lines.append(f"  its flag is held back: {outcome.held_back}")
     if outcome.folder is None:

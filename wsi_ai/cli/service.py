@@ -62,7 +62,11 @@ def work(
 @takes(WatchArguments)
 def watch(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDERS...", help="That scanners write to.")
+        list[Path],
+        typer.Argument(
+            metavar="FOLDERS...",
+            help="That scanners write to; or archives, as dicomweb://HOST/BASE.",
+        ),
     ],
     database: Database,
     trust: Annotated[str, typer.Option(help="ODS code of the trust whose slides come there.")],

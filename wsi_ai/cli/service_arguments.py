@@ -149,6 +149,9 @@ class WatchArguments:
             help="Until a slide that does not open, or that the table does not know, goes on so.",
         ),
     ] = 10
+    days: Annotated[
+        int, typer.Option(min=1, max=3650, help="Of an archive: studies of so many last days.")
+    ] = 7
     take_over: Annotated[
         bool, typer.Option(help="A folder that is another one than before is meant to be.")
     ] = False

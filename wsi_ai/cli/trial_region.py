@@ -7,6 +7,7 @@ from pathlib import Path
 from wsi_ai import schemas
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.core.wording import counted
+from wsi_ai.delivery.audit import Audit
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, from_json
 from wsi_ai.trial.bundle import Audience, with_all_levels
@@ -15,6 +16,7 @@ from wsi_ai.trial.disclosure.site import publish_sums, system
 from wsi_ai.trial.documents import Kind, verified
 from wsi_ai.trial.intake import Door, take_in
 from wsi_ai.trial.lists import load_list
+from wsi_ai.trial.locking import released_locks
 from wsi_ai.trial.protocol import Protocol
 from wsi_ai.trial.region.draws import draw_accuracies
 from wsi_ai.trial.region.folder import load, pooled_before, save, sites_of, write_private
@@ -24,7 +26,7 @@ from wsi_ai.trial.release import release
 from wsi_ai.trial.report.items import is_item
 from wsi_ai.trial.report.page import Extras, report
 from wsi_ai.trial.report.words import interval
-from wsi_ai.trial.site_folder import SiteFolder, content_of, open_folder
+from wsi_ai.trial.site_folder import SiteFolder, content_of, now, open_folder
 from wsi_ai.trial.sum_rounds import add_parts, make_part
 from wsi_ai.trial.sums import SiteSums, of_document
 from wsi_ai.trial.tutorial.course import Course, run_tutorial
@@ -59,6 +61,8 @@ def bundle(place: Path, audience: str, out: Path) -> int:
 
 
 def _sums(folder: SiteFolder) -> SiteSums:
+    if not (folder.path / "sums.json").exists():
+        raise TrialError("there are no sums yet: wsi-ai trial analyse makes them")
     try:
         document = from_json(content_of(folder.path / "sums.json", TABLE_BYTES))
     except Unreadable as error:
@@ -74,6 +78,7 @@ class PoolPlaces:
     trusted: list[Path]
     sites: Path
     unseal_key: Path | None
+    released: Path | None = None
 
 
 @exit_on_error
@@ -82,7 +87,11 @@ def pool(bundles: list[Path], places: PoolPlaces, out: Path) -> int:
     trusted = [content_of(path) for path in places.trusted]
     protocol = Protocol(verified(content_of(places.protocol), Kind.PROTOCOL, trusted))
     look = max(1, len(protocol.document.get("look", [])))
-    door = Door(protocol, _public_keys(places.sites), look, pooled_before(out))
+    released = None
+    if places.released is not None:
+        released = released_locks(Audit(places.released, now), protocol.sha256)
+    keys = _public_keys(places.sites)
+    door = Door(protocol, keys, look, pooled_before(out), released)
     files = {path.name: content_of(path, TABLE_BYTES) for path in bundles}
     if len(files) < len(bundles):
         raise TrialError("two bundles have the same file name")

@@ -18,12 +18,13 @@ from wsi_ai.core.logs import LogSettings
 from wsi_ai.core.software import software
 from wsi_ai.core.wording import counted
 from wsi_ai.delivery.posting import Posting, open_posting
-from wsi_ai.errors import InputError
+from wsi_ai.errors import InputError, SlideError
 from wsi_ai.service.database.opening import existing_service_database
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.opening import models_for, open_queue
 from wsi_ai.service.queue import Queue
 from wsi_ai.service.watching import book
+from wsi_ai.service.watching.archive import ArchiveWatch
 from wsi_ai.service.watching.book import WatchState
 from wsi_ai.service.watching.rounds import Rounds
 from wsi_ai.service.watching.settled import Arrivals
@@ -31,6 +32,9 @@ from wsi_ai.service.watching.slides import SiteTable
 from wsi_ai.service.watching.watcher import FolderWatch, WatchPace
 from wsi_ai.service.work import Worker
 from wsi_ai.service.workers import WATCH, Station
+from wsi_ai.slides.places import as_written
+from wsi_ai.slides.readers.dicomweb.address import archive_url, is_dicomweb
+from wsi_ai.slides.readers.dicomweb.archive import Archive
 
 _SHOWN = WatchState.GONE, WatchState.REFUSED, WatchState.SETTLING, WatchState.UNROUTED
 
@@ -48,19 +52,25 @@ def run(folders: Sequence[Path], database: str, trust: str, arguments: WatchArgu
     pace = WatchPace(every_s=arguments.every_s, patience_s=60 * arguments.patience_minutes)
     with open_posting(arguments.send or [], database, arguments.audit_file) as posting:
         queue = open_queue(posting.relay.outbox.engine)
-        places = _places(folders, queue.engine)
+        archives = [_archive(one) for one in folders if is_dicomweb(one)]
+        places = _places([one for one in folders if not is_dicomweb(one)], queue.engine)
         if arguments.take_over:
             book.forget_folders(queue.engine, places)
         arrivals = Arrivals(queue, choose, site)
+        archive = Archive()
         rounds = Rounds(
-            [FolderWatch(place, arrivals, pace) for place in places],
+            [
+                *(FolderWatch(place, arrivals, pace) for place in places),
+                *(ArchiveWatch(one, arrivals, pace, archive, arguments.days) for one in archives),
+            ],
             stop,
             arguments.every_s,
-            _station(places),
+            _station([*map(str, places), *archives]),
             _undertaker(posting, queue, arguments.out, stop) if arguments.out else None,
         )
-        say(f"watching {counted(len(places), 'folder')}; stop with Ctrl-C")
+        say(f"watching {_counted(places, archives)}; stop with Ctrl-C")
         rounds.run()
+        archive.close()
     return Exit.OK
 
 
@@ -97,7 +107,21 @@ def _undertaker(
     return Worker(queue, LocalRuns(out, queue, posting), stop).bury
 
 
-def _station(places: Sequence[Path]) -> Station:
+def _archive(place: Path) -> str:
+    """An archive's address, as series of it begin.  Raises InputError."""
+    try:
+        archive_url(place)
+    except SlideError as error:
+        raise InputError(str(error)) from None
+    return as_written(place).rstrip("/")
+
+
+def _counted(places: Sequence[Path], archives: Sequence[str]) -> str:
+    found = [(len(places), "folder"), (len(archives), "archive")]
+    return " and ".join(counted(number, what) for number, what in found if number)
+
+
+def _station(places: Sequence[str]) -> Station:
     """The same folders on the same machine are the same watcher."""
-    digest = hashlib.sha256("\n".join(map(str, sorted(places))).encode()).hexdigest()[:8]
+    digest = hashlib.sha256("\n".join(sorted(places)).encode()).hexdigest()[:8]
     return Station(uuid.uuid4().hex, platform.node()[:100], f"{WATCH}{digest}", software())

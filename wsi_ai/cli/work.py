@@ -17,6 +17,7 @@ from wsi_ai.core.plugins import needs_extra
 from wsi_ai.core.software import software
 from wsi_ai.delivery.posting import open_posting
 from wsi_ai.errors import InputError
+from wsi_ai.results.published import results_place
 from wsi_ai.run.process import prepare_process
 from wsi_ai.service.local_lines import LocalLines
 from wsi_ai.service.local_runs import LocalRuns
@@ -35,8 +36,10 @@ def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    make_folder(out)
+    place = results_place(out)
+    make_folder(place.folder)
     options = RunOptions(
+        published=place.published,
         device=arguments.device,
         cluster=arguments.cluster,
         policy=arguments.policy,
@@ -50,7 +53,7 @@ def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments)
         queue = open_queue(posting.relay.outbox.engine)
         pacs = [one for one in posting.endpoints if one.url.startswith("sectra+")]
         runs = LocalRuns(
-            out=out,
+            out=place.folder,
             fetches={address_of(one, ""): PacsFetch(one, queue) for one in pacs},
             queue=queue,
             posting=posting,

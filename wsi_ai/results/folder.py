@@ -16,7 +16,7 @@ from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.files import lock_at_once, sync
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import Busy, OutputError, disk_errors
-from wsi_ai.slides.places import is_address
+from wsi_ai.slides.places import as_written, is_address
 
 log = logging.getLogger(__name__)
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -158,7 +158,9 @@ def check_folder(out: Path) -> None:
 
 def _refuse_address(out: Path) -> None:
     if is_address(out):
-        raise OutputError(f"these results go to a folder on a disk, and {out} is an address")
+        raise OutputError(
+            f"these results go to a folder on a disk, and {as_written(out)} is an address"
+        )
 
 
 def folder_for(out: Path, slide: SlideInfo, card: ModelCard) -> Path:

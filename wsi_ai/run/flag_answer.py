@@ -14,7 +14,7 @@ from wsi_ai.core.flags import Flag, Level
 from wsi_ai.core.software import software
 from wsi_ai.core.timing import timestamp
 from wsi_ai.core.values import SlideInfo, TilePlan
-from wsi_ai.errors import HeldBack, IdentityShared, OutputError, SlideError, Unsent
+from wsi_ai.errors import Busy, HeldBack, IdentityShared, OutputError, SlideError, Unsent
 from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.heatmaps.by_task import open_canvas
 from wsi_ai.heatmaps.kept import KeptCanvas
@@ -238,6 +238,8 @@ class FlagAnswer:
                 run = RunRecord(origin, question, asked, None, failed=True, pages=self.pages)
                 body = write_results(folder, Assessment(flag), run, self.guarded)
                 self.published.publish(folder)
+        except Busy as error:
+            return self.unwritten(job, f"{reason}; and {error}", judged=False)
         except OutputError as error:
             written = folder if isinstance(error, Unsent) else None
             both = f"{reason}; and {error}"

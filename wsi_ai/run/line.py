@@ -26,7 +26,7 @@ from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.run_record import RunLog
-from wsi_ai.run.run_slides import Asked, assembly_of, cards_of, listed, policy_of
+from wsi_ai.run.run_slides import Asked, assembly_of, cards_of, listed, policy_of, published
 from wsi_ai.run.several_models import SlideTask, SlideTasks
 from wsi_ai.run.stages import through_stages
 from wsi_ai.slides.identity import Cases
@@ -86,7 +86,7 @@ def run_line(
         return task
 
     stages = work.prepare, work.infer, written
-    with listed(out, options.pages):
+    with published(out, options.published), listed(out, options.pages):
         tasks = on_it.tasks(slides, work)
         line = through_stages(tasks, stages, work.stop, SlideTask.is_over, SlideTask.passes)
         outcomes = (outcome for task in line for outcome in task.outcomes)

@@ -166,6 +166,11 @@ class Job:
     preempted: int = 0
     """Those of them that made room for an urgent slide."""
 
+    @property
+    def claim(self) -> tuple[str, int]:
+        """This very claim: a worker that stood still may claim its own job once more."""
+        return self.job_id, self.attempt
+
     @classmethod
     def of(cls, row: Any) -> "Job":
         asked = Asked(

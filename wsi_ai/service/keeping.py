@@ -27,17 +27,17 @@ class Keeping:
     beat_s: float
     station: Station | None = None
     """``None``: the worker is in no list."""
-    _held: dict[str, tuple[Job, JobWatch]] = field(default_factory=dict)
+    _held: dict[tuple[str, int], tuple[Job, JobWatch]] = field(default_factory=dict)
     _soon: threading.Event = field(default_factory=threading.Event)
     _over: bool = False
 
     def take(self, mine: Job) -> JobWatch:
         watch = JobWatch(self.stop)
-        self._held[mine.job_id] = mine, watch
+        self._held[mine.claim] = mine, watch
         return watch
 
     def drop(self, mine: Job) -> None:
-        self._held.pop(mine.job_id, None)
+        self._held.pop(mine.claim, None)
         if not self._held:
             self._soon.set()  # so that others know at once that it has nothing to do
 

@@ -162,20 +162,20 @@ class Worker:
             keep.drop(mine)
 
     def _together(self, first: Job, keep: Keeping, lines: Lines) -> None:
-        on_it = {first.job_id: (first, keep.take(first))}
+        on_it = {first.claim: (first, keep.take(first))}
 
         def ended(mine: Job, came: Came) -> None:
-            _, watch = on_it.pop(mine.job_id)
+            _, watch = on_it.pop(mine.claim)
             try:
                 self._settle(mine, watch, came, self.queue.done)
             finally:
                 keep.drop(mine)
 
         def jobs() -> Iterator[tuple[Job, JobWatch]]:
-            yield on_it[first.job_id]
+            yield on_it[first.claim]
             for mine in self._following(first, keep, lines):
-                on_it[mine.job_id] = mine, keep.take(mine)
-                yield on_it[mine.job_id]
+                on_it[mine.claim] = mine, keep.take(mine)
+                yield on_it[mine.claim]
 
         error = error_of(lambda: lines.line(ended).run(jobs()))
         for mine, _ in list(on_it.values()):

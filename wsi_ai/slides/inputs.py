@@ -11,7 +11,7 @@ from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import InputError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, text_of
 from wsi_ai.slides.identity import listed_path
-from wsi_ai.slides.places import is_address
+from wsi_ai.slides.places import as_written, is_address
 from wsi_ai.slides.readers.dicom.reader import is_dicom
 from wsi_ai.slides.readers.sniff import (
     SUFFIXES,
@@ -100,7 +100,7 @@ class _Search:
             from wsi_ai.slides.stores.listing import slides_below
         below = slides_below(place)
         if not below.slides:
-            raise InputError(f"no slide below {place}")
+            raise InputError(f"no slide below {as_written(place)}")
         self.pass_over(below.passed_over)
         for slide in below.slides:
             kept = self._take(slide)

@@ -4,6 +4,7 @@ import re
 from enum import StrEnum
 from pathlib import Path
 
+_MADE_ONE = re.compile(r"^([a-z][a-z0-9+.-]+):/(?!/)")
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/")
 
 
@@ -15,6 +16,11 @@ class ReaderIo(StrEnum):
     RANGES = "ranges"
     """Where it lies, only what is wanted of it; copied all the same where its object does not say
     its SHA-256, or it is no tiled TIFF file."""
+
+
+def as_written(place: Path | str) -> str:
+    """As a person writes it: with the slash that a ``Path`` made of an address has lost."""
+    return _MADE_ONE.sub(r"\1://", str(place))
 
 
 def is_address(place: Path | str) -> bool:

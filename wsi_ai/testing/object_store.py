@@ -9,6 +9,7 @@ It speaks as much of S3 as wsi_ai uses, and believes any signature.
 """
 
 import hashlib
+import html
 import re
 import threading
 import time
@@ -50,6 +51,8 @@ class Faults:
     """Of so many bytes of a body, the connection breaks off; 0 leaves it whole."""
     ignore_conditions: bool = False
     """As some appliances do: If-Match and If-None-Match mean nothing to it."""
+    ignore_ranges: bool = False
+    """As simple web servers do: all of it comes, whatever was asked for."""
     bare_tags_in_lists: bool = False
     """Without their quotes, as Azure has them there."""
 
@@ -79,10 +82,10 @@ def object_store() -> Iterator[ObjectStore]:
     """Started, and stopped at the end."""
     store = ObjectStore()
 
-    class Handler(_Handler):
+    class OwnRequests(_S3Requests):
         state = store
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), OwnRequests)
     server.daemon_threads = True
     store.url = f"http://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
@@ -95,7 +98,7 @@ def object_store() -> Iterator[ObjectStore]:
         thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _S3Requests(BaseHTTPRequestHandler):
     state: ObjectStore
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -142,10 +145,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
         if self._is_refused(place):
             return
-        keys = re.findall(r"<Key>(.*?)</Key>", body)
+        keys = [html.unescape(key) for key in re.findall(r"<Key>(.*?)</Key>", body)]
         for key in keys:
             self.state.objects.pop(f"{place.partition('/')[0]}/{key}", None)
-        said = "".join(f"<Deleted><Key>{key}</Key></Deleted>" for key in keys)
+        said = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
         self._answer(200, f"<DeleteResult>{said}</DeleteResult>".encode(), {})
 
     def _asked(self) -> tuple[str, dict[str, list[str]]]:
@@ -194,7 +197,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         size = len(found.content)
         asked = _RANGE.fullmatch(self.headers.get("Range") or "")
-        if asked is None:
+        if asked is None or self.state.faults.ignore_ranges:
             self._answer(200, found.content, headers)
             return
         start, end = int(asked[1]), min(int(asked[2] or size - 1), size - 1) + 1

@@ -41,6 +41,8 @@ class Door:
     look: int
     seen: Mapping[str, int]
     """The highest number of each site's bundles that was pooled at an earlier time."""
+    released: Mapping[str, str] | None = None
+    """The reference of each site for which its key was released; ``None``: nobody says."""
 
 
 def take_in(files: Mapping[str, bytes], door: Door) -> Intake:
@@ -73,6 +75,7 @@ def _checked(content: bytes, door: Door) -> Bundle:
         raise TrialError(f"replayed: of look {bundle.look}, and look {door.look} is pooled")
     if bundle.number < door.seen.get(bundle.site, 0):
         raise TrialError("replayed: a later bundle of this site was pooled before")
+    _check_lock(document, door)
     if bundle.shown is not None:
         wrong = unexpected_entry(
             bundle.shown, levels_of(door.protocol), door.protocol.small_numbers
@@ -90,6 +93,18 @@ def _check_signer(content: bytes, document: Document, door: Door) -> None:
         signed_document(content, own)
     except TrialError:
         raise TrialError("signed by another key than the protocol has for this site") from None
+
+
+def _check_lock(document: Document, door: Door) -> None:
+    """A correction has another lock than the one that opened the flags, and says so.  Raises
+    TrialError."""
+    if door.released is None:
+        return
+    released = door.released.get(document["site"])
+    if released is None:
+        raise TrialError("no key was released for this site, and it has read its flags")
+    if document["locks"] == 1 and document["lock_sha256"] != released:
+        raise TrialError("its reference is not the one for which its key was released")
 
 
 def _one_of(

@@ -167,6 +167,15 @@ def _register(register: Audit, word: Document, public: str) -> None:
     register.append([line])
 
 
+def released_locks(register: Audit, protocol_sha256: str) -> dict[str, str]:
+    """By site: the reference for which its key was released.  Raises TrialError."""
+    return {
+        line["site"]: line["reference_sha256"]
+        for line in _released(register)
+        if line["protocol_sha256"] == protocol_sha256
+    }
+
+
 def _released(register: Audit) -> list[Mapping[str, Any]]:
     found = entries(Trial(register.path.parent, "", "", register))
     return [line for line in found if line["what"] == RELEASED]

@@ -37,6 +37,9 @@ class OpenedSlide:
     inputs: Mapping[str, float]
     """Of drift: µm/px and the checks of the slide's quality."""
     score_kind: str = "uncalibrated_score"
+    role: str = INDEX_TEST
+    model: str = ""
+    """A comparator's name and version."""
 
     @property
     def failed(self) -> bool:
@@ -44,14 +47,13 @@ class OpenedSlide:
 
 
 def open_records(trial: Trial, reference: bytes, key: bytes) -> tuple[OpenedSlide, ...]:
-    """Of the index test, in the order of sealing.  Raises TrialError."""
+    """Of the index test and of comparators, in the order of sealing.  Raises TrialError."""
     times = [line["time"] for line in entries(trial) if line["what"] == SEALED]
     found = []
     for number, (question, content) in enumerate(unseal(trial, reference, key)):
         try:
             record = from_json(content)
-            if record["role"] == INDEX_TEST:
-                found.append(_opened(question.slide_sha256, record, times[number]))
+            found.append(_opened(question.slide_sha256, record, times[number]))
         except (Unreadable, KeyError, TypeError, ValueError):
             raise TrialError(f"sealed record {number + 1} is none of this software") from None
     return tuple(found)
@@ -135,7 +137,16 @@ def _opened(slide_sha256: str, record: Mapping[str, Any], sealed_at: str) -> Ope
         },
         inputs=_inputs(flag, run),
         score_kind=flag["result"]["score_kind"],
+        role=record["role"],
+        model=_comparator(record),
     )
+
+
+def _comparator(record: Mapping[str, Any]) -> str:
+    if record["role"] == INDEX_TEST:
+        return ""
+    model = record["flag"]["model"]
+    return f"{model['name']}-{model['version']}"
 
 
 def _identity(flag: Mapping[str, Any]) -> Identity | None:

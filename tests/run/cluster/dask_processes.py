@@ -19,12 +19,14 @@ from tests.delivery.servers import until
 ROOT = Path(__file__).parents[3]
 QUICK = {
     "DASK_DISTRIBUTED__SCHEDULER__WORK_STEALING": "False",
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
     "DASK_DISTRIBUTED__SCHEDULER__HTTP__ROUTES": "[]",
     "DASK_DISTRIBUTED__WORKER__HTTP__ROUTES": "[]",
 }
-"""A frozen worker is noticed after five seconds, the least that Dask allows."""
+"""A frozen worker is noticed after ten to twenty seconds."""
+SAFE = {**QUICK, "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}
+"""On a machine that is so busy that a worker may not be heard of for some seconds."""
 ROOM = ("--nthreads", "2", "--resources", "slide=2", "--memory-limit", "0")
 
 

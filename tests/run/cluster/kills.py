@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.run.cluster.dask_processes import ROOT, Processes, certificates, dask_processes
+from tests.run.cluster.dask_processes import ROOT, SAFE, Processes, certificates, dask_processes
 from tests.stand_in_runs import (
     EndsAfter,
     EndsAnother,
@@ -169,12 +169,15 @@ def main(times: int) -> None:
     print(f"{'what happens':32} whole  resumed (tiles of 64)  seconds", flush=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with dask_processes(folder / "cluster") as up, certificates(up.folder):
+        with dask_processes(folder / "cluster", settings=SAFE) as up, certificates(up.folder):
             for number, (what, kind) in enumerate(_kinds(folder).items()):
                 _print(what, [kind(folder / f"{number}-{n}", up) for n in range(times)])
             cames = []
             for n in range(times):
-                with dask_processes(folder / f"cluster-{n}") as other, certificates(other.folder):
+                with (
+                    dask_processes(folder / f"cluster-{n}", settings=SAFE) as other,
+                    certificates(other.folder),
+                ):
                     at = folder / f"s-{n}"
                     cames.append(_scheduler(other, up, at))
             _print("scheduler killed in a slide", cames)

@@ -27,7 +27,9 @@ from wsi_ai.app import NoWatcher, RunOptions, run_slides
 from wsi_ai.core.contracts import Watcher
 from wsi_ai.core.flags import Level
 from wsi_ai.errors import DeviceError, InputError, Stopped
+from wsi_ai.results.folder import claimed
 from wsi_ai.run.cluster.connecting import connected
+from wsi_ai.run.cluster.given_up import GivenUp
 from wsi_ai.run.on_devices import on_devices
 from wsi_ai.run.outcome import Outcome
 
@@ -183,3 +185,38 @@ def test_a_factory_whose_cluster_would_lose_or_show_slides_is_refused(
     object.__setattr__(one, "options", RunOptions(cluster=named))
     with pytest.raises((InputError, DeviceError), match=words):
         list(on_devices(one, [named], slides_in(tmp_path / "in"), NoWatcher(), CountingPost()))
+
+
+def test_a_slide_that_is_given_up_while_its_place_is_still_held_gets_its_flag_later(
+    tmp_path: Path,
+) -> None:
+    """As where a frozen process is taken for dead a moment before it is."""
+    post, (slide, *_) = CountingPost(), slides_in(tmp_path / "in")
+    one = assembly(tmp_path / "out", Failed)
+    given_up = GivenUp(one, post, patience_s=60)
+    given_up.add(slide, "its workers ended", "worker 0")
+    (first,) = one.cards
+    unread = one.failed(first, slide, "to learn its place", CountingPost()).folder
+    assert unread is not None
+    with claimed(unread):
+        assert list(given_up.outcomes()) == []
+        assert given_up
+        assert not post.kept
+    (outcome,) = given_up.outcomes()
+    assert (outcome.level, outcome.folder) == (Level.NOT_ASSESSED, unread)
+    assert post.kept == ["once"]
+    assert not given_up
+
+
+def test_a_worker_that_is_retired_in_a_slide_costs_it_no_try(tmp_path: Path) -> None:
+    """As where a batch system's time is up.  The last test of this cluster: it has one less."""
+    post, slides = CountingPost(), slides_in(tmp_path / "in")
+    with connected(LOCAL) as session:
+        address = min(session.workers())
+        threading.Timer(
+            1.0, lambda: session.client.retire_workers([address], close_workers=True)
+        ).start()
+        outcomes = outcomes_of(tmp_path / "again", Slow, slides, post, NoWatcher())
+        assert len(session.workers()) == 1
+    assert {o.level for o in outcomes} == {Level.EXPEDITE}
+    assert sorted(o.slide for o in outcomes) == sorted(slides)

@@ -7,11 +7,13 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from tests.delivery.servers import until
 from tests.models_for_tests import red_network, write_model
 from tests.run.cluster.dask_processes import QUICK, Processes, certificates, dask_processes
 from tests.run.cluster.kills import (
@@ -21,10 +23,14 @@ from tests.run.cluster.kills import (
     slides_in,
     worker_killed,
 )
-from tests.stand_in_runs import Failed, FreezesOnce
+from tests.stand_in_runs import Failed, FreezesOnce, LostButHost, assembly, write_slide
+from wsi_ai.app import NoWatcher
 from wsi_ai.cli import app
+from wsi_ai.core.flags import Level
 from wsi_ai.errors import DeviceError, InputError
 from wsi_ai.run.cluster.connecting import connected
+from wsi_ai.run.no_ops import NoPost
+from wsi_ai.run.on_devices import on_devices
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +125,23 @@ def test_a_scheduler_whose_settings_would_lose_work_is_refused(
         with pytest.raises(InputError, match=words):
             next(run_on(up.url, tmp_path / "run", Failed))
         assert not list((tmp_path / "run" / "out").glob("*-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("WSI_AI_SLOW" not in os.environ, reason="takes a minute: WSI_AI_SLOW=1")
+def test_a_worker_whose_device_fails_is_started_anew_and_its_slides_go_elsewhere(
+    tmp_path: Path, up: Processes
+) -> None:
+    names = "a", "bad", "c"
+    (tmp_path / "in").mkdir()
+    slides = [write_slide(tmp_path / "in" / f"{n}.tif", seed=i) for i, n in enumerate(names)]
+    one = assembly(tmp_path / "out", LostButHost, "one")
+    one = replace(one, options=replace(one.options, cluster=up.url))
+    with certificates(up.folder), connected(up.url) as session:
+        before = set(session.workers())
+        found = on_devices(one, [up.url], slides, NoWatcher(), NoPost())
+        outcomes = {outcome.slide.stem: outcome for outcome in found}
+        until(lambda: not before & set(session.workers()), 60)
+    assert outcomes["bad"].level is Level.NOT_ASSESSED
+    assert "fell off the bus; tried twice" in outcomes["bad"].reason
+    assert {outcomes[name].level for name in ("a", "c")} == {Level.EXPEDITE}

@@ -4,6 +4,8 @@ import hashlib
 import hmac
 import logging
 import re
+import socket
+import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.delivery.servers import free_port, serving
+from tests.delivery.servers import free_port, misbehaving, serving
 from tests.service.access.openid import SECRETS, Running, provider
 from wsi_ai.delivery.messages import Secret
 from wsi_ai.service.access import rights, sessions
@@ -274,6 +276,29 @@ def test_a_provider_that_is_away_or_another_one_lets_nobody_in_and_is_named(
             answer = amy.get(f"{base}/login/start")
             assert (answer.status_code, why in answer.text) == (403, True)
     assert "cannot be asked" in caplog.text
+
+
+def test_a_provider_that_hangs_holds_up_few_of_those_who_wait_for_it() -> None:
+    began = time.monotonic()
+    ended: list[float] = []
+
+    def hang(caller: socket.socket) -> None:
+        time.sleep(4)
+
+    def asks(provider: Provider) -> None:
+        with pytest.raises(LoginFailed):
+            provider.metadata()
+        ended.append(time.monotonic() - began)
+
+    with misbehaving(hang) as base:
+        provider = Provider(LoginSettings(issuer=base, client_id="c"), time.time, timeout_s=3.0)
+        threads = [threading.Thread(target=asks, args=(provider,)) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+    assert len(ended) == 12
+    assert sum(seconds < 2.5 for seconds in ended) >= 8
 
 
 def test_a_wrong_secret_or_client_lets_nobody_in_and_stands_in_no_log(

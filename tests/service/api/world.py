@@ -150,5 +150,5 @@ def _line(flag: str, sha256: str, trust: str) -> dict[str, Any]:
         "issued": "2026-11-28T09:00:00.000Z", "trust": trust, "network": NETWORKS[trust],
         "accession": "S26-1", "slide": f"S26-1-{trust}", "image_sha256": sha256, "stain": "H&E",
         "model": "demo 1", "score": 0.9, "threshold": 0.5, "analysed_fraction": 1.0,
-        "quality": "ok", "explanation": "seen", "statement": STATEMENT, "flag": "{}",
+        "quality": "pass", "explanation": "seen", "statement": STATEMENT, "flag": "{}",
     }  # fmt: skip

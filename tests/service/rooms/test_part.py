@@ -1,6 +1,7 @@
 """What one tab is told of another: cursors, following, notes in their order, and nothing else."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, replace
@@ -217,7 +218,7 @@ def test_rights_that_end_while_somebody_is_coming_in_keep_them_out(here: Here) -
         await asyncio.sleep(0)
         tab.who = replace(AMY, rights=frozenset())
         await coming
-        assert here.part.looking(here.room) == 0
+        assert here.part.people_at(here.room) == 0
 
     run(scene())
 
@@ -243,7 +244,34 @@ def test_following_ends_when_the_leader_leaves_and_nobody_absent_is_followed(her
         cat = await here.join(replace(AMY, subject="subject:cat"))
         (joined,) = of_type(await heard(cat), "joined")
         assert [one["follows"] for one in joined["people"]] == [None, None]
-        assert here.part.looking(here.room) == 2
+        assert here.part.people_at(here.room) == 2
+
+    run(scene())
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=12))
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
+def test_however_people_follow_each_other_nobody_leads_in_a_circle(
+    here: Here, wishes: list[tuple[int, int]]
+) -> None:
+    """Two who follow each other fit ever larger views into their own, and zoom out for ever."""
+
+    async def scene() -> None:
+        tabs = [await here.join(replace(AMY, subject=f"subject:{n}")) for n in range(4)]
+        leads: dict[str, str] = {}
+        for who, whom in wishes:
+            with contextlib.suppress(ValueError):
+                await here.say(tabs[who], type="follow", whom=tabs[whom].name)
+                leads[tabs[who].name] = tabs[whom].name
+        for name in leads:
+            seen = {name}
+            while (name := leads.get(name, "")) != "":
+                assert name not in seen
+                seen.add(name)
+        for tab in tabs:
+            await here.part.left(tab)
 
     run(scene())
 
@@ -310,6 +338,6 @@ def test_no_message_of_a_page_is_an_error_of_ours(here: Here, messages: list[Any
             except ValueError:
                 continue
         await here.part.left(tab)
-        assert here.part.looking(here.room) == 0
+        assert here.part.people_at(here.room) == 0
 
     run(scene())

@@ -169,7 +169,7 @@ def test_an_empty_folder_in_place_of_a_share_is_an_alarm_and_forgets_nothing(
     it.folder.rename(tmp_path / "away")
     it.folder.mkdir()
     assert it.look(4) == 0
-    assert caplog.text.count("a watched folder is not what it was") == 1
+    assert caplog.text.count("share gone") == 1
     assert "S26" not in caplog.text
     assert it.states() == {"": "gone", "S26-1-A1.tif": "submitted"}
     write_slide(it.folder / "S26-9-A9.tif", side=128)  # on the disk below the mount

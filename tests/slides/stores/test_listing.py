@@ -8,7 +8,7 @@ import tifffile
 import zarr
 
 from tests.stand_in_runs import write_slide
-from wsi_ai.errors import InputError
+from wsi_ai.errors import InputError, SlideError
 from wsi_ai.slides.headers import header_of, header_of_open
 from wsi_ai.slides.identity import load_cases
 from wsi_ai.slides.inputs import find_slides
@@ -87,6 +87,24 @@ def test_dicom_in_a_bucket_is_listed_and_read_by_series(
     with open_slide(slide) as one, open_slide(at) as other:
         assert one.info == other.info
         assert header_of_open(at, other.info.dicom) == header_of(slide)
+
+
+def test_results_below_a_prefix_are_no_slides(tree: Path, store: ObjectStore) -> None:
+    """A mask is an image of 8 bits, too."""
+    upload(tree, store)
+    write_zarr(tree / "out/s-1/m/run/segmentation.ome.zarr")
+    upload(tree / "out", store)
+    store.objects["slides/s-1/m/current.json"] = Stored(b"{}")
+    assert len(find_slides([Path(BUCKET)]).slides) == 6
+
+
+@pytest.mark.parametrize("key", ["z/a.zarr/../../../x", "z/a.zarr/\x07"])
+def test_no_key_leads_out_of_the_folder_of_copies(tree: Path, store: ObjectStore, key: str) -> None:
+    store.objects["slides/z/a.zarr/zarr.json"] = Stored(b"{}")
+    store.objects[f"slides/{key}"] = Stored(b"out")
+    with pytest.raises(SlideError):
+        open_slide(Path("s3://slides/z/a.zarr"))
+    assert not [path for path in tree.parent.rglob("x") if path.is_file()]
 
 
 def test_a_list_whose_tags_have_no_quotes_is_of_the_same_objects(

@@ -17,7 +17,7 @@ from wsi_ai.slides.places import ReaderIo
 from wsi_ai.slides.readers.tiff import reader as tiff
 from wsi_ai.slides.registry import open_slide
 from wsi_ai.slides.stores import ranges
-from wsi_ai.slides.stores.ranges import together
+from wsi_ai.slides.stores.ranges import coalesced
 from wsi_ai.testing import ObjectStore, SlideContract, Stored
 from wsi_ai.tiles.planning import plan_tiles
 from wsi_ai.tiles.reading import HostTiles, ahead
@@ -149,7 +149,7 @@ spans = st.lists(
 
 @given(wanted=spans)
 def test_every_span_lies_in_one_request(wanted: list[tuple[int, int]]) -> None:
-    groups = together(wanted)
+    groups = coalesced(wanted)
     assert groups == sorted(groups)
     for start, end in wanted:
         holding = [one for one in groups if one[0] <= start and end <= one[1]]

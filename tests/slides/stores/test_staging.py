@@ -16,9 +16,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.slides.scanner_files import write_ndpi
+from tests.slides.stores.test_listing import write_zarr
 from tests.stand_in_runs import write_slide
 from wsi_ai.core.contracts import EncodedSlide, Slide
 from wsi_ai.errors import SlideChanged, SlideError, StagingFull, TransportError
+from wsi_ai.slides.inputs import find_slides
 from wsi_ai.slides.places import ReaderIo
 from wsi_ai.slides.registry import open_slide
 from wsi_ai.slides.stores import cache, staging
@@ -292,8 +294,8 @@ def test_formats_that_only_openslide_reads_are_copied_too(
 @pytest.mark.parametrize(
     ("place", "words"),
     [
-        ("s3://user:word@slides/a.svs", "no user, password"),
-        ("https://h/a.svs?X-Amz-Signature=0", "no user, password"),
+        ("s3://user:word@slides/a.svs", "no user and password"),
+        ("https://h/a.svs?X-Amz-Signature=0", "no user and password"),
         ("http://example.org/a.svs", "use https"),
         ("s3://slides/../x", "no object has such a key"),
         ("s3://slides", "name an object"),
@@ -311,6 +313,48 @@ def test_a_store_in_plain_http_elsewhere_is_refused(
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.example")
     with pytest.raises(TransportError, match="use https"):
         open_slide(AT)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "a+b", "a%20b", "S26#1", "what?", "é", "a&b", "a'b", "100%"]
+)
+def test_a_key_of_any_signs_is_that_object(tmp_path: Path, store: ObjectStore, name: str) -> None:
+    """Named, or found below its prefix; and none that is called nearly so."""
+    path = write_slide(tmp_path / f"{name}.tif", side=64)
+    store.objects[f"slides/in/{name}.tif"] = Stored(path.read_bytes())
+    (found,) = find_slides([Path("s3://slides/in")]).slides
+    assert found == Path(f"s3://slides/in/{name}.tif")
+    with open_slide(path) as here, open_slide(found) as there:
+        assert here.info == there.info
+
+
+def test_a_server_that_gives_no_ranges_is_said(slide: Path, store: ObjectStore) -> None:
+    """And is not taken for a file that is no slide."""
+    store.faults.ignore_ranges = True
+    for at in (AT, Path(f"{store.url}/slides/a/one.tif")):
+        with pytest.raises(TransportError, match="ranges of bytes"):
+            open_slide(at)
+
+
+def test_a_chunk_that_the_store_does_not_give_is_not_white(
+    tmp_path: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zarr readers have taken a network that fails for a chunk that was never written."""
+    monkeypatch.setenv("WSI_AI_STORE_SECONDS", "0.2")
+    write_zarr(tmp_path / "image.ome.zarr")
+    for file in (path for path in (tmp_path / "image.ome.zarr").rglob("*") if path.is_file()):
+        key = file.relative_to(tmp_path).as_posix()
+        store.objects[f"slides/{key}"] = Stored(file.read_bytes())
+    whole = dict(store.objects)
+    at = Path("s3://slides/image.ome.zarr")
+    for asked in (1, 2, 4):
+        store.faults.refuse = [None] * asked + [503] * 60
+        with pytest.raises(TransportError):
+            open_slide(at)
+    store.faults.refuse = []
+    with open_slide(tmp_path / "image.ome.zarr") as here, open_slide(at) as there:
+        assert same(here, there)
+    assert store.objects == whole
 
 
 def test_a_path_that_was_an_address_is_one() -> None:

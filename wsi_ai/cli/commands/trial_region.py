@@ -1,11 +1,13 @@
 """Commands of a trial about bundles, and what sites say together.  Declarations only."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from wsi_ai.cli.commands.options import takes
 from wsi_ai.cli.commands.trial_site import Folder, TrustedKeys
 from wsi_ai.cli.output import extra
 
@@ -51,15 +53,27 @@ def bundle(
     raise typer.Exit(trial_region.bundle(trial, audience.value, out))
 
 
+@dataclass(frozen=True, slots=True)
+class PoolArguments:
+    """Of ``wsi-ai trial pool``."""
+
+    unseal_key: Annotated[
+        Path | None, typer.Option(help="The region's private key of sharing.region_public.")
+    ] = None
+    released: Annotated[
+        Path | None,
+        typer.Option(help="As key release wrote it: the reference of each site that was locked."),
+    ] = None
+
+
+@takes(PoolArguments)
 def pool(
     bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLES", help="As sites sent them.")],
     protocol: Annotated[Path, typer.Option(metavar="PROTOCOL.dsse", help="The signed protocol.")],
     trusted_keys: TrustedKeys,
     sites: Annotated[Path, typer.Option(metavar="FOLDER", help="The sites' public keys, *.pub.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Of the pool; kept private.")],
-    unseal_key: Annotated[
-        Path | None, typer.Option(help="The region's private key of sharing.region_public.")
-    ] = None,
+    arguments: PoolArguments,
 ) -> None:
     """Put sites' bundles together, and name those that are left out.
 
@@ -67,7 +81,8 @@ def pool(
     """
     with extra("trial"):
         from wsi_ai.cli import trial_region
-    places = trial_region.PoolPlaces(protocol, trusted_keys, sites, unseal_key)
+    secret, released = arguments.unseal_key, arguments.released
+    places = trial_region.PoolPlaces(protocol, trusted_keys, sites, secret, released)
     raise typer.Exit(trial_region.pool(bundles, places, out))
 
 

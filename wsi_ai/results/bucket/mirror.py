@@ -38,8 +38,8 @@ from wsi_ai.slides.stores.store import Store, endpoint_of, open_store
 log = logging.getLogger(__name__)
 _SCRATCH = "WSI_AI_SCRATCH"
 _AT_ONCE = 8
-_TOP = ("*.html", "*.csv", "*.md", "*.groovy", "runs/*.json")
-"""Of a run, for people: the last one to end writes them."""
+_TOP, _RECORDS = ("*.html", "*.csv", "*.md", "*.groovy"), 3
+"""Of a run, for people: the last one to end writes them, and the newest records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,8 @@ class Mirror:
 
     def publish_pages(self, out: Path) -> None:
         store = self.store()
-        for path in (path for pattern in _TOP for path in sorted(out.glob(pattern))):
+        records = sorted(out.glob("runs/*.json"))[-_RECORDS:]
+        for path in [*records, *(path for pattern in _TOP for path in sorted(out.glob(pattern)))]:
             name = path.relative_to(out).as_posix()
             put_file(store, _join(self.address.key, name), path)
 

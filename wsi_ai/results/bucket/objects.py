@@ -61,11 +61,13 @@ def check_bucket(store: Store, prefix: str) -> None:
 
 
 def _refuses(store: Store, key: str, mode: "PutMode") -> bool:
+    """Raises OutputError where the store does not even know the condition."""
     try:
-        with results_store():
-            obstore.put(store, key, b"2", mode=mode, use_multipart=False)
-    except OutputError:
+        obstore.put(store, key, b"2", mode=mode, use_multipart=False)
+    except _REPLACED:
         return True
+    except (BaseError, OSError) as error:
+        raise OutputError(f"the store of results: {in_our_words(error)}") from None
     return False
 
 

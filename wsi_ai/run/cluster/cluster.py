@@ -21,9 +21,10 @@ from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.contracts import Post
 from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.run.assembly import Assembly
+from wsi_ai.run.cluster.given_up import GivenUp
 from wsi_ai.run.cluster.messages import Ended, FromWorker, GivenBack, Result, WorkerGone
 from wsi_ai.run.cluster.roster import LOOK_S, Member, Roster
-from wsi_ai.run.cluster.session import Inbox, News, Session, result_of
+from wsi_ai.run.cluster.session import SECOND_PATIENCE_S, Inbox, News, Session, result_of
 from wsi_ai.run.cluster.settings import AT_HAND
 from wsi_ai.run.cluster.worker import RunTerms, sealed_name
 from wsi_ai.run.fleet import messages
@@ -48,9 +49,11 @@ class ClusterRun(Generic[Out]):
     _dispatch: Dispatch = field(init=False)
     _with: dict[int, tuple[Future[Any], Member]] = field(default_factory=dict)
     """Slides that are with a worker: the task, and the worker."""
+    _given_up: GivenUp[Out] = field(init=False)
 
     def __post_init__(self) -> None:
         self._dispatch = Dispatch(deque(range(len(self.slides))), set())
+        self._given_up = GivenUp(self.assembly, self.post, SECOND_PATIENCE_S)
 
     def outcomes(self) -> Iterator[Out]:
         """One a slide and model, as each slide is done.
@@ -60,7 +63,7 @@ class ClusterRun(Generic[Out]):
         """
         with self.session.run(self._terms()) as inbox:
             try:
-                while not self._dispatch.over:
+                while self._given_up or not self._dispatch.over:
                     yield from self._look()
                     self._hand_out()
                     if (news := _next(inbox)) is not None:
@@ -78,6 +81,7 @@ class ClusterRun(Generic[Out]):
         """Who is there: workers come and go."""
         if not self.roster.is_due():
             return
+        yield from self._given_up.outcomes()
         for member in self.roster.look(self.session.workers()):
             yield from self._without(member, _ENDED)
         self._dispatch.slots |= self.roster.slots
@@ -154,9 +158,8 @@ class ClusterRun(Generic[Out]):
             log.error("%s: %s", member.name, reason)
         for number in given_up:
             told = f"{reason}; tried twice, the second time alone on {member.name}"
-            for card in self.assembly.cards:
-                outcome = self.assembly.failed(card, self.slides[number], told, self.post)
-                yield replace(outcome, device=member.name)
+            self._given_up.add(self.slides[number], told, member.name)
+        yield from self._given_up.outcomes()
 
 
 def _next(inbox: Inbox) -> News | None:

@@ -40,7 +40,7 @@ _EVERYTHING = "all"
 _RESULT_S = 10.0
 _MESSENGERS = 32
 _RESTART_S = 60.0
-_PATIENCE_S, _SECOND_PATIENCE_S = 5.0, 90.0
+_PATIENCE_S, SECOND_PATIENCE_S = 5.0, 90.0
 """With a slide that another process is at work on: that may be the worker of a run that was just
 killed; and what a lost machine holds on a file server is free after that time at the latest."""
 News = FromWorker | WorkerGone | tuple[int, Future[Any]]
@@ -108,7 +108,7 @@ class Session:
             run_slide,
             run,
             slide,
-            _SECOND_PATIENCE_S if alone else _PATIENCE_S,
+            SECOND_PATIENCE_S if alone else _PATIENCE_S,
             key=f"{key_start(run)}{key}",
             workers=[worker],
             allow_other_workers=False,

@@ -146,6 +146,13 @@ def path_here(text: str) -> str:
     return text if _PATH.fullmatch(text) else _HOME
 
 
+def login_address(request: Request) -> str:
+    """Of somebody who is not known at a page: it leads back there."""
+    query = f"?{request.url.query}" if request.url.query else ""
+    wanted = path_here(request.url.path + query)
+    return "/login" if wanted == _HOME else f"/login?next={quote(wanted, safe='')}"
+
+
 def access_routes(routes: LoginRoutes) -> list[Route]:
     return [
         Route("/login", routes.page),

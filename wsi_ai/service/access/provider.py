@@ -4,9 +4,10 @@ It is spoken to as sinks are: over verified TLS, at the hosts that it names itse
 and never through a redirect.
 """
 
+import logging
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -22,8 +23,11 @@ from wsi_ai.errors import DeliveryError, SinkError, WsiAiError
 from wsi_ai.schemas.reading import Unreadable, from_json
 from wsi_ai.service.access.settings import LoginSettings
 
+log = logging.getLogger(__name__)
+
 _MOST_BYTES = 1 << 20
-_TIMEOUT_S = 10.0
+_MOST_AT_ONCE = 4
+_TURN_S = 1.0
 _KEPT_S = 3600.0
 _AGAIN_S = 30.0
 """Between two looks at its keys, whatever a token names."""
@@ -58,23 +62,27 @@ class _Kept:
     keys_at: float = 0.0
 
 
+def _some() -> threading.BoundedSemaphore:
+    return threading.BoundedSemaphore(_MOST_AT_ONCE)
+
+
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """May be used by several threads at once."""
+    """May be used by several threads at once.  However slow it is, few of them wait for it."""
 
     settings: LoginSettings
     clock: Callable[[], float]
+    timeout_s: float = 10.0
+    """For one request."""
     _kept: _Kept = field(default_factory=_Kept, repr=False)
-    _alone: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _turns: threading.BoundedSemaphore = field(default_factory=_some, repr=False)
 
     def metadata(self) -> Metadata:
         """Asked for once an hour.  Raises LoginFailed."""
-        with self._alone:
-            age_s = self.clock() - self._kept.metadata_at
-            if self._kept.metadata is None or not 0 <= age_s < _KEPT_S:
-                self._kept.metadata = self._discovered()
-                self._kept.metadata_at = self.clock()
-            return self._kept.metadata
+        age_s = self.clock() - self._kept.metadata_at
+        if self._kept.metadata is None or not 0 <= age_s < _KEPT_S:
+            self._kept.metadata, self._kept.metadata_at = self._discovered(), self.clock()
+        return self._kept.metadata
 
     def verified(self, token: str) -> jwt.Token:
         """Of a token whose signature is the provider's; its claims are for the caller to look at.
@@ -96,16 +104,17 @@ class Provider:
             url=request.url,
             trusts=None,
             tls=Tls(self.settings.authority),
-            timeout_s=_TIMEOUT_S,
+            timeout_s=self.timeout_s,
             allowed_hosts=frozenset({host}),
         )
         try:
             check_endpoint(endpoint, [request.url])
-            with closing(Exchange(endpoint)) as exchange:
+            with self._turn(), closing(Exchange(endpoint)) as exchange:
                 exchange.begin()
                 return exchange.ask(request, _MOST_BYTES)
         except (DeliveryError, SinkError) as error:
-            raise LoginFailed(f"the login provider cannot be asked: {error}") from None
+            log.warning("the login provider cannot be asked: %s", error)
+            raise LoginFailed("the login provider cannot be asked now") from None
 
     def userinfo(self, access_token: str) -> Claims:
         """What it says of whoever the token is for; nothing where it says nothing.  Raises
@@ -121,6 +130,16 @@ class Provider:
             return self.verified(answer.body.decode("ascii", "replace")).claims
         return as_object(answer)
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Pages need threads, too: who waits for the provider must not have them all."""
+        if not self._turns.acquire(timeout=_TURN_S):
+            raise LoginFailed("the login provider is slow, and others wait for it")
+        try:
+            yield
+        finally:
+            self._turns.release()
+
     def _discovered(self) -> Metadata:
         url = f"{self.settings.issuer.rstrip('/')}/.well-known/openid-configuration"
         found = self._object_at(url)
@@ -133,13 +152,11 @@ class Provider:
 
     def _keys(self, *, anew: bool = False) -> KeySet:
         place = self.metadata().jwks_uri
-        with self._alone:
-            age_s = self.clock() - self._kept.keys_at
-            longest_s = _AGAIN_S if anew else _KEPT_S
-            if self._kept.keys is None or not 0 <= age_s < longest_s:
-                self._kept.keys = self._fetched_keys(place)
-                self._kept.keys_at = self.clock()
-            return self._kept.keys
+        age_s = self.clock() - self._kept.keys_at
+        longest_s = _AGAIN_S if anew else _KEPT_S
+        if self._kept.keys is None or not 0 <= age_s < longest_s:
+            self._kept.keys, self._kept.keys_at = self._fetched_keys(place), self.clock()
+        return self._kept.keys
 
     def _fetched_keys(self, place: str) -> KeySet:
         rows = self._object_at(place).get("keys")

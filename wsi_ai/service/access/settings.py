@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from wsi_ai import schemas
 from wsi_ai.delivery.messages import ReadSecret
@@ -85,7 +86,7 @@ _AS_THEY_ARE = (
 def check_issuer(url: str) -> None:
     """Raises InputError or SinkError."""
     check_url(url, "login.issuer")
-    scheme, _, rest = url.partition("://")
-    host = rest.partition("/")[0].rpartition(":")[0] or rest.partition("/")[0]
-    if scheme != "https" and not (scheme == "http" and is_loopback(host)):
+    parts = urlsplit(url)
+    here = parts.scheme == "http" and is_loopback(parts.hostname or "")
+    if parts.scheme != "https" and not here:
         raise InputError("login.issuer: https only, unless the provider is on this machine")

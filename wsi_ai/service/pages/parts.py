@@ -15,13 +15,13 @@ from wsi_ai.delivery.outbox.outbox import Clock
 from wsi_ai.errors import InputError, OutputError
 from wsi_ai.service.access.door import Door, NotKnown
 from wsi_ai.service.access.headers import UNLESS_SET
+from wsi_ai.service.access.login import login_address
 from wsi_ai.service.access.rights import NotAllowed
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.pages.rendering import html_page
 from wsi_ai.service.queue import Queue
 from wsi_ai.service.worklist.counting import Counts
 
-_LOGIN = "/login"
 _MOST_BYTES, _MOST_FIELDS = 1 << 16, 32
 
 
@@ -102,5 +102,5 @@ def back(to: str) -> RedirectResponse:
 def _unknown(request: Request) -> Response:
     wants_page = "text/html" in request.headers.get("accept", "")
     if request.method == "GET" and wants_page:
-        return back(_LOGIN)
+        return back(login_address(request))
     return Response("Log in first.\n", 401, headers=dict(UNLESS_SET))

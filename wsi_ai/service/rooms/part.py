@@ -70,7 +70,7 @@ class RoomsPart:
         place.leave(tab)
         self._forget_if_empty(place)
 
-    def looking(self, room: Room) -> int:
+    def people_at(self, room: Room) -> int:
         """How many people are at a slide, as this process knows."""
         place = self._places.get(room.key)
         return len({guest.tab.who.subject for guest in place.guests.values()}) if place else 0
@@ -79,7 +79,7 @@ class RoomsPart:
         """The same by fingerprint, of whatever trust; of those only at which anybody is."""
         wanted = set(slides)
         rooms = [place.room for place in self._places.values() if place.room.slide in wanted]
-        return {room.slide: found for room in rooms if (found := self.looking(room))}
+        return {room.slide: found for room in rooms if (found := self.people_at(room))}
 
     async def _join(self, tab: Tab, message: Message) -> None:
         """Again, where a tab comes back: it has what was written until ``since``."""

@@ -1,7 +1,7 @@
 """Who is at a slide and where they look.  Nothing of it is stored."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,15 +115,25 @@ class Place:
         guest.paced(lambda: self._tell_where(guest))
 
     def follow(self, tab: Tab, whom: Any) -> None:
-        """Raises ValueError where that one is not here."""
+        """Raises ValueError where that one is not here, or follows this one, through others too:
+        each would fit the other's view into their own, and all would see ever more."""
         if whom is not None and (not isinstance(whom, str) or whom not in self.guests):
             raise ValueError("they are not here any more")
+        if whom is not None and tab.name in self._led_by(whom):
+            raise ValueError("they follow you")
         self.guests[tab.name].follows = whom
         self.tell({"type": "follow", "id": tab.name, "whom": whom}, but=tab)
 
     def tell(self, message: Mapping[str, Any], but: Tab | None = None) -> None:
         for guest in self._others(but):
             guest.tab.send(message)
+
+    def _led_by(self, name: str) -> Iterator[str]:
+        """That one, whom they follow, and so on; never in a circle."""
+        at: str | None = name
+        while at is not None:
+            yield at
+            at = self.guests[at].follows
 
     def _tell_where(self, guest: Guest) -> None:
         message = {"type": "here", "id": guest.tab.name, **guest.here.as_json()}

@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, and_, select
 
 from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.results.written import FLAG, RECORD, as_object
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of
 from wsi_ai.service.access.who import Role, Who
-from wsi_ai.service.jobs import job
+from wsi_ai.service.jobs import JobState, job
 from wsi_ai.service.rooms.notes import Room
 from wsi_ai.service.slide_places import NotClear, NotReady, found_file
 from wsi_ai.service.viewer.shelf import Entry
 
 SID = re.compile(r"[0-9a-f]{32}([0-9a-f]{32})?")
 _SID_LENGTH, _TRUST_LENGTH = 32, 8
-_KNOWN_FOR_S, _MOST_KNOWN = 10.0, 512
+_KNOWN_FOR_S, _MISSED_FOR_S, _MOST_KNOWN = 60.0, 2.0, 512
 _MOST_JOBS = 50
 
 
@@ -72,25 +73,27 @@ class SlidesOf:
 
     def seen_by(self, who: Who, sid: str) -> FoundSlide | None:
         """Where several trusts have the same bytes, that of their own trust comes first."""
-        rooms = [(found, found.room) for found in self.find(sid)]
-        seen = [found for found, room in rooms if who.sees(room.slide, room.trust, room.network)]
-        seen.sort(key=lambda found: (found.room.trust != who.trust, found.room.trust))
-        return seen[0] if seen else None
+        for known_for_s in (_KNOWN_FOR_S, _MISSED_FOR_S):
+            rooms = [(found, found.room) for found in self.find(sid, known_for_s)]
+            seen = [found for found, it in rooms if who.sees(it.slide, it.trust, it.network)]
+            if seen:
+                return min(seen, key=lambda one: (one.room.trust != who.trust, one.room.trust))
+        return None
 
     def by_key(self, key: str) -> FoundSlide | None:
         """By the viewer's own name of it."""
         found = self.find(key[:_SID_LENGTH])
         return next((one for one in found if one.key == key), None)
 
-    def find(self, sid: str) -> Sequence[FoundSlide]:
-        """Of every trust that has it.  What was found is believed for some seconds: a slide is a
-        hundred requests."""
+    def find(self, sid: str, known_for_s: float = _KNOWN_FOR_S) -> Sequence[FoundSlide]:
+        """Of every trust that has it.  What was found is believed for a while: a slide is hundreds
+        of requests, and no index leads from a fingerprint to its job."""
         if not SID.fullmatch(sid):
             return ()
         now = time.monotonic()
         with self._lock:
-            at, known = self._known.get(sid, (now, ()))
-        if known and now - at < _KNOWN_FOR_S:
+            at, known = self._known.get(sid, (now - _KNOWN_FOR_S, ()))
+        if now - at < (known_for_s if known else _MISSED_FOR_S):
             return known
         found = tuple(self._found(sid))
         with self._lock:
@@ -110,6 +113,25 @@ class SlidesOf:
                 if slide.startswith(sid):
                     trusts.add(row.trust)
                     yield _slide(Room(slide, row.trust, row.network), row, folder)
+        for slide, row in self._judged_now(sid):
+            if row.trust not in trusts:
+                trusts.add(row.trust)
+                yield _slide(Room(slide, row.trust, row.network), row, None)
+
+    def _judged_now(self, sid: str) -> Sequence[tuple[str, Any]]:
+        """Fingerprint and job of slides whose flag came early: of their results nothing lies
+        there yet."""
+        case = job.c.case
+        same = (
+            newest.c.trust == job.c.trust,
+            newest.c.accession == case["accession"].as_string(),
+            newest.c.slide == case["slide_id"].as_string(),
+        )
+        here = newest.c.image_sha256.startswith(sid), job.c.state == JobState.RUNNING
+        found = select(newest.c.image_sha256, job).join(job, and_(*same)).where(*here)
+        with translated(), self.engine.connect() as connection:
+            rows = connection.execution_options(**READING).execute(found.limit(_MOST_JOBS))
+            return [(row.image_sha256, row) for row in rows]
 
     def _jobs(self, beginning: str) -> Sequence[Any]:
         """Whose results lie in a folder that ends with the beginning of the fingerprint."""
@@ -138,10 +160,12 @@ class Entries(Mapping[str, Entry]):
         return 0
 
 
-def _slide(room: Room, row: Any, folder: Path) -> FoundSlide:
+def _slide(room: Room, row: Any, folder: Path | None) -> FoundSlide:
     path = _path(row.slide_uri)
     names = [row.case.get("accession"), row.case.get("slide_id")]
     name = " · ".join(dict.fromkeys(filter(None, names))) or (path.name if path else "Slide")
+    if folder is None:
+        return FoundSlide(room, Entry(name, path))
     return FoundSlide(room, Entry(name, path, (folder.parent,)), _origin_px(folder))
 
 

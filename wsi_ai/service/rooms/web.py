@@ -105,7 +105,7 @@ class _Pages:
         if found is None:
             return html_page("problem.html", who, 404, why=_NOT_HERE, tab="")
         room = templates(_TEMPLATES).get_template("room.html")
-        html = room.render(root="viewer/", asked_for=True, slide=found, me=me(who))
+        html = room.render(root="viewer/", asked_for=True, slide=found, who=who, me=me(who))
         return Response(html, media_type="text/html", headers=_HEADERS)
 
     def notes(self, request: Request) -> Response:

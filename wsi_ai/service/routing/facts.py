@@ -45,24 +45,28 @@ def of_dicom(path: Path) -> dict[str, list[str]]:
     or does not say.  See DICOM PS3.3 C.7.6.22 (Specimen Module)."""
     files = sorted(path.iterdir()) if path.is_dir() else [path]
     for file in files:
-        if file.is_file() and is_dicom(file) and (found := _of_header(file)):
+        if file.is_file() and is_dicom(file) and (found := _of_file(file)):
             return found
     return {}
 
 
-def _of_header(path: Path) -> dict[str, list[str]]:
+def _of_file(path: Path) -> dict[str, list[str]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_WANTED)
-            specimens = header.get("SpecimenDescriptionSequence") or []
-            found = {
-                "organ": list(_coded(specimens, "PrimaryAnatomicStructureSequence")),
-                "specimen": list(_coded(specimens, "SpecimenTypeCodeSequence")),
-                "stain": _stains(specimens),
-            }
+            return of_header(pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_WANTED))
     except DAMAGE:
         return {}
+
+
+def of_header(header: pydicom.Dataset) -> dict[str, list[str]]:
+    """The same of a header that is at hand.  Raises what pydicom raises on damaged ones."""
+    specimens = header.get("SpecimenDescriptionSequence") or []
+    found = {
+        "organ": list(_coded(specimens, "PrimaryAnatomicStructureSequence")),
+        "specimen": list(_coded(specimens, "SpecimenTypeCodeSequence")),
+        "stain": _stains(specimens),
+    }
     return {name: words for name, words in found.items() if words}
 
 

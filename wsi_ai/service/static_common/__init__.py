@@ -28,7 +28,7 @@ def file_of(folder: Path, name: str) -> Response:
 def common_route() -> Route:
     """For the composition: once for all pages."""
 
-    def common(request: Request) -> Response:
+    def one_file(request: Request) -> Response:
         return file_of(Path(__file__).parent, request.path_params["name"])
 
-    return Route(ADDRESS, common)
+    return Route(ADDRESS, one_file)

@@ -59,7 +59,7 @@ def entries(engine: Engine, states: Sequence[WatchState], most: int = 100_000) -
         return [_entry(row) for row in connection.execute(found.limit(most))]
 
 
-def below(engine: Engine, folder: Path) -> dict[str, Entry]:
+def below(engine: Engine, folder: Path | str) -> dict[str, Entry]:
     """Of a watched folder, with its own.  Raises OutputError."""
     inside = watched.c.path.startswith(f"{folder}/", autoescape=True)
     found = select(watched).where(or_(watched.c.path == str(folder), inside))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from wsi_ai.errors import OutputError
 from wsi_ai.service import workers
+from wsi_ai.service.watching.archive import ArchiveWatch
 from wsi_ai.service.watching.watcher import FolderWatch
 from wsi_ai.service.workers import Doing, Station
 
@@ -17,7 +18,7 @@ log = logging.getLogger(__name__)
 class Rounds:
     """Killed at any moment, it has lost nothing: what is in the folders is still there."""
 
-    folders: Sequence[FolderWatch]
+    folders: Sequence[FolderWatch | ArchiveWatch]
     stop: threading.Event
     every_s: float
     station: Station

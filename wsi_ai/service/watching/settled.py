@@ -38,11 +38,11 @@ class Arrivals:
         """What became of it.  Not ``opens``: who opened it died.  ``patient``: it may still change.
         Raises OutputError."""
         if unit.kind is Kind.LINK:
-            return _refused(entry, _LINK)
+            return refused(entry, _LINK)
         try:
             slides = slides_in(unit) if opens else [unit.path]
             if not slides:
-                return _refused(entry, _NO_SLIDE)
+                return refused(entry, _NO_SLIDE)
             found = [self._arrival(unit, slide, opens=opens, patient=patient) for slide in slides]
         except NotYet as error:
             return replace(entry, state=WatchState.SETTLING, reason=str(error))
@@ -50,18 +50,17 @@ class Arrivals:
             reason = f"it cannot be read: {error.strerror}"
             return replace(entry, state=WatchState.SETTLING, reason=reason)
         except IdentityInDoubt as error:
-            return self._in_doubt(unit, entry, str(error))
+            return self.in_doubt(self._arrival_of(unit, unit.path), entry, str(error))
         jobs = [one for arrival in found for one in admit(self.table, self.choose, arrival)]
         if entry.job_id is not None and entry.job_id not in [one.job_id for one in jobs]:
             self.table.routed(entry.job_id)  # where it was listed as one without a model
-        return _submitted(entry, jobs)
+        return submitted(entry, jobs)
 
-    def _in_doubt(self, unit: Unit, entry: Entry, reason: str) -> Entry:
+    def in_doubt(self, arrival: Arrival, entry: Entry, reason: str) -> Entry:
         """It is not judged, and listed as one without a model, so that receivers hear of it."""
-        log.error("a slide in a watched folder is not judged: %s", reason)
-        arrival = replace(self._arrival_of(unit, unit.path), case={}, facts={})
+        log.error("a slide that is watched for is not judged: %s", reason)
         (job,) = admit(self.table, lambda _: (), arrival)
-        return replace(_refused(entry, reason), job_id=job.job_id)
+        return replace(refused(entry, reason), job_id=job.job_id)
 
     def _arrival(self, unit: Unit, slide: Path, *, opens: bool, patient: bool) -> Arrival:
         whose = self.whose()
@@ -96,11 +95,11 @@ class Arrivals:
             return {}
 
 
-def _refused(entry: Entry, reason: str) -> Entry:
+def refused(entry: Entry, reason: str) -> Entry:
     return replace(entry, state=WatchState.REFUSED, reason=reason)
 
 
-def _submitted(entry: Entry, jobs: Sequence[Admitted]) -> Entry:
+def submitted(entry: Entry, jobs: Sequence[Admitted]) -> Entry:
     unrouted = any(not one.rule for one in jobs)
     state = WatchState.UNROUTED if unrouted else WatchState.SUBMITTED
     reason = "no rule has a model for it" if unrouted else None

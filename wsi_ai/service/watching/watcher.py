@@ -104,7 +104,10 @@ class FolderWatch:
         if look is not None and self.gone is None and not _is(own, look):
             self._write(self._own(look, WatchState.FOLDER, None))
         elif self.gone is not None and before is None:
-            log.error("a watched folder is not what it was: %s; nothing is forgotten", self.gone)
+            log.error(
+                "share gone: a watched folder is not what it was: %s; nothing is forgotten",
+                self.gone,
+            )
             self._write(self._own(look, WatchState.GONE, self.gone))
         return self.gone is not None
 

@@ -4,7 +4,6 @@ Nothing is decoded once here: it is for slides that lie too far away to be copie
 """
 
 import math
-import re
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
+from wsi_ai.slides.places import as_written
 from wsi_ai.slides.readers.fingerprint import DiskLimit, digest_of
 from wsi_ai.slides.scale import number, scale_of
 
@@ -41,7 +41,7 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "TiffSlideSlide":
     tiffslide has garbled such tiles (its issue 86), and a wrong pixel must not reach a flag.  So
     are tiles of no bytes, which it shows black.
     """
-    address = address_of(path)
+    address = as_written(path)
     try:
         slide = tiffslide.TiffSlide(address)
         pages: list[Any] = list(slide.ts_tifffile.pages)
@@ -60,11 +60,6 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "TiffSlideSlide":
         slide.close()
         raise SlideError("it has tiles of no bytes, which tiffslide shows black; copy it here")
     return TiffSlideSlide(_info(path, slide, digest, spacing), slide)
-
-
-def address_of(path: Path) -> str:
-    """A path that was an address: ``Path`` makes one slash of two."""
-    return re.sub(r"^([a-z][a-z0-9+.-]+):/(?!/)", r"\1://", str(path))
 
 
 class TiffSlideSlide:

@@ -54,10 +54,10 @@ def object_address(place: Path | str) -> ObjectAddress:
     found = _ADDRESS.fullmatch(str(place))
     if found is None or found["scheme"] not in SCHEMES:
         raise SlideError("no address of an object: s3://BUCKET/KEY or https://HOST/PATH")
-    if "@" in found["container"] or "?" in str(place) or "#" in str(place):
+    if "@" in found["container"] or (found["scheme"] in _WEB and re.search("[?#]", str(place))):
         raise SlideError(
-            "an address has no user, password, ? or #; credentials come from the environment:"
-            " docs/object-storage.md"
+            "an address has no user and password, nor a web address ? or #; credentials come from"
+            " the environment: docs/object-storage.md"
         )
     key = (found["key"] or "").strip("/")
     if len(key.encode()) > _LONGEST_KEY or not key.isprintable() or ".." in key.split("/"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from wsi_ai.errors import InputError, SlideError
+from wsi_ai.slides.places import as_written
 from wsi_ai.slides.readers.sniff import SUFFIXES, is_picture, is_slide_zarr
 from wsi_ai.slides.stores.address import ObjectAddress, object_address
 from wsi_ai.slides.stores.objects import Part, listed, series_of, single
@@ -16,6 +17,8 @@ from wsi_ai.slides.stores.store import Store, open_store
 _TIFF, _DICOM = (".tif", ".tiff"), (".dcm", "")
 _ZARR = ("zarr.json", ".zgroup")
 _SAYS = (*_ZARR, ".zattrs", ".zarray")
+_CURRENT = "/current.json"
+"""Beside it lie results, which are no slides: see ``results.bucket``."""
 _MOST_SAID_BYTES = 1 << 20
 
 
@@ -41,7 +44,7 @@ def slides_below(place: Path) -> Below:
         found = Below()
         _sort(store, address, found)
     except SlideError as error:
-        raise InputError(f"{place}: {error}") from None
+        raise InputError(f"{as_written(place)}: {error}") from None
     return found
 
 
@@ -50,7 +53,10 @@ def _sort(store: Store, address: ObjectAddress, found: Below) -> None:
     folders = defaultdict[str, list[Part]](list)
     parts = listed(store, address.key, "")
     roots = _zarr_folders(parts)
+    results = [part.key.removesuffix(_CURRENT) for part in parts if part.key.endswith(_CURRENT)]
     for part in parts:
+        if part.key.startswith(tuple(f"{folder}/" for folder in results)):
+            continue
         below = next((r for r in roots if part.key.startswith(f"{r}/")), None)
         if below is not None:
             zarr[below].append(part)
@@ -134,14 +140,14 @@ def _is_picture(store: Store, part: Part) -> bool:
 def _is_slide_zarr(store: Store, folder: str, inside: list[Part]) -> bool:
     """By what its groups and arrays say of themselves."""
     with tempfile.TemporaryDirectory() as scratch:
-        for part in _saying(folder, inside):
+        for part in _descriptions(folder, inside):
             place = Path(scratch, PurePosixPath(part.key).relative_to(folder))
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(read_span(store, part, 0, part.size))
         return is_slide_zarr(Path(scratch))
 
 
-def _saying(folder: str, inside: list[Part]) -> Iterator[Part]:
+def _descriptions(folder: str, inside: list[Part]) -> Iterator[Part]:
     """Of the image and its finest array."""
     depth = len(PurePosixPath(folder).parts)
     for part in inside:

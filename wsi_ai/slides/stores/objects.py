@@ -104,7 +104,15 @@ def _say_why(store: Store, key: str) -> None:
 
 
 def _part(meta: Any, name: str, sha256: str = "") -> Part:
+    if not _is_sound(name):
+        raise SlideError("an object whose key no file can have; rename it")
     return Part(meta["path"], name, meta["size"], tag_of(meta), meta["last_modified"], sha256)
+
+
+def _is_sound(name: str) -> bool:
+    """Below a folder, and nowhere else."""
+    pieces = name.lstrip("/").split("/")
+    return name.isprintable() and not any(piece in ("", ".", "..") for piece in pieces)
 
 
 def _belonging(store: Store, address: ObjectAddress, found: Part) -> Iterable[Part]:

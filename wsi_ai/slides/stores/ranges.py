@@ -99,7 +99,7 @@ class ObjectBytes:
 
     def read_many(self, spans: Sequence[Span]) -> list[bytes]:
         there = [_within(span, self.size) for span in spans]
-        groups = together([span for span in there if span[1] > span[0]])
+        groups = coalesced([span for span in there if span[1] > span[0]])
         if len(groups) == 1:
             bodies = [self._read(groups[0])]
         else:
@@ -111,7 +111,7 @@ class ObjectBytes:
         return read_span(self._store, self._version, *group)
 
 
-def together(spans: Sequence[Span]) -> list[Span]:
+def coalesced(spans: Sequence[Span]) -> list[Span]:
     """The requests, as first byte and end, that cover spans of first byte and end."""
     found: list[Span] = []
     for start, end in sorted(set(spans)):

@@ -15,6 +15,7 @@ from obstore.exceptions import (
 
 from wsi_ai.errors import SlideChanged, SlideError, TransportError
 
+_NO_RANGES = "the server does not give ranges of bytes; copy the slide here"
 _CODES = {  # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
     "RequestTimeTooSkewed": "this machine's clock is not the store's: set the clock (NTP), and run"
     " it again",
@@ -22,6 +23,7 @@ _CODES = {  # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.htm
     "TokenRefreshRequired": "the credentials for the store ran out: renew them, and run it again",
     "InvalidToken": "the credentials for the store are not valid: renew them, and run it again",
     "NoSuchBucket": "there is no such bucket",
+    "NotPartial": _NO_RANGES,  # the library's own word
 }
 _MAY_NOT = (
     "the store does not let these credentials read it: see docs/object-storage.md, and run it again"
@@ -51,5 +53,5 @@ def in_our_words(error: Exception) -> SlideError:
     if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
         return TransportError(_MAY_NOT)
     if isinstance(error, NotSupportedError | NotImplementedError):
-        return TransportError("the store cannot do what is asked of it: ranges of bytes")
+        return TransportError(_NO_RANGES)
     return TransportError(_FAILED)

@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 
 from wsi_ai.core.contracts import LevelInBlocks
 from wsi_ai.errors import TileUnreadable
@@ -12,9 +13,9 @@ Place = tuple[int, int]
 """Column and row of a stored tile."""
 Fetched = bytes | TileUnreadable | None
 
-BLOCK_TILES, _DEPTH = 256, 4
-"""Stored tiles that are asked for at once; and how many such blocks are on their way, or here and
-not taken."""
+BLOCK_TILES, FIRST_TILES, _DEPTH = 256, 64, 4
+"""Stored tiles that are asked for at once, and of the first block, so that decoding begins soon;
+and how many blocks are on their way, or here and not taken."""
 
 
 class AheadLevel:
@@ -36,9 +37,10 @@ class AheadLevel:
     def announce(self, places: Iterable[Place]) -> None:
         """That these will be asked for, after those that were announced before."""
         with self._lock:
-            wanted = list(places)
-            for first in range(0, len(wanted), BLOCK_TILES):
-                block = _Block(wanted[first : first + BLOCK_TILES])
+            coming = iter(places)
+            size = BLOCK_TILES if self._blocks or self._on_way else min(FIRST_TILES, BLOCK_TILES)
+            while some := list(islice(coming, size)):
+                size, block = BLOCK_TILES, _Block(some)
                 for place in block.places:
                     self._blocks.setdefault(place, deque()).append(block)
                 self._todo.append(block)

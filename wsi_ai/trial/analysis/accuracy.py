@@ -189,12 +189,10 @@ def verification(table: FlagTable) -> Found:
 def primary_result(table: CaseTable, protocol: Document, rules: Rules, look: int) -> Found:
     """The one question that was asked before: met where the whole interval is above the goal."""
     asked = protocol["primary"]
-    alpha = _two_sided(protocol, look)
+    alpha = two_sided(protocol, look)
     key = {"operational": "operational", "assessed": "assessed_only"}[asked["estimand"]]
     value: Estimate | NotEstimable
-    if asked["measure"] == "difference":
-        value = NotEstimable("two models are compared where both were run: not by this analysis")
-    elif asked["measure"] == "auroc":
+    if asked["measure"] == "auroc":
         value = areas(table, rules, alpha)[key]
     else:
         value = rates(table, rules, alpha)[key][asked["measure"]]
@@ -209,7 +207,19 @@ def primary_result(table: CaseTable, protocol: Document, rules: Rules, look: int
     }
 
 
-def _two_sided(protocol: Document, look: int) -> float:
+def difference_result(gain: Estimate | NotEstimable, protocol: Document, look: int) -> Found:
+    """Of sensitivities, first minus second: met where what is lost, if anything, is less than the
+    margin; without a margin, where something is gained."""
+    asked = protocol["primary"]
+    margin = asked.get("margin", 0.0)
+    met = None if isinstance(gain, NotEstimable) else gain.low > -margin
+    names = ("measure", "estimand", "goal")
+    said = {"margin": margin, "look": look, "alpha": two_sided(protocol, look)}
+    return {**{name: asked[name] for name in names}, **said, **shown(gain), "met": met}
+
+
+def two_sided(protocol: Document, look: int) -> float:
+    """The alpha of a look's interval."""
     looks = len(protocol.get("look", ()))
     alpha = 2 * protocol["primary"]["alpha"]
     if looks < 2:

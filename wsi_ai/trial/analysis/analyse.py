@@ -16,9 +16,10 @@ from wsi_ai.trial.analysis.cases import AnalysedCase, analysed
 from wsi_ai.trial.analysis.results import Opened, results
 from wsi_ai.trial.analysis.summing import Analysis, site_sums
 from wsi_ai.trial.locking import locks, reference_at, unseal_key
-from wsi_ai.trial.opened import open_records, standing
+from wsi_ai.trial.opened import OpenedSlide, open_records, standing
 from wsi_ai.trial.patients import Patient, load_patients
-from wsi_ai.trial.reference import parse_reference
+from wsi_ai.trial.reference import ReferenceTable, parse_reference
+from wsi_ai.trial.sealed_run import INDEX_TEST
 from wsi_ai.trial.sealing import SEALED, entries, head_at_lock
 from wsi_ai.trial.site_folder import SiteFolder, content_of
 from wsi_ai.trial.sums import Origin, SiteSums, to_document
@@ -47,14 +48,34 @@ def open_site(folder: SiteFolder, released: bytes, patients: Mapping[str, Patien
     key, number = unseal_key(folder, released), len(locks(folder))
     document = folder.protocol.document
     contents = [reference_at(folder, n) for n in range(1, number + 1)]
-    held = standing(open_records(folder.trial, contents[-1], key))
-    analyses = []
-    for content in contents:
-        table = parse_reference(content, document["target"])
-        cases = analysed(held.slides, table.cases, patients, document)
-        analyses.append(Analysis(cases, held.slides))
-    ledger = entries(folder.trial)
-    return Opened(folder.protocol, folder.trial.site, ledger, held, analyses)
+    records = open_records(folder.trial, contents[-1], key)
+    held = standing([record for record in records if record.role == INDEX_TEST])
+    tables = [parse_reference(content, document["target"]) for content in contents]
+
+    def analysis(slides: Sequence[OpenedSlide], table: ReferenceTable) -> Analysis:
+        return Analysis(analysed(slides, table.cases, patients, document), tuple(slides))
+
+    others = {
+        name: analysis(standing(some).slides, tables[-1])
+        for name, some in _comparators(records).items()
+    }
+    return Opened(
+        protocol=folder.protocol,
+        site=folder.trial.site,
+        ledger=entries(folder.trial),
+        standing=held,
+        analyses=[analysis(held.slides, table) for table in tables],
+        comparators=others,
+    )
+
+
+def _comparators(records: Sequence[OpenedSlide]) -> dict[str, list[OpenedSlide]]:
+    """By their names."""
+    found: dict[str, list[OpenedSlide]] = {}
+    for record in records:
+        if record.role != INDEX_TEST:
+            found.setdefault(record.model, []).append(record)
+    return found
 
 
 def sums_of(folder: SiteFolder, opened: Opened) -> SiteSums:

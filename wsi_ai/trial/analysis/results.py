@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,16 @@ from wsi_ai.trial.analysis.accuracy import (
     Rules,
     accuracy,
     agreement,
+    difference_result,
     indeterminate_ways,
     missing_reference,
     not_assessed,
     primary_result,
     table_of,
+    two_sided,
     verification,
 )
+from wsi_ai.trial.analysis.comparison import comparisons, sensitivity_gain
 from wsi_ai.trial.analysis.drift import drift
 from wsi_ai.trial.analysis.equity import equity
 from wsi_ai.trial.analysis.scores import scores
@@ -45,6 +48,8 @@ class Opened:
     standing: Standing
     analyses: Sequence[Analysis]
     """Of every reference that was locked; the last one holds."""
+    comparators: Mapping[str, Analysis] = field(default_factory=dict)
+    """By name; of the last reference."""
 
     @property
     def look(self) -> int:
@@ -81,10 +86,11 @@ def results(opened: Opened) -> Found:
         "software": software(),
         "locks": [_lock(line) for line in opened.locks],
         "flow": _flow(opened),
-        "primary": primary_result(table, document, rules, opened.look),
+        "primary": _primary(opened, last),
         "flags": asdict(table_of(last.eligible)),
         "not_assessed": not_assessed(last.eligible, rules),
         "accuracy": accuracy(table, rules),
+        "comparisons": comparisons(last, opened.comparators, rules),
         "missing_reference": missing_reference(table_of(last.eligible), rules),
         "verification": verification(table_of(last.eligible)),
         "indeterminate": indeterminate_ways(last.eligible, rules),
@@ -95,11 +101,17 @@ def results(opened: Opened) -> Found:
         "times": _times(last),
         "stop": {**_stop(last, document), **_stop_for_drift(moved, document)},
         "events": events(opened.ledger),
-        "before_correction": [
-            primary_result(earlier.primary, document, rules, opened.look)
-            for earlier in opened.analyses[:-1]
-        ],
+        "before_correction": [_primary(opened, earlier) for earlier in opened.analyses[:-1]],
     }
+
+
+def _primary(opened: Opened, analysis: Analysis) -> Found:
+    """The one question that was asked before."""
+    document, rules, look = opened.protocol.document, opened.rules, opened.look
+    if document["primary"]["measure"] != "difference":
+        return primary_result(analysis.primary, document, rules, look)
+    gain = sensitivity_gain(analysis, opened.comparators, rules, two_sided(document, look))
+    return difference_result(gain, document, look)
 
 
 def notes(opened: Opened) -> list[str]:

@@ -40,8 +40,8 @@ class Gap:
     """Over sites, so that sites differ in people and in scanners without making a gap."""
     verdict: Verdict
     cases_needed: int | None
-    """Of the level, were it as good as the reference; ``None`` where it is said, or where the
-    reference has too few itself."""
+    """Of the level, were it as good as the reference; ``None`` where it is said, where there are as
+    many already, and where the reference has too few itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,8 @@ def _gap(
     stratified = stratified_gap(strata, compare.alpha)
     crudely, by_site = verdict(crude, compare.tolerated), verdict(stratified, compare.tolerated)
     one = crudely if type(crudely) is type(by_site) else TooFewToSay()
-    return Gap(crude, stratified, one, needed if isinstance(one, TooFewToSay) else None)
+    more = needed is not None and needed > level.cases
+    return Gap(crude, stratified, one, needed if more and isinstance(one, TooFewToSay) else None)
 
 
 def _p(shares: Sequence[Share]) -> float | None:

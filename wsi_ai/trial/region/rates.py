@@ -86,6 +86,20 @@ class Rate:
     """With the sites that show rounded counts only; ``None`` where there are none."""
 
 
+@dataclass(frozen=True, slots=True)
+class OtherWay:
+    """A secondary way to count, of all cases together."""
+
+    name: str
+    total: Share
+    estimate: Estimate | NotEstimable
+
+
+def other_way(sites: Sites, measure: Measure) -> OtherWay:
+    total = _total([measure.of(sums.flags) for sums in sites.exact])
+    return OtherWay(measure.name, total, pooled_interval(sites.exact, measure))
+
+
 def rate(sites: Sites, measure: Measure, alpha: float = ALPHA) -> Rate:
     at = [(sums, measure.of(sums.flags)) for sums in sites.exact]
     total = _total([share for _, share in at])

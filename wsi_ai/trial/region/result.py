@@ -24,9 +24,11 @@ from wsi_ai.trial.region.rates import (
     SPECIFICITY,
     WORST_SPECIFICITY,
     Measure,
+    OtherWay,
     OverSites,
     Rate,
     as_share,
+    other_way,
     pooled_interval,
     rate,
 )
@@ -67,7 +69,7 @@ class Result:
     sensitivity: Rate
     specificity: Rate
     not_assessed: Rate
-    others: tuple[Rate, ...]
+    others: tuple[OtherWay, ...]
     """The secondary ways to count."""
     areas: Areas
     bivariate: Bivariate | NotEstimable
@@ -84,7 +86,7 @@ def result_of(sites: Sites) -> Result:
         sensitivity=rate(sites, SENSITIVITY),
         specificity=rate(sites, SPECIFICITY),
         not_assessed=rate(sites, NOT_ASSESSED),
-        others=tuple(rate(sites, measure) for measure in _OTHERS),
+        others=tuple(other_way(sites, measure) for measure in _OTHERS),
         areas=_areas(sites),
         bivariate=_bivariate(sites),
         characteristics=equity(sites),

@@ -110,6 +110,12 @@ class Sites:
         return tuple(sorted(exact + [s.site for s in self.shown if s.header["opened_early"]]))
 
 
+def corrected(sites: Sites) -> tuple[str, ...]:
+    """Sites that locked another reference after the one that opened their flags."""
+    exact = [sums.origin.site for sums in sites.exact if sums.origin.locks > 1]
+    return tuple(sorted(exact + [s.site for s in sites.shown if s.header["locks"] > 1]))
+
+
 def share_bounds(exact: Share, ranges: list[tuple[Range, Range]]) -> tuple[float, float] | None:
     """The least and the greatest share, where sites with ranges of hits and of others join those
     with exact counts; ``None`` where there is no case for certain."""

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from wsi_ai.core.flags import STATEMENT
 from wsi_ai.trial.region.result import Result
-from wsi_ai.trial.region.sites import Sites
+from wsi_ai.trial.region.sites import Sites, corrected
 from wsi_ai.trial.report.exhibits import exhibits
 from wsi_ai.trial.report.first_page import first_page
 from wsi_ai.trial.report.items import DECIDE, STARD, Typed, items
@@ -60,6 +60,8 @@ def _marks(sites: Sites) -> list[str]:
     found = []
     if sites.unblinded:
         found.append(f"UNBLINDED at {', '.join(sites.unblinded)}")
+    if again := corrected(sites):
+        found.append(f"CORRECTED at {', '.join(again)}: the reference was locked again")
     if sites.exact:
         agreement = sites.protocol.document["sharing"].get("agreement", "")
         found.append(f"EXACT COUNTS: under {agreement}; for nobody else")

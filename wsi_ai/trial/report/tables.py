@@ -67,10 +67,11 @@ def flags(found: FlagTable) -> Table:
 
 
 def results(sites: Sites, result: Result) -> Table:
-    rates = (result.sensitivity, result.specificity, result.not_assessed, *result.others)
+    rates = (result.sensitivity, result.specificity, result.not_assessed)
     rows = [
         (rate.name, share(rate.total), interval(rate.estimate), _bounds(rate)) for rate in rates
     ]
+    rows += [(one.name, share(one.total), interval(one.estimate), "") for one in result.others]
     rows += [
         (f"{name}, without sites that stopped early", "", interval(found), "")
         for name, found in result.without_early

@@ -1,5 +1,6 @@
 """Numbers as people read them, and the table that stands beside every plot."""
 
+import re
 from dataclasses import dataclass
 
 from wsi_ai.trial.evidence.estimates import Estimate, NotEstimable
@@ -58,8 +59,8 @@ def points(found: Estimate | NotEstimable) -> str:
 
 
 def minus(text: str) -> str:
-    """With the sign that is as wide as a plus."""
-    return text.replace("-", "−")
+    """With the sign that is as wide as a plus; a rounded 0 is none below 0."""
+    return re.sub(r"-(?=0(\.0+)?(?![0-9.]))", "+", text).replace("-", "−")
 
 
 def area(found: Estimate | NotEstimable) -> str:

@@ -40,6 +40,7 @@ export class Draw {
   attach(osd) {
     osd.addHandler("canvas-press", (event) => this.press(event));
     osd.addHandler("canvas-drag", (event) => this.drag(event));
+    osd.addHandler("canvas-drag-end", (event) => { event.preventDefaultAction ||= this.moving; });
     osd.addHandler("canvas-release", (event) => this.release(event));
     osd.addHandler("canvas-click", (event) => this.click(event));
     osd.addHandler("canvas-double-click", (event) => {
@@ -56,6 +57,7 @@ export class Draw {
 
   press(event) {
     const place = this.at(event);
+    this.moving = false;  // what was drawn does not swing on as the slide does
     if (this.kind === "rectangle" || this.kind === "ruler") this.pressed = place;
     else if (!this.kind && this.chosen && this.allowed) {
       const number = handleAt(this.chosen.body, place, this.view.place().px);
@@ -64,6 +66,7 @@ export class Draw {
   }
 
   drag(event) {
+    this.moving = Boolean(this.grabbed || this.pressed);
     if (this.grabbed) {
       event.preventDefaultAction = true;
       this.grabbed.body = moved(this.grabbed.body, this.grabbed.number, this.at(event)) ?? this.grabbed.body;

@@ -135,8 +135,13 @@ export class Notes {
   // -- what a reload finds --
 
   saved() {
-    if (this.pending.length) this.storage.setItem(this.key, JSON.stringify(this.pending));
-    else this.storage.removeItem(this.key);
+    this.unkept = false;
+    try {
+      if (this.pending.length) this.storage.setItem(this.key, JSON.stringify(this.pending));
+      else this.storage.removeItem(this.key);
+    } catch {
+      this.unkept = true;  // the storage is full
+    }
     this.changed();
   }
 
@@ -151,20 +156,20 @@ export class Notes {
 }
 
 /** Without a socket: reads what is new, then writes what waits, one after the other. */
-export async function exchange(notes, address, me, Refused) {
+export async function exchange(notes, address, {me, sha256}, Refused) {
   const read = async () => {
     for (;;) {
       const answer = await fetch(`${address}?since=${notes.seq}`);
       if ([401, 403, 404].includes(answer.status)) throw new Refused();
       if (!answer.ok) throw new Error(`${answer.status}`);
       const found = await answer.json();
-      if (found.me !== me) throw new Refused();
+      if (found.me !== me || found.sha256 !== sha256) throw new Refused();
       if (!notes.begin(found.seq)) continue;
       notes.absorb(found.ops);
-      if (notes.seq >= found.seq) return;
+      if (notes.seq >= found.seq) return found;
     }
   };
-  await read();
+  const found = await read();
   const waiting = notes.pending.filter((op) => op.state === STATES.waiting);
   const stopped = new Set(notes.pending.filter((op) => !waiting.includes(op)).map((op) => op.note_id));
   for (const {op_id, note_id, base, body} of waiting) {
@@ -175,5 +180,5 @@ export async function exchange(notes, address, me, Refused) {
     else if ([403, 413, 422].includes(answer.status)) { notes.refused(op_id, await answer.text()); stopped.add(note_id); }
     else if (!answer.ok) throw new Error(`${answer.status}`);
   }
-  if (waiting.length) await read();
+  return waiting.length ? read() : found;
 }

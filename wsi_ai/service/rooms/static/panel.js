@@ -24,9 +24,9 @@ function made(tag, fields = {}, ...children) {
 }
 
 export class Panel {
-  /** ``allowed``: whether this person may write.  ``me``: their name and trust. */
-  constructor({view, notes, draw, people, storage, key, closed}) {
-    Object.assign(this, {view, notes, draw, people, storage, key, closed, chosen: null, draft: null, allowed: false, me: {name: "You", trust: null}});
+  /** ``me``: name and trust of this person; ``closed`` is called when nothing is typed any more. */
+  constructor({me, view, notes, draw, people, storage, key, closed}) {
+    Object.assign(this, {view, notes, draw, people, storage, key, closed, chosen: null, draft: null, allowed: false, me});
     $("card").addEventListener("submit", (event) => { event.preventDefault(); this.save(); });
     $("card-input").addEventListener("input", () => this.keepDraft());
     $("card-edit").addEventListener("click", () => this.edit());
@@ -111,8 +111,9 @@ export class Panel {
 
   /** Text that was typed is let go only when the person says so. */
   leaveDraft() {
-    const typed = $("card-input").value.trim() !== this.draft.body.text;
-    if (typed && !confirm("Leave this note without saving it?")) return false;
+    const {fresh, body} = this.draft, typed = $("card-input").value.trim() !== body.text;
+    const laborious = typed || (fresh && body.kind === "polygon");
+    if (laborious && !confirm("Leave this note without saving it?")) return false;
     this.endDraft();
     return true;
   }
@@ -136,6 +137,7 @@ export class Panel {
       if (!kept) return;
       this.open(kept);
       $("card-input").value = kept.typed;
+      this.keepDraft();
     } catch {
       this.storage.removeItem(this.key);
     }

@@ -122,6 +122,9 @@ export class People {
     this.changed();
   }
 
+  /** The server says that they follow this person, or are gone. */
+  notFollowing() { this.leader = null; this.changed(); }
+
   next() {
     const {others} = this;
     if (this.leader) this.follow(null);

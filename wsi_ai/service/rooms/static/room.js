@@ -11,7 +11,7 @@ import {Share} from "./share.js";
 import {areaPx, boxOf, isHit, label, measured, paint} from "./shapes.js";
 
 const $ = (id) => document.getElementById(id);
-const {sid, me} = document.documentElement.dataset;
+const {sid, slide, me, name, trust} = document.documentElement.dataset;
 const LATER_MS = 3000, SILENT_MS = 10_000, LOOK_MS = 2000;
 const TEXTS = {
   away: "No connection. Changes are kept in this tab and will be sent.",
@@ -20,11 +20,11 @@ const TEXTS = {
 };
 
 let sha256 = "", refusal = "";
-const kept = (what) => `wsi-ai ${what} ${sid} ${me}`;
+const kept = (what) => `wsi-ai ${what} ${slide} ${me}`;
 
 const live = new Live("../v1/live", {
   greet: () => (sha256 ? [{type: "join", slide: sid, sha256, since: notes.seq}] : []),
-  poll: () => (sha256 ? exchange(notes, `${sid}/notes`, me, Refused) : Promise.reject(new Error("no slide"))),
+  poll: async () => allow((await exchange(notes, `${sid}/notes`, {me, sha256}, Refused)).annotate, false),
   state: () => connection(),
 });
 const send = (message) => joined() && live.send(message);
@@ -43,7 +43,7 @@ const draw = new Draw({
   reshaped: (id, body, base) => notes.write(id, body, base),
   ended: () => conflict.show(),
 });
-const panel = new Panel({view, notes, draw, people, storage: sessionStorage, key: kept("draft"), closed: () => conflict.show()});
+const panel = new Panel({me: {name, trust}, view, notes, draw, people, storage: sessionStorage, key: kept("draft"), closed: () => conflict.show()});
 const conflict = new Conflict({view, notes, busy: () => Boolean(panel.draft || draw.busy)});
 new Share(`${sid}/shares`);
 
@@ -51,7 +51,8 @@ function connection() {
   const unsent = notes.unsent - notes.conflicts.length;
   const count = unsent && live.state !== "open" ? ` ${unsent} not sent yet.` : "";
   const text = refusal || TEXTS[live.state] || "";
-  const shown = text && text + (live.state === "away" && !refusal ? count : "");
+  const lost = notes.unkept ? " This tab cannot keep them over a reload: its storage is full." : "";
+  const shown = (text && text + (live.state === "away" && !refusal ? count : "")) + lost;
   if ($("connection").textContent !== shown) $("connection").textContent = shown;
   $("connection").dataset.state = refusal ? "refused" : live.state;
   if (live.state !== "open" && people.all.size) { people.you = ""; people.gone(); }
@@ -78,7 +79,6 @@ live.on("joined", (message) => {
   refusal = "";
   if (!notes.begin(message.seq) || !notes.absorb(message.ops)) { live.greeted(); return; }
   people.joined(message);
-  panel.me = people.all.get(people.you);
   allow(message.annotate, message.share);
   notes.flush();
   connection();
@@ -95,6 +95,7 @@ live.on("follow", (message) => people.followed(message));
 live.on("later", ({op_id: id}) => { notes.later(id); setTimeout(() => notes.flush(), LATER_MS); });
 live.on("refused", ({of, op_id: id, why}) => {
   if (of === "op") notes.refused(id, why);
+  else if (of === "follow") people.notFollowing();
   else if (of === "join" && why === "try again") setTimeout(() => live.greeted(), LATER_MS);
   else if (of === "join") {
     people.you = "";
@@ -127,7 +128,7 @@ view.opened.push((shown) => {
 
 /** The smallest note under a click; none where there is none. */
 function choose(event) {
-  if (!event.quick || event.preventDefaultAction || draw.busy || !panel.shown) return;
+  if (!event.quick || event.preventDefaultAction || draw.busy || panel.draft || !panel.shown) return;
   const {x, y} = view.pointAt(event.position), {px} = view.place();
   const hit = panel.standing.filter((one) => isHit(one.body, [x, y], px));
   hit.sort((one, other) => areaPx(one.body) - areaPx(other.body));

@@ -7,12 +7,11 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.slides.places import as_written
 
 SCHEMES = {"dicomweb": "https", "dicomweb+https": "https", "dicomweb+http": "http"}
 _UID = r"[0-9]+(?:\.[0-9]+)*"
 _SERIES = re.compile(rf"(?P<base>.*?)/studies/(?P<study>{_UID})/series/(?P<series>{_UID})/?")
-_MADE_ONE = re.compile(r"^([a-z][a-z0-9+.-]+):/(?!/)")
-"""``Path`` makes one slash of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +40,30 @@ def series_address(place: Path | str) -> SeriesAddress:
     found = _SERIES.fullmatch(parts.path)
     if parts.scheme not in SCHEMES or found is None or parts.query or parts.fragment:
         raise UnknownFormat("no address of a DICOM series: dicomweb://HOST/…/studies/…/series/…")
+    return SeriesAddress(_origin(parts), found["base"], found["study"], found["series"])
+
+
+def archive_url(place: Path | str) -> str:
+    """What an archive's own address, ``dicomweb://host/base``, is asked at.  Raises as
+    ``series_address``."""
+    parts = _split(place)
+    if parts.scheme not in SCHEMES or parts.query or parts.fragment:
+        raise UnknownFormat("no address of a DICOM archive: dicomweb://HOST/…")
+    return f"{_origin(parts)}{parts.path.rstrip('/')}"
+
+
+def _origin(parts: SplitResult) -> str:
+    """Raises SlideError."""
     if parts.username or parts.password:
         raise SlideError("no user or password in an address; see WSI_AI_DICOMWEB_BASIC")
     scheme = SCHEMES[parts.scheme]
     if not parts.hostname or (scheme == "http" and not _is_loopback(parts.hostname)):
         raise SlideError("dicomweb+http is for an archive on this machine only; use dicomweb://")
-    return SeriesAddress(
-        f"{scheme}://{parts.netloc}", found["base"], found["study"], found["series"]
-    )
+    return f"{scheme}://{parts.netloc}"
 
 
 def _split(place: Path | str) -> SplitResult:
-    text = _MADE_ONE.sub(r"\1://", str(place))
+    text = as_written(place)
     try:
         parts = urlsplit(text)
         _ = parts.port

@@ -26,6 +26,10 @@ _DIGEST = 16
 _MOST_FRAMES = 1 << 24
 
 
+class NoSlide(SlideError):
+    """The archive has the series, and no slide in it."""
+
+
 def headers_of(archive: Archive, series: SeriesAddress) -> list[Dataset]:
     """Of each instance that images tissue.  Raises SlideError."""
     try:
@@ -41,7 +45,7 @@ def headers_of(archive: Archive, series: SeriesAddress) -> list[Dataset]:
         raise SlideError("the archive's description of the series cannot be read") from None
     images = [one for one in found if _images_tissue(one)]
     if not images:
-        raise SlideError("a series of the archive, but no whole-slide image of tissue")
+        raise NoSlide("a series of the archive, but no whole-slide image of tissue")
     return images
 
 

@@ -52,7 +52,9 @@ def gaps(characteristics: Sequence[Characteristic], measure: int) -> str:
                     va="center", color=ORANGE if isinstance(gap.verdict, Worse) else GREY,
                     fontweight="bold" if isinstance(gap.verdict, Worse) else "normal",
                 )  # fmt: skip
-        axes.xaxis.set_major_formatter(lambda value, _: minus(f"{100 * value:+.0f}"))
+        axes.xaxis.set_major_formatter(
+            lambda value, _: minus(f"{100 * value:+.0f}") if value else "0"
+        )
         axes.set_xlabel(f"{title}: percentage points, level minus reference level")
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
