@@ -225,6 +225,24 @@ def test_cases_that_the_protocol_does_not_ask_about_are_out(
     assert (found["flow"]["not_eligible"], found["flow"]["primary"]) == (500, 0)
 
 
+def test_a_patient_who_is_too_young_is_out_and_one_of_no_known_age_is_not() -> None:
+    made = document()
+    made["eligible"]["age_min"] = 18
+    people = {
+        "p1": Patient({"age": "17"}),
+        "p2": Patient({"age": "18"}),
+        "p3": Patient({"age": ""}),
+    }
+    cases = ("1", "2", "3")
+    analysis = analysis_of(
+        [slide(case, 0.9) for case in cases],
+        [reference(case, ILL) for case in cases],
+        people,
+        made,
+    )
+    assert results(opened_of(analysis, protocol=made))["flow"]["not_eligible"] == 1
+
+
 def test_a_case_received_outside_the_protocols_dates_is_out() -> None:
     slides, references = table({ILL: (1, 0, 0), WELL: (0, 2, 0)})
     days = ("2027-01-04", "2027-06-30", "2027-07-01")

@@ -321,6 +321,16 @@ def test_a_lock_that_the_site_did_not_sign_releases_nothing(sealed: World) -> No
     assert sealed.release("forged.json")[0] == 2
 
 
+def test_a_lock_of_another_protocol_releases_nothing(sealed: World) -> None:
+    """Though the site signed it: the same site may be in two trials."""
+    site = (sealed.folder / "rxx.pem").read_bytes()
+    word = {"site": "RXX", "protocol_sha256": "0" * 64, "reference_sha256": "0" * 64}
+    (sealed.folder / "other.json").write_bytes(sign(word, Kind.LOCK, site))
+    status, output = sealed.release("other.json")
+    assert (status, "of another protocol" in output) == (2, True)
+    assert not (sealed.folder / "unseal" / "released.jsonl").exists()
+
+
 def test_a_key_for_another_site_or_reference_opens_nothing(analysed: World) -> None:
     region = (analysed.folder / "region.pem").read_bytes()
     sha256 = open_folder(analysed.trial).protocol.sha256
