@@ -13,14 +13,16 @@ from tests.trial.regions import Region, open_bundle
 from tests.trial.sums import area_of
 from wsi_ai.errors import TrialError
 from wsi_ai.trial.bundle import Running
+from wsi_ai.trial.disclosure.rule import SmallNumbers
 from wsi_ai.trial.evidence.auroc import interval
 from wsi_ai.trial.evidence.clusters import ClusteredShare, clustered_interval
 from wsi_ai.trial.evidence.gaps import NotWorse, TooFewToSay, Worse
+from wsi_ai.trial.evidence.shares import Share
 from wsi_ai.trial.intake import take_in
 from wsi_ai.trial.region.folder import load, pooled_before, save, sites_of
 from wsi_ai.trial.region.rates import SENSITIVITY, SPECIFICITY, rate
 from wsi_ai.trial.region.result import result_of
-from wsi_ai.trial.region.sites import ShownSite, Sites
+from wsi_ai.trial.region.sites import Range, ShownSite, Sites, share_bounds
 from wsi_ai.trial.sums import SiteSums
 
 
@@ -229,3 +231,18 @@ def test_an_empty_pool_says_that_nothing_is_estimable(region: Region) -> None:
     result = result_of(exact_sites(region, []))
     assert not result.claim.met
     assert result.sensitivity.total.cases == 0
+
+
+def test_what_is_hidden_is_what_remains_of_the_total() -> None:
+    shown = {
+        "all/expedite/without": "50", "all/standard/without": "*",
+        "all/not_assessed/without": "*", "all/total/without": "60",
+    }  # fmt: skip
+    site = ShownSite({}, shown, SmallNumbers())
+    assert site.waiting("without") == Range(6, 14)
+    assert site.expedited("without") == Range(48, 52)
+    hidden = ShownSite({}, {**shown, "all/total/without": "*"}, SmallNumbers())
+    assert hidden.waiting("without") == Range(2, None)
+    both = [(site.expedited("without"), site.waiting("without"))]
+    assert share_bounds(Share(0, 0), both) == (48 / 62, 52 / 58)
+    assert share_bounds(Share(9, 10), [(Range(1, None), Range(2, 5))]) == (10 / 16, 1.0)

@@ -113,6 +113,20 @@ def test_a_preview_shows_what_an_open_bundle_says_and_leaves_no_line(done: Path)
     assert (place / "ledger.jsonl").read_bytes() == before
 
 
+def test_a_site_that_did_not_analyse_yet_has_no_bundle(done: Path, tmp_path: Path) -> None:
+    region, site = done / "region", done / "sites" / "RXE"
+    place = tmp_path / "trial"
+    status, _ = trial(
+        "join", region / "protocol.dsse", "--trusted-keys", region / "region.pub",
+        "--site", "RXE", "--key", site / "site.pem", "--out", place,
+    )  # fmt: skip
+    assert status == 0
+    status, output = trial("bundle", "--trial", place, "--out", tmp_path / "x.dsse")
+    assert status == 2
+    assert "trial analyse makes them" in output
+    assert trial("bundle", "--trial", place)[0] == 2
+
+
 def test_a_bundle_is_never_written_over(done: Path, tmp_path: Path) -> None:
     out = tmp_path / "kept.dsse"
     out.write_bytes(b"kept")

@@ -61,6 +61,8 @@ def bundle(place: Path, audience: str, out: Path) -> int:
 
 
 def _sums(folder: SiteFolder) -> SiteSums:
+    if not (folder.path / "sums.json").exists():
+        raise TrialError("there are no sums yet: wsi-ai trial analyse makes them")
     try:
         document = from_json(content_of(folder.path / "sums.json", TABLE_BYTES))
     except Unreadable as error:

@@ -3,7 +3,8 @@
 After Nagashima, Noma and Furukawa (2019, Stat Methods Med Res 28: 1689): the variance between sites
 is drawn from its confidence distribution, by the exact distribution of Cochran's Q, and not taken
 for known.  The interval with Student's t takes it for known, and holds the further site less often
-than it says.
+than it says.  The error of the mean is Knapp and Hartung's with their safeguard, as in the mean's
+own interval: sites that agree by chance would else leave a further one less room than the mean.
 """
 
 import numpy as np
@@ -32,7 +33,7 @@ def bootstrap_prediction(
     mean = (weight * effects.value).sum(1) / total
     apart = (weight * (effects.value - mean[:, None]) ** 2).sum(1)
     free = len(effects.value) - 1
-    error = np.sqrt(apart / free / total)
+    error = np.sqrt(np.maximum(1.0, apart / free) / total)
     further = mean + rng.standard_normal(_DRAWS) * np.sqrt(tau2)
     further += rng.standard_t(free, _DRAWS) * error
     low, middle, high = np.quantile(further, [alpha / 2, 0.5, 1 - alpha / 2])
