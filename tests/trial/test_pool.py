@@ -20,7 +20,7 @@ from wsi_ai.trial.evidence.gaps import NotWorse, TooFewToSay, Worse
 from wsi_ai.trial.evidence.shares import Share
 from wsi_ai.trial.intake import take_in
 from wsi_ai.trial.region.folder import load, pooled_before, save, sites_of
-from wsi_ai.trial.region.rates import SENSITIVITY, SPECIFICITY, rate
+from wsi_ai.trial.region.rates import SENSITIVITY, SPECIFICITY, pooled_interval, rate
 from wsi_ai.trial.region.result import result_of
 from wsi_ai.trial.region.sites import Range, ShownSite, Sites, share_bounds
 from wsi_ai.trial.sums import SiteSums
@@ -246,3 +246,14 @@ def test_what_is_hidden_is_what_remains_of_the_total() -> None:
     both = [(site.expedited("without"), site.waiting("without"))]
     assert share_bounds(Share(0, 0), both) == (48 / 62, 52 / 58)
     assert share_bounds(Share(9, 10), [(Range(1, None), Range(2, 5))]) == (10 / 16, 1.0)
+
+
+def test_two_sites_alike_have_half_the_variance_of_one(region: Region) -> None:
+    one = region.sums("RAA", 2)
+    other = replace(one, origin=replace(one.origin, site="RAB"))
+    alone = one.sensitivity
+    assert isinstance(alone, ClusteredShare)
+    both = replace(
+        alone, variance=alone.variance / 2, cases=2 * alone.cases, patients=2 * alone.patients
+    )
+    assert pooled_interval((one, other), SENSITIVITY) == clustered_interval(both)
