@@ -25,13 +25,13 @@ class JobWatch:
     tiles: int | None = None
     done: int | None = None
     infers: bool = False
+    """It is past being prepared."""
     _began: tuple[float, int] = (0.0, 0)
 
-    def started(self, slide: Path) -> None:
-        self.infers = True
+    def started(self, slide: Path) -> None: ...
 
     def planned(self, tiles: int, done: int) -> None:
-        self.tiles, self.done = tiles, done
+        self.tiles, self.done, self.infers = tiles, done, True
         self._began = time.monotonic(), done
 
     def passed(self, done: int) -> None:

@@ -88,12 +88,16 @@ class Keeping:
             self.stop.set()
 
     def _make_room(self) -> None:
-        """At the next tiles; what is only prepared is given back as soon as it comes up."""
+        """At the next tiles; what is only prepared is given back as soon as it comes up.  What was
+        taken after an urgent slide is behind it already."""
         held = self.held()
-        others = [(mine, watch) for mine, watch in held if not mine.asked.urgent]
-        if not others:
-            return
-        here = any(mine.asked.urgent and not watch.infers for mine, watch in held)
-        if here or self.queue.must_make_room(self.name):
-            for mine, watch in others:
-                watch.room = watch.room or watch.may_make_room(mine.preempted)
+        last = max((n for n, one in enumerate(held) if _is_urgent_next(*one)), default=0)
+        others = [one for one in held if not one[0].asked.urgent]
+        if not others or not self.queue.must_make_room(self.name):
+            others = [one for one in held[:last] if not one[0].asked.urgent]
+        for mine, watch in others:
+            watch.room = watch.room or watch.may_make_room(mine.preempted)
+
+
+def _is_urgent_next(mine: Job, watch: JobWatch) -> bool:
+    return mine.asked.urgent and not watch.infers

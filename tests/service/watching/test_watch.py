@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from tests.delivery.conftest import FakeClock
 from tests.service.conftest import clock, database, postgres_url, queue  # noqa: F401
@@ -22,6 +24,7 @@ from wsi_ai.service.watching.looking import look_at
 from wsi_ai.service.watching.settled import Arrivals
 from wsi_ai.service.watching.slides import SiteTable
 from wsi_ai.service.watching.watcher import FolderWatch, WatchPace
+from wsi_ai.slides.readers.dicom.reader import WHOLE_SLIDE
 
 PACE = WatchPace()
 BY_NAME = """
@@ -331,3 +334,31 @@ def test_a_job_that_ended_lets_its_file_rest(make: Make) -> None:
     assert it.again().look(5) == 0
     assert it.jobs(JobState.WAITING) == []
     assert workers.up(it.queue.engine, it.clock()) == []
+
+
+def write_instance(path: Path, number: int) -> None:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = UID(WHOLE_SLIDE)
+    meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}")
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    found = Dataset()
+    found.file_meta = meta
+    found.SOPClassUID = UID(WHOLE_SLIDE)
+    found.SOPInstanceUID = UID(f"1.2.3.{number}")
+    found.SeriesInstanceUID = UID("1.2.3")
+    found.save_as(path, enforce_file_format=True)
+
+
+def test_a_series_is_taken_after_a_quiet_minute_and_anew_where_it_grew_later(make: Make) -> None:
+    it = make("every_slide = { trust = 'RXX' }\n")
+    series = it.folder / "series"
+    series.mkdir()
+    it.watch.pace = replace(PACE, patience_s=60.0)  # they never open: nothing but headers
+    for number in range(3):
+        write_instance(series / f"{number}.dcm", number)
+        assert it.look(4) == 0  # a file each 60 s
+    assert it.look(2) == 1
+    assert it.look(6) == 0
+    write_instance(series / "late.dcm", 9)
+    assert it.look(8) == 1
+    assert it.jobs() == ["series", "series"]
