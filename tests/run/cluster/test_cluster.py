@@ -1,4 +1,4 @@
-"""Slides on the workers of ``local:2``: every slide has one outcome, whatever becomes of the workers.
+"""Slides on the workers of ``local:2``: each has one outcome, whatever becomes of the workers.
 
 Dask may run a task twice, as where a busy worker is slow to hand over what it gave: then the slide
 is found done, and its flag is put again, which says nothing new.
