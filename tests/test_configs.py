@@ -6,12 +6,14 @@ import pytest
 
 from tests.conftest import ROOT
 from wsi_ai.delivery.routes import load_endpoints
-from wsi_ai.slides.identity import load_cases
+from wsi_ai.slides.identity import load_cases, merged
 from wsi_ai.triage.policy import load_policy
 
 CONFIGS = ROOT / "configs"
 POLICIES = {"area.toml", "hot-spot.toml", "objects.toml", "tiles-or-area.toml"}
-OTHERS = {"access.toml", "cases.csv", "file-names.toml", "routing.toml", "sinks.toml", "site.toml"}
+OTHERS = {
+    "access.toml", "cases.csv", "file-names.toml", "one-file-one-case.toml", "routing.toml", "sinks.toml", "site.toml",
+}  # fmt: skip
 ELSEWHERE = {"trial-list.toml"}
 """Loaded by tests/trial/test_lists.py."""
 
@@ -37,6 +39,11 @@ def test_the_pattern_reads_the_names_that_it_says() -> None:
     assert (identity.slide_id, identity.accession, identity.block) == (
         "S26-0001-A1-1", "S26-0001", "A1",
     )  # fmt: skip
+
+
+def test_for_a_try_each_file_is_a_case() -> None:
+    found = load_cases(CONFIGS / "one-file-one-case.toml").claims(Path("Case 7 (HE).svs"))
+    assert merged(found) == {"slide_id": "Case 7 (HE)", "accession": "Case 7 (HE)"}
 
 
 def test_the_sinks_are_taken_and_hold_no_secret() -> None:

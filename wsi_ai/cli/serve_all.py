@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from wsi_ai.app import make_folder
-from wsi_ai.cli.output import Exit, exit_on_error, log_to, service_logs
+from wsi_ai.cli.output import Exit, exit_on_error, log_to, say, service_logs
 from wsi_ai.cli.serve_arguments import AllArguments, ServeArguments
 from wsi_ai.errors import InputError
 from wsi_ai.service.database.opening import open_service_database
@@ -23,6 +23,8 @@ def run(database: str, arguments: ServeArguments, more: AllArguments) -> int:
         raise InputError("--all needs --slides FOLDER, --trust CODE and --out OUT")
     if not more.model and more.routing is None:
         raise InputError("which model judges the slides? --model or --routing")
+    if more.cases is None:
+        say("whose slides they are is known by DICOM headers only: give --cases for all others")
     make_folder(more.out)
     open_service_database(database).dispose()  # once, before four ask for it
     stop = threading.Event()

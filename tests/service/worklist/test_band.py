@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from wsi_ai.service.watching import book
 from wsi_ai.service.watching.book import Entry, WatchState
 from wsi_ai.service.workers import Station
 from wsi_ai.service.worklist.band import Band, band_of, facts
+from wsi_ai.testing import example_body
 
 AMY = person("amy", "region")
 AT = time.time()
@@ -137,3 +139,16 @@ def test_slides_without_a_model_in_a_watched_folder_and_a_folder_that_is_gone_ar
     beat(inbox, "RXX")
     book.write(engine, Entry(**entry | {"path": "/scans"}, state=WatchState.GONE), AT)
     assert band(engine).why == ("1 watched folder is gone: what arrives there is not seen",)
+
+
+def test_a_slide_of_which_nobody_said_whose_it_is_does_not_go_unseen(
+    engine: Engine, inbox: Inbox
+) -> None:
+    beat(inbox, "RXX")
+    outbox = Outbox(engine, lambda: AT, Random(1))
+    body = example_body("6b1f7c1e-0000-4000-8000-000000000001", identity=None)
+    outbox.put(body, [Endpoint("x", "memory://x", None)])
+    (why,) = band(engine).why
+    said = "1 slide was judged in the last day, and nobody said whose: no list has the flag"
+    assert why == f"{said} (--cases)"
+    assert "nobody said whose" not in " ".join(band(engine, now=AT + 90_000).why)

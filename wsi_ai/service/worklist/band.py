@@ -1,7 +1,7 @@
 """Whether the list may lack lines: what stands above it in red.
 
 A sender that is silent, a run that did not start, slides that no model runs on, a worker that is
-gone, and slides that wait where no worker is.
+gone, slides that wait where no worker is, and slides of which nobody said whose they are.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select, union_all
+from sqlalchemy import Engine, Select, func, select, union_all
 
 from wsi_ai.core.timing import timestamp
 from wsi_ai.core.wording import counted, verb
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.revisions import NO_IDENTITY
+from wsi_ai.delivery.outbox.states import NO_SINK, State
+from wsi_ai.delivery.outbox.tables import READING, delivery, translated
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.tables import newest
@@ -24,6 +26,7 @@ from wsi_ai.service.jobs import JobState, job
 
 _LATE_S = 60.0
 """Until then a worker may be starting."""
+_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Work:
     """When the first of those that wait was asked for."""
     folders_gone: int = 0
     """Watched folders that cannot be looked into, or are not what they were."""
+    nobodys: int = 0
+    """Slides judged in the last day of which nobody said whose they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +109,15 @@ def work(engine: Engine, now: float) -> Work:
         connection = opened.execution_options(**READING)
         waiting, oldest = connection.execute(found).one()
         folders = connection.scalar(_FOLDERS_GONE) or 0
-    return Work(gone, sum(not one.gone for one in known), waiting, oldest, folders)
+        nobodys = connection.scalar(_nobodys(now)) or 0
+    return Work(gone, sum(not one.gone for one in known), waiting, oldest, folders, nobodys)
+
+
+def _nobodys(now: float) -> Select[tuple[int]]:
+    """Flags that are put to no sink, for nobody said whose slides they are of."""
+    unsent = delivery.c.sink == NO_SINK, delivery.c.state == State.SKIPPED
+    recent = delivery.c.created > now - _DAY_S, delivery.c.last_error == NO_IDENTITY
+    return select(func.count(delivery.c.flag_id.distinct())).where(*unsent, *recent)
 
 
 def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
@@ -115,6 +128,9 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
     if number := found.folders_gone:
         what = f"{counted(number, 'watched folder')} {verb(number, 'is', 'are')} gone"
         yield None, f"{what}: what arrives there is not seen"
+    if number := found.nobodys:
+        slides = f"{counted(number, 'slide')} {verb(number, 'was', 'were')} judged in the last day"
+        yield None, f"{slides}, and nobody said whose: no list has the flag (--cases)"
     late = found.oldest is not None and now - found.oldest > _LATE_S
     if late and not found.running:
         number = found.waiting
