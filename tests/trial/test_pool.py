@@ -14,16 +14,18 @@ from tests.trial.sums import area_of
 from wsi_ai.errors import TrialError
 from wsi_ai.trial.bundle import Running
 from wsi_ai.trial.disclosure.rule import SmallNumbers
+from wsi_ai.trial.evidence.accuracy import FlagTable, Levels
 from wsi_ai.trial.evidence.auroc import interval
 from wsi_ai.trial.evidence.clusters import ClusteredShare, clustered_interval
 from wsi_ai.trial.evidence.gaps import NotWorse, TooFewToSay, Worse
 from wsi_ai.trial.evidence.shares import Share
 from wsi_ai.trial.intake import take_in
+from wsi_ai.trial.region.equity import equity
 from wsi_ai.trial.region.folder import load, pooled_before, save, sites_of
-from wsi_ai.trial.region.rates import SENSITIVITY, SPECIFICITY, rate
+from wsi_ai.trial.region.rates import SENSITIVITY, SPECIFICITY, pooled_interval, rate
 from wsi_ai.trial.region.result import result_of
 from wsi_ai.trial.region.sites import Range, ShownSite, Sites, share_bounds
-from wsi_ai.trial.sums import SiteSums
+from wsi_ai.trial.sums import SiteSums, Subgroup
 
 
 @pytest.fixture(scope="module")
@@ -246,3 +248,38 @@ def test_what_is_hidden_is_what_remains_of_the_total() -> None:
     both = [(site.expedited("without"), site.waiting("without"))]
     assert share_bounds(Share(0, 0), both) == (48 / 62, 52 / 58)
     assert share_bounds(Share(9, 10), [(Range(1, None), Range(2, 5))]) == (10 / 16, 1.0)
+
+
+def test_two_sites_alike_have_half_the_variance_of_one(region: Region) -> None:
+    one = region.sums("RAA", 2)
+    other = replace(one, origin=replace(one.origin, site="RAB"))
+    alone = one.sensitivity
+    assert isinstance(alone, ClusteredShare)
+    both = replace(
+        alone, variance=alone.variance / 2, cases=2 * alone.cases, patients=2 * alone.patients
+    )
+    assert pooled_interval((one, other), SENSITIVITY) == clustered_interval(both)
+
+
+def test_eight_cases_that_were_all_found_do_not_show_that_a_group_is_not_worse(
+    region: Region,
+) -> None:
+    """Over sites alone it would: eight hits of eight have no variance."""
+
+    class Alone:
+        subgroups = (
+            Subgroup(
+                "ethnicity",
+                ("white", "mixed"),
+                (
+                    FlagTable(Levels(180, 20, 0), Levels(10, 90, 0)),
+                    FlagTable(Levels(8, 0, 0), Levels(1, 9, 0)),
+                ),
+            ),
+        )
+
+    sites = exact_sites(region, [Alone()])  # type: ignore[list-item]
+    gap = equity(sites)[0].levels[1].sensitivity_gap
+    assert gap is not None
+    assert known(gap.stratified).low > -0.1
+    assert isinstance(gap.verdict, TooFewToSay)

@@ -72,6 +72,8 @@ def test_a_site_comes_from_slides_to_its_result(once_analysed: World) -> None:
     }
     sums = found(once_analysed, "sums.json")
     assert sums["flags"] == flags
+    wanted = {"slides": 6, "cases": 6, "never_ran": 1, "indeterminate": 0, "unblinded": 0}
+    assert sums["flow"] == {**wanted, "off_protocol": 0}
 
 
 def test_the_joined_cases_are_for_their_owner_alone(once_analysed: World) -> None:

@@ -14,6 +14,7 @@ from wsi_ai.delivery.audit import Audit
 from wsi_ai.errors import TrialError
 from wsi_ai.trial.bundle import with_all_levels
 from wsi_ai.trial.disclosure.site import system
+from wsi_ai.trial.documents import Kind, sign, verified
 from wsi_ai.trial.protocol import Protocol
 from wsi_ai.trial.sealing import Trial, entries
 from wsi_ai.trial.sum_rounds import PART, add_parts, make_part, round_of
@@ -68,8 +69,6 @@ def test_the_sum_is_that_of_all_sites_through_the_door(tmp_path: Path) -> None:
 def test_a_part_alone_is_noise(tmp_path: Path) -> None:
     exact = {f"{int(n):016x}" for n in system(with_all_levels(SUMS["RAA"], PROTOCOL)).values}
     content = part(tmp_path, "RAA")
-    from wsi_ai.trial.documents import Kind, verified
-
     numbers = verified(content, Kind.PART, REGION.public)["numbers"]
     assert not exact & set(numbers)
     assert len(set(numbers)) == len(numbers)
@@ -134,3 +133,11 @@ def test_sums_of_another_look_or_protocol_are_not_sent(tmp_path: Path) -> None:
     wrong = replace(sums, origin=replace(sums.origin, protocol_sha256="00" * 32))
     with pytest.raises(TrialError, match="another protocol"):
         part(tmp_path, "RAA", wrong)
+
+
+def test_a_site_cannot_send_the_part_of_another(tmp_path: Path) -> None:
+    parts = [part(tmp_path, name) for name in REGION.names]
+    document = verified(parts[0], Kind.PART, REGION.public)
+    forged = sign(document, Kind.PART, REGION.pems["RAB"][0])
+    with pytest.raises(TrialError, match="known key"):
+        added([forged, *parts[1:]])

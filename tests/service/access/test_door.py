@@ -88,6 +88,13 @@ def test_a_token_opens_what_it_was_given_until_it_is_revoked_or_ends(
         tokens.make(engine, ONE_PERSON, "other", None, clock())
 
 
+def test_a_token_ends_within_ten_years_or_never(engine: Engine, clock: FakeClock) -> None:
+    for until in (clock(), clock() - 1, clock() + 1e10, 1e300, float("inf"), float("nan")):
+        with pytest.raises(InputError, match="ten years"):
+            tokens.make(engine, ONE_PERSON, "t", until, clock())
+    assert tokens.make(engine, ONE_PERSON, "t", clock() + 3650 * 86_400, clock())
+
+
 def test_nothing_in_the_database_is_a_token_or_a_sessions_secret(
     engine: Engine, clock: FakeClock
 ) -> None:

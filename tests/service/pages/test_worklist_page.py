@@ -1,6 +1,7 @@
 """The worklist in a browser: lines come while people look, and nothing moves under the pointer."""
 
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -426,3 +427,18 @@ def test_lines_leave_the_screen_with_the_right_to_read_them(database: str, brows
             page.locator(f"#f-{gone['flag_id']}").wait_for(state="detached")
             page.live()
             assert page.lines() == [kept["flag_id"]]
+
+
+@SQLITE
+def test_no_more_of_a_form_is_read_than_a_page_sends(stand: Stand) -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(400):
+            yield b"x" * 1000
+
+    headers = {"origin": stand.base, "cookie": "as=you"}
+    where = stand.base + "/worklist/acknowledgements"
+    assert httpx.post(where, content=pieces(), headers=headers).status_code == 413
+    for body in (b"flag=%ff%fe&revision=1", b"\xff", b"&".join([b"a=b"] * 99)):
+        answer = httpx.post(where, content=body, headers=headers)
+        assert answer.status_code in (404, 422)
+        assert "codec" not in answer.text

@@ -3,15 +3,19 @@
 from pathlib import Path
 from random import Random
 
+from sqlalchemy import delete
+
 from tests.delivery.conftest import FakeClock
 from tests.service.conftest import asked
-from tests.service.rooms.parts import AMY, BEN
+from tests.service.rooms.parts import AMY, BEN, fresh_room, judged, op
 from tests.service.worklist.parts import flag, name_of
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.incoming import Event
 from wsi_ai.service.database.opening import open_service_database
+from wsi_ai.service.jobs import job
 from wsi_ai.service.queue import Answer, Queue
-from wsi_ai.service.rooms.slides import SlidesOf
+from wsi_ai.service.rooms import notes
+from wsi_ai.service.rooms.slides import SlidesOf, purge_notes
 
 
 def test_a_slide_whose_flag_came_early_can_be_opened_while_it_is_judged(
@@ -38,4 +42,18 @@ def test_a_slide_whose_flag_came_early_can_be_opened_while_it_is_judged(
     for mine in filter(None, jobs):
         queue.done(mine, Answer(level="expedite", reason="seen"))
     assert SlidesOf(engine).seen_by(AMY, sid) is None
+    engine.dispose()
+
+
+def test_notes_go_with_the_last_job_of_their_slide(database: str, tmp_path: Path) -> None:
+    engine = open_service_database(database)
+    kept, gone = fresh_room(), fresh_room()
+    for name, room in (("kept", kept), ("gone", gone)):
+        judged(engine, tmp_path, room, name=name)
+        notes.append(engine, room, op(), AMY, 1.0)
+    assert purge_notes(engine) == 0
+    with engine.begin() as connection:
+        connection.execute(delete(job).where(job.c.result_uri.contains("gone-")))
+    assert purge_notes(engine) == 1
+    assert [notes.newest(engine, room) for room in (kept, gone)] == [1, 0]
     engine.dispose()

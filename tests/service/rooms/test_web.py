@@ -81,6 +81,7 @@ def served(scanned: tuple[Path, Path, str], tmp_path: Path) -> Iterator[Served]:
     parts = RoomParts(engine, door, SlidesOf(engine), lambda: NOW, TileCache(tmp_path / "tiles"))
     with TestClient(Starlette(routes=list(room_routes(parts)))) as client:
         yield Served(room, client, door)
+    parts.shelf.close()
     engine.dispose()
 
 

@@ -1,5 +1,6 @@
 """Slides read where they lie, in a store."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -99,6 +100,25 @@ def test_a_store_that_fails_while_a_slide_is_opened_is_no_damage(
     store.faults.refuse = [None] * asked + [403] * 50
     with pytest.raises(TransportError):
         far()
+
+
+class _Fails:
+    """A store that is gone."""
+
+    def read(self, at: int, count: int) -> bytes:
+        raise TransportError("gone")
+
+    def read_many(self, spans: object) -> list[bytes]:
+        raise TransportError("gone")
+
+
+def test_what_a_library_takes_for_damage_is_still_the_store_s_failure() -> None:
+    """Some catch whatever comes, note it, and go on with what they have."""
+    file = ranges.BytesFile(_Fails(), 100)
+    with contextlib.suppress(Exception):
+        file.read(10)
+    with pytest.raises(TransportError):
+        file.check()
 
 
 @pytest.mark.parametrize("wrong", [403, "ExpiredToken", 500])

@@ -357,6 +357,15 @@ def test_a_chunk_that_the_store_does_not_give_is_not_white(
     assert store.objects == whole
 
 
+def test_the_endpoint_of_s3_alone_goes_before_that_of_all(
+    slide: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://elsewhere.example")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", store.url)
+    with open_slide(slide) as here, open_slide(AT) as there:
+        assert same(here, there)
+
+
 def test_a_path_that_was_an_address_is_one() -> None:
     assert object_address(Path("s3://b/k/x.svs")) == object_address("s3://b/k/x.svs")
 

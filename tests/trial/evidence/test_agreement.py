@@ -79,6 +79,7 @@ def test_deciles_of_a_score_with_many_ties_are_fewer_bins() -> None:
     scores = np.array([0.0] * 95 + [0.1, 0.2, 0.3, 0.4, 0.5])
     edges = decile_edges(scores)
     assert list(edges) == [0.0]
+    assert list(binned(np.array([0.0]), edges)) == [0, 1], "an edge is of the upper bin"
     counts = binned(scores, edges)
     assert counts.sum() == 100
     assert stability_index(counts, counts) == 0.0

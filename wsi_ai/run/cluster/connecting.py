@@ -23,7 +23,7 @@ from wsi_ai.run.cluster.address import (
     refuse_open,
 )
 from wsi_ai.run.cluster.session import Session
-from wsi_ai.run.cluster.settings import AT_HAND, SLIDES, quieten, refuse_lossy, with_ours
+from wsi_ai.run.cluster.settings import AT_HAND, PRELOAD, SLIDES, quieten, refuse_lossy, with_ours
 
 log = logging.getLogger(__name__)
 _CONNECT_S = 30.0
@@ -138,6 +138,7 @@ def _local(workers: int) -> LocalCluster:
         resources={SLIDES: AT_HAND},
         memory_limit=0,
         security=True,
+        preload=[PRELOAD],
         dashboard_address=_HERE_ONLY,
         worker_dashboard_address=_HERE_ONLY,
         silence_logs=logging.CRITICAL,

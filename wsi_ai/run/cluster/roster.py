@@ -27,6 +27,8 @@ class Member:
     watch: Watcher
     passed: int | None = None
     """What its watch was last told."""
+    is_open: bool = True
+    """False where it is about to close, or takes nothing for now."""
 
 
 @dataclass(slots=True)
@@ -51,7 +53,8 @@ class Roster:
         return {member.slot for member in self._members.values()}
 
     def members(self) -> list[Member]:
-        return list(self._members.values())
+        """Those that take slides."""
+        return [member for member in self._members.values() if member.is_open]
 
     def is_due(self) -> bool:
         """Whether it is time to look."""
@@ -69,7 +72,8 @@ class Roster:
             self.gone(address)
         for address, worker in there.items():
             self._take_in(address, worker)
-        for member in self._members.values():
+        for address, member in self._members.items():
+            member.is_open = there[address].get("status", "running") == "running"
             if member.passed is not None:
                 member.watch.passed(member.passed)
         self._refuse_to_wait(self._looked)

@@ -15,6 +15,9 @@ SLIDES = "slide"
 AT_HAND = 2
 """Of a worker: while one is inferred, the next one is opened."""
 LONGEST_TTL_S = 300.0
+PRELOAD = "wsi_ai.run.cluster.worker"
+"""Loaded before a worker is taken for one: else it does that while its heart should beat, and on a
+busy machine is taken for frozen."""
 
 OURS: Mapping[str, Any] = {
     "distributed.scheduler.work-stealing": False,
@@ -28,7 +31,7 @@ run, so ``allowed-failures`` may be any number elsewhere."""
 
 _START = (
     f'dask worker … --nworkers 1 --nthreads {AT_HAND} --resources "{SLIDES}={AT_HAND}"'
-    " --memory-limit 0"
+    f" --memory-limit 0 --preload {PRELOAD}"
 )
 
 

@@ -18,6 +18,7 @@ from wsi_ai.service.access.who import Right, Role, Who
 from wsi_ai.service.database.tables import token
 
 PREFIX = "wsi_"
+LONGEST_S = 3660 * 86_400.0
 _TOKEN = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 _NAME = re.compile(TOKEN_NAME)
 
@@ -47,8 +48,8 @@ def make(engine: Engine, by: Who, name: str, until: float | None, at: float) -> 
     """
     if not _NAME.fullmatch(name):
         raise InputError("a token's name has letters, digits, '.', '_' and '-', 64 at most")
-    if until is not None and until <= at:
-        raise InputError("the token would have ended before it is made")
+    if until is not None and not at < until <= at + LONGEST_S:
+        raise InputError("a token ends after it is made, and within ten years")
     if not by.may_somewhere(Role.ADMIN):
         raise NotAllowed("an administrator makes tokens")
     text = PREFIX + new_secret()

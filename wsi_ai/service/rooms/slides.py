@@ -18,7 +18,9 @@ from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.results.written import FLAG, RECORD, as_object
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of
 from wsi_ai.service.access.who import Role, Who
+from wsi_ai.service.database.tables import room_op
 from wsi_ai.service.jobs import JobState, job
+from wsi_ai.service.rooms import notes
 from wsi_ai.service.rooms.notes import Room
 from wsi_ai.service.slide_places import NotClear, NotReady, found_file
 from wsi_ai.service.viewer.shelf import Entry
@@ -139,6 +141,17 @@ class SlidesOf:
         found = select(job).where(here).order_by(job.c.created.desc()).limit(_MOST_JOBS)
         with translated(), self.engine.connect() as connection:
             return connection.execution_options(**READING).execute(found).all()
+
+
+def purge_notes(engine: Engine) -> int:
+    """Notes on slides that no job's results are of any more, so that nobody can open them.  Returns
+    of how many slides.  Raises OutputError."""
+    rooms = select(room_op.c.room).distinct()
+    with translated(), engine.connect() as connection:
+        keys = connection.execution_options(**READING).scalars(rooms).all()
+    slides, known = {key.partition("/")[0] for key in keys}, SlidesOf(engine)
+    gone = [slide for slide in slides if not known.find(slide)]
+    return sum(bool(notes.purge(engine, slide)) for slide in gone)
 
 
 class Entries(Mapping[str, Entry]):

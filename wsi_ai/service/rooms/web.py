@@ -6,7 +6,7 @@ the rights of whoever asks.  A slide of another trust is not there: 404.
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -59,15 +59,20 @@ class RoomParts:
     slides: SlidesOf
     clock: Clock
     cache: TileCache
+    shelf: Shelf = field(init=False)
+    """Slides that are open; to be closed by whoever ends the service."""
+
+    def __post_init__(self) -> None:
+        shelf = Shelf(Entries(self.slides), self.cache, open_slide)
+        object.__setattr__(self, "shelf", shelf)
 
 
 def room_routes(parts: RoomParts) -> Sequence[BaseRoute]:
     """For the composition, beside ``static_common.common_route`` and the socket at ``/v1/live``."""
     pages = _Pages(parts)
-    shelf = Shelf(Entries(parts.slides), parts.cache, open_slide)
     return [
         Route("/slides/static/{name}", lambda r: file_of(_STATIC, r.path_params["name"])),
-        Mount("/slides/viewer", viewer(shelf, pages.may_see)),
+        Mount("/slides/viewer", viewer(parts.shelf, pages.may_see)),
         Route("/slides/{sid}", pages.page),
         Route("/slides/{sid}/notes", pages.notes),
         Route("/slides/{sid}/notes", pages.write, methods=["POST"]),

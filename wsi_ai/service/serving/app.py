@@ -36,6 +36,7 @@ from wsi_ai.service.serving.figures import metrics
 from wsi_ai.service.serving.health import Health
 from wsi_ai.service.static_common import common_route
 from wsi_ai.service.viewer.cache import TileCache
+from wsi_ai.service.viewer.shelf import Shelf
 from wsi_ai.service.worklist.live import LinesPart
 
 _RECEIVES = "/flags"
@@ -68,6 +69,7 @@ def service_app(parts: ServiceParts) -> Starlette:
     rooms = RoomsPart(parts.engine, slides, parts.clock)
     lines = LinesPart(parts.engine, rendering(parts.clock), parts.clock, people_at=rooms.looking_at)
     live = Live(parts.door, [lines, rooms])
+    room_parts = RoomParts(parts.engine, parts.door, slides, parts.clock, parts.cache)
     routes: list[BaseRoute] = [
         *Health(parts.engine, parts.clock, tuple(parts.folders.values())).routes(),
         Route("/metrics", _figures(parts)),
@@ -75,11 +77,11 @@ def service_app(parts: ServiceParts) -> Starlette:
         WebSocketRoute("/v1/live", live.serve),
         *(access_routes(parts.login) if parts.login else ()),
         *page_routes(_page_parts(parts, rooms)),
-        *room_routes(RoomParts(parts.engine, parts.door, slides, parts.clock, parts.cache)),
+        *room_routes(room_parts),
         *_received(parts),
         Mount("/", api(_api_parts(parts, slides))),
     ]
-    return Starlette(routes=routes, lifespan=_following(parts.engine, live))
+    return Starlette(routes=routes, lifespan=_following(parts.engine, live, room_parts.shelf))
 
 
 def _page_parts(parts: ServiceParts, rooms: RoomsPart) -> PageParts:
@@ -134,7 +136,7 @@ def _figures(parts: ServiceParts) -> Callable[[Request], Response]:
 
 
 def _following(
-    engine: Engine, live: Live
+    engine: Engine, live: Live, shelf: Shelf
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     """What others write down is followed while the app runs; then every tab is sent away, to come
     back to whoever is there."""
@@ -149,5 +151,6 @@ def _following(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+            shelf.close()
 
     return following

@@ -31,6 +31,10 @@ def open_store(address: ObjectAddress) -> Store:
         return AzureStore(address.container, client_options=client, retry_config=retry)
     if address.scheme == "gs":
         return GCSStore(address.container, client_options=client, retry_config=retry)
+    if endpoint := endpoint_of(address):
+        return S3Store(
+            address.container, endpoint=endpoint, client_options=client, retry_config=retry
+        )
     return S3Store(address.container, client_options=client, retry_config=retry)
 
 
