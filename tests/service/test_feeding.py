@@ -20,6 +20,7 @@ from wsi_ai.service.changes import What
 from wsi_ai.service.database.tables import act
 from wsi_ai.service.job_watch import MOST_PREEMPTED, JobWatch
 from wsi_ai.service.jobs import Job, JobState, Priority, job
+from wsi_ai.service.keeping import Keeping
 from wsi_ai.service.queue import Answer, LostJob, Queue
 from wsi_ai.service.work import DIED, Came, Pace, Worker
 from wsi_ai.service.workers import Doing, Station
@@ -372,3 +373,20 @@ def test_a_job_outlives_the_row_of_its_worker(queue: Queue, clock: FakeClock) ->
     assert queue.claim("looks") is None
     clock.move(11)
     assert queue.claim("looks") is not None
+
+
+def test_only_what_is_before_an_urgent_slide_makes_room_for_it(queue: Queue) -> None:
+    keep = Keeping(queue, "w", threading.Event(), 1.0)
+    watches = []
+    for slide, priority in (("a", Priority.BATCH), ("u", Priority.URGENT), ("b", Priority.BATCH)):
+        queue.submit(asked(slide, priority=priority))
+        mine = queue.claim("w")
+        assert mine is not None
+        watches.append(keep.take(mine))
+    watches[0].planned(TILES, 0)
+    keep.beat()
+    assert [watch.room for watch in watches] == [True, False, False]
+    watches[0].room = False
+    watches[1].planned(TILES, 0)  # it has begun
+    keep.beat()
+    assert not any(watch.room for watch in watches)
