@@ -12,7 +12,8 @@ from wsi_ai.triage.policy import load_policy
 CONFIGS = ROOT / "configs"
 POLICIES = {"area.toml", "hot-spot.toml", "objects.toml", "tiles-or-area.toml"}
 OTHERS = {
-    "access.toml", "cases.csv", "file-names.toml", "one-file-one-case.toml", "routing.toml", "sinks.toml", "site.toml",
+    "access.toml", "cases.csv", "file-names.toml", "one-file-one-case.toml", "routing.toml",
+    "sinks.toml", "site.toml",
 }  # fmt: skip
 ELSEWHERE = {"trial-list.toml"}
 """Loaded by tests/trial/test_lists.py."""

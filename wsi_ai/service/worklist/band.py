@@ -113,7 +113,7 @@ def work(engine: Engine, now: float) -> Work:
     return Work(gone, sum(not one.gone for one in known), waiting, oldest, folders, nobodys)
 
 
-def _nobodys(now: float) -> Select[tuple[int]]:
+def _nobodys(now: float) -> Select[Any]:
     """Flags that are put to no sink, for nobody said whose slides they are of."""
     unsent = delivery.c.sink == NO_SINK, delivery.c.state == State.SKIPPED
     recent = delivery.c.created > now - _DAY_S, delivery.c.last_error == NO_IDENTITY
