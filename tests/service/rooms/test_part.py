@@ -40,7 +40,7 @@ class Here:
         return tab
 
     async def say(self, tab: Tab, **message: Any) -> None:
-        await self.part.said(tab, message)
+        await self.part.receive(tab, message)
 
     async def write(self, tab: Tab, **fields: Any) -> str:
         wanted = op(**fields)

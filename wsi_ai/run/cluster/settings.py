@@ -15,7 +15,7 @@ SLIDES = "slide"
 AT_HAND = 2
 """Of a worker: while one is inferred, the next one is opened."""
 LONGEST_TTL_S = 300.0
-PRELOAD = "wsi_ai.run.cluster.worker"
+PRELOAD = f"{__package__}.worker"
 """Loaded before a worker is taken for one: else it does that while its heart should beat, and on a
 busy machine is taken for frozen."""
 

@@ -42,7 +42,8 @@ def backup(
         raise OutputError(f"{file.name} is there already: a backup is a new file")
     aside = file.with_name(f".{file.name}.part")
     _remove(aside)
-    try:
+    with contextlib.ExitStack() as failed:
+        failed.callback(_remove, aside)
         engine = make(str(aside))
         try:
             copied = copy(source, engine, tables)
@@ -50,9 +51,7 @@ def backup(
         finally:
             engine.dispose()
         os.replace(aside, file)
-    except BaseException:
-        _remove(aside)
-        raise
+        failed.pop_all()
     return copied
 
 

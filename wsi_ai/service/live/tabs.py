@@ -70,7 +70,7 @@ class Part(Protocol):
         """Types of messages from a tab."""
         ...
 
-    async def said(self, tab: Tab, message: Message) -> None:
+    async def receive(self, tab: Tab, message: Message) -> None:
         """Raises ValueError, whose text goes to the tab, where the message is not right."""
         ...
 
@@ -143,7 +143,7 @@ class Live:
         for part in self.parts:
             if message["type"] in part.takes:
                 try:
-                    await part.said(tab, message)
+                    await part.receive(tab, message)
                 except ValueError as error:
                     tab.send({"type": "refused", "of": message["type"], "why": str(error)})
                 except OutputError:

@@ -40,7 +40,7 @@ class RoomsPart:
     def takes(self) -> frozenset[str]:
         return frozenset({"join", "leave", "here", "follow", "op"})
 
-    async def said(self, tab: Tab, message: Message) -> None:
+    async def receive(self, tab: Tab, message: Message) -> None:
         match message["type"]:
             case "join":
                 await self._join(tab, message)

@@ -72,7 +72,7 @@ class LinesPart:
     def takes(self) -> frozenset[str]:
         return frozenset({"watch"})
 
-    async def said(self, tab: Tab, message: Message) -> None:
+    async def receive(self, tab: Tab, message: Message) -> None:
         """Raises ValueError, OutputError."""
         after, shown = message.get("after"), message.get("lines", [])
         if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after < 1 << 53:
