@@ -24,7 +24,7 @@ from wsi_ai.service.local_runs import LocalRuns
 from wsi_ai.service.opening import open_queue
 from wsi_ai.service.sectra.fetch import PacsFetch
 from wsi_ai.service.sectra.image_info import address_of
-from wsi_ai.service.work import Worker, run_together
+from wsi_ai.service.work import Worker, run_side_by_side
 from wsi_ai.service.workers import Station
 
 
@@ -62,7 +62,7 @@ def run(database: str, send: Sequence[str], out: Path, arguments: WorkArguments)
             patience_s=60 * arguments.patience_minutes,
         )
         say(f"working; {queue.counts().get('waiting', 0)} jobs wait; stop with Ctrl-C")
-        run_together(_workers(runs, stop, arguments, places))
+        run_side_by_side(_workers(runs, stop, arguments, places))
         posting.drain(10.0)
     return Exit.OK
 

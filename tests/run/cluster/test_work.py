@@ -12,7 +12,7 @@ from tests.service.test_work import FAST, posting_in
 from tests.stand_in_runs import write_slide
 from wsi_ai.app import RunOptions
 from wsi_ai.service.local_runs import LocalRuns
-from wsi_ai.service.work import Worker, run_together
+from wsi_ai.service.work import Worker, run_side_by_side
 
 NAMES = "a", "b", "c"
 
@@ -33,7 +33,7 @@ def test_jobs_run_on_a_cluster_and_each_flag_is_of_its_own_case(
         runs = LocalRuns(tmp_path / "out", queue, posting, options, quiet_s=0)
         watching = threading.Thread(target=_stop_when_done, args=(queue, stop))
         watching.start()
-        run_together([Worker(queue, runs, stop, FAST) for _ in range(2)])
+        run_side_by_side([Worker(queue, runs, stop, FAST) for _ in range(2)])
         watching.join()
         assert queue.counts() == {"done": 3}
         flags = list(posting.relay.outbox.flags())
