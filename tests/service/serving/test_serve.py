@@ -78,6 +78,10 @@ def test_one_person_has_the_pages_by_the_printed_address_and_nobody_else(tmp_pat
             assert one.get("/", headers={"host": "evil.example"}).status_code == 403
             written = one.post("/worklist/acknowledgements", headers={"origin": "http://evil"})
             assert written.status_code == 403
+            chunks = (b"a" * 65_536 for _ in range(64))  # without a length
+            own = {"origin": base, "content-type": "application/x-www-form-urlencoded"}
+            large = one.post("/worklist/acknowledgements", headers=own, content=chunks)
+            assert large.status_code == 413
 
 
 def test_a_service_with_people_asks_who_they_are(tmp_path: Path) -> None:

@@ -11,30 +11,30 @@ MOST_BYTES = 1 << 17
 class Limited:
     """413, before more than that was read."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, most_bytes: int = MOST_BYTES) -> None:
+        self._app, self._most = app, most_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         declared = Headers(scope=scope).get("content-length", "0")
-        if declared.isdigit() and len(declared) < 19 and int(declared) > MOST_BYTES:
+        if declared.isdigit() and len(declared) < 19 and int(declared) > self._most:
             await problem(413, "larger than anything that is asked here")(scope, receive, send)
             return
-        body = await _read(receive)
+        body = await _read(receive, self._most)
         if body is None:
             return  # the caller left before the end
-        if len(body) > MOST_BYTES:
+        if len(body) > self._most:
             await problem(413, "larger than anything that is asked here")(scope, receive, send)
             return
         await self._app(scope, _again(body, receive), send)
 
 
-async def _read(receive: Receive) -> bytes | None:
+async def _read(receive: Receive, most: int) -> bytes | None:
     """No further than is to be known."""
     body = bytearray()
-    while len(body) <= MOST_BYTES:
+    while len(body) <= most:
         message = await receive()
         if message["type"] != "http.request":
             return None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -21,6 +22,7 @@ from wsi_ai.service.access.login import LoginRoutes, access_routes
 from wsi_ai.service.access.settings import TrustSettings
 from wsi_ai.service.access.who import Role
 from wsi_ai.service.api.app import api
+from wsi_ai.service.api.limits import Limited
 from wsi_ai.service.api.parts import ApiParts
 from wsi_ai.service.arrivals import Choose
 from wsi_ai.service.live.tabs import Live
@@ -40,6 +42,8 @@ from wsi_ai.service.viewer.shelf import Shelf
 from wsi_ai.service.worklist.live import LinesPart
 
 _RECEIVES = "/flags"
+_MOST_BYTES = 1 << 18
+"""Of any request: a flag that another machine sends is the largest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,11 @@ def service_app(parts: ServiceParts) -> Starlette:
         *_received(parts),
         Mount("/", api(_api_parts(parts, slides))),
     ]
-    return Starlette(routes=routes, lifespan=_following(parts.engine, live, room_parts.shelf))
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Limited, most_bytes=_MOST_BYTES)],
+        lifespan=_following(parts.engine, live, room_parts.shelf),
+    )
 
 
 def _page_parts(parts: ServiceParts, rooms: RoomsPart) -> PageParts:
