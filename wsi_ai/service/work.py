@@ -147,7 +147,7 @@ class Worker:
         if lines is None or mine.failures or not lines.shares(mine, mine):
             self._alone(mine, keep)
         else:
-            self._together(mine, keep, lines)
+            self._on_a_line(mine, keep, lines)
         return True
 
     def _alone(self, mine: Job, keep: Keeping) -> None:
@@ -161,7 +161,7 @@ class Worker:
         finally:
             keep.drop(mine)
 
-    def _together(self, first: Job, keep: Keeping, lines: Lines) -> None:
+    def _on_a_line(self, first: Job, keep: Keeping, lines: Lines) -> None:
         on_it = {first.claim: (first, keep.take(first))}
 
         def ended(mine: Job, came: Came) -> None:
@@ -270,7 +270,7 @@ def _raising(error: Exception) -> Came:
     return came
 
 
-def run_together(workers: Sequence[Worker]) -> None:
+def run_on_a_line(workers: Sequence[Worker]) -> None:
     """Until all have stopped: several where the jobs run on other machines, or one."""
     first, *others = workers
     threads = [threading.Thread(target=worker.run, name="worker") for worker in others]
