@@ -270,7 +270,7 @@ def _raising(error: Exception) -> Came:
     return came
 
 
-def run_on_a_line(workers: Sequence[Worker]) -> None:
+def run_together(workers: Sequence[Worker]) -> None:
     """Until all have stopped: several where the jobs run on other machines, or one."""
     first, *others = workers
     threads = [threading.Thread(target=worker.run, name="worker") for worker in others]
