@@ -245,7 +245,7 @@ def poisoned(it: Lab) -> str:
 
 def urgent(it: Lab) -> str:
     """An urgent slide starts though all are busy with a batch; the batch goes on where it was."""
-    slow = it.ask(it.slide("slow", seconds=0.25, side=1024), Priority.BATCH)
+    slow = it.ask(it.slide("slow", seconds=0.45), Priority.BATCH)
     it.ask(it.slide("next"), Priority.BATCH)
     it.start("only")
     it.until(lambda: (it.row(slow).passed or 0) > 0, "the batch did not begin")

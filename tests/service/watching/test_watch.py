@@ -20,7 +20,7 @@ from wsi_ai.service.jobs import JobState
 from wsi_ai.service.queue import Answer, Queue
 from wsi_ai.service.watching import book
 from wsi_ai.service.watching.book import WatchState
-from wsi_ai.service.watching.contents import look_at
+from wsi_ai.service.watching.folder_look import look_at
 from wsi_ai.service.watching.settled import Arrivals
 from wsi_ai.service.watching.slides import SiteTable
 from wsi_ai.service.watching.watcher import FolderWatch, WatchPace

@@ -12,7 +12,7 @@ from wsi_ai.service.job_table import JobTable
 from wsi_ai.service.routing.facts import gathered, of_dicom
 from wsi_ai.service.routing.rules import Facts
 from wsi_ai.service.watching.book import Entry, WatchState
-from wsi_ai.service.watching.contents import Kind, Unit
+from wsi_ai.service.watching.folder_look import Kind, Unit
 from wsi_ai.service.watching.slides import SiteTable, facts_of, slides_in
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from pathlib import Path
 from wsi_ai.errors import PolicyError
 from wsi_ai.service.routing.facts import gathered, of_dicom, of_file
 from wsi_ai.service.routing.rules import Facts
-from wsi_ai.service.watching.contents import Kind, Unit
+from wsi_ai.service.watching.folder_look import Kind, Unit
 from wsi_ai.slides.headers import header_of
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim, load_cases, merged
 from wsi_ai.slides.readers.dicom.reader import is_dicom

@@ -14,7 +14,7 @@ from wsi_ai.service.watching.book import (
     identity_fields,
     write,
 )
-from wsi_ai.service.watching.contents import Kind, Look, Unit, look_at
+from wsi_ai.service.watching.folder_look import Kind, Look, Unit, look_at
 from wsi_ai.service.watching.settled import Arrivals
 
 log = logging.getLogger(__name__)
