@@ -1,14 +1,15 @@
 """How fast slides are read, as a share of the codec's own limit, beside the peers.
 
     python benchmarks/read.py BIG.svs [--jpeg2000 J2K.svs] [--dicom FOLDER] [--large LARGE.svs]
-        [--json]
+        [--alone] [--json]
 
 Each slide has a tissue mask beside it, SLIDE.mask16.npy; without one, all of it is read.  Figures
 are medians over rounds; see ``rounds``.  The limit: every stored tile that the plan needs, decoded
-once by the same library into kept buffers by the same number of threads, and nothing else.  Peers
-that are not installed are null.  In the row of the cold cache, whoever reads finds none of the
-slide's pages in memory (``posix_fadvise``).  The last row is the time from opening LARGE.svs to its
-first batch, all of its tiles planned, without and with its pages in memory.
+once by the same library into kept buffers by the same number of threads, and nothing else.  The
+bound, in processor seconds: the same, and the plan's own resampling in kept memory.  Peers that
+are not installed are null.  In the row of the cold cache, whoever reads finds none of the slide's
+pages in memory (``posix_fadvise``).  The last row is the time from opening LARGE.svs to its first
+batch, all of its tiles planned, without and with its pages in memory.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from rounds import Ratios, alternate
 
 from wsi_ai.core.cards import Resampling, TileSpec
 from wsi_ai.core.contracts import EncodedSlide
-from wsi_ai.core.geometry import Spacing
+from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import Codec, SlideInfo, TilePlan
 from wsi_ai.slides.codecs import decode_buffer
 from wsi_ai.slides.readers.dicom import reader as dicom
@@ -42,8 +43,9 @@ from wsi_ai.slides.readers.tiff import reader as tiff
 from wsi_ai.tiles.planning import plan_tiles
 from wsi_ai.tiles.reading import HostTiles
 from wsi_ai.tiles.reading.host import placement
-from wsi_ai.tiles.reading.reduced import fetcher
+from wsi_ai.tiles.reading.reduced import ReducedLevel, fetcher, reduced_level
 from wsi_ai.tiles.reading.schedule import Room, StoredGrid, schedule
+from wsi_ai.tiles.reading.shrink import shrinker
 
 
 @dataclass(frozen=True)
@@ -112,17 +114,42 @@ def plan(info: SlideInfo, path: Path, pattern: Pattern, most: int) -> TilePlan:
 def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
     """Decode what the plan needs, once, and nothing else."""
     level = slide.encoded_level(plan.level)
-    fetch, tile = fetcher(level), level.encoding.tile
-    places = placement(plan, 0, level.corner)
-    jobs = schedule(StoredGrid(level.size, tile), places, Room(len(plan), 1, 0)).jobs
-    kept = [decode_buffer(tile) for _ in range(WORKERS)]
+    grid = StoredGrid(level.size, level.encoding.tile)
+    stored = ReducedLevel(fetcher(level), grid, placement(plan, 0, level.corner))
+    return by_hand(stored, lambda: None, len(plan))
+
+
+def bound(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
+    """The same, and resample the pixels of each tile, in kept memory: no copies, no batches."""
+    level, side = slide.encoded_level(plan.level), plan.spec.size_px
+    seen = reduced_level(level, placement(plan, 0, level.corner), plan.spec)
+    read, own = seen.placement.size, threading.local()
+    if read == Size(side, side):
+        return by_hand(seen, lambda: None, len(plan))
+    shrink = shrinker(read, Size(side, side))
+
+    def resample() -> None:
+        if not hasattr(own, "pixels"):
+            own.pixels = np.full((read.height, read.width, 3), 128, np.uint8)
+            own.out = np.empty((side, side, 3), np.uint8)
+        shrink(own.pixels, own.out)
+
+    return by_hand(seen, resample, len(plan))
+
+
+def by_hand(seen: ReducedLevel, resample: Callable[[], None], tiles: int) -> Callable[[], int]:
+    """Fetch each stored tile once, and resample that number of tiles, in ``WORKERS`` threads."""
+    jobs = schedule(seen.grid, seen.placement, Room(tiles, 1, 0)).jobs
+    kept = [decode_buffer(seen.grid.tile) for _ in range(WORKERS)]
 
     def run() -> int:
-        todo = iter(jobs)
+        todo, left = iter(jobs), iter(range(tiles))
 
         def work(out: NDArray[np.uint8]) -> None:
             for job in todo:
-                fetch(job.col, job.row, out)
+                seen.fetch(job.col, job.row, out)
+            for _ in left:
+                resample()
 
         threads = [threading.Thread(target=work, args=(out,)) for out in kept]
         for thread in threads:
@@ -167,8 +194,8 @@ def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str,
             wanted.read_px.width,
             pattern.size_px,
         )
-        readers = {"ours": ours(slide, wanted)}
-        peers = dicom_peers() if path.is_dir() else installed()
+        readers = {"ours": ours(slide, wanted), "bound": bound(slide, wanted)}
+        peers = {} if args.alone else dicom_peers() if path.is_dir() else installed()
         if slide.encoded_level(0).encoding.codec is Codec.JPEG2000:
             peers.pop("pyvips", None)  # its wheel does not decode Aperio's
         readers |= {name: partial(read, job) for name, read in peers.items()}
@@ -180,12 +207,14 @@ def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str,
 
 def ratios(found: dict[str, Ratios]) -> dict[str, Any]:
     """Each peer against ours, by way of the limit that was measured beside each."""
-    own = found.pop("ours")
+    own, bare = found.pop("ours"), found.pop("bound")
     against = {name: round(own.of_limit / peer.of_limit, 2) for name, peer in found.items()}
     best = min(against, key=against.__getitem__, default=None)
     return {
         "of_limit": round(own.of_limit, 3),
         "of_limit_cpu": round(own.of_limit_cpu, 3),
+        "of_limit_cpu_from_to": [round(share, 3) for share in own.spread_cpu],
+        "of_bound_cpu": round(own.of_limit_cpu / bare.of_limit_cpu, 3),
         "vs_openslide": against.get("openslide"),
         "vs_cucim": against.get("cucim"),
         "vs_best_peer": against.get(best or ""),
@@ -271,7 +300,8 @@ def machine() -> str:
     )
 
 
-HEAD = f"{'':30} {'of limit':>8} {'in cpu s':>8} {'tiles/s':>8} {'openslide':>9} {'cucim':>6}"
+HEAD = f"{'':30} {'of limit':>8} {'in cpu s':>8} {'from to':>11} {'of bound':>8} {'tiles/s':>8}"
+HEAD += f" {'openslide':>9} {'cucim':>6}"
 HEAD += f" {'best peer':>16} {'peak MiB':>8} {'loaded':>6}"
 
 
@@ -279,9 +309,11 @@ def row(line: dict[str, Any]) -> str:
     def times(value: float | None) -> str:
         return "-" if value is None else f"{value:.2f}x"
 
-    best = f"{times(line['vs_best_peer'])} {line['best_peer']}"
+    best = f"{times(line['vs_best_peer'])} {line['best_peer'] or ''}"
+    spread = " ".join(f"{share:.2f}" for share in line["of_limit_cpu_from_to"])
     return (
         f"{line['pattern']:30} {line['of_limit']:8.2f} {line['of_limit_cpu']:8.2f}"
+        f" {spread:>11} {line['of_bound_cpu']:8.2f}"
         f" {line['tiles'] / line['seconds']:8.0f} {times(line['vs_openslide']):>9}"
         f" {times(line['vs_cucim']):>6} {best:>16} {line['peak_mib']:8} {line['loaded']:6}"
     )
@@ -303,6 +335,7 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tries", type=int, default=10)
+    parser.add_argument("--alone", action="store_true", help="without the peers")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--only", help=argparse.SUPPRESS)
     args = parser.parse_args()

@@ -45,9 +45,18 @@ class Ratios:
         """The same in processor time, which others' load distorts less."""
         return self._median(lambda timed: timed.cpu)
 
+    @property
+    def spread_cpu(self) -> tuple[float, float]:
+        """The least and the most of the rounds, in processor time."""
+        shares = self._shares(lambda timed: timed.cpu)
+        return min(shares), max(shares)
+
     def _median(self, of: Callable[[Timed], float]) -> float:
+        return statistics.median(self._shares(of))
+
+    def _shares(self, of: Callable[[Timed], float]) -> list[float]:
         pairs = zip(self.limit, self.own, strict=True)
-        return statistics.median(of(limit) / of(own) for limit, own in pairs)
+        return [of(limit) / of(own) for limit, own in pairs]
 
 
 def alternate(
