@@ -4,9 +4,9 @@
         [--json]
 
 Each slide has a tissue mask beside it, SLIDE.mask16.npy; without one, all of it is read.  Figures
-are medians over rounds; see ``rounds``.  The limit: every stored tile that the plan needs, decoded
-once by the same library into kept buffers by the same number of threads, and nothing else.  Peers
-that are not installed are null.  In the row of the cold cache, whoever reads finds none of the
+are medians over rounds; see ``wsi_ai.bench.rounds``.  The limit: every stored tile that the plan
+needs, decoded once by the same library into kept buffers by the same number of threads, and nothing
+else.  Peers that are not installed are null.  In the row of the cold cache, whoever reads finds none of the
 slide's pages in memory (``posix_fadvise``).  The last row is the time from opening LARGE.svs to its
 first batch, all of its tiles planned, without and with its pages in memory.
 """
@@ -17,9 +17,7 @@ import os
 import platform
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -30,20 +28,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from peers import BATCH, WORKERS, Job, dicom_peers, installed
-from rounds import Ratios, alternate
 
+from wsi_ai.bench.decoding import decoding_once, reading
+from wsi_ai.bench.rounds import Ratios, alternate
 from wsi_ai.core.cards import Resampling, TileSpec
 from wsi_ai.core.contracts import EncodedSlide
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import Codec, SlideInfo, TilePlan
-from wsi_ai.slides.codecs import decode_buffer
 from wsi_ai.slides.readers.dicom import reader as dicom
 from wsi_ai.slides.readers.tiff import reader as tiff
 from wsi_ai.tiles.planning import plan_tiles
 from wsi_ai.tiles.reading import HostTiles
-from wsi_ai.tiles.reading.host import placement
-from wsi_ai.tiles.reading.reduced import fetcher
-from wsi_ai.tiles.reading.schedule import Room, StoredGrid, schedule
 
 
 @dataclass(frozen=True)
@@ -109,52 +104,6 @@ def plan(info: SlideInfo, path: Path, pattern: Pattern, most: int) -> TilePlan:
     )
 
 
-def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
-    """Decode what the plan needs, once, and nothing else."""
-    level = slide.encoded_level(plan.level)
-    fetch, tile = fetcher(level), level.encoding.tile
-    places = placement(plan, 0, level.corner)
-    jobs = schedule(StoredGrid(level.size, tile), places, Room(len(plan), 1, 0)).jobs
-    kept = [decode_buffer(tile) for _ in range(WORKERS)]
-
-    def run() -> int:
-        todo = iter(jobs)
-
-        def work(out: NDArray[np.uint8]) -> None:
-            for job in todo:
-                fetch(job.col, job.row, out)
-
-        threads = [threading.Thread(target=work, args=(out,)) for out in kept]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return len(jobs)
-
-    return run
-
-
-def ours(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
-    """As the pipeline reads: the slide is open, for tissue was found on it, and the runtime owns
-    the batch buffers."""
-    kept: list[NDArray[np.uint8]] = []
-
-    def run() -> int:
-        spare = iter(kept)
-
-        def allocate(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-            buffer = next(spare, None)
-            if buffer is None:
-                buffer = np.zeros(shape, np.uint8)
-                kept.append(buffer)
-            return buffer
-
-        source = HostTiles(BATCH, WORKERS, allocate)
-        return sum(len(batch.index) for batch in source(slide, plan, 0))
-
-    return run
-
-
 def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str, Any]:
     """One pattern's line."""
     with open_stored(path) as slide:
@@ -167,13 +116,15 @@ def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str,
             wanted.read_px.width,
             pattern.size_px,
         )
-        readers = {"ours": ours(slide, wanted)}
+        readers = {"ours": reading(slide, wanted, BATCH, WORKERS)}
         peers = dicom_peers() if path.is_dir() else installed()
         if slide.encoded_level(0).encoding.codec is Codec.JPEG2000:
             peers.pop("pyvips", None)  # its wheel does not decode Aperio's
         readers |= {name: partial(read, job) for name, read in peers.items()}
         forget = partial(drop_pages, path) if pattern is COLD else lambda: None
-        found = alternate(limit(slide, wanted), readers, args.rounds, args.tries, forget)
+        found = alternate(
+            decoding_once(slide, wanted, WORKERS), readers, args.rounds, args.tries, forget
+        )
     line = {"pattern": pattern.name, "tiles": len(wanted), **ratios(found)}
     return {**line, "peak_mib": peak_mib(path, pattern, args)}
 
@@ -208,7 +159,7 @@ def peak_mib(path: Path, pattern: Pattern, args: argparse.Namespace) -> int:
 def only(path: Path, pattern: Pattern, most: int) -> None:
     """Read with ours and print the peak."""
     with open_stored(path) as slide:
-        ours(slide, plan(slide.info, path, pattern, most))()
+        reading(slide, plan(slide.info, path, pattern, most), BATCH, WORKERS)()
     status = Path("/proc/self/status").read_text()
     print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 
