@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 from enum import StrEnum
 
-from wsi_ai.bench.measured import Times, median_between
+from wsi_ai.bench.measured import Times, median_between, spread_of
 from wsi_ai.bench.report import Bench
 from wsi_ai.errors import InputError
 
@@ -82,6 +82,8 @@ def _by(name: str, first: tuple[float, ...], second: tuple[float, ...]) -> Chang
         return Change(name, ratio, None, Verdict.UNCLEAR, "too short to be measured")
     low, high = after[0] / before[1], after[1] / before[0]
     verdict = _verdict(ratio, low, high)
+    if max(ratio, 1 / ratio) - 1 < max(spread_of(first), spread_of(second)):
+        verdict = Verdict.SAME if verdict is Verdict.SAME else Verdict.UNCLEAR
     why = "the rounds are spread too far" if verdict is Verdict.UNCLEAR else ""
     return Change(name, ratio, (low, high), verdict, why)
 

@@ -61,15 +61,20 @@ class Times:
     @property
     def spread(self) -> float:
         """The middle half of the rounds, as a share of the median."""
-        if len(self.seconds) < 2:
-            return 0.0
-        low, _, high = statistics.quantiles(self.seconds, n=4, method="inclusive")
-        return (high - low) / self.median_s
+        return spread_of(self.seconds)
 
     @property
     def is_busy(self) -> bool:
         """Others kept the machine busy in half of the rounds or more."""
         return statistics.median(self.others) >= QUIET
+
+
+def spread_of(values: Sequence[float]) -> float:
+    """The middle half of them, as a share of the median; 0 of one."""
+    if len(values) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / middle
 
 
 def share_of(limit: Times, own: Times) -> float:

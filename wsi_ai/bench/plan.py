@@ -97,6 +97,9 @@ class Laws:
     writing: Law
     tiles: Law
     """Tiles a gigapixel of tissue."""
+    has_sizes: bool
+    """Slides of clearly different sizes were measured: a line through one size says nothing of
+    another."""
 
     def stages(self, slides: Sequence[tuple[int, float]]) -> Stages:
         """Of slides by their side in pixels and their share of tissue."""
@@ -119,6 +122,7 @@ def fit_laws(costs: Sequence[Cost]) -> Laws:
         _law("inference", "tile", tiles, [cost.inference_s for cost in costs]),
         _law("writing", "tile", tiles, [cost.writing_s for cost in costs]),
         _through_nought("tiles", "gigapixel of tissue", tissue, tiles),
+        has_sizes=max(giga) > 2 * min(giga),
     )
 
 

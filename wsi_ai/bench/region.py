@@ -130,8 +130,10 @@ def simulate(
     minutes = (region.before_s + waits + through + region.after_s) / 60
     counted = at_s >= (DAY_S if days > 1 else 0)
     load = float(busy.sum()) / (workers * days * DAY_S)
-    each = minutes[counted & urgent], minutes[counted & ~urgent]
-    return Found(*(_minutes(those, promised_minutes) for those in each), load)
+    first, others = (
+        _minutes(minutes[counted & those], promised_minutes) for those in (urgent, ~urgent)
+    )
+    return Found(first, others, load)
 
 
 def _drawn(

@@ -12,6 +12,8 @@ from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_jso
 
 SCHEMA = "bench-1"
 Facts = Mapping[str, Any]
+DISTURBED = 1.15
+"""A share above this says that the limit was measured wrongly, and nothing of the stage."""
 WHOLE, READ, FORWARD = "whole run", "read into batches", "forward, batch "
 
 
@@ -150,8 +152,8 @@ def verdict(bench: Bench) -> str:
         f" and {second}, which comes next, {seconds[second]:.3g} s."
     ]
     longest = max(parts[first], key=lambda stage: stage.slide_s)
-    if longest.share is not None and longest.limit is not None:
-        words.append(f"It runs at {longest.share:.2f} of its limit ({longest.limit.name}).")
+    if longest.limit is not None:
+        words.append(_limit_words(longest, longest.limit.name))
     if (whole := bench.stage(WHOLE)) is not None:
         words.append(_start_words(whole.slide_s, seconds))
     if busy := sum(stage.own.is_busy for stage in bench.stages):
@@ -174,6 +176,15 @@ def _parts(bench: Bench) -> dict[str, list[Stage]]:
         part: [stage for stage in bench.stages if stage.name in stages]
         for part, stages in names.items()
     }
+
+
+def _limit_words(stage: Stage, limit: str) -> str:
+    share = stage.share or 0.0
+    if share > DISTURBED:
+        return (
+            f"Its limit ({limit}) was disturbed: nothing is faster than what it cannot do without."
+        )
+    return f"Its longest stage, {stage.name}, runs at {share:.2f} of its limit ({limit})."
 
 
 def _start_words(whole_s: float, seconds: Mapping[str, float]) -> str:

@@ -64,6 +64,8 @@ def _stages(costs: Sequence[Cost], laws: Laws, mix: Mix) -> Stages:
             *((c.looking_s, c.inference_s, c.writing_s) for c in costs), strict=True
         )
         return Stages(looking, inference, writing)
+    if not laws.has_sizes:
+        raise InputError("--size-px wants results of slides of two sizes or more: one has no slope")
     measured = sum(cost.tissue_share for cost in costs) / len(costs)
     tissue = measured if mix.tissue is None else mix.tissue
     most = max(cost.gigapixels for cost in costs)

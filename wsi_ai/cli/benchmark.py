@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from wsi_ai.bench import compare as comparing
-from wsi_ai.bench.report import Bench, Stage, load, verdict
+from wsi_ai.bench.report import DISTURBED, Bench, Stage, load, verdict
 from wsi_ai.bench.run import Asked, run_bench
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.core.files import write_whole
@@ -44,6 +44,7 @@ def _show(made: Bench) -> None:
 
 def _row(stage: Stage) -> str:
     share = "-" if stage.share is None else f"{stage.share:.2f}"
+    share += "?" if (stage.share or 0) > DISTURBED else ""
     limit = "" if stage.limit is None else stage.limit.name
     busy = " (machine busy)" if stage.own.is_busy else ""
     return (
