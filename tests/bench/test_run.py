@@ -38,7 +38,7 @@ def made(
     """The result, its JSON, and what was printed."""
     folder = tmp_path_factory.mktemp("bench")
     model = write_model(folder / "model", red_network(), mpp=0.7)
-    path, to = sample(size_px=2048, seed=7), folder / "secret-name.json"
+    path, to = sample(size_px=1024, seed=7), folder / "secret-name.json"
     asked = ["--repeats", "1", "--runs", "1", "--tiles", "32", "--batch", "1", "--batch", "4"]
     words = ["bench", "run", str(path), "--model", str(model), "--json", str(to), *asked]
     done = CliRunner().invoke(app, words)

@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wsi_ai.bench.report import FORWARD, WHOLE, Bench
+from wsi_ai.bench.report import DISTURBED, FORWARD, WHOLE, Bench, Stage
 
 _BLUE, _LIGHT, _ORANGE, _GREY = "#1f5a92", "#b9cbdd", "#c2571a", "#6b737c"
 _STYLE: Any = {
@@ -29,7 +29,7 @@ def stage_bars(bench: Bench) -> bytes:
         colours = [_ORANGE if stage.name == WHOLE else _LIGHT for stage in stages]
         rows = range(len(stages))
         axes.barh(rows, [stage.slide_s for stage in stages], color=colours, height=0.7)
-        limited = [(row, s) for row, s in zip(rows, stages, strict=True) if s.share is not None]
+        limited = [(row, s) for row, s in zip(rows, stages, strict=True) if _is_limited(s)]
         axes.barh(
             [row for row, _ in limited],
             [stage.slide_s * (stage.share or 0) for _, stage in limited],
@@ -38,15 +38,10 @@ def stage_bars(bench: Bench) -> bytes:
             label="what the limit takes",
         )
         for row, stage in zip(rows, stages, strict=True):
-            share = "" if stage.share is None else f", {stage.share:.2f} of limit"
-            busy = ", machine busy" if stage.own.is_busy else ""
-            axes.annotate(
-                f" {stage.slide_s:.3g} s{share}{busy}",
-                (max(stage.slide_s, stage.slide_s * (stage.share or 0)), row),
-                va="center",
-                fontsize=8,
-                color=_GREY,
+            end = (
+                stage.slide_s * max(1.0, stage.share or 0) if _is_limited(stage) else stage.slide_s
             )
+            axes.annotate(_words(stage), (end, row), va="center", fontsize=8, color=_GREY)
         axes.set_yticks(list(rows), [stage.name for stage in stages])
         _log_seconds(axes, [stage.slide_s for stage in stages])
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12))
@@ -54,9 +49,20 @@ def stage_bars(bench: Bench) -> bytes:
         return _png(figure)
 
 
+def _is_limited(stage: Stage) -> bool:
+    return stage.share is not None and stage.share <= DISTURBED
+
+
+def _words(stage: Stage) -> str:
+    share = "" if stage.share is None else f", {stage.share:.2f} of limit"
+    if stage.share is not None and not _is_limited(stage):
+        share = ", limit disturbed"
+    return f" {stage.slide_s:.3g} s{share}{', machine busy' if stage.own.is_busy else ''}"
+
+
 def _log_seconds(axes: Axes, seconds: list[float]) -> None:
     axes.set_xscale("log")
-    axes.set_xlim(min(seconds) / 2, max(seconds) * 30)
+    axes.set_xlim(min(seconds) / 2, max(seconds) * 100)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g} s")
     axes.grid(visible=True, axis="x")
 
@@ -79,33 +85,45 @@ def roofline(bench: Bench) -> bytes | None:
             (one_tile * s.amount / (weights + tile_bytes * s.amount), one_tile * s.amount, s)
             for s in points
         ]
-        _roofs(axes, bench, [intensity for intensity, _, _ in found])
-        for intensity, operations, stage in found:
+        best = max(_best_products(operations, stage) for _, operations, stage in found)
+        roof = max(bench.rates["matrix_products_per_s"], best)
+        _roofs(axes, bench, roof / 1e9, [intensity for intensity, _, _ in found])
+        for turn, (intensity, operations, stage) in enumerate(found):
             rate = operations / stage.own.median_s / 1e9
             axes.plot([intensity], [rate], "o", color=_ORANGE)
             words = stage.name.removeprefix("forward, ")
-            axes.annotate(words, (intensity, rate), (6, -10), textcoords="offset points")
+            place = (-4, -16 - 13 * turn)
+            axes.annotate(words, (intensity, rate), place, textcoords="offset points", ha="right")
         axes.set_xlabel("operations per byte (weights once a batch, each tile once)")
         axes.set_ylabel("10⁹ operations a second")
-        axes.set_title("The forward pass under the machine's roofs", loc="left")
+        rates = [operations / stage.own.median_s for _, operations, stage in found]
+        axes.set_ylim(min(*rates, roof) / 1e10, 3 * max(*rates, roof) / 1e9)
+        disturbed = "; the roof was disturbed" if max(rates) > DISTURBED * roof else ""
+        axes.set_title(f"The forward pass under the machine's roofs{disturbed}", loc="left")
         return _png(figure)
 
 
-def _roofs(axes: Axes, bench: Bench, at: list[float]) -> None:
-    peak = bench.rates["matrix_products_per_s"] / 1e9
+def _best_products(operations: float, stage: Stage) -> float:
+    """A roof is the most that was ever seen."""
+    return 0.0 if stage.limit is None else operations / min(stage.limit.times.seconds)
+
+
+def _roofs(axes: Axes, bench: Bench, peak: float, at: list[float]) -> None:
     memory = bench.rates["copied_bytes_per_s"] / 1e9
     low, high = min(*at, peak / memory) / 3, max(*at, peak / memory) * 5
     axes.plot(
         [low, peak / memory, high], [low * memory, peak, peak], color=_BLUE, label="the roofs"
     )
     axes.annotate(
-        f"matrix products, {peak:.3g}", (high, peak), (0, 5), textcoords="offset points", ha="right"
+        f"matrix products, {peak:.3g}", (peak / memory, peak), (4, 6), textcoords="offset points"
     )
     axes.annotate(
         f"memory, {memory:.3g} GB/s copied", (low, low * memory), (8, 0), textcoords="offset points"
     )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _: "")
     axes.grid(visible=True)
 
 

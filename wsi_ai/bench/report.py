@@ -191,7 +191,9 @@ def _start_words(whole_s: float, seconds: Mapping[str, float]) -> str:
     """Reading lies beside inference; looking and writing do not, in a run of one slide."""
     spent = seconds["looking"] + seconds["writing"]
     spent += max(seconds["reading"], seconds["inference"])
+    words = f"The whole run of this one slide takes {whole_s:.3g} s; its stages alone add up to"
+    if spent > whole_s:
+        return f"{words} {spent:.3g} s: the machine was slower then."
     return (
-        f"The whole run of this one slide takes {whole_s:.3g} s; its stages explain {spent:.3g} s,"
-        " and the rest is mostly the start of the runtime, once a command."
+        f"{words} {spent:.3g} s, and the rest is mostly the start of the runtime, once a command."
     )

@@ -233,7 +233,7 @@ def _settings(asked: Asked, description: str) -> Facts:
 
 
 def _rates(rounds: int) -> Facts:
-    """The machine's own, apart from any slide: of the best round, for it is the most that counts."""
+    """The machine's own, apart from any slide: of the best round, for the most counts."""
     work: dict[str, tuple[float, Run]] = {
         "matrix_products_per_s": (
             limits.product_operations(limits.FEWEST_OPERATIONS),
