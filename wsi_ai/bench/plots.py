@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from wsi_ai.bench.report import DISTURBED, FORWARD, WHOLE, Bench, Stage
 
 _BLUE, _LIGHT, _ORANGE, _GREY = "#1f5a92", "#b9cbdd", "#c2571a", "#6b737c"
+_MARKERS = "o", "s", "^", "D", "v", "P"
 _STYLE: Any = {
     "font.size": 9.5,
     "axes.spines.right": False,
@@ -90,10 +91,10 @@ def roofline(bench: Bench) -> bytes | None:
         _roofs(axes, bench, roof / 1e9, [intensity for intensity, _, _ in found])
         for turn, (intensity, operations, stage) in enumerate(found):
             rate = operations / stage.own.median_s / 1e9
-            axes.plot([intensity], [rate], "o", color=_ORANGE)
             words = stage.name.removeprefix("forward, ")
-            place = (-4, -16 - 13 * turn)
-            axes.annotate(words, (intensity, rate), place, textcoords="offset points", ha="right")
+            marker = _MARKERS[turn % len(_MARKERS)]
+            axes.plot([intensity], [rate], marker, color=_ORANGE, label=words)
+        axes.legend(loc="lower right")
         axes.set_xlabel("operations per byte (weights once a batch, each tile once)")
         axes.set_ylabel("10⁹ operations a second")
         rates = [operations / stage.own.median_s for _, operations, stage in found]

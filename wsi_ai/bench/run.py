@@ -113,7 +113,7 @@ def _stages(subject: Subject, asked: Asked, one_tile: float | None, say: Say) ->
     yield measured(_heatmap(subject, predictions))
     if asked.runs:
         say(WHOLE)
-        yield from together(asked, subject, min(forward, key=lambda stage: stage.slide_s))
+        yield from whole_runs(asked, subject, min(forward, key=lambda stage: stage.slide_s))
 
 
 def measure(task: Task, rounds: int) -> Stage:
@@ -152,7 +152,7 @@ def _heatmap(subject: Subject, predictions: Sequence[Predictions]) -> Task:
     return Task("heatmap", "tiles", len(subject.whole), len(subject.whole), fill)
 
 
-def together(asked: Asked, subject: Subject, forward: Stage) -> Iterator[Stage]:
+def whole_runs(asked: Asked, subject: Subject, forward: Stage) -> Iterator[Stage]:
     """Whole runs, start of the runtime included, and what they spent on writing results."""
     timings = list[Timing]()
 
