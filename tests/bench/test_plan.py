@@ -112,3 +112,17 @@ def test_results_of_two_models_are_not_put_together(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["bench", "plan", *written(tmp_path, [SLIDES[0], other])])
     assert done.exit_code == 2
     assert "different models" in done.output
+
+
+def test_the_record_of_a_run_stands_in_for_results(tmp_path: Path) -> None:
+    names = ("looking", 0, 2), ("inference", 2, 12), ("writing", 12, 13)
+    spans = [{"stage": stage, "start_s": start, "end_s": end} for stage, start, end in names]
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps({"slides": [{"spans": spans}]}))
+    done = CliRunner().invoke(app, ["bench", "plan", str(path), "--slides", "100"])
+    assert done.exit_code == 0, done.output
+    assert "busy for 10 s on average" in done.output
+    path.write_text(json.dumps({"slides": []}))
+    refused = CliRunner().invoke(app, ["bench", "plan", str(path)])
+    assert refused.exit_code == 2
+    assert "the run inferred no slide" in refused.output
