@@ -4,7 +4,7 @@
         [--alone] [--json]
 
 Each slide has a tissue mask beside it, SLIDE.mask16.npy; without one, all of it is read.  Figures
-are medians over rounds; see ``rounds``.  The limit: every stored tile that the plan needs, decoded
+are medians over rounds; see ``wsi_ai.bench.rounds``.  The limit: every stored tile that the plan needs, decoded
 once by the same library into kept buffers by the same number of threads, and nothing else.  The
 bound, in processor seconds: the same, and the plan's own resampling in kept memory.  Peers that
 are not installed are null.  In the row of the cold cache, whoever reads finds none of the slide's
@@ -18,9 +18,7 @@ import os
 import platform
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -31,8 +29,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from peers import BATCH, WORKERS, Job, dicom_peers, installed
-from rounds import Ratios, alternate
 
+from wsi_ai.bench.decoding import decoding_once, reading
+from wsi_ai.bench.rounds import Ratios, alternate
 from wsi_ai.core.cards import Resampling, TileSpec
 from wsi_ai.core.contracts import EncodedSlide
 from wsi_ai.core.geometry import Size, Spacing
@@ -43,8 +42,8 @@ from wsi_ai.slides.readers.tiff import reader as tiff
 from wsi_ai.tiles.planning import plan_tiles
 from wsi_ai.tiles.reading import HostTiles
 from wsi_ai.tiles.reading.host import placement
-from wsi_ai.tiles.reading.reduced import ReducedLevel, fetcher, reduced_level
-from wsi_ai.tiles.reading.schedule import Room, StoredGrid, schedule
+from wsi_ai.tiles.reading.reduced import ReducedLevel, reduced_level
+from wsi_ai.tiles.reading.schedule import Room, schedule
 from wsi_ai.tiles.reading.shrink import shrinker
 
 
@@ -111,16 +110,8 @@ def plan(info: SlideInfo, path: Path, pattern: Pattern, most: int) -> TilePlan:
     )
 
 
-def limit(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
-    """Decode what the plan needs, once, and nothing else."""
-    level = slide.encoded_level(plan.level)
-    grid = StoredGrid(level.size, level.encoding.tile)
-    stored = ReducedLevel(fetcher(level), grid, placement(plan, 0, level.corner))
-    return by_hand(stored, lambda: None, len(plan))
-
-
 def bound(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
-    """The same, and resample the pixels of each tile, in kept memory: no copies, no batches."""
+    """The limit, and resample the pixels of each tile, in kept memory: no copies, no batches."""
     level, side = slide.encoded_level(plan.level), plan.spec.size_px
     seen = reduced_level(level, placement(plan, 0, level.corner), plan.spec)
     read, own = seen.placement.size, threading.local()
@@ -161,27 +152,6 @@ def by_hand(seen: ReducedLevel, resample: Callable[[], None], tiles: int) -> Cal
     return run
 
 
-def ours(slide: EncodedSlide, plan: TilePlan) -> Callable[[], int]:
-    """As the pipeline reads: the slide is open, for tissue was found on it, and the runtime owns
-    the batch buffers."""
-    kept: list[NDArray[np.uint8]] = []
-
-    def run() -> int:
-        spare = iter(kept)
-
-        def allocate(shape: tuple[int, ...]) -> NDArray[np.uint8]:
-            buffer = next(spare, None)
-            if buffer is None:
-                buffer = np.zeros(shape, np.uint8)
-                kept.append(buffer)
-            return buffer
-
-        source = HostTiles(BATCH, WORKERS, allocate)
-        return sum(len(batch.index) for batch in source(slide, plan, 0))
-
-    return run
-
-
 def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str, Any]:
     """One pattern's line."""
     with open_stored(path) as slide:
@@ -194,13 +164,18 @@ def measure(path: Path, pattern: Pattern, args: argparse.Namespace) -> dict[str,
             wanted.read_px.width,
             pattern.size_px,
         )
-        readers = {"ours": ours(slide, wanted), "bound": bound(slide, wanted)}
+        readers = {
+            "ours": reading(slide, wanted, BATCH, WORKERS),
+            "bound": bound(slide, wanted),
+        }
         peers = {} if args.alone else dicom_peers() if path.is_dir() else installed()
         if slide.encoded_level(0).encoding.codec is Codec.JPEG2000:
             peers.pop("pyvips", None)  # its wheel does not decode Aperio's
         readers |= {name: partial(read, job) for name, read in peers.items()}
         forget = partial(drop_pages, path) if pattern is COLD else lambda: None
-        found = alternate(limit(slide, wanted), readers, args.rounds, args.tries, forget)
+        found = alternate(
+            decoding_once(slide, wanted, WORKERS), readers, args.rounds, args.tries, forget
+        )
     line = {"pattern": pattern.name, "tiles": len(wanted), **ratios(found)}
     return {**line, "peak_mib": peak_mib(path, pattern, args)}
 
@@ -237,7 +212,7 @@ def peak_mib(path: Path, pattern: Pattern, args: argparse.Namespace) -> int:
 def only(path: Path, pattern: Pattern, most: int) -> None:
     """Read with ours and print the peak."""
     with open_stored(path) as slide:
-        ours(slide, plan(slide.info, path, pattern, most))()
+        reading(slide, plan(slide.info, path, pattern, most), BATCH, WORKERS)()
     status = Path("/proc/self/status").read_text()
     print(int(status.split("VmHWM:")[1].split()[0]) // 1024)
 

@@ -3,31 +3,17 @@
 python benchmarks/region.py OUT/runs/….json
 
 Stage costs are those of the run that is named; a GPU's are not measured here, so the table goes
-over what a slide may cost one.  Who scans when is assumed, and written out below.
+over what a slide may cost one.  Who scans when is assumed: see ``wsi_ai.bench.hours``.
 """
 
 import argparse
 import json
 from pathlib import Path
 
-from wsi_ai.bench.region import Found, Region, Stages, Trust, simulate
+from wsi_ai.bench.hours import trusts
+from wsi_ai.bench.region import Found, Region, Stages, simulate
 
 DAYS, SEED, URGENT = 4, 20, 0.05
-SIZES = (12, 10, 9, 8, 8, 7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 1)
-"""Of 17 trusts, in per cent."""
-DAY_LAB = {8: 4, 9: 7, 10: 9, 11: 10, 12: 10, 13: 11, 14: 12, 15: 12, 16: 11, 17: 8, 18: 4, 19: 2}
-ROUND_THE_CLOCK = {**dict.fromkeys(range(24), 2), **dict.fromkeys(range(10, 20), 7.2)}
-"""Scanners with large magazines go on through the night."""
-
-
-def by_hour(weights: dict[int, float]) -> tuple[float, ...]:
-    whole = sum(weights.values())
-    return tuple(weights.get(hour, 0) / whole for hour in range(24))
-
-
-def trusts() -> list[Trust]:
-    kinds = by_hour(ROUND_THE_CLOCK), by_hour(DAY_LAB)
-    return [Trust(size / sum(SIZES), kinds[n % 2]) for n, size in enumerate(SIZES)]
 
 
 def line(slides: int, device_s: float, workers: int, found: Found) -> str:

@@ -32,7 +32,7 @@ def test_the_bound_decodes_each_stored_tile_of_the_limit_once(read: Any, cmu: Pa
             fetched: list[tuple[int, int]] = []
             stored = slide.encoded_level(plan.level)
             seen = Counted(stored, fetched)
-            tiles = read.limit(seen, plan)()
+            tiles = read.decoding_once(seen, plan, 2)()
             of_limit, fetched[:] = sorted(fetched), []
             assert read.bound(seen, plan)() == tiles == len(of_limit)
             assert sorted(fetched) == of_limit == sorted(set(of_limit)), pattern.name

@@ -95,6 +95,8 @@ class Minutes:
     p50: float
     p95: float
     slides: int = field(compare=False, default=0)
+    in_time: float = field(compare=False, default=1.0)
+    """Share that took no longer than was promised; 1 where there were none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,14 @@ class Found:
     """Share of the workers' time that slides take, over all days."""
 
 
-def simulate(region: Region, stages: Stages, workers: int, days: int, seed: int) -> Found:
+def simulate(
+    region: Region,
+    stages: Stages,
+    workers: int,
+    days: int,
+    seed: int,
+    promised_minutes: float = float("inf"),
+) -> Found:
     """Days like each other; the first one, in which the queue fills, does not count where there are
     more."""
     rng = np.random.default_rng(seed)
@@ -121,7 +130,10 @@ def simulate(region: Region, stages: Stages, workers: int, days: int, seed: int)
     minutes = (region.before_s + waits + through + region.after_s) / 60
     counted = at_s >= (DAY_S if days > 1 else 0)
     load = float(busy.sum()) / (workers * days * DAY_S)
-    return Found(_minutes(minutes[counted & urgent]), _minutes(minutes[counted & ~urgent]), load)
+    first, others = (
+        _minutes(minutes[counted & those], promised_minutes) for those in (urgent, ~urgent)
+    )
+    return Found(first, others, load)
 
 
 def _drawn(
@@ -137,11 +149,11 @@ def _drawn(
     return at_s, rng.random(len(at_s)) < region.urgent
 
 
-def _minutes(found: np.ndarray[tuple[int], np.dtype[np.float64]]) -> Minutes:
+def _minutes(found: np.ndarray[tuple[int], np.dtype[np.float64]], promised: float) -> Minutes:
     if not len(found):
         return Minutes(float("nan"), float("nan"))
     p50, p95 = np.percentile(found, (50, 95))
-    return Minutes(float(p50), float(p95), len(found))
+    return Minutes(float(p50), float(p95), len(found), float((found <= promised).mean()))
 
 
 def _slides(record: Mapping[str, object]) -> list[Mapping[str, object]]:

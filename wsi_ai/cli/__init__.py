@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from wsi_ai.cli import service
-from wsi_ai.cli.commands import access, database, delivery, viewing
+from wsi_ai.cli.commands import access, bench, database, delivery, viewing
 from wsi_ai.cli.commands import models as model_store
 from wsi_ai.cli.commands import trial as trials
 from wsi_ai.cli.commands.options import (
@@ -253,3 +253,4 @@ database.add_to(app)
 access.add_to(app)
 viewing.add_to(app)
 trials.add_to(app)
+bench.add_to(app)

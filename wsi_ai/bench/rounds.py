@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-_FOREIGN = 0.08
+QUIET = 0.08
 """Processors that others may keep busy during a measurement."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Timed:
     """One measurement, in seconds."""
 
@@ -21,7 +21,7 @@ class Timed:
     """Processors that others kept busy, on average."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Ratios:
     """One reader's rounds, each with the mean of the limit's just before and after."""
 
@@ -76,7 +76,7 @@ def alternate(
 
     def timed(work: Callable[[], object]) -> Timed:
         before_each()
-        return _timed(work)
+        return time_once(work)
 
     limit()
     for _ in range(tries):
@@ -84,7 +84,7 @@ def alternate(
         before = timed(limit) if todo else None
         for name in todo:
             own, after = timed(readers[name]), timed(limit)
-            if before and max(t.foreign for t in (before, own, after)) < _FOREIGN:
+            if before and max(t.foreign for t in (before, own, after)) < QUIET:
                 found[name].add(before, own, after)
             elif before:
                 spare[name].append((before, own, after))
@@ -96,7 +96,8 @@ def alternate(
     return found
 
 
-def _timed(work: Callable[[], object]) -> Timed:
+def time_once(work: Callable[[], object]) -> Timed:
+    """``work`` is called once."""
     busy, own, start = _busy_s(), _own_s(), time.perf_counter()
     work()
     wall, cpu = time.perf_counter() - start, _own_s() - own
