@@ -4,8 +4,8 @@
         [--alone] [--json]
 
 Each slide has a tissue mask beside it, SLIDE.mask16.npy; without one, all of it is read.  Figures
-are medians over rounds; see ``wsi_ai.bench.rounds``.  The limit: every stored tile that the plan needs, decoded
-once by the same library into kept buffers by the same number of threads, and nothing else.  The
+are medians over rounds; see ``wsi_ai.bench.rounds``.  The limit: every stored tile that the plan
+needs, decoded once by the same library into kept buffers by the same number of threads, and nothing else.  The
 bound, in processor seconds: the same, and the plan's own resampling in kept memory.  Peers that
 are not installed are null.  In the row of the cold cache, whoever reads finds none of the slide's
 pages in memory (``posix_fadvise``).  The last row is the time from opening LARGE.svs to its first
@@ -18,7 +18,9 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
