@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wsi_ai.bench import rounds
 from wsi_ai.slides.readers.tiff.reader import open_slide
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -57,8 +58,7 @@ def test_a_plan_that_is_resampled_is_resampled_in_the_bound_once_for_each_tile(
 
 
 @given(st.lists(st.tuples(*[st.floats(0.01, 100)] * 2), min_size=1, max_size=9))
-def test_the_median_share_lies_within_the_spread(read: Any, times: list[Any]) -> None:
-    rounds = sys.modules["rounds"]
+def test_the_median_share_lies_within_the_spread(times: list[Any]) -> None:
     found = rounds.Ratios()
     for limit, own in times:
         cost = rounds.Timed(limit, limit, 0.0)
