@@ -8,8 +8,8 @@ are medians over rounds; see ``wsi_ai.bench.rounds``.  The limit: every stored t
 needs, decoded once by the same library into kept buffers by the same number of threads, and
 nothing else.  The bound, in processor seconds: the same, and the plan's own resampling in kept
 memory.  Peers that are not installed are null.  In the row of the cold cache, whoever reads finds
-none of the slide's pages in memory (``posix_fadvise``).  The last row is the time from opening LARGE.svs to its first
-batch, all of its tiles planned, without and with its pages in memory.
+none of the slide's pages in memory (``posix_fadvise``).  The last row is the time from opening
+LARGE.svs to its first batch, all of its tiles planned, without and with its pages in memory.
 """
 
 import argparse
