@@ -1,6 +1,7 @@
 """A service with pages, in a thread, and a browser to look at it."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -140,11 +141,16 @@ class Page:
         return self
 
     def until(self, script: str, within_s: float = 15) -> Any:
-        """Polled from outside: the page's own rules forbid ``eval`` inside."""
-        deadline = time.monotonic() + within_s
-        while not (found := self.page.evaluate(script)):
+        """Polled from outside: the page's own rules forbid ``eval`` inside.  It may go to another
+        page meanwhile."""
+        from playwright.sync_api import Error
+
+        deadline, found = time.monotonic() + within_s, None
+        while not found:
             assert time.monotonic() < deadline, (script, self.said)
-            time.sleep(0.02)
+            with contextlib.suppress(Error):
+                found = self.page.evaluate(script)
+            time.sleep(0 if found else 0.02)
         return found
 
     def text(self, selector: str) -> str:
