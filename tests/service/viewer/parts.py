@@ -57,10 +57,16 @@ def analysed(slide: Path, out: Path) -> Path:
     return outcome.folder
 
 
+SHELVES: list[Shelf] = []
+"""Those that tests made: after each test they close their slides; a later one opens them anew."""
+
+
 def shelf_of(cache: Path, places: Sequence[Path], slides: Sequence[Path] = ()) -> Shelf:
     entries, folders = entries_of(places, slides)
     numbered = {str(n): entry for n, entry in enumerate(entries, 1)}
-    return Shelf(numbered, TileCache(cache / "tiles"), open_slide, tuple(folders))
+    shelf = Shelf(numbered, TileCache(cache / "tiles"), open_slide, tuple(folders))
+    SHELVES.append(shelf)
+    return shelf
 
 
 def client_of(shelf: Shelf, **options: Any) -> TestClient:
