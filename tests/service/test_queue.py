@@ -127,8 +127,11 @@ def test_a_clock_that_was_set_back_keeps_no_job_from_being_run(
     assert queue.claim("w")
 
 
-def test_a_withdrawn_slides_jobs_are_stopped_and_stand_in_no_ones_way(queue: Queue) -> None:
+def test_a_withdrawn_slides_jobs_are_stopped_and_stand_in_no_ones_way(
+    queue: Queue, clock: FakeClock
+) -> None:
     queue.submit(asked("a"))
+    clock.move(1)  # of those of one moment any may be first
     queue.submit(asked("b"))
     queue.submit(asked("a", trust="RYY"))
     running = claimed(queue)
