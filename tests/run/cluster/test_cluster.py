@@ -8,6 +8,7 @@ The table of all kills, ten times each: python -m tests.run.cluster.kills --time
 
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,10 @@ def test_a_worker_that_is_retired_in_a_slide_costs_it_no_try(tmp_path: Path) -> 
     """As where a batch system's time is up.  The last test of this cluster: it has one less."""
     post, slides = CountingPost(), slides_in(tmp_path / "in")
     with connected(LOCAL) as session:
+        end = time.monotonic() + 60
+        while len(session.workers()) < 2:  # one that another test ended comes back
+            assert time.monotonic() < end
+            time.sleep(0.1)
         address = min(session.workers())
         threading.Timer(
             1.0, lambda: session.client.retire_workers([address], close_workers=True)
