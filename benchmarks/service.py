@@ -57,6 +57,8 @@ class Seen:
     submitted: dict[str, tuple[float, bool]] = field(default_factory=dict)
     """When each job was asked for, and whether it is urgent."""
     errors: list[str] = field(default_factory=list)
+    until: float = 0.0
+    """Lines that come later are not waited for: the sockets are closed."""
 
 
 @dataclass(frozen=True)
@@ -204,12 +206,13 @@ def share(values: Sequence[float], part: float) -> float:
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))] if ordered else float("nan")
 
 
-def line_delays(engine: Engine, arrivals: Sequence[float], since: float) -> list[float]:
-    """From each line's commit to the last of the sockets that had it next."""
+def line_delays(engine: Engine, seen: Seen, since: float) -> list[float]:
+    """From each line's commit to the first socket that had lines after it."""
     with engine.connect() as connection:
-        found = select(newest.c.at).where(newest.c.at > since).order_by(newest.c.at)
+        meanwhile = newest.c.at > since, newest.c.at < seen.until
+        found = select(newest.c.at).where(*meanwhile).order_by(newest.c.at)
         committed = [row.at for row in connection.execute(found)]
-    ordered = sorted(arrivals)
+    ordered = sorted(seen.line)
     delays = []
     for at in committed:
         after = [one - at for one in ordered if 0 <= one - at < 5]
@@ -248,6 +251,7 @@ def measured(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         until_ready(base, folder / "serve.log")
         before = memory_mb(served.pid)
         asyncio.run(load(Place(base, cookie, token, rooms), seen, options, 1))
+        seen.until = time.time() - 2
         after = memory_mb(served.pid)
         left = left_after(engine, 60)
     log = (folder / "serve.log").read_text()
@@ -264,7 +268,7 @@ def figures(
              if urgent and name in begun]  # fmt: skip
     with engine.connect() as connection:
         lines = connection.scalar(select(func.count()).where(newest.c.at > start)) or 0
-    delays = line_delays(engine, seen.line, start)
+    delays = line_delays(engine, seen, start)
     rows = {"submit": seen.submit, "page of 100 lines": seen.page, "cursor to cursor": seen.cursor,
             "new line on screen": delays, "urgent until it starts": waits}  # fmt: skip
     return {
