@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +41,12 @@ class Recorder:
 
 
 @pytest.fixture(scope="module")
-def layers(tmp_path_factory: pytest.TempPathFactory) -> list[Layer]:
+def layers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Layer]]:
     folder = tmp_path_factory.mktemp("napari")
     path = write_jpeg_slide(folder / "slide.tif", 640, (1, 4))
     results = analysed(path, folder / "out")
-    slide = open_slide(path)
-    return layers_of(slide, [open_results(results, slide.info)])
+    with open_slide(path) as slide:
+        yield layers_of(slide, [open_results(results, slide.info)])
 
 
 def world(layer: Layer, place: tuple[float, float]) -> tuple[float, ...]:
