@@ -1,12 +1,11 @@
 """``wsi-ai acts``."""
 
 import json
-from datetime import UTC, datetime
 
 from wsi_ai.cli.account import account_here
 from wsi_ai.cli.outbox import instant
 from wsi_ai.cli.output import Exit, exit_on_error, say
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.core.wording import counted, verb
 from wsi_ai.delivery.audit import AuditBroken
 from wsi_ai.service.access import acts
@@ -42,6 +41,6 @@ def check(database: str, head: str | None) -> int:
 
 
 def _line(one: Act) -> str:
-    at = timestamp(datetime.fromtimestamp(one.at, UTC))
+    at = timestamp_of(one.at)
     ids = json.dumps(one.ids, separators=(",", ":"))
     return f"{one.n}  {at}  {one.who}  {one.what}  {ids}  {one.trust or '-'}"

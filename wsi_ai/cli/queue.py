@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from wsi_ai.cli.account import account_here
 from wsi_ai.cli.output import Exit, exit_on_error, say
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.core.wording import counted
 from wsi_ai.delivery.posting import open_outbox
 from wsi_ai.errors import InputError
@@ -25,7 +24,7 @@ def list_jobs(database: str, states: Sequence[str]) -> int:
     with open_outbox(database) as outbox:
         queue = open_queue(outbox.engine)
         for job in queue.lines([JobState(state) for state in states] or _SHOWN):
-            made = timestamp(datetime.fromtimestamp(job.created, UTC))
+            made = timestamp_of(job.created)
             level = f"  {job.level}" if job.level else ""
             why = f": {job.reason}" if job.reason else ""
             tried = f"attempt {job.attempt}{level}{why}"

@@ -2,12 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from wsi_ai.cli.account import account_here
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.cli.tokens import right_of
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import rights
 from wsi_ai.service.database.opening import existing_service_database
@@ -37,6 +36,6 @@ def withdraw(database: str, to: str, roles: Sequence[str], scope: str) -> int:
 def list_rights(database: str) -> int:
     with existing_service_database(database) as engine:
         for one in rights.listed(engine, account_here()):
-            at = timestamp(datetime.fromtimestamp(one.at, UTC))
+            at = timestamp_of(one.at)
             say(f"{one.to}  {one.right.role}  {one.right.scope}  {at}  by {one.by}")
     return Exit.OK

@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from wsi_ai.cli.account import account_here
 from wsi_ai.cli.output import Exit, exit_on_error, say
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import rights, tokens
 from wsi_ai.service.access.tokens import Token
@@ -77,4 +76,4 @@ def _state(one: Token, now: float) -> str:
 
 
 def _day(at: float) -> str:
-    return timestamp(datetime.fromtimestamp(at, UTC))[:10]
+    return timestamp_of(at)[:10]

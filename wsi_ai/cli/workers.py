@@ -1,11 +1,10 @@
 """``wsi-ai workers``."""
 
 import time
-from datetime import UTC, datetime
 
 from wsi_ai.cli.account import account_here
 from wsi_ai.cli.output import Exit, exit_on_error, say
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.delivery.posting import open_outbox
 from wsi_ai.errors import InputError
 from wsi_ai.service import workers
@@ -19,7 +18,7 @@ def list_workers(database: str) -> int:
         make_service_tables(outbox.engine)
         found = workers.up(outbox.engine, time.time())
     for one in found:
-        beat = timestamp(datetime.fromtimestamp(one.beat, UTC))
+        beat = timestamp_of(one.beat)
         state = "gone" if one.gone else "draining" if one.draining else "up"
         doing = f"job {one.job_id}" if one.job_id else "idle"
         say(f"{one.worker_id}  {one.host} {one.device}  {state}  last heard {beat}  {doing}")

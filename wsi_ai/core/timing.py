@@ -230,3 +230,13 @@ def _wall_s(timings: Iterable[Timing]) -> float:
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds, whatever the moment's own zone."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def timestamp_of(seconds: float) -> str:
+    """The same of seconds since 1970."""
+    return timestamp(datetime.fromtimestamp(seconds, UTC))
+
+
+def timestamp_if(seconds: float | None) -> str | None:
+    """The same where there is such a time."""
+    return None if seconds is None else timestamp_of(seconds)

@@ -3,10 +3,10 @@
 import json
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp, timestamp_if
 from wsi_ai.delivery.events import SOURCE
 from wsi_ai.delivery.messages import Endpoint, NotStarted, Pulse, Version
 
@@ -72,8 +72,8 @@ def pulse_of(
             "every_s": endpoint.heartbeat_s,
             "waiting": backlog.waiting,
             "dead": backlog.dead,
-            "oldest_waiting": _time(backlog.oldest),
-            "newest_flag": _time(backlog.newest),
+            "oldest_waiting": timestamp_if(backlog.oldest),
+            "newest_flag": timestamp_if(backlog.newest),
             **(newer if endpoint.version is Version.V1_1 else {}),
         },
     }
@@ -91,7 +91,3 @@ def _not_started_field(found: NotStarted | None) -> dict[str, Any]:
 def sender_of(outbox: str, machine: str) -> str:
     """Names one machine with one outbox, and tells no one which."""
     return uuid.uuid5(_NAMESPACE, f"{outbox}/{machine}").hex
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))

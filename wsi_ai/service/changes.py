@@ -4,14 +4,13 @@ A plain sequence would not do: PostgreSQL hands out numbers before it commits, s
 seen 7 may have passed over 6.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, Engine, delete, func, select
+from sqlalchemy import Engine, delete, func, select
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.delivery.receiver import changes as received
 from wsi_ai.delivery.receiver.tables import change
 
@@ -40,13 +39,13 @@ class Change:
 
 def newest(engine: Engine) -> int:
     """The number of the last change; 0 before the first.  Raises OutputError."""
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return connection.scalar(select(func.max(change.c.seq))) or 0
 
 
 def since(engine: Engine, seq: int, most: int = 500) -> Sequence[Change]:
     """Those after it, the oldest first.  Raises OutputError."""
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         found = select(change).where(change.c.seq > seq).order_by(change.c.seq).limit(most)
         return [
             Change(row.seq, What(row.what), row.id, row.trust, row.network)
@@ -60,9 +59,3 @@ def forget(engine: Engine, before: float) -> int:
         last = select(func.max(change.c.seq)).scalar_subquery()
         gone = delete(change).where(change.c.at < before, change.c.seq < last)
         return connection.execute(gone).rowcount
-
-
-@contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
-    with translated(), engine.connect() as connection:
-        yield connection.execution_options(**READING)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, insert, select, update
 
 from wsi_ai.delivery.outbox.outbox import Clock
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.outbox.tables import alone, reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.who import Who
@@ -129,13 +129,13 @@ class JobTable:
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             found = select(job.c.state, func.count().label("n")).group_by(job.c.state)
             return {row.state: row.n for row in connection.execute(found)}
 
     def lines(self, states: Sequence[JobState], most: int = 500) -> list[Any]:
         """The oldest of them."""
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             found = select(job).where(job.c.state.in_(states)).order_by(job.c.created)
             return list(connection.execute(found.limit(most)).all())
 
@@ -169,11 +169,6 @@ class JobTable:
     def _writing(self) -> Iterator[Connection]:
         with self._alone, translated(), self.engine.begin() as connection:
             yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated(), self.engine.connect() as connection:
-            yield connection.execution_options(**READING)
 
 
 def _freed(*where: Any) -> Any:

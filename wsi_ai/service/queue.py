@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from wsi_ai.delivery.outbox.tables import reading
 from wsi_ai.errors import OutputError
 from wsi_ai.service import workers
 from wsi_ai.service.claiming import (
@@ -74,7 +75,7 @@ class Queue(JobTable):
     def must_make_room(self, worker: str) -> bool:
         """Whether an urgent job waits, and no other worker would take it."""
         now = self.clock()
-        with self._reading() as connection:
+        with reading(self.engine) as connection:
             if not urgent_waits(connection, now):
                 return False
             return not workers.other_is_idle(connection, worker, now)

@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from wsi_ai.delivery.outbox.states import SKEW_S
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.service import changes
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.who import Who
@@ -123,7 +123,7 @@ def drain(engine: Engine, worker_id: str, who: Who, now: float) -> bool:
 
 def up(engine: Engine, now: float) -> list[WorkerLine]:
     """All that are known, the oldest first.  Raises OutputError."""
-    with translated(), engine.connect().execution_options(**READING) as connection:
+    with reading(engine) as connection:
         rows = connection.execute(select(worker, _is_gone(now).label("gone")).order_by(
             worker.c.started, worker.c.worker_id
         ))  # fmt: skip

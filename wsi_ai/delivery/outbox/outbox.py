@@ -35,7 +35,7 @@ from wsi_ai.delivery.outbox.recall import (
     take_one_back,
 )
 from wsi_ai.delivery.outbox.states import OPEN, State
-from wsi_ai.delivery.outbox.tables import READING, alone, identity, translated
+from wsi_ai.delivery.outbox.tables import alone, identity, reading, translated
 from wsi_ai.errors import Conflict, OutputError
 
 log = logging.getLogger(__name__)
@@ -258,8 +258,8 @@ class Outbox:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Holds no one up."""
-        with translated(), self.engine.connect() as connection:
-            yield connection.execution_options(**READING)
+        with reading(self.engine) as connection:
+            yield connection
 
     @contextmanager
     def deciding(self) -> Iterator[Connection]:

@@ -243,6 +243,13 @@ def translated(what: str = "outbox") -> Iterator[None]:
         raise OutputError(f"the {what} cannot be used: {type(error).__name__}") from None
 
 
+@contextmanager
+def reading(engine: Engine, what: str = "outbox") -> Iterator[Connection]:
+    """A connection that only reads; ``what`` as for ``translated``.  Raises OutputError."""
+    with translated(what), engine.connect() as connection:
+        yield connection.execution_options(**READING)
+
+
 def make_private(path: str | None) -> None:
     """For its owner's eyes only: the flags in it name cases.  SQLite's side files follow suit."""
     if path and path != IN_MEMORY:

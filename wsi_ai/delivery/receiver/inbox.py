@@ -6,16 +6,15 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, insert, select
 
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_if
 from wsi_ai.delivery.messages import Held
-from wsi_ai.delivery.outbox.tables import READING, alone, connect, make_private, translated
+from wsi_ai.delivery.outbox.tables import alone, connect, make_private, reading, translated
 from wsi_ai.delivery.receiver.changes import LINE, SENDER, note
 from wsi_ai.delivery.receiver.completeness import is_troubled, reasons
 from wsi_ai.delivery.receiver.earlier import take_over
@@ -107,7 +106,7 @@ class Inbox:
 
     def senders(self, now: float) -> list[dict[str, Any]]:
         """Who says to be alive, and who no longer does: then nothing that is shown is complete."""
-        with self._reading() as connection:
+        with reading(self.engine, "inbox") as connection:
             rows = connection.execute(select(heard).order_by(heard.c.sender)).all()
             heads = {row.sender: _heads(connection, row.sender) for row in rows}
         return [
@@ -141,18 +140,13 @@ class Inbox:
         self.engine.dispose()
 
     def _rows(self, query: Select[Any]) -> list[Any]:
-        with self._reading() as connection:
+        with reading(self.engine, "inbox") as connection:
             return list(connection.execute(query).all())
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with self._alone, translated("inbox"), self.engine.begin() as connection:
             yield connection
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated("inbox"), self.engine.connect() as connection:
-            yield connection.execution_options(**READING)
 
 
 _HELD = newest.c.revision, newest.c.event_id, newest.c.answer, newest.c.retracted
@@ -251,12 +245,8 @@ def _sender(at: float, told: dict[str, Any], since: float | None, now: float) ->
     troubled = at if is_troubled(told) and since is None else since
     return {
         "silent": silent,
-        "heard": _time(at),
-        "incomplete_since": _time(at if silent and troubled is None else troubled),
+        "heard": timestamp_if(at),
+        "incomplete_since": timestamp_if(at if silent and troubled is None else troubled),
         **{name: told[name] for name in shown},
         **{name: told.get(name) for name in newer},
     }
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))

@@ -6,13 +6,12 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Became, Inbox
 from wsi_ai.delivery.receiver.incoming import Beat, Event, Trial, parse
@@ -103,7 +102,7 @@ def receiver(inbox: Inbox, access: Access, clock: Callable[[], float]) -> FastAP
     @app.get("/", response_class=HTMLResponse)
     def page(request: Request) -> HTMLResponse:
         _known(access, request)
-        now = timestamp(datetime.fromtimestamp(clock(), UTC))
+        now = timestamp_of(clock())
         told = completeness(inbox.senders(clock()))
         return HTMLResponse(worklist_page(inbox.worklist(), told, now), headers=HEADERS)
 

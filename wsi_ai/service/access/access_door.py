@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 from starlette.requests import HTTPConnection
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading
 from wsi_ai.service.access import rights, sessions, shares, tokens
 from wsi_ai.service.access.door import NotKnown
 from wsi_ai.service.access.loopback import PERSON
@@ -35,23 +35,21 @@ class AccessDoor:
 
     def _program(self, given: str) -> Who:
         now = self.clock()
-        with translated(), self.engine.connect() as found:
-            reading = found.execution_options(**READING)
-            token = tokens.known(reading, given, now)
+        with reading(self.engine) as found:
+            token = tokens.known(found, given, now)
             if token is None:
                 raise NotKnown("the token is unknown, has ended or was revoked")
-            return _who(reading, sessions.Person(token.subject, token.name), now)
+            return _who(found, sessions.Person(token.subject, token.name), now)
 
     def _person(self, connection: HTTPConnection) -> Who:
         now, secret = self.clock(), session_of(connection, self.site)
         if secret is None:
             raise NotKnown("a token, or a session, is needed")
-        with translated(), self.engine.connect() as found:
-            reading = found.execution_options(**READING)
-            session = sessions.known(reading, secret, now)
+        with reading(self.engine) as found:
+            session = sessions.known(found, secret, now)
             if session is None:
                 raise NotKnown("the session is over: log in again")
-            who = _who(reading, session.person, now)
+            who = _who(found, session.person, now)
         # An open tab alone keeps no session: its socket asks every few seconds.
         if connection.scope["type"] == "http" and session.needs_noting(now):
             sessions.note_use(self.engine, session, now)

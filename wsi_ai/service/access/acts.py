@@ -8,7 +8,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ from sqlalchemy import Connection, Engine, Select, insert, literal, select
 
 from wsi_ai.core.printable import printable
 from wsi_ai.delivery.audit import START, AuditBroken, Head, kept_head
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.outbox.tables import alone, reading
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.database.tables import act
 
@@ -97,7 +96,7 @@ def search(engine: Engine, seen_by: Who, wanted: Wanted, most: int = 500) -> Seq
     OutputError."""
     if not all(map(_is_plain, (wanted.who or "", wanted.what or ""))):
         return []  # nobody is called so, and PostgreSQL would not even look
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         found = _found(seen_by, wanted).order_by(act.c.n.desc()).limit(most)
         return [Act.of(row) for row in connection.execute(found)]
 
@@ -120,7 +119,7 @@ def _lines(engine: Engine) -> Iterator[Mapping[str, Any]]:
     after = -1
     while True:
         found = select(act).where(act.c.n > after).order_by(act.c.n).limit(_AT_ONCE)
-        with _reading(engine) as connection:
+        with reading(engine) as connection:
             rows = [dict(row) for row in connection.execute(found).mappings()]
         yield from rows
         if len(rows) < _AT_ONCE:
@@ -145,9 +144,3 @@ def _digest(row: Mapping[str, Any]) -> str:
 
 def _is_plain(text: str) -> bool:
     return len(text) <= _LONGEST and printable(text) == text
-
-
-@contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
-    with translated(), engine.connect() as connection:
-        yield connection.execution_options(**READING)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.outbox.tables import alone, reading, translated
 from wsi_ai.errors import WsiAiError
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.names import check_to
@@ -72,8 +72,8 @@ def listed(engine: Engine, seen_by: Who) -> Sequence[Given]:
     found = select(right).order_by(right.c.to, right.c.role, right.c.scope)
     if "region" not in scopes:
         found = found.where(right.c.scope.in_(scopes))
-    with translated(), engine.connect() as connection:
-        rows = connection.execution_options(**READING).execute(found)
+    with reading(engine) as connection:
+        rows = connection.execute(found)
         return [Given(row.right_id, row.to, _right(row), row.by, row.at) for row in rows]
 
 

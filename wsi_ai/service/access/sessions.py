@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select, update
 
 from wsi_ai.delivery.outbox.states import SKEW_S
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.names import digest, new_secret
 from wsi_ai.service.access.who import Who
@@ -104,9 +104,9 @@ def purge(engine: Engine, now: float) -> int:
 
 def count(engine: Engine, now: float) -> int:
     """Of those that hold.  Raises OutputError."""
-    with translated(), engine.connect() as connection:
+    with reading(engine) as connection:
         found = select(session.c.sha256).where(_open(now))
-        return len(connection.execution_options(**READING).execute(found).all())
+        return len(connection.execute(found).all())
 
 
 def _open(now: float) -> ColumnElement[Any]:

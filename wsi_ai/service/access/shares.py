@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service import changes
 from wsi_ai.service.access import acts
@@ -83,8 +83,8 @@ def of_slide(engine: Engine, slide: Slide, now: float) -> Sequence[Share]:
     Raises OutputError."""
     here = share.c.slide == slide.sha256, share.c.trust == slide.trust
     found = select(share).where(*here, _holds(now)).order_by(share.c.made.desc())
-    with translated(), engine.connect() as connection:
-        rows = connection.execution_options(**READING).execute(found)
+    with reading(engine) as connection:
+        rows = connection.execute(found)
         return [Share(**row) for row in rows.mappings()]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from wsi_ai.delivery.outbox.states import SKEW_S
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.outbox.tables import alone, reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.names import TOKEN_NAME, digest, new_secret
@@ -85,10 +85,9 @@ def revoke(engine: Engine, by: Who, name: str, at: float) -> bool:
 
 def listed(engine: Engine) -> Sequence[tuple[Token, frozenset[Right]]]:
     """All that were ever made, by name, with their rights.  Raises OutputError."""
-    with translated(), engine.connect() as connection:
-        reading = connection.execution_options(**READING)
-        found = [_token(row) for row in reading.execute(select(token).order_by(token.c.name))]
-        return [(one, rights_of(reading, [one.subject])) for one in found]
+    with reading(engine) as connection:
+        found = [_token(row) for row in connection.execute(select(token).order_by(token.c.name))]
+        return [(one, rights_of(connection, [one.subject])) for one in found]
 
 
 def known(connection: Connection, text: str, now: float) -> Token | None:

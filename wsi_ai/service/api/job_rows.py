@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, tuple_
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading
 from wsi_ai.service import workers
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.jobs import JobState, job
@@ -31,23 +31,23 @@ def page(engine: Engine, who: Who, wanted: Wanted, most: int) -> Sequence[Any]:
     """The newest first.  Raises OutputError."""
     found = select(job).where(_seen_by(who), *_asked_for(wanted))
     ordered = found.order_by(job.c.created.desc(), job.c.job_id.desc()).limit(most)
-    with translated(), engine.connect() as connection:
-        return connection.execution_options(**READING).execute(ordered).all()
+    with reading(engine) as connection:
+        return connection.execute(ordered).all()
 
 
 def one(engine: Engine, who: Who, job_id: str) -> Any | None:
     """``None`` also for another trust's.  Raises OutputError."""
     found = select(job).where(job.c.job_id == job_id, _seen_by(who))
-    with translated(), engine.connect() as connection:
-        return connection.execution_options(**READING).execute(found).first()
+    with reading(engine) as connection:
+        return connection.execute(found).first()
 
 
 def waiting(engine: Engine, trust: str, most: int) -> int:
     """Number of jobs of a trust that wait; counted no further than ``most``."""
     found = select(job.c.job_id).where(job.c.trust == trust, job.c.state == JobState.WAITING)
     counted = select(func.count()).select_from(found.limit(most).subquery())
-    with translated(), engine.connect() as connection:
-        return connection.execution_options(**READING).scalar(counted) or 0
+    with reading(engine) as connection:
+        return connection.scalar(counted) or 0
 
 
 def place(engine: Engine, row: Any) -> int | None:
@@ -59,8 +59,8 @@ def place(engine: Engine, row: Any) -> int | None:
     same = and_(job.c.urgent.is_(row.urgent), sooner)
     before = same if row.urgent else or_(job.c.urgent.is_(True), same)
     found = select(func.count()).where(job.c.state == JobState.WAITING, before)
-    with translated(), engine.connect() as connection:
-        return connection.execution_options(**READING).scalar(found) or 0
+    with reading(engine) as connection:
+        return connection.scalar(found) or 0
 
 
 def expected_s(engine: Engine, row: Any, place: int | None, now: float) -> float | None:
@@ -81,8 +81,8 @@ def expected_s(engine: Engine, row: Any, place: int | None, now: float) -> float
 def _usual_s(engine: Engine) -> float | None:
     found = select(job.c.seconds).where(job.c.state == JobState.DONE)
     last = found.order_by(job.c.created.desc()).limit(_LAST)
-    with translated(), engine.connect() as connection:
-        rows = connection.execution_options(**READING).scalars(last).all()
+    with reading(engine) as connection:
+        rows = connection.scalars(last).all()
     took = sorted(total for row in rows if (total := sum(row.values())) > 0)
     return took[len(took) // 2] if took else None
 

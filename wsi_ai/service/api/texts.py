@@ -3,13 +3,12 @@
 import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_if
 from wsi_ai.errors import InputError
 
 _LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
@@ -60,4 +59,4 @@ def plain(text: str, *kinds: type) -> list[Any]:
 
 
 def instant(at: float | None) -> str | None:
-    return None if at is None else timestamp(datetime.fromtimestamp(at, UTC))
+    return timestamp_if(at)

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, MetaData, func, insert, inspect, select
 
 from wsi_ai.delivery.outbox import open_database
-from wsi_ai.delivery.outbox.tables import READING, alone, open_existing_database, translated
+from wsi_ai.delivery.outbox.tables import (
+    alone,
+    open_existing_database,
+    reading,
+    translated,
+)
 from wsi_ai.delivery.outbox.tables import event as outbox_event
 from wsi_ai.delivery.receiver.inbox import make_inbox_tables
 from wsi_ai.delivery.receiver.tables import META as INBOX
@@ -89,7 +94,7 @@ class Schema:
 
 def version_of(engine: Engine) -> int:
     """Of the tables that are there; 0 where it is not written down.  Raises OutputError."""
-    with translated(), engine.connect().execution_options(**READING) as connection:
+    with reading(engine) as connection:
         return _version(connection)
 
 

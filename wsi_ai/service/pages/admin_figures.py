@@ -2,15 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, text
 
-from wsi_ai.delivery.outbox.tables import READING, delivery, endpoint, translated
+from wsi_ai.delivery.outbox.tables import delivery, endpoint, reading
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.service.access.who import Role, Who, visible
 
@@ -48,7 +47,7 @@ class ModelLine:
 def sinks(engine: Engine, now: float) -> list[SinkLine]:
     """Raises OutputError."""
     by = delivery.c.sink, delivery.c.state
-    with _reading(engine) as connection:
+    with reading(engine, "database") as connection:
         rows = connection.execute(select(*by, func.count().label("n")).group_by(*by)).all()
         paused = {row.sink: row for row in connection.execute(select(endpoint))}
     states: dict[str, dict[str, int]] = {name: {} for name in sorted({row.sink for row in rows})}
@@ -65,7 +64,7 @@ def _sink(name: str, states: Mapping[str, int], paused: Any, now: float) -> Sink
 
 def rooms(engine: Engine, folders: Mapping[str, Path]) -> list[Room]:
     """Raises OutputError."""
-    with _reading(engine) as connection:
+    with reading(engine, "database") as connection:
         found = [_database(connection)]
     for name, folder in folders.items():
         try:
@@ -92,7 +91,7 @@ def models(engine: Engine, who: Who) -> Sequence[ModelLine]:
     """Of the lines that they administer, each as its newest flag names it.  Raises OutputError."""
     mine = visible(who, Role.ADMIN, newest.c.trust, newest.c.network)
     counted = select(newest.c.model, func.count().label("n"), func.max(newest.c.at).label("last"))
-    with _reading(engine) as connection:
+    with reading(engine, "database") as connection:
         rows = connection.execute(
             counted.where(mine)
             .group_by(newest.c.model)
@@ -107,9 +106,3 @@ def _model(connection: Connection, row: Any) -> ModelLine:
     model = json.loads(connection.scalar(found.limit(1)) or "{}").get("model", {})
     weights, manifest = model.get("weights_sha256", ""), model.get("manifest_sha256", "")
     return ModelLine(row.model, weights, manifest, row.n, row.last)
-
-
-@contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
-    with translated("database"), engine.connect() as connection:
-        yield connection.execution_options(**READING)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from wsi_ai.core.flags import Level
-from wsi_ai.delivery.outbox.tables import READING, event, translated
+from wsi_ai.delivery.outbox.tables import event, reading
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.database.tables import watched
@@ -64,8 +64,7 @@ class Figures:
 
 def figures(engine: Engine, who: Who, now: float) -> Figures:
     """Raises OutputError."""
-    with translated("queue"), engine.connect() as opened:
-        connection = opened.execution_options(**READING)
+    with reading(engine, "queue") as connection:
         mine = visible(who, Role.READ, job.c.trust, job.c.network)
         done = _jobs(connection, mine, JobState.DONE, now - _WEEK_S)
         return Figures(

@@ -7,7 +7,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading
 from wsi_ai.service import workers
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.jobs import job
@@ -41,8 +41,8 @@ def again(parts: PageParts, request: Request, who: Who) -> Response:
     """Of a job that died.  Of another trust's there is none."""
     job_id = form(request).get("job", "")
     found = select(job.c.trust, job.c.network).where(job.c.job_id == job_id)
-    with translated("queue"), parts.engine.connect() as opened:
-        row = opened.execution_options(**READING).execute(found).first()
+    with reading(parts.engine, "queue") as opened:
+        row = opened.execute(found).first()
     if row is None or not who.may(Role.OPERATE, row.trust, row.network):
         raise HTTPException(404)
     parts.queue.again(job_id, who)

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.core.printable import printable
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp, timestamp_of
 from wsi_ai.core.wording import counted
 from wsi_ai.service.access.headers import UNLESS_SET
 from wsi_ai.service.access.who import Role, Who
@@ -66,7 +66,7 @@ def share(value: float | None) -> str:
 
 
 def iso(seconds: float) -> str:
-    return timestamp(datetime.fromtimestamp(seconds, UTC))
+    return timestamp_of(seconds)
 
 
 def _clock(moment: str | float | None) -> Markup:

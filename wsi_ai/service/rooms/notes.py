@@ -6,14 +6,13 @@ under its id, it changes nothing.  The author is whoever is signed in, never a f
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.outbox.tables import alone, reading, translated
 from wsi_ai.service import changes
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.who import Who
@@ -153,14 +152,14 @@ def append(engine: Engine, room: Room, op: Op, who: Who, at: float) -> Kept | Co
 def since(engine: Engine, room: Room, seq: int, most: int = 500) -> Sequence[Kept]:
     """What was written after that, the oldest first.  Raises OutputError."""
     last = min(seq, _MOST_REVISIONS)  # no database counts further than some number
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         found = _of(room).where(room_op.c.seq > last).order_by(room_op.c.seq).limit(most)
         return [Kept.of(row) for row in connection.execute(found)]
 
 
 def newest(engine: Engine, room: Room) -> int:
     """The number of the last operation; 0 before the first.  Raises OutputError."""
-    with _reading(engine) as connection:
+    with reading(engine) as connection:
         return _newest(connection, room)
 
 
@@ -220,9 +219,3 @@ def _newest(connection: Connection, room: Room) -> int:
 
 def _of(room: Room) -> Select[Any]:
     return select(room_op).where(room_op.c.room == room.key)
-
-
-@contextmanager
-def _reading(engine: Engine) -> Iterator[Connection]:
-    with translated(), engine.connect() as connection:
-        yield connection.execution_options(**READING)

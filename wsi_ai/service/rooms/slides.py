@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Engine, and_, select
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.results.written import FLAG, RECORD, as_object
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of
@@ -131,24 +131,24 @@ class SlidesOf:
         )
         here = newest.c.image_sha256.startswith(sid), job.c.state == JobState.RUNNING
         found = select(newest.c.image_sha256, job).join(job, and_(*same)).where(*here)
-        with translated(), self.engine.connect() as connection:
-            rows = connection.execution_options(**READING).execute(found.limit(_MOST_JOBS))
+        with reading(self.engine) as connection:
+            rows = connection.execute(found.limit(_MOST_JOBS))
             return [(row.image_sha256, row) for row in rows]
 
     def _jobs(self, beginning: str) -> Sequence[Any]:
         """Whose results lie in a folder that ends with the beginning of the fingerprint."""
         here = job.c.result_uri.contains(f"-{beginning}/", autoescape=True)
         found = select(job).where(here).order_by(job.c.created.desc()).limit(_MOST_JOBS)
-        with translated(), self.engine.connect() as connection:
-            return connection.execution_options(**READING).execute(found).all()
+        with reading(self.engine) as connection:
+            return connection.execute(found).all()
 
 
 def purge_notes(engine: Engine) -> int:
     """Notes on slides that no job's results are of any more, so that nobody can open them.  Returns
     of how many slides.  Raises OutputError."""
     rooms = select(room_op.c.room).distinct()
-    with translated(), engine.connect() as connection:
-        keys = connection.execution_options(**READING).scalars(rooms).all()
+    with reading(engine) as connection:
+        keys = connection.scalars(rooms).all()
     slides, known = {key.partition("/")[0] for key in keys}, SlidesOf(engine)
     gone = [slide for slide in slides if not known.find(slide)]
     return sum(bool(notes.purge(engine, slide)) for slide in gone)

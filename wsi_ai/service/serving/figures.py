@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from wsi_ai.delivery.outbox import State
 from wsi_ai.delivery.outbox.outbox import Clock
-from wsi_ai.delivery.outbox.tables import READING, delivery, event, translated
+from wsi_ai.delivery.outbox.tables import delivery, event, reading
 from wsi_ai.errors import OutputError
 from wsi_ai.service import workers
 from wsi_ai.service.jobs import JobState, Priority, job
@@ -32,7 +32,7 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[Metric]:
         now = self.clock()
-        with translated(), self.engine.connect().execution_options(**READING) as connection:
+        with reading(self.engine) as connection:
             yield _jobs(connection)
             yield _oldest(connection, now)
             yield _seconds(connection, now)

@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.delivery.outbox.outbox import Clock
 from wsi_ai.errors import OutputError
 from wsi_ai.service import workers
@@ -63,7 +62,7 @@ class Health:
             {
                 "worker": one.worker_id,
                 "device": one.device,
-                "beat": timestamp(datetime.fromtimestamp(one.beat, UTC)),
+                "beat": timestamp_of(one.beat),
                 "gone": one.gone,
                 "draining": one.draining,
             }

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, func, insert, or_, select
 
-from wsi_ai.delivery.outbox.tables import READING, alone, translated
+from wsi_ai.delivery.outbox.tables import alone, reading, translated
 from wsi_ai.delivery.outbox.unrouted import note_unrouted
 from wsi_ai.service import changes
 from wsi_ai.service.changes import What
@@ -55,7 +55,7 @@ class Entry:
 def entries(engine: Engine, states: Sequence[WatchState], most: int = 100_000) -> list[Entry]:
     """By path.  Raises OutputError."""
     found = select(watched).where(watched.c.state.in_(states)).order_by(watched.c.path)
-    with translated(), engine.connect().execution_options(**READING) as connection:
+    with reading(engine) as connection:
         return [_entry(row) for row in connection.execute(found.limit(most))]
 
 
@@ -63,7 +63,7 @@ def below(engine: Engine, folder: Path | str) -> dict[str, Entry]:
     """Of a watched folder, with its own.  Raises OutputError."""
     inside = watched.c.path.startswith(f"{folder}/", autoescape=True)
     found = select(watched).where(or_(watched.c.path == str(folder), inside))
-    with translated(), engine.connect().execution_options(**READING) as connection:
+    with reading(engine) as connection:
         return {row.path: _entry(row) for row in connection.execute(found)}
 
 
@@ -83,7 +83,7 @@ def write(engine: Engine, entry: Entry, now: float) -> None:
 def counts(engine: Engine) -> dict[str, int]:
     """How many files are in each state.  Raises OutputError."""
     found = select(watched.c.state, func.count().label("n")).group_by(watched.c.state)
-    with translated(), engine.connect().execution_options(**READING) as connection:
+    with reading(engine) as connection:
         return {row.state: row.n for row in connection.execute(found)}
 
 

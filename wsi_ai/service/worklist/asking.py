@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.rights import NotAllowed
@@ -21,8 +21,8 @@ _MOST_JOBS = 1000
 def models_run(engine: Engine) -> list[str]:
     """That jobs were asked for with, by name.  Raises OutputError."""
     found = select(job.c.models).order_by(job.c.created.desc()).limit(_MOST_JOBS)
-    with translated("worklist"), engine.connect() as opened:
-        rows = opened.execution_options(**READING).execute(found).all()
+    with reading(engine, "worklist") as opened:
+        rows = opened.execute(found).all()
     return sorted({str(name) for row in rows for name in row.models})
 
 
@@ -60,8 +60,8 @@ def _job_of(engine: Engine, who: Who, flag_id: str) -> Any:
         raise NotAllowed("that takes the right to submit")
     here = job.c.trust == line.row.trust, job.c.case["slide_id"].as_string() == line.row.slide
     found = select(job).where(*here, job.c.slide_uri != "").order_by(job.c.created.desc()).limit(1)
-    with translated("worklist"), engine.connect() as opened:
-        row = opened.execution_options(**READING).execute(found).first()
+    with reading(engine, "worklist") as opened:
+        row = opened.execute(found).first()
     if row is None:
         raise InputError("this service did not run the slide: ask where it was run")
     return row

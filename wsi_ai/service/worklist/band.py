@@ -6,16 +6,15 @@ gone, slides that wait where no worker is, and slides of which nobody said whose
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine, Select, func, select, union_all
 
-from wsi_ai.core.timing import timestamp
+from wsi_ai.core.timing import timestamp_if
 from wsi_ai.core.wording import counted, verb
 from wsi_ai.delivery.outbox.revisions import NO_IDENTITY
 from wsi_ai.delivery.outbox.states import NO_SINK, State
-from wsi_ai.delivery.outbox.tables import READING, delivery, translated
+from wsi_ai.delivery.outbox.tables import delivery, reading
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.tables import newest
@@ -81,8 +80,8 @@ def _networks(engine: Engine, trusts: Collection[str]) -> Mapping[str, str | Non
         select(*select(*columns).where(newest.c.trust == trust).limit(1).subquery().c)
         for trust in sorted(trusts)
     ]
-    with translated("worklist"), engine.connect() as opened:
-        rows = opened.execution_options(**READING).execute(union_all(*one_each)).all()
+    with reading(engine, "worklist") as opened:
+        rows = opened.execute(union_all(*one_each)).all()
     return {row.trust: row.network for row in rows}
 
 
@@ -105,8 +104,7 @@ def work(engine: Engine, now: float) -> Work:
     known = workers.up(engine, now)
     gone = [one.beat for one in known if one.gone and not one.draining]
     found = select(func.count(), func.min(job.c.created)).where(job.c.state == JobState.WAITING)
-    with translated("worklist"), engine.connect() as opened:
-        connection = opened.execution_options(**READING)
+    with reading(engine, "worklist") as connection:
         waiting, oldest = connection.execute(found).one()
         folders = connection.scalar(_FOLDERS_GONE) or 0
         nobodys = connection.scalar(_nobodys(now)) or 0
@@ -124,7 +122,7 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
     if found.gone:
         number = len(found.gone)
         what = f"{counted(number, 'worker')} of this service {verb(number, 'is', 'are')} gone"
-        yield _time(min(found.gone)), what
+        yield timestamp_if(min(found.gone)), what
     if number := found.folders_gone:
         what = f"{counted(number, 'watched folder')} {verb(number, 'is', 'are')} gone"
         yield None, f"{what}: what arrives there is not seen"
@@ -135,7 +133,7 @@ def _of_work(found: Work, now: float) -> Iterator[tuple[str | None, str]]:
     if late and not found.running:
         number = found.waiting
         what = f"no worker runs; {counted(number, 'slide')} {verb(number, 'waits', 'wait')}"
-        yield _time(found.oldest), what
+        yield timestamp_if(found.oldest), what
 
 
 def concerns(found: Facts, who: Who, role: Role, sender: Mapping[str, Any]) -> bool:
@@ -144,7 +142,3 @@ def concerns(found: Facts, who: Who, role: Role, sender: Mapping[str, Any]) -> b
     if not trusts or REGION in who.scopes(role):
         return True
     return any(who.may(role, trust, found.networks.get(trust)) for trust in trusts)
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else timestamp(datetime.fromtimestamp(seconds, UTC))

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading
 from wsi_ai.delivery.receiver.tables import change, newest
 from wsi_ai.service.access.who import Role, Scope, Who
 from wsi_ai.service.worklist.lines import seen_by
@@ -32,8 +32,7 @@ class Counts:
     def of(self, who: Who) -> Numbers:
         """Raises OutputError."""
         scopes = who.scopes(Role.READ)
-        with translated("worklist"), self.engine.connect() as opened:
-            connection = opened.execution_options(**READING)
+        with reading(self.engine, "worklist") as connection:
             seq = connection.scalar(select(func.max(change.c.seq))) or 0
             known = self._known.get(scopes)
             if known is not None and known[0] == seq:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, literal, select, tuple_
 
-from wsi_ai.delivery.outbox.tables import READING, translated
+from wsi_ai.delivery.outbox.tables import reading
 from wsi_ai.delivery.receiver.tables import change, newest
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.changes import Change, What
@@ -78,8 +78,7 @@ def page(engine: Engine, who: Who, filters: Filters, after: str = "", most: int 
     if after:
         where.append(_after(after))
     found = select(*_COLUMNS).where(*where).order_by(*_ORDER).limit(most + 1)
-    with translated("worklist"), engine.connect() as opened:
-        connection = opened.execution_options(**READING)
+    with reading(engine, "worklist") as connection:
         seq = connection.scalar(select(func.max(change.c.seq))) or 0
         rows = connection.execute(found).all()
         return Page(_with_acknowledgements(connection, rows[:most]), len(rows) > most, seq)
@@ -90,8 +89,7 @@ def since(engine: Engine, who: Who, filters: Filters, seq: int) -> Changed:
     mine = visible(who, Role.READ, change.c.trust, change.c.network)
     theirs = select(change.c.id).where(change.c.seq > seq, change.c.what == What.LINE, mine)
     ends = select(func.min(change.c.seq), func.max(change.c.seq))
-    with translated("worklist"), engine.connect() as opened:
-        connection = opened.execution_options(**READING)
+    with reading(engine, "worklist") as connection:
         first, last = connection.execute(ends).one()
         names = list(connection.scalars(theirs.distinct().limit(_MOST_CHANGES + 1)))
     is_forgotten = seq < (first or 1) - 1
@@ -112,8 +110,7 @@ def by_id(engine: Engine, flag_ids: Collection[str]) -> dict[str, Line]:
     if not flag_ids:
         return {}
     found = select(*_COLUMNS).where(newest.c.flag_id.in_(flag_ids))
-    with translated("worklist"), engine.connect() as opened:
-        connection = opened.execution_options(**READING)
+    with reading(engine, "worklist") as connection:
         lines = _with_acknowledgements(connection, connection.execute(found).all())
     return {line.row.flag_id: line for line in lines}
 
