@@ -13,6 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+COMPILED := wsi_ai/tiles/reading/_resample.c
 STATIC := wsi_ai/service/viewer/static
 OSD := openseadragon
 
@@ -52,11 +53,11 @@ demo-model: | $(VENV)/bin/python
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.demo: pyproject.toml constraints.txt $(COMPILED) | $(VENV)/bin/python
 	$(PIP) --editable '.[cpu]'
 	@touch $@
 
-$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.test: pyproject.toml constraints.txt $(COMPILED) | $(VENV)/bin/python
 	$(PIP) --editable '.[$(EXTRAS)]'
 	@touch $@ $(VENV)/.demo
 

@@ -66,7 +66,7 @@ def scoring_code() -> str:
 def _sources(place: Path) -> list[Path]:
     if place.is_file():
         return [place]
-    return [file for file in place.rglob("*") if file.suffix in (".py", ".cu")]
+    return [file for file in place.rglob("*") if file.suffix in (".py", ".c", ".cu")]
 
 
 def _installed(packages: tuple[str, ...]) -> Mapping[str, str]:

@@ -33,19 +33,21 @@ CHANGES = {
         "const Rgb white = {WHITE, WHITE, WHITE};", "const Rgb white = {0, 0, 0};",
     ),
     "red and blue exchanged": ("{p[0], p[1], p[2]}", "{p[2], p[1], p[0]}"),
-    "weights of the taps exchanged": ("a.r * a0 + b.r * a1", "a.r * a1 + b.r * a0"),
-    "vertical weights exchanged": (
-        "c.g * a0 + d.g * a1, b0, b1)", "c.g * a0 + d.g * a1, b1, b0)",
+    "weights exchanged between rows and columns": (
+        "= ys[(1 + j) * side + oy]", "= xs[(1 + j) * side + oy]",
     ),
-    "linear truncates": (">> 16) + 2) >> 2", ">> 16)) >> 2"),
-    "fewer bits are dropped": ("(above >> 4)) >> 16", "(above >> 3)) >> 17"),
-    "average of four truncates": ("(sum + 2) >> 2", "sum >> 2"),
-    "average of four as any other": ("if (four) return", "if (false) return"),
-    "average truncates": ("__float2int_rn(", "(int)("),
-    "box not square": (
-        "const int count = shape.box_w * shape.box_h;",
-        "const int count = shape.box_w * shape.box_w;",
+    "weights of another pixel": ("= xs[(1 + i) * side + ox]", "= xs[(1 + i) * side + oy]"),
+    "weights in another order": (
+        "= xs[(1 + i) * side + ox]", "= xs[(shape.taps_w - i) * side + ox]",
     ),
+    "every tap is the first": ("xs[ox] + i, ys", "xs[ox], ys"),
+    "every row is the first": ("ys[oy] + j)", "ys[oy])"),
+    "the last tap is left out": ("i < shape.taps_w", "i < shape.taps_w - 1"),
+    "as many rows as columns": ("j < shape.taps_h", "j < shape.taps_w"),
+    "rounded down": ("half = whole / 2", "half = 0"),
+    "halves down": ("half = whole / 2", "half = (whole - 1) / 2"),
+    "rounded twice": ("down * row.g", "down * ((row.g + 8) / 16 * 16)"),
+    "sums of 16 bits": ("sum.b += down * row.b", "sum.b += (unsigned short)(down * row.b)"),
     "planes first is planes last": ("PLANES ? ", "!PLANES ? "),
     "x and y exchanged in the output": (
         "at % side, oy = at / side", "at / side, oy = at % side",
@@ -64,10 +66,6 @@ CHANGES = {
     "corner of the neighbour": (
         "corners[2 * tile], top", "corners[2 * (tile ? tile - 1 : 0)], top",
     ),
-    "second tap is the first": (
-        "const int x1 = xs[nx + X], y1", "const int x1 = xs[X], y1",
-    ),
-    "stretched index wrong where boxes differ": ("ys[ny + Y];", "ys[nx + Y];"),
     "depends on the order of threads": (
         "for (int c = 0; c < 3; ++c) {",
         "static int last; const int before = last; last = at;\n"

@@ -115,9 +115,8 @@ def by_kernel(case: Case, make: Make, seed: int) -> NDArray[Any]:
         f"u{case.form.bytes_each}",
     )  # fmt: skip
     at = offsets(plan, under, slots, blank)
-    kernel = make(options(linear=plan.linear, form=case.form), seed)
-    taps = (np.ascontiguousarray(a.taps) for a in (plan.along, plan.down))
-    args = (pool, at, corners, *taps, case.form.levels, out, *plan.numbers(count))
+    kernel = make(options(case.form), seed)
+    args = (pool, at, corners, *plan.tables, case.form.levels, out, *plan.numbers(count))
     kernel((-(-(case.side**2) // 256), len(out)), (256,), args)
     return out
 

@@ -16,7 +16,7 @@ import pytest
 
 _TYPES = {"unsigned char": 1, "unsigned short": 2, "unsigned int": 4}
 _WRAPPER = Path(__file__).with_name("on_host.cpp")
-_FLAGS = ("-std=c++17", "-shared", "-fPIC", "-ffp-contract=off", "-w")
+_FLAGS = ("-std=c++17", "-shared", "-fPIC", "-w")
 Launch = Callable[[tuple[int, ...], tuple[int, ...], tuple[Any, ...]], None]
 """Grid, block and arguments, as CuPy's kernels take them."""
 
@@ -29,8 +29,7 @@ def needs_compiler() -> None:
 def build(source: str, flags: Sequence[str] = ("-O1",)) -> ctypes.CDLL:
     """All forms of the kernel in one library; built once for each source."""
     text = _WRAPPER.read_text("utf-8") + "".join(
-        _form(linear, planes, kind, size)
-        for linear, planes, (kind, size) in product((0, 1), (0, 1), _TYPES.items())
+        _form(planes, kind, size) for planes, (kind, size) in product((0, 1), _TYPES.items())
     )
     key = hashlib.sha256(repr((text, source, flags)).encode()).hexdigest()[:16]
     folder = Path(tempfile.gettempdir(), "wsi-ai-cut", key)
@@ -52,10 +51,9 @@ def _compiled(folder: Path, text: str, source: str, flags: Sequence[str]) -> Pat
     return out
 
 
-def _form(linear: int, planes: int, kind: str, size: int) -> str:
-    name = f"{linear}{planes}{size}"
+def _form(planes: int, kind: str, size: int) -> str:
+    name = f"{planes}{size}"
     return f"""
-#define LINEAR {linear}
 #define PLANES {planes}
 #define OUT {kind}
 #define cut cut_{name}
@@ -63,7 +61,6 @@ namespace form_{name} {{
 #include "cut.cu"
 }}
 RUN(run_{name}, form_{name}, {kind})
-#undef LINEAR
 #undef PLANES
 #undef OUT
 #undef cut
@@ -75,7 +72,7 @@ def compiled(
 ) -> Launch:
     """What ``Device.module`` gives, for the simulated device."""
     given = dict(re.findall(r"-D(\w+)=(.+)", "\n".join(options)))
-    name = f"run_{given['LINEAR']}{given['PLANES']}{_TYPES[given['OUT']]}"
+    name = f"run_{given['PLANES']}{_TYPES[given['OUT']]}"
     run = getattr(library or build(source), name)
 
     def launch(grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...]) -> None:

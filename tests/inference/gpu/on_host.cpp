@@ -1,9 +1,8 @@
 // cut.cu on a processor, in each of its forms: its threads one after the other, in an order drawn
 // from a seed, so that whatever depends on their order shows.
 //
-//     g++ -std=c++17 -O2 -shared -fPIC -ffp-contract=off -DSOURCE='"cut.cu"' on_host.cpp
+//     g++ -std=c++17 -O2 -shared -fPIC -DSOURCE='"cut.cu"' on_host.cpp
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -11,8 +10,6 @@
 #define __device__
 struct Dim { unsigned x, y, z; };
 static thread_local Dim blockIdx, threadIdx, blockDim, gridDim;
-static inline float __fmul_rn(float a, float b) { return a * b; }
-static inline int __float2int_rn(float a) { return (int)std::lrintf(a); }
 
 static std::vector<unsigned> shuffled(unsigned count, unsigned seed)
 {
@@ -45,6 +42,6 @@ static void every(unsigned gx, unsigned gy, unsigned bx, unsigned seed, Thread t
     {                                                                                              \
         every(gx, gy, bx, seed, [=] {                                                              \
             SPACE::cut(pool, under, corners, xs, ys, lut, (TYPE *)out, n[0], n[1], n[2], n[3],     \
-                n[4], n[5], n[6], n[7], n[8], n[9]);                                               \
+                n[4], n[5], n[6], n[7], n[8], n[9], n[10]);                                        \
         });                                                                                        \
     }

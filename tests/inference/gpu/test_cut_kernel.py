@@ -77,7 +77,7 @@ def drawn_batches(level: Any, plan: Any, library: Any) -> Any:
     cut, needs = cut_plan(grid, place.size, side), needs_of(grid, place, 32)
     slots = Slots(2 * needs.most_at_once, needs)
     pool = np.zeros((2 * needs.most_at_once, cut.tile_bytes), np.uint8)
-    run = compiled("", options(linear=cut.linear, form=Form()), library=library, seed=3)
+    run = compiled("", options(Form()), library=library, seed=3)
     for number, start in enumerate(range(0, len(place), 32)):
         part = place.part(start, start + 32)
         under = cells_under(grid, part)
@@ -89,8 +89,7 @@ def drawn_batches(level: Any, plan: Any, library: Any) -> Any:
         at = offsets(cut, under, slots, np.zeros(needs.level, np.bool_))
         out = np.zeros((len(part), side, side, 3), np.uint8)
         corners = np.stack([part.x, part.y], 1).astype(np.int32)
-        taps = (np.ascontiguousarray(a.taps) for a in (cut.along, cut.down))
-        args = (pool, at, corners, *taps, Form().levels, out, *cut.numbers(len(part)))
+        args = (pool, at, corners, *cut.tables, Form().levels, out, *cut.numbers(len(part)))
         run((-(-(side**2) // 256), len(out)), (256,), args)
         yield out
 
@@ -107,8 +106,8 @@ def test_each_mutant_of_the_kernel_is_found_but_the_one_that_changes_nothing(wha
     assert (found_by(what) is None) == (what == EQUIVALENT)
 
 
-def test_there_are_27_mutants_and_one_changes_nothing() -> None:
-    assert len(CHANGES) == 27
+def test_there_are_28_mutants_and_one_changes_nothing() -> None:
+    assert len(CHANGES) == 28
     assert EQUIVALENT in CHANGES
 
 
@@ -133,10 +132,9 @@ def nvrtc() -> Any:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES if SLOW else ("sm_75", "sm_120"))
-@pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"] if SLOW else ["float16"])
-def test_nvrtc_compiles_it_for(architecture: str, dtype: str, *, linear: bool) -> None:
-    given = options(linear=linear, form=Form(dtype, planes_first=True))
+def test_nvrtc_compiles_it_for(architecture: str, dtype: str) -> None:
+    given = options(Form(dtype, planes_first=True))
     code, log = nvrtc_compiled(nvrtc(), source(), (f"--gpu-architecture={architecture}", *given))
     assert code, log
     assert log.strip("\0\n ") == ""

@@ -108,7 +108,8 @@ def test_the_extra_for_a_device_brings_its_decoders_and_cuda_and_no_torch() -> N
     assert [line for line in extras()["torch"] if line.startswith("torch>")]
 
 
-def test_the_kernels_source_is_part_of_the_package() -> None:
+def test_sources_on_which_a_score_depends_are_part_of_the_package() -> None:
+    """Their digest is the same wherever wsi_ai is installed."""
     text = (ROOT / "pyproject.toml").read_text("utf-8")
     package = tomllib.loads(text)["tool"]["setuptools"]["package-data"]["wsi_ai"]
-    assert "inference/gpu/*.cu" in package
+    assert {"inference/gpu/*.cu", "tiles/reading/*.c"} <= set(package)

@@ -1,12 +1,9 @@
 // A batch of model tiles, cut out of stored tiles that lie in device memory, shrunk, and written as
-// the network wants them: one launch.  Integers throughout, so that a processor gives the same bytes.
+// the network wants them: one launch.  Integers throughout, so that a processor gives the same bytes
+// (see tiles/reading/shrink.py).
 //
-// LINEAR  1: the tile is stretched before it is averaged (see tiles/reading/shrink.py); 0: it is not
 // PLANES  1: out is (tiles, 3, side, side); 0: (tiles, side, side, 3)
 // OUT     the type of an element of out; lut holds its bits for each channel and grey level
-#ifndef LINEAR
-#define LINEAR 0
-#endif
 #ifndef PLANES
 #define PLANES 0
 #endif
@@ -24,11 +21,12 @@ struct Level {
 
 struct Shape {
     int side;             // of a model's tile
-    int box_w, box_h;     // stretched pixels that are averaged into one
+    int taps_w, taps_h;   // pixels that are weighed for one, along rows and down columns
+    int total;            // of all their weights: 2^23 at most, so that sums fit in 32 bits
     int tiles;            // in this batch; those after them are black
 };
 
-struct Rgb { int r, g, b; };
+struct Rgb { unsigned r, g, b; };
 
 // One pixel of a model's tile as it lies on the level, counted from the tile's corner
 __device__ static Rgb pixel(
@@ -50,35 +48,24 @@ __device__ static Rgb pixel(
     return found;
 }
 
-#if LINEAR
-// Two rows into one, in fixed point of 16 bits, as OpenCV's linear resizing rounds it
-__device__ static int between(int above, int below, int b0, int b1)
+// Halves up.  Never beyond the table of grey levels, whatever the weights are
+__device__ static unsigned mean(unsigned sum, unsigned whole)
 {
-    const int v = (((b0 * (above >> 4)) >> 16) + ((b1 * (below >> 4)) >> 16) + 2) >> 2;
-    return v < 0 ? 0 : v > 255 ? 255 : v;
-}
-#endif
-
-// Of count values, as OpenCV's area resizing rounds it: four by a shift, others in single precision
-__device__ static int mean(int sum, int count, bool four)
-{
-    if (count == 1) return sum;
-    if (four) return (sum + 2) >> 2;
-    const int v = __float2int_rn(__fmul_rn((float)sum, 1.0f / (float)count));
-    return v > 255 ? 255 : v;
+    const unsigned half = whole / 2, v = (sum + half) / whole;
+    return v > WHITE ? WHITE : v;
 }
 
 // grid: (enough blocks for side * side pixels, tiles of out); the numbers are those of Level and
 // Shape, one by one, for they are passed by value
 extern "C" __global__ void cut(
     const unsigned char *pool, const long long *under, const int *corners,
-    const int *xs, const int *ys,   // (4, side * box): first tap, second tap, their weights
+    const int *xs, const int *ys,   // (1 + taps, side): the first of the taps, then their weights
     const unsigned int *lut, OUT *out,
     int width, int height, int tile_w, int tile_h, int cols, int rows,
-    int side, int box_w, int box_h, int tiles)
+    int side, int taps_w, int taps_h, int total, int tiles)
 {
     const Level level = {width, height, tile_w, tile_h, cols, rows};
-    const Shape shape = {side, box_w, box_h, tiles};
+    const Shape shape = {side, taps_w, taps_h, total, tiles};
     const int at = blockIdx.x * blockDim.x + threadIdx.x;
     if (at >= side * side) return;
     const int tile = blockIdx.y, ox = at % side, oy = at / side;
@@ -86,33 +73,25 @@ extern "C" __global__ void cut(
     if (tile < shape.tiles) {
         const int left = corners[2 * tile], top = corners[2 * tile + 1];
         const long long *mine = under + (long long)tile * level.cols * level.rows;
-        for (int j = 0; j < shape.box_h; ++j)
-            for (int i = 0; i < shape.box_w; ++i) {
-                const int X = ox * shape.box_w + i, Y = oy * shape.box_h + j;
-                const int x0 = xs[X], y0 = ys[Y];
-                const Rgb a = pixel(pool, mine, level, left, top, x0, y0);
-#if LINEAR
-                const int nx = side * shape.box_w, ny = side * shape.box_h;
-                const int x1 = xs[nx + X], y1 = ys[ny + Y];
-                const int a0 = xs[2 * nx + X], a1 = xs[3 * nx + X];
-                const int b0 = ys[2 * ny + Y], b1 = ys[3 * ny + Y];
-                const Rgb b = pixel(pool, mine, level, left, top, x1, y0);
-                const Rgb c = pixel(pool, mine, level, left, top, x0, y1);
-                const Rgb d = pixel(pool, mine, level, left, top, x1, y1);
-                sum.r += between(a.r * a0 + b.r * a1, c.r * a0 + d.r * a1, b0, b1);
-                sum.g += between(a.g * a0 + b.g * a1, c.g * a0 + d.g * a1, b0, b1);
-                sum.b += between(a.b * a0 + b.b * a1, c.b * a0 + d.b * a1, b0, b1);
-#else
-                sum.r += a.r;
-                sum.g += a.g;
-                sum.b += a.b;
-#endif
+        for (int j = 0; j < shape.taps_h; ++j) {
+            const unsigned down = ys[(1 + j) * side + oy];
+            if (down == 0) continue;
+            Rgb row = {0, 0, 0};
+            for (int i = 0; i < shape.taps_w; ++i) {
+                const unsigned along = xs[(1 + i) * side + ox];
+                if (along == 0) continue;
+                const Rgb p = pixel(pool, mine, level, left, top, xs[ox] + i, ys[oy] + j);
+                row.r += along * p.r;
+                row.g += along * p.g;
+                row.b += along * p.b;
             }
-        const int count = shape.box_w * shape.box_h;
-        const bool four = shape.box_w == 2 && shape.box_h == 2;
-        sum.r = mean(sum.r, count, four);
-        sum.g = mean(sum.g, count, four);
-        sum.b = mean(sum.b, count, four);
+            sum.r += down * row.r;
+            sum.g += down * row.g;
+            sum.b += down * row.b;
+        }
+        sum.r = mean(sum.r, shape.total);
+        sum.g = mean(sum.g, shape.total);
+        sum.b = mean(sum.b, shape.total);
     }
     const unsigned int v[3] = {lut[sum.r], lut[256 + sum.g], lut[512 + sum.b]};
     for (int c = 0; c < 3; ++c) {

@@ -1,7 +1,7 @@
 """What ``cut.cu`` is given, in plain numbers: which stored tiles, which taps, which output bits.
 
-Pure.  The kernel gives the bytes of ``tiles.reading`` and of ``scoring.prepare``, so each table is
-made as those round: see ``tiles/reading/shrink.py``.
+Pure.  The kernel gives the bytes of ``tiles.reading`` and of ``scoring.prepare``: its taps are
+those of ``tiles/reading/shrink.py``, and grey levels get the bits that ``prepare`` gives them.
 """
 
 from dataclasses import dataclass, field
@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from wsi_ai.core.cards import Layout, ModelCard, Tta
 from wsi_ai.core.geometry import Size
+from wsi_ai.errors import DeviceError
 from wsi_ai.inference.scoring import scale_and_shift
 from wsi_ai.tiles.reading.schedule import Placement, StoredGrid, most_under
-from wsi_ai.tiles.reading.shrink import whole_multiple
+from wsi_ai.tiles.reading.shrink import LARGEST_TOTAL, Taps, taps
 
 Ints = NDArray[np.int64]
+Ints32 = NDArray[np.int32]
 Bits = NDArray[np.uint32]
 NOTHING = np.iinfo(np.int64).min
 """In a table of offsets: nothing was scanned there."""
 NO_CELL = -1
 """In a table of stored tiles: there is none."""
-_ONE = 2048
-"""In the fixed point of OpenCV's weights."""
 _C_TYPES = {1: "unsigned char", 2: "unsigned short", 4: "unsigned int"}
 
 
@@ -34,17 +34,10 @@ def source() -> str:
     return files(__package__).joinpath("cut.cu").read_text("utf-8")
 
 
-def options(*, linear: bool, form: "Form") -> tuple[str, ...]:
-    """What the source is compiled with.  ``--fmad`` changes how single precision rounds."""
-    out = _C_TYPES[form.bytes_each]
-    planes = int(form.planes_first)
-    return (
-        "--std=c++17",
-        "--fmad=false",
-        f"-DLINEAR={int(linear)}",
-        f"-DPLANES={planes}",
-        f"-DOUT={out}",
-    )
+def options(form: "Form") -> tuple[str, ...]:
+    """What the source is compiled with."""
+    out, planes = _C_TYPES[form.bytes_each], int(form.planes_first)
+    return "--std=c++17", f"-DPLANES={planes}", f"-DOUT={out}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,46 +98,24 @@ def levels(scale: NDArray[np.float32], shift: NDArray[np.float32], dtype: str) -
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Axis:
-    """How pixels along one side of what is read become those of a model's tile."""
-
-    box: int
-    """Stretched pixels that are averaged into one."""
-    taps: NDArray[np.int32]
-    """(4, wanted * box): for each stretched pixel its first and its second, and their weights."""
-    stretched: bool
-
-
-def axis(read: int, wanted: int, *, vertical: bool) -> Axis:
-    """As ``shrink.shrinker``: linearly to the nearest whole multiple, then averaged."""
-    whole = whole_multiple(read, wanted)
-    at = np.arange(whole)
-    if whole == read:
-        plain = np.stack([at, at, np.full_like(at, _ONE), np.zeros_like(at)])
-        return Axis(whole // wanted, plain.astype(np.int32), False)
-    exact = ((at + 0.5) * (1.0 / (whole / read)) - 0.5).astype(np.float32)
-    first = np.floor(exact).astype(np.int64)
-    part = (exact - first.astype(np.float32)).astype(np.float32)
-    if not vertical:  # OpenCV clamps the weight along rows, and the row's number down columns
-        part = np.where((first < 0) | (first >= read - 1), np.float32(0), part)
-    low, high = np.clip(first, 0, read - 1), np.clip(first + 1, 0, read - 1)
-    weights = np.rint((np.float32(1) - part) * np.float32(_ONE)), np.rint(part * np.float32(_ONE))
-    return Axis(whole // wanted, np.stack([low, high, *weights]).astype(np.int32), True)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class CutPlan:
     """All that stays the same from batch to batch."""
 
     grid: StoredGrid
     read: Size
     side: int
-    along: Axis
-    down: Axis
+    along: Taps
+    down: Taps
 
     @property
-    def linear(self) -> bool:
-        return self.along.stretched or self.down.stretched
+    def tables(self) -> tuple[Ints32, Ints32]:
+        """Along rows, and down columns: (1 + taps, side), the first of each pixel's taps, then
+        their weights."""
+        along, down = (
+            np.ascontiguousarray(np.vstack([axis.first, axis.weights.T]))
+            for axis in (self.along, self.down)
+        )
+        return along, down
 
     @property
     def under(self) -> tuple[int, int]:
@@ -165,15 +136,16 @@ class CutPlan:
         """The last of the kernel's arguments, for a batch of ``tiles``."""
         grid, (rows, cols) = self.grid, self.under
         level = (grid.size.width, grid.size.height, grid.tile.width, grid.tile.height, cols, rows)
-        shape = (self.side, self.along.box, self.down.box, tiles)
+        each = self.along.weights.shape[1], self.down.weights.shape[1]
+        shape = (self.side, *each, self.along.total * self.down.total, tiles)
         return tuple(np.int32(n) for n in (*level, *shape))
 
 
 def cut_plan(grid: StoredGrid, read: Size, side: int) -> CutPlan:
-    along, down = (
-        axis(read.width, side, vertical=False),
-        axis(read.height, side, vertical=True),
-    )
+    """Raises DeviceError where sums would not fit in 32 bits."""
+    along, down = taps(read.width, side), taps(read.height, side)
+    if along.total * down.total > LARGEST_TOTAL:
+        raise DeviceError(f"{read.width} x {read.height} px to {side}: not by the kernel")
     return CutPlan(grid, read, side, along, down)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Generic
 
 import numpy as np
@@ -29,8 +30,7 @@ class Drawing(Generic[B]):
     def draw(self, tiles: int, pool: Any, table: Any, constants: Any, out: Any) -> None:
         """One launch; ``table`` is as ``table_of`` makes it."""
         plan, cells = self.plan, self.batch * self.plan.cells_each
-        along = plan.along.taps.size
-        down = along + plan.down.taps.size
+        along, down = accumulate(table.size for table in plan.tables)
         tables = (table[:cells], table[cells:].view(np.int32))
         fixed = (constants[:along], constants[along:down], constants[down:])
         grid = (-(-(plan.side**2) // _THREADS), self.batch)
@@ -64,8 +64,8 @@ def open_drawing(
     """And what is to be uploaded to its ``constants``.  What is allocated is put on ``held``, for
     the caller to free.  Raises DeviceError."""
     bits = form.levels.view(np.int32).reshape(-1)
-    constants = np.concatenate([plan.along.taps.reshape(-1), plan.down.taps.reshape(-1), bits])
-    module = device.module(cutting.source(), "cut", cutting.options(linear=plan.linear, form=form))
+    constants = np.concatenate([*(table.reshape(-1) for table in plan.tables), bits])
+    module = device.module(cutting.source(), "cut", cutting.options(form))
     held.append(device.alloc(constants.shape, np.int32))
     return Drawing(plan, batch, module, held[-1]), constants
 

@@ -8,7 +8,6 @@ canvas.  It requires that tiles lie on the coarser grid, as those at two or four
 import threading
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from wsi_ai.core.values import Codec
 from wsi_ai.slides.codecs import decode_buffer, decode_jpeg_at, decoder
 from wsi_ai.tiles.reading.decode_once import Fetch
 from wsi_ai.tiles.reading.schedule import Placement, StoredGrid
+from wsi_ai.tiles.reading.shrink import shrinker
 
 Image = NDArray[np.uint8]
 _IN_CODEC = 8, 4, 2
@@ -70,6 +70,7 @@ def averaging(level: EncodedLevel, factor: int) -> Fetch:
     """The same, and then averaged over squares of ``factor``; what lies beyond the level is white,
     whatever the stored tile was padded with."""
     fetch, tile, size = fetcher(level), level.encoding.tile, level.size
+    shrink = shrinker(tile, _part(tile, factor))
     own = threading.local()
 
     def averaged(col: int, row: int, out: Image) -> None:
@@ -78,8 +79,7 @@ def averaging(level: EncodedLevel, factor: int) -> Fetch:
         fetch(col, row, own.pixels)
         own.pixels[size.height - row * tile.height :] = 255
         own.pixels[:, size.width - col * tile.width :] = 255
-        to = (out.shape[1], out.shape[0])
-        cv2.resize(own.pixels, to, dst=out, interpolation=cv2.INTER_AREA)
+        shrink(own.pixels, out)
 
     return averaged
 
