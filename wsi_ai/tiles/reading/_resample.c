@@ -15,7 +15,10 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-enum { SPARE = 1 };  // numbers behind the last pixel of a line, for pixels are read four at a time
+enum {
+    ROWS = 4,   // of the result at a time, so that each weight along them is loaded once for all
+    SPARE = 1,  // numbers behind the last pixel of a line, for they are read and written by fours
+};
 typedef int32_t Four __attribute__((vector_size(16)));
 
 typedef struct {
@@ -23,10 +26,16 @@ typedef struct {
     Py_ssize_t count, taps;
 } Axis;
 
-INLINE void weigh_rows_by(
+INLINE void weigh_rows(
     const uint8_t *rows, Py_ssize_t length, const int32_t *weights, Py_ssize_t taps,
     int32_t *restrict line)
 {
+    if (taps == 3) {
+        const int32_t a = weights[0], b = weights[1], c = weights[2];
+        for (Py_ssize_t i = 0; i < length; ++i)
+            line[i] = a * rows[i] + b * rows[length + i] + c * rows[2 * length + i];
+        return;
+    }
     for (Py_ssize_t i = 0; i < length; ++i) line[i] = weights[0] * rows[i];
     for (Py_ssize_t t = 1; t < taps; ++t) {
         const uint8_t *row = rows + t * length;
@@ -35,36 +44,33 @@ INLINE void weigh_rows_by(
     }
 }
 
-INLINE void weigh_three_rows(
-    const uint8_t *rows, Py_ssize_t length, const int32_t *weights, int32_t *restrict line)
+INLINE void weigh_pixels_by(
+    const int32_t *lines, Py_ssize_t line_length, const Axis *along, Py_ssize_t taps, int32_t *sums)
 {
-    const int32_t a = weights[0], b = weights[1], c = weights[2];
-    for (Py_ssize_t i = 0; i < length; ++i)
-        line[i] = a * rows[i] + b * rows[length + i] + c * rows[2 * length + i];
-}
-
-INLINE void weigh_pixels_by(const int32_t *line, const Axis *along, Py_ssize_t taps, int32_t *sums)
-{
+    const Py_ssize_t sum_length = 3 * along->count + SPARE;
     for (Py_ssize_t x = 0; x < along->count; ++x) {
-        const int32_t *pixels = line + 3 * along->first[x];
-        Four sum = {0, 0, 0, 0};  // red, green, blue, and what lies behind
-        for (Py_ssize_t t = 0; t < taps; ++t) {
-            Four pixel;
-            memcpy(&pixel, pixels + 3 * t, sizeof pixel);
-            sum += along->weights[x * taps + t] * pixel;
-        }
-        memcpy(sums + 3 * x, &sum, sizeof sum);
+        const int32_t *pixels = lines + 3 * along->first[x], *weights = along->weights + x * taps;
+        Four sum[ROWS] = {{0}};  // red, green, blue, and what lies behind
+        for (Py_ssize_t t = 0; t < taps; ++t)
+            for (int row = 0; row < ROWS; ++row) {
+                Four pixel;
+                memcpy(&pixel, pixels + row * line_length + 3 * t, sizeof pixel);
+                sum[row] += weights[t] * pixel;
+            }
+        for (int row = 0; row < ROWS; ++row)
+            memcpy(sums + row * sum_length + 3 * x, &sum[row], sizeof sum[row]);
     }
 }
 
 // The loops over taps are unrolled where there are as few as on most slides.
-INLINE void weigh_pixels(const int32_t *line, const Axis *along, int32_t *sums)
+INLINE void weigh_pixels(
+    const int32_t *lines, Py_ssize_t line_length, const Axis *along, int32_t *sums)
 {
     switch (along->taps) {
-        case 2: weigh_pixels_by(line, along, 2, sums); break;
-        case 3: weigh_pixels_by(line, along, 3, sums); break;
-        case 4: weigh_pixels_by(line, along, 4, sums); break;
-        default: weigh_pixels_by(line, along, along->taps, sums);
+        case 2: weigh_pixels_by(lines, line_length, along, 2, sums); break;
+        case 3: weigh_pixels_by(lines, line_length, along, 3, sums); break;
+        case 4: weigh_pixels_by(lines, line_length, along, 4, sums); break;
+        default: weigh_pixels_by(lines, line_length, along, along->taps, sums);
     }
 }
 
@@ -81,18 +87,21 @@ INLINE void divide(const int32_t *sums, Py_ssize_t length, int32_t total, uint8_
     }
 }
 
+// lines and sums are for ROWS rows; those of the last ones that are not there are left as they were.
 FASTEST static void resample_into(
     const uint8_t *source, Py_ssize_t width, const Axis *down, const Axis *along, int32_t total,
-    int32_t *line, int32_t *sums, uint8_t *out)
+    int32_t *lines, int32_t *sums, uint8_t *out)
 {
-    const Py_ssize_t length = 3 * width;
-    for (Py_ssize_t y = 0; y < down->count; ++y) {
-        const uint8_t *rows = source + down->first[y] * length;
-        const int32_t *weights = down->weights + y * down->taps;
-        if (down->taps == 3) weigh_three_rows(rows, length, weights, line);
-        else weigh_rows_by(rows, length, weights, down->taps, line);
-        weigh_pixels(line, along, sums);
-        divide(sums, 3 * along->count, total, out + y * 3 * along->count);
+    const Py_ssize_t length = 3 * width, side = 3 * along->count;
+    for (Py_ssize_t top = 0; top < down->count; top += ROWS) {
+        const Py_ssize_t rows = down->count - top < ROWS ? down->count - top : ROWS;
+        for (Py_ssize_t y = 0; y < rows; ++y)
+            weigh_rows(
+                source + down->first[top + y] * length, length,
+                down->weights + (top + y) * down->taps, down->taps, lines + y * (length + SPARE));
+        weigh_pixels(lines, length + SPARE, along, sums);
+        for (Py_ssize_t y = 0; y < rows; ++y)
+            divide(sums + y * (side + SPARE), side, total, out + (top + y) * side);
     }
 }
 
@@ -126,14 +135,15 @@ static PyObject *resampled(const Py_buffer *views, long total)
         return NULL;
     }
     const Py_ssize_t width = views[SOURCE].shape[1];
-    int32_t *line = calloc(3 * (width + along.count) + 2 * SPARE, sizeof *line);
-    if (line == NULL) return PyErr_NoMemory();
+    const Py_ssize_t line = 3 * width + SPARE, sum = 3 * along.count + SPARE;
+    int32_t *lines = calloc(ROWS * (line + sum), sizeof *lines);
+    if (lines == NULL) return PyErr_NoMemory();
     Py_BEGIN_ALLOW_THREADS
-    int32_t *sums = line + 3 * width + SPARE;
     resample_into(
-        views[SOURCE].buf, width, &down, &along, (int32_t)total, line, sums, views[OUT].buf);
+        views[SOURCE].buf, width, &down, &along, (int32_t)total, lines, lines + ROWS * line,
+        views[OUT].buf);
     Py_END_ALLOW_THREADS
-    free(line);
+    free(lines);
     Py_RETURN_NONE;
 }
 
