@@ -127,6 +127,12 @@ def test_a_plain_picture_stays_as_it_is(read: int, wanted: int) -> None:
         assert (resampled(plain, wanted, wanted) == level).all()
 
 
+def test_white_stays_white_at_sizes_where_single_precision_loses_it() -> None:
+    """opencv/opencv#24238: from 500 to 521 px to 512."""
+    for read in range(500, 522):
+        assert resampled(np.full((read, read, 3), 255, np.uint8), 512, 512).min() == 255
+
+
 def test_larger_is_linear_as_opencv_has_it() -> None:
     source = cv2.GaussianBlur(drawn(200, 180), (0, 0), 2)
     by_opencv = cv2.resize(source, (224, 224), interpolation=cv2.INTER_LINEAR)
