@@ -143,7 +143,7 @@ def sectra_app(
 def queue_list(
     database: Database,
     state: Annotated[
-        list[str] | None, typer.Option(help="waiting, running, done, dead or cancelled.")
+        list[str] | None, typer.Option(help="waiting, running, done, dead, cancelled or unrouted.")
     ] = None,
 ) -> None:
     """A line for each job that waits, runs or died; names no slide.  Exit status 1 if any died."""

@@ -60,7 +60,8 @@ def one_question(models: Sequence[str]) -> Choose:
 
 
 def admit(table: JobTable, choose: Choose, arrival: Arrival) -> tuple[Admitted, ...]:
-    """Its jobs; the same slide again gets the same ones.  Raises OutputError."""
+    """Its jobs; the same slide again gets the same ones, and where it had no model before, it is
+    no longer listed as one.  Raises OutputError."""
     facts = arrival.all_facts
     choices = choose(facts)
     found = [
@@ -71,6 +72,9 @@ def admit(table: JobTable, choose: Choose, arrival: Arrival) -> tuple[Admitted, 
         found.append(Admitted(name, new, ""))
         if new:
             log.warning("%s: no rule gives this slide a model; it is not run", name)
+    shown = found[-1] if is_unrouted(choices) else found[0]
+    if shown.new:
+        table.supersede(shown.job_id)
     return tuple(found)
 
 

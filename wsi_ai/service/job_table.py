@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, update
 
 from wsi_ai.delivery.outbox.outbox import Clock
 from wsi_ai.delivery.outbox.tables import alone, reading, translated
@@ -16,6 +16,7 @@ from wsi_ai.service.access import acts
 from wsi_ai.service.access.who import Who
 from wsi_ai.service.claiming import IDLE, Noted, noted
 from wsi_ai.service.jobs import Asked, Job, JobState, Priority, job, row_of
+from wsi_ai.service.unrouted import HAS_NO_MODEL, count_unrouted, earlier_of_same_slide
 
 _FREE = "#"
 _OPEN = JobState.WAITING, JobState.RUNNING, JobState.UNROUTED
@@ -116,16 +117,17 @@ class JobTable:
     def routed(self, job_id: str) -> bool:
         """Of a slide without a model: rules give it one now, and its jobs are there.  Returns
         whether it had none."""
-        here = job.c.job_id == job_id, job.c.state == JobState.UNROUTED
-        gone = {"state": JobState.CANCELLED, "reason": "it has a model now"}
-        with self._writing() as connection:
-            row = connection.execute(select(job).where(*here).with_for_update()).first()
-            if row is None:
-                return False
-            connection.execute(_freed(*here))
-            connection.execute(update(job).where(*here).values(gone))
-            noted(connection, row, self.clock())
-            return True
+        here = job.c.job_id == job_id, HAS_NO_MODEL
+        return bool(self._end_unrouted("it has a model now", *here))
+
+    def supersede(self, job_id: str) -> int:
+        """What said of the same slide, before this job, that it has no model.  Returns how many
+        jobs did."""
+        earlier = earlier_of_same_slide(job_id)
+        with reading(self.engine) as connection:
+            if connection.execute(select(job.c.job_id).where(earlier).limit(1)).first() is None:
+                return 0
+        return self._end_unrouted("the slide came again", earlier)
 
     def counts(self) -> dict[str, int]:
         """How many jobs are in each state."""
@@ -150,8 +152,23 @@ class JobTable:
     def _act(self, connection: Connection, row: Any, who: Who, what: str) -> None:
         acts.append(connection, who, what, {"job": row.job_id}, row.trust, self.clock())
 
+    def _end_unrouted(self, why: str, *where: ColumnElement[bool]) -> int:
+        with self._writing() as connection:
+            rows = connection.execute(select(job).where(*where).with_for_update()).all()
+            if rows:
+                here = job.c.job_id.in_([row.job_id for row in rows])
+                gone = {"state": JobState.CANCELLED, "reason": why}
+                connection.execute(_freed(here))
+                connection.execute(update(job).where(here).values(gone))
+                count_unrouted(connection)
+            for row in rows:
+                noted(connection, row, self.clock())
+            return len(rows)
+
     def _insert(self, connection: Connection, row: Mapping[str, Any]) -> str:
         connection.execute(insert(job).values(row))
+        if row["state"] == JobState.UNROUTED:
+            count_unrouted(connection)
         noted(connection, Noted(row["job_id"], row["trust"], row["network"]), row["created"])
         return str(row["job_id"])
 
@@ -161,6 +178,8 @@ class JobTable:
         gone = {**IDLE, "state": JobState.CANCELLED}
         here = job.c.job_id.in_([row.job_id for row in rows])
         connection.execute(update(job).where(here).values(gone))
+        if any(row.state == JobState.UNROUTED for row in rows):
+            count_unrouted(connection)
         for row in rows:
             noted(connection, row, self.clock())
         return len(rows)

@@ -2,11 +2,11 @@
 
 import re
 import time
+from dataclasses import replace
 from random import Random
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
 
 from tests.service.pages.stand import Stand, standing
 from tests.service.pages.test_worklist_page import form, get
@@ -15,9 +15,10 @@ from wsi_ai.delivery.outbox import Outbox
 from wsi_ai.service import workers
 from wsi_ai.service.access import acts, tokens
 from wsi_ai.service.access.acts import Wanted
-from wsi_ai.service.database.tables import watched
 from wsi_ai.service.jobs import Asked, Priority
 from wsi_ai.service.queue import Answer, Queue
+from wsi_ai.service.watching import book
+from wsi_ai.service.watching.book import Entry, WatchState
 from wsi_ai.service.workers import Station
 from wsi_ai.testing import endpoint_for
 
@@ -54,21 +55,24 @@ def test_it_says_what_waits_how_late_what_died_and_what_has_no_model(stand: Stan
     dead = earlier.claim("w")
     assert dead is not None
     earlier.bury(dead, Answer(level=None, reason="three workers died of it"))
-    path = {"path": "/scans/D-1.svs", "size": 1, "mtime_ns": 1, "unchanged_since": now}
-    with stand.engine.begin() as connection:
-        row = {**path, "state": "unrouted", "reason": "no rule for stain PAS"}
-        connection.execute(insert(watched).values(row))
+    earlier.submit(replace(asked("scans/E-1.svs", "RYJ"), models=()))
+    found, _ = earlier.submit(replace(asked("scans/D%201.svs"), models=()))
+    entry = Entry(path="/scans/D 1.svs", size=1, mtime_ns=1, since=now, job_id=found,
+                  state=WatchState.REFUSED, reason="two tables say two cases")  # fmt: skip
+    book.write(stand.engine, entry, now)
     shown = text_of(get(stand, "/queue"))
     assert "routine RXX 1 2 h 05 min: late by 1 h 05 min 1 h 00 min" in shown
     assert "batch RYJ 1 2 h 05 min 1 d 0 h" in shown
     assert "three workers died of it" in shown
-    assert "D-1.svs" in shown
-    assert "/scans" not in shown
-    assert "no rule for stain PAS" in shown
+    assert re.search(r"D 1.svs RXX .{1,40} two tables say two cases", shown)
+    assert re.search(r"E-1.svs RYJ .{1,40} no rule has a model for it", shown)
+    assert "scans" not in shown
     assert "No worker runs" in shown
     other = text_of(get(stand, "/queue", "RYJ"))
     assert "RXX" not in other
     assert "C-1" not in other
+    assert "D 1.svs" not in other
+    assert "E-1.svs" in other
     assert form(stand, "/queue/again", {"job": dead.job_id}, "RYJ").status_code == 404
     assert form(stand, "/queue/again", {"job": "none"}).status_code == 404
     assert form(stand, "/queue/again", {"job": dead.job_id}).status_code == 303

@@ -128,13 +128,18 @@ def test_slides_without_a_model_in_a_watched_folder_and_a_folder_that_is_gone_ar
     from random import Random
 
     entry = {"path": "/scans/a.svs", "size": 1, "mtime_ns": 1, "since": AT}
-    book.write(engine, Entry(**entry, state=WatchState.UNROUTED), AT)
-    outbox = Outbox(engine, lambda: AT, Random(1))
+    asked = Asked(trust="RXX", slide_uri="file:///scans/a.svs", models=(), submitted_by="watch",
+                  case={})  # fmt: skip
+    queue, outbox = Queue(engine, lambda: AT, Random(1)), Outbox(engine, lambda: AT, Random(1))
+    found, _ = queue.submit(asked)
+    book.write(engine, Entry(**entry, state=WatchState.UNROUTED, job_id=found), AT)
     assert outbox.backlog("here").unrouted == 1
-    book.write(engine, Entry(**entry, state=WatchState.SUBMITTED), AT)
+    queue.routed(found)
     assert outbox.backlog("here").unrouted == 0
-    book.write(engine, Entry(**entry, state=WatchState.UNROUTED), AT)
+    found, _ = queue.submit(asked)
     book.forget_folders(engine, [Path("/scans")])
+    assert outbox.backlog("here").unrouted == 1  # another folder in its place gives it no model
+    queue.cancel_job(found, AMY)
     assert outbox.backlog("here").unrouted == 0
     beat(inbox, "RXX")
     book.write(engine, Entry(**entry | {"path": "/scans"}, state=WatchState.GONE), AT)

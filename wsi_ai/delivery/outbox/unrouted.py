@@ -8,6 +8,8 @@ _NAME = "unrouted"
 
 
 def note_unrouted(connection: Connection, slides: int) -> None:
+    if unrouted(connection) == slides:
+        return
     connection.execute(delete(about).where(about.c.name == _NAME))
     if slides:
         connection.execute(insert(about).values(name=_NAME, value=str(slides)))

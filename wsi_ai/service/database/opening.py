@@ -24,6 +24,7 @@ from wsi_ai.delivery.receiver.tables import META as INBOX
 from wsi_ai.errors import OutputError
 from wsi_ai.service.database.tables import META, schema_version
 from wsi_ai.service.jobs import job, make_job_table
+from wsi_ai.service.unrouted import count_unrouted
 
 Step = Callable[[Connection], None]
 
@@ -150,6 +151,8 @@ def make_service_tables(engine: Engine) -> None:
     make_job_table(engine)
     make_inbox_tables(engine)
     SCHEMA.make(engine, time.time())
+    with translated(), engine.begin() as connection:
+        count_unrouted(connection)  # a program of an earlier version counted others
 
 
 def everything() -> tuple[MetaData, ...]:

@@ -16,6 +16,7 @@ from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.database.tables import watched
 from wsi_ai.service.drift import Judged, Moved, moved
 from wsi_ai.service.jobs import JobState, Priority, job
+from wsi_ai.service.unrouted import HAS_NO_MODEL
 
 _DAY_S = 86_400.0
 _WEEK_S, _BEFORE_S = 7 * _DAY_S, 15 * _DAY_S
@@ -73,7 +74,7 @@ def figures(engine: Engine, who: Who, now: float) -> Figures:
             delays=_delays(connection, done),
             not_assessed=_reasons(done),
             dead=[row for row in _jobs(connection, mine, JobState.DEAD) if "#" not in row.key],
-            unrouted=_unrouted(connection) if who.may_somewhere(Role.OPERATE) else [],
+            unrouted=_unrouted(connection, who),
             warnings=list(_warnings(connection, who, now)),
         )
 
@@ -139,9 +140,13 @@ def _reasons(done: Sequence[Any]) -> list[tuple[str, int]]:
     return found.most_common(12)
 
 
-def _unrouted(connection: Connection) -> list[Any]:
-    found = select(watched).where(watched.c.state == "unrouted").order_by(watched.c.path)
-    return list(connection.execute(found.limit(_MOST)).all())
+def _unrouted(connection: Connection, who: Who) -> list[Any]:
+    """The oldest first; of a file in a watched folder with the reason that its watcher has."""
+    mine = visible(who, Role.OPERATE, job.c.trust, job.c.network)
+    known = job.outerjoin(watched, watched.c.job_id == job.c.job_id)
+    found = select(job, watched.c.reason.label("why")).select_from(known)
+    ordered = found.where(HAS_NO_MODEL, mine).order_by(job.c.created).limit(_MOST)
+    return list(connection.execute(ordered).all())
 
 
 def _warnings(connection: Connection, who: Who, now: float) -> Iterator[Warned]:

@@ -1,6 +1,7 @@
 """``/queue``: what waits, who works, how late it is, and what needs a person."""
 
 from pathlib import PurePath
+from urllib.parse import unquote
 
 from sqlalchemy import select
 from starlette.exceptions import HTTPException
@@ -33,7 +34,7 @@ def queue(parts: PageParts, request: Request, who: Who) -> Response:
         found=found,
         workers=workers.up(parts.engine, now),
         jobs={row.job_id: row for row in found.running},
-        file_name=lambda path: PurePath(path).name,
+        file_name=lambda address: PurePath(unquote(address)).name,
     )
 
 

@@ -6,10 +6,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, insert, or_, select
+from sqlalchemy import Engine, delete, func, insert, or_, select
 
 from wsi_ai.delivery.outbox.tables import alone, reading, translated
-from wsi_ai.delivery.outbox.unrouted import note_unrouted
 from wsi_ai.service import changes
 from wsi_ai.service.changes import What
 from wsi_ai.service.database.tables import watched
@@ -74,8 +73,6 @@ def write(engine: Engine, entry: Entry, now: float) -> None:
         before = connection.execute(select(watched).where(watched.c.path == entry.path)).first()
         connection.execute(delete(watched).where(watched.c.path == entry.path))
         connection.execute(insert(watched).values(_row(entry)))
-        if WatchState.UNROUTED in (entry.state, before and before.state):
-            _note_unrouted(connection)
         if entry.state in _FOLDERS and (before is None or before.state != entry.state):
             changes.note(connection, What.SENDER, "watch", now)
 
@@ -93,21 +90,12 @@ def forget_folders(engine: Engine, folders: Sequence[Path]) -> None:
         inside = watched.c.path.startswith(f"{folder}/", autoescape=True)
         with translated(), engine.begin() as connection:
             connection.execute(delete(watched).where(or_(watched.c.path == str(folder), inside)))
-            _note_unrouted(connection)
 
 
 def identity_fields(identity: tuple[int, int]) -> tuple[int, int]:
     """As a database keeps them."""
     device, number = identity
     return number & _MASK, device & _MASK
-
-
-def _note_unrouted(connection: Connection) -> None:
-    """For every receiver's list, by the next heartbeat."""
-    alone(connection, "unrouted")
-    unrouted = watched.c.state == WatchState.UNROUTED
-    found = select(func.count()).select_from(watched).where(unrouted)
-    note_unrouted(connection, connection.scalar(found) or 0)
 
 
 def _entry(row: Any) -> Entry:

@@ -100,7 +100,8 @@ def refused(entry: Entry, reason: str) -> Entry:
 
 
 def submitted(entry: Entry, jobs: Sequence[Admitted]) -> Entry:
-    unrouted = any(not one.rule for one in jobs)
-    state = WatchState.UNROUTED if unrouted else WatchState.SUBMITTED
-    reason = "no rule has a model for it" if unrouted else None
-    return replace(entry, state=state, job_id=jobs[0].job_id, reason=reason)
+    for one in jobs:
+        if not one.rule:
+            reason = "no rule has a model for it"
+            return replace(entry, state=WatchState.UNROUTED, job_id=one.job_id, reason=reason)
+    return replace(entry, state=WatchState.SUBMITTED, job_id=jobs[0].job_id, reason=None)
