@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.service.api import job_rows
 from wsi_ai.service.api.parts import ApiParts
-from wsi_ai.service.api.texts import instant
 
 _NO_ANSWER: Mapping[str, Any] = {"level": None, "reason": None, "flag_ids": []}
 
@@ -28,9 +28,9 @@ def shown(parts: ApiParts, row: Any) -> Mapping[str, Any]:
         "models": [parts.public_name(name) for name in row.models],
         "case": row.case,
         "priority": row.priority,
-        "submitted": instant(row.created),
+        "submitted": timestamp_of(row.created),
         "submitted_by": row.submitted_by,
-        "due_by": instant(row.due_by),
+        "due_by": timestamp_of(row.due_by),
         "attempt": row.attempt,
         "planned": row.planned,
         "passed": row.passed,

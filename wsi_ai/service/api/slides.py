@@ -7,13 +7,14 @@ from fastapi.exceptions import HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import Field, StringConstraints
 
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import shares
 from wsi_ai.service.access.shares import Share, Slide
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.api.parts import ApiParts, Asker, Parts
 from wsi_ai.service.api.problems import NotThere, documented
-from wsi_ai.service.api.texts import Body, Limit, Moment, Sid, instant
+from wsi_ai.service.api.texts import Body, Limit, Moment, Sid
 from wsi_ai.service.rooms import notes
 from wsi_ai.service.rooms.geojson import as_geojson
 from wsi_ai.service.rooms.notes import Conflict, Op
@@ -145,6 +146,6 @@ def _shown(one: Share) -> dict[str, Any]:
         "share_id": one.share_id,
         "to": one.to,
         "by": one.by,
-        "made": instant(one.made),
-        "until": instant(one.until),
+        "made": timestamp_of(one.made),
+        "until": timestamp_of(one.until),
     }

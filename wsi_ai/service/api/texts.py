@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
-from wsi_ai.core.timing import timestamp_if
 from wsi_ai.errors import InputError
 
 _LINE = r"^[^\u0000-\u001f\u007f-\u009f\u2028\u2029]*$"
@@ -56,7 +55,3 @@ def plain(text: str, *kinds: type) -> list[Any]:
     if not right or any(type(one) is not kind for one, kind in zip(found, kinds, strict=True)):
         raise InputError("next: no page ends there")
     return list(found)
-
-
-def instant(at: float | None) -> str | None:
-    return timestamp_if(at)

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 from fastapi.exceptions import HTTPException
 
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.service import workers
 from wsi_ai.service.access.who import REGION, Role
 from wsi_ai.service.api.parts import Asker, Parts
 from wsi_ai.service.api.problems import NotThere, documented
-from wsi_ai.service.api.texts import instant
 
 router = APIRouter(tags=["workers"])
 WorkerId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
@@ -29,8 +29,8 @@ def listed(parts: Parts, who: Asker) -> dict[str, Any]:
                 "host": one.host,
                 "device": one.device,
                 "software": one.software,
-                "started": instant(one.started),
-                "heard": instant(one.beat),
+                "started": timestamp_of(one.started),
+                "heard": timestamp_of(one.beat),
                 "at_work": one.job_id is not None,
                 "draining": one.draining,
                 "gone": one.gone,

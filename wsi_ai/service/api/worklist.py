@@ -8,11 +8,12 @@ from fastapi.exceptions import HTTPException
 from pydantic import Field
 
 from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.core.timing import timestamp_of
 from wsi_ai.errors import InputError
 from wsi_ai.service.access.who import Role
 from wsi_ai.service.api.parts import Asker, Parts
 from wsi_ai.service.api.problems import documented
-from wsi_ai.service.api.texts import Body, FlagId, Limit, Line, Next, instant, opaque, plain
+from wsi_ai.service.api.texts import Body, FlagId, Limit, Line, Next, opaque, plain
 from wsi_ai.service.worklist import acknowledging, band, lines
 from wsi_ai.service.worklist.acknowledging import Looked
 from wsi_ai.service.worklist.filters import Filters
@@ -100,7 +101,7 @@ def _line(one: lines.Line) -> Mapping[str, Any]:
         {
             "revision": each.revision,
             "name": each.name,
-            "at": instant(each.at),
+            "at": timestamp_of(each.at),
             "note": each.note,
             "stands": each.stands,
         }

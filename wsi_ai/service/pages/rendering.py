@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse
 
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.core.printable import printable
-from wsi_ai.core.timing import timestamp, timestamp_of
+from wsi_ai.core.timing import timestamp
 from wsi_ai.core.wording import counted
 from wsi_ai.service.access.headers import UNLESS_SET
 from wsi_ai.service.access.who import Role, Who
@@ -65,10 +65,6 @@ def share(value: float | None) -> str:
     return "not known" if value is None else f"{int(value * 100)} %"
 
 
-def iso(seconds: float) -> str:
-    return timestamp_of(seconds)
-
-
 def _clock(moment: str | float | None) -> Markup:
     """The time of the day, and the day where it is not today's; a script puts it into the
     browser's own time."""
@@ -95,7 +91,7 @@ def _environment() -> Environment:
     environment.globals.update(
         levels=LEVELS, qualities=QUALITY, statement=STATEMENT, Role=Role, counted=counted
     )
-    environment.filters.update(age=age, share=share, clock=_clock, iso=iso)
+    environment.filters.update(age=age, share=share, clock=_clock)
     return environment
 
 
