@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
+from wsi_ai.core.timing import DAY_S
 from wsi_ai.core.wording import counted, verb
 from wsi_ai.delivery.audit import Audit
 from wsi_ai.delivery.outbox import Line, Mismatch, Outbox, State, adoption
@@ -14,7 +15,6 @@ from wsi_ai.delivery.outbox.retention import copy_to
 from wsi_ai.delivery.posting import make_outbox, open_audit, open_outbox, open_relay
 from wsi_ai.errors import OutputError
 
-_DAY_S = 86400.0
 _UNSETTLED = frozenset({State.PENDING, State.INFLIGHT, State.DEAD})
 
 
@@ -99,7 +99,7 @@ def skip(database: str, event_id: str, audit: Path | None) -> int:
 @exit_on_error
 def purge(database: str, days: float, audit: Path | None) -> int:
     with open_outbox(database, audit) as outbox:
-        done = outbox.purge(time.time() - days * _DAY_S)
+        done = outbox.purge(time.time() - days * DAY_S)
     entry = {"what": "operator", "did": "purge", "days": days, "events": done}
     open_audit(database, audit).append([entry])
     say(f"the content of {counted(done, 'event')} is purged; ids, levels and hashes stay")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from wsi_ai.cli.account import account_here
 from wsi_ai.cli.output import Exit, exit_on_error, say
-from wsi_ai.core.timing import timestamp_of
+from wsi_ai.core.timing import DAY_S, timestamp_of
 from wsi_ai.core.wording import counted
 from wsi_ai.delivery.posting import open_outbox
 from wsi_ai.errors import InputError
@@ -13,7 +13,6 @@ from wsi_ai.service.jobs import JobState, Priority
 from wsi_ai.service.opening import open_queue
 from wsi_ai.service.rooms.slides import purge_notes
 
-_DAY_S = 86_400.0
 _SHOWN = JobState.WAITING, JobState.RUNNING, JobState.DEAD
 
 
@@ -71,7 +70,7 @@ def _changed(how: str, *, found: bool) -> int:
 @exit_on_error
 def forget(database: str, days: float) -> int:
     with open_outbox(database) as outbox:
-        forgotten = open_queue(outbox.engine).forget(time.time() - _DAY_S * days)
+        forgotten = open_queue(outbox.engine).forget(time.time() - DAY_S * days)
         purged = purge_notes(outbox.engine)
     say(f"{forgotten} jobs forgot whose slides they were; notes of {counted(purged, 'slide')} went")
     return Exit.OK

@@ -5,14 +5,12 @@ from collections.abc import Sequence
 
 from wsi_ai.cli.account import account_here
 from wsi_ai.cli.output import Exit, exit_on_error, say
-from wsi_ai.core.timing import timestamp_of
+from wsi_ai.core.timing import DAY_S, timestamp_of
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import rights, tokens
 from wsi_ai.service.access.tokens import Token
 from wsi_ai.service.access.who import REGION, Right, Role, Scope
 from wsi_ai.service.database.opening import existing_service_database
-
-_DAY_S = 86_400.0
 
 
 @exit_on_error
@@ -21,7 +19,7 @@ def make(database: str, name: str, days: float, given: Sequence[str]) -> int:
     wanted = [right_of(*_halves(text)) for text in given]
     by, now = account_here(), time.time()
     with existing_service_database(database) as engine:
-        made = tokens.make(engine, by, name, now + days * _DAY_S, now)
+        made = tokens.make(engine, by, name, now + days * DAY_S, now)
         for right in wanted:
             rights.grant(engine, by, f"token:{name}", right, now)
     say(made)

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TypeVar
 
 T = TypeVar("T")
+DAY_S = 86_400.0
 Interval = tuple[float, float]
 """Start and end, seconds since the run began."""
 

@@ -27,6 +27,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.schema import CreateColumn
 
+from wsi_ai.core.timing import DAY_S
 from wsi_ai.delivery.outbox.tables import alone, translated
 from wsi_ai.errors import OutputError
 
@@ -58,7 +59,7 @@ class Priority(StrEnum):
         return _ALLOWANCES_S[self]
 
 
-_ALLOWANCES_S = {Priority.URGENT: 0.0, Priority.ROUTINE: 3600.0, Priority.BATCH: 86_400.0}
+_ALLOWANCES_S = {Priority.URGENT: 0.0, Priority.ROUTINE: 3600.0, Priority.BATCH: DAY_S}
 
 
 job = Table(

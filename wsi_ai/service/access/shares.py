@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select
 
+from wsi_ai.core.timing import DAY_S
 from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service import changes
@@ -18,7 +19,7 @@ from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.changes import What
 from wsi_ai.service.database.tables import share
 
-LONGEST_S = 90 * 86_400.0
+LONGEST_S = 90 * DAY_S
 TO = r"subject:.+|trust:[A-Za-z0-9._-]+"
 _TO = re.compile(TO)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, select, update
 
+from wsi_ai.core.timing import DAY_S
 from wsi_ai.delivery.outbox.states import SKEW_S
 from wsi_ai.delivery.outbox.tables import alone, reading, translated
 from wsi_ai.errors import InputError
@@ -18,7 +19,7 @@ from wsi_ai.service.access.who import Right, Role, Who
 from wsi_ai.service.database.tables import token
 
 PREFIX = "wsi_"
-LONGEST_S = 3660 * 86_400.0
+LONGEST_S = 3660 * DAY_S
 _TOKEN = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 _NAME = re.compile(TOKEN_NAME)
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wsi_ai.core.software import software
+from wsi_ai.core.timing import DAY_S
 from wsi_ai.service import workers
 from wsi_ai.service.access import acts, rights, tokens
 from wsi_ai.service.access.acts import Wanted
@@ -18,7 +19,6 @@ from wsi_ai.service.pages.parts import PageParts, back, form
 from wsi_ai.service.pages.rendering import html_page
 from wsi_ai.service.worklist.band import concerns, facts
 
-_DAY_S = 86_400.0
 _MOST_DAYS = 3650
 _ACTS = 50
 
@@ -33,7 +33,7 @@ def make_token(parts: PageParts, request: Request, who: Who) -> Response:
     right = _right(given)
     check_may_administer(who, right.scope)
     now, name = parts.clock(), given.get("name", "").strip()
-    until = now + _days(given.get("days", "")) * _DAY_S
+    until = now + _days(given.get("days", "")) * DAY_S
     secret = tokens.make(parts.engine, who, name, until, now)
     rights.grant(parts.engine, who, f"token:{name}", right, now)
     return _shown(parts, who, {}, secret)

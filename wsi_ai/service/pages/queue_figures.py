@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from wsi_ai.core.flags import Level
+from wsi_ai.core.timing import DAY_S
 from wsi_ai.delivery.outbox.tables import event, reading
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.service.access.who import Role, Who, visible
@@ -18,8 +19,7 @@ from wsi_ai.service.drift import Judged, Moved, moved
 from wsi_ai.service.jobs import JobState, Priority, job
 from wsi_ai.service.unrouted import HAS_NO_MODEL
 
-_DAY_S = 86_400.0
-_WEEK_S, _BEFORE_S = 7 * _DAY_S, 15 * _DAY_S
+_WEEK_S, _BEFORE_S = 7 * DAY_S, 15 * DAY_S
 _MOST, _MOST_ANSWERS, _AT_ONCE = 5000, 50_000, 500
 _NUMBER = re.compile(r"\d+([.,]\d+)?")
 
@@ -158,7 +158,7 @@ def _warnings(connection: Connection, who: Who, now: float) -> Iterator[Warned]:
     groups = defaultdict[tuple[str, str], tuple[list[Judged], list[Judged]]](lambda: ([], []))
     for row in connection.execute(found.limit(_MOST_ANSWERS)):
         recent, before = groups[row.model, row.trust or "not known"]
-        (recent if row.at >= now - _DAY_S else before).append(Judged(row.level, row.score))
+        (recent if row.at >= now - DAY_S else before).append(Judged(row.level, row.score))
     for (model, trust), (recent, before) in sorted(groups.items()):
         for each in moved(recent, before):
             yield Warned(model, trust, each)

@@ -12,14 +12,13 @@ from sqlalchemy import Connection, Engine, Select, func, select
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
+from wsi_ai.core.timing import DAY_S
 from wsi_ai.delivery.outbox import State
 from wsi_ai.delivery.outbox.outbox import Clock
 from wsi_ai.delivery.outbox.tables import delivery, event, reading
 from wsi_ai.errors import OutputError
 from wsi_ai.service import workers
 from wsi_ai.service.jobs import JobState, Priority, job
-
-_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def _delays(connection: Connection, now: float) -> Metric:
         labels=["sink", "quantile"],
     )
     arrived = select(delivery.c.sink, delivery.c.created, delivery.c.changed)
-    recent = arrived.where(delivery.c.state == State.DELIVERED, delivery.c.changed > now - _DAY_S)
+    recent = arrived.where(delivery.c.state == State.DELIVERED, delivery.c.changed > now - DAY_S)
     by_sink: dict[str, list[float]] = {}
     for row in connection.execute(recent):
         by_sink.setdefault(row.sink, []).append(row.changed - row.created)
@@ -151,7 +150,7 @@ def _workers(engine: Engine, now: float) -> Metric:
 def _finished(now: float) -> Select[tuple[dict[str, float]]]:
     return (
         select(job.c.seconds)
-        .where(job.c.state == JobState.DONE, job.c.created > now - _DAY_S)
+        .where(job.c.state == JobState.DONE, job.c.created > now - DAY_S)
         .limit(20_000)
     )
 

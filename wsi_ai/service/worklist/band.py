@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Engine, Select, func, select, union_all
 
-from wsi_ai.core.timing import timestamp_if
+from wsi_ai.core.timing import DAY_S, timestamp_if
 from wsi_ai.core.wording import counted, verb
 from wsi_ai.delivery.outbox.revisions import NO_IDENTITY
 from wsi_ai.delivery.outbox.states import NO_SINK, State
@@ -25,7 +25,6 @@ from wsi_ai.service.jobs import JobState, job
 
 _LATE_S = 60.0
 """Until then a worker may be starting."""
-_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def work(engine: Engine, now: float) -> Work:
 def _nobodys(now: float) -> Select[Any]:
     """Flags that are put to no sink, for nobody said whose slides they are of."""
     unsent = delivery.c.sink == NO_SINK, delivery.c.state == State.SKIPPED
-    recent = delivery.c.created > now - _DAY_S, delivery.c.last_error == NO_IDENTITY
+    recent = delivery.c.created > now - DAY_S, delivery.c.last_error == NO_IDENTITY
     return select(func.count(delivery.c.flag_id.distinct())).where(*unsent, *recent)
 
 
