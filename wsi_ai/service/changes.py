@@ -7,12 +7,15 @@ seen 7 may have passed over 6.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
 
 from sqlalchemy import Engine, delete, func, select
 
 from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.delivery.receiver import changes as received
 from wsi_ai.delivery.receiver.tables import change
+
+_AT_ONCE = 2000
 
 note = received.note
 """At the end of a transaction that changes something; the inbox notes its own lines."""
@@ -53,9 +56,17 @@ def since(engine: Engine, seq: int, most: int = 500) -> Sequence[Change]:
         ]
 
 
-def forget(engine: Engine, before: float) -> int:
-    """Changes that old, but never the last one, from which the next gets its number."""
+def forget(engine: Engine, before: float) -> bool:
+    """The oldest changes, as far as they are that old: no gap is left in the middle.  Never the
+    last one, from which the next gets its number.  Only some at a time, so that nobody waits long
+    to write; returns whether there may be more.  Raises OutputError."""
+    oldest = select(change.c.seq, change.c.at).order_by(change.c.seq).limit(_AT_ONCE)
+    with reading(engine) as connection:
+        rows = list(takewhile(lambda row: row.at < before, connection.execute(oldest)))
+    if not rows:
+        return False
     with translated(), engine.begin() as connection:
         last = select(func.max(change.c.seq)).scalar_subquery()
-        gone = delete(change).where(change.c.at < before, change.c.seq < last)
-        return connection.execute(gone).rowcount
+        gone = delete(change).where(change.c.seq <= rows[-1].seq, change.c.seq < last)
+        connection.execute(gone)
+    return len(rows) == _AT_ONCE

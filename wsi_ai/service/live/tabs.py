@@ -122,6 +122,11 @@ class Live:
         for part in self.parts:
             await part.changed(changes)
 
+    def missed(self) -> None:
+        """Every tab asks anew for what it shows."""
+        for tab in self.tabs:
+            tab.send({"type": "resync"})
+
     def close(self) -> None:
         """Every tab is sent away, and comes back to whoever is there then."""
         self._going = True

@@ -9,15 +9,23 @@ from typing import Protocol
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
+from wsi_ai.core.timing import DAY_S
+from wsi_ai.delivery.outbox.outbox import Clock
 from wsi_ai.errors import OutputError
 from wsi_ai.service import changes
 from wsi_ai.service.changes import Change
 
 log = logging.getLogger(__name__)
 
+_KEPT_S = 2 * DAY_S
+
 
 class Follower(Protocol):
     async def changed(self, changes: Sequence[Change]) -> None: ...
+
+    def missed(self) -> None:
+        """Some changes were forgotten before they could be told."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,20 @@ class Tail:
                 await asyncio.sleep(self.away_s)
                 continue
             if found:
+                if found[0].seq > seq + 1:
+                    self.follower.missed()
                 seq = found[-1].seq
                 await self.follower.changed(found)
             else:
                 await asyncio.sleep(self.every_s)
+
+
+async def forget_old(engine: Engine, clock: Clock, every_s: float = 600.0) -> None:
+    """What every page has read long since.  Until it is cancelled."""
+    while True:
+        try:
+            more = await run_in_threadpool(changes.forget, engine, clock() - _KEPT_S)
+        except OutputError as error:
+            log.warning("old changes are not forgotten now: %s", error)
+            more = False
+        await asyncio.sleep(0.1 if more else every_s)

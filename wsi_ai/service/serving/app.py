@@ -26,7 +26,7 @@ from wsi_ai.service.api.limits import Limited
 from wsi_ai.service.api.parts import ApiParts
 from wsi_ai.service.arrivals import Choose
 from wsi_ai.service.live.tabs import Live
-from wsi_ai.service.live.tail import Tail
+from wsi_ai.service.live.tail import Tail, forget_old
 from wsi_ai.service.pages.parts import PageParts
 from wsi_ai.service.pages.routes import page_routes
 from wsi_ai.service.pages.worklist_page import rendering
@@ -88,7 +88,7 @@ def service_app(parts: ServiceParts) -> Starlette:
     return Starlette(
         routes=routes,
         middleware=[Middleware(Limited, most_bytes=_MOST_BYTES)],
-        lifespan=_following(parts.engine, live, room_parts.shelf),
+        lifespan=_following(parts, live, room_parts.shelf),
     )
 
 
@@ -144,14 +144,15 @@ def _figures(parts: ServiceParts) -> Callable[[Request], Response]:
 
 
 def _following(
-    engine: Engine, live: Live, shelf: Shelf
+    parts: ServiceParts, live: Live, shelf: Shelf
 ) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     """What others write down is followed while the app runs; then every tab is sent away, to come
     back to whoever is there."""
 
     @contextlib.asynccontextmanager
     async def following(_: Starlette) -> AsyncIterator[None]:
-        task = asyncio.create_task(Tail(engine, live).run())
+        ways = Tail(parts.engine, live).run(), forget_old(parts.engine, parts.clock)
+        task = asyncio.gather(*ways)
         try:
             yield
         finally:
