@@ -20,7 +20,7 @@ from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.delivery.contract import Sink
 from wsi_ai.delivery.events import Revision, answer_digest, message_of, retraction
 from wsi_ai.delivery.messages import Held, Kind, Message, Retraction, Secret
-from wsi_ai.delivery.outbox.tables import connect
+from wsi_ai.delivery.outbox.database import connect
 from wsi_ai.delivery.receiver.inbox import Became, Inbox, open_inbox
 from wsi_ai.delivery.receiver.incoming import Event, parse
 from wsi_ai.delivery.receiver.tables import newest

@@ -23,7 +23,7 @@ from wsi_ai.cli.output import Exit
 from wsi_ai.delivery.events import answer_digest
 from wsi_ai.delivery.outbox import Outbox, State
 from wsi_ai.delivery.outbox.check import all_wrong
-from wsi_ai.delivery.outbox.tables import open_existing_database
+from wsi_ai.delivery.outbox.database import open_existing_database
 from wsi_ai.delivery.receiver.inbox import open_inbox
 from wsi_ai.delivery.receiver.web import Access, receiver
 from wsi_ai.delivery.routes import KEY as KEY_NAME

@@ -20,7 +20,7 @@ from wsi_ai.delivery.events import message_of
 from wsi_ai.delivery.heartbeat import Backlog, pulse_of
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.outbox import Outbox
-from wsi_ai.delivery.outbox.tables import connect
+from wsi_ai.delivery.outbox.database import connect
 from wsi_ai.delivery.outbox.unrouted import note_unrouted
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Became, Inbox, open_inbox

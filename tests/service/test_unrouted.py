@@ -20,7 +20,7 @@ from tests.stand_in_runs import write_slide
 from wsi_ai.delivery.formats.hl7v2.notice import ImageNotice
 from wsi_ai.delivery.messages import Endpoint
 from wsi_ai.delivery.outbox import Outbox, open_database
-from wsi_ai.delivery.outbox.tables import IN_MEMORY
+from wsi_ai.delivery.outbox.database import IN_MEMORY
 from wsi_ai.delivery.outbox.unrouted import note_unrouted
 from wsi_ai.errors import SlideError
 from wsi_ai.service.access.who import ONE_PERSON, Role

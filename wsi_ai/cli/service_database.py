@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.core.wording import counted
-from wsi_ai.delivery.outbox.tables import open_existing_database
+from wsi_ai.delivery.outbox.database import open_existing_database
 from wsi_ai.errors import InputError, OutputError
 from wsi_ai.service.database.copying import backup, copy
 from wsi_ai.service.database.opening import (

@@ -24,8 +24,8 @@ from wsi_ai.delivery.audit import Audit
 from wsi_ai.delivery.contract import HeartbeatSink, Sink
 from wsi_ai.delivery.messages import Endpoint, NotStarted
 from wsi_ai.delivery.outbox import Outbox, adoption, open_database, revisions
+from wsi_ai.delivery.outbox.database import open_existing_database
 from wsi_ai.delivery.outbox.listing import Step, steps_of
-from wsi_ai.delivery.outbox.tables import open_existing_database
 from wsi_ai.delivery.registry import open_sink
 from wsi_ai.delivery.relay import Relay
 from wsi_ai.delivery.routes import load_endpoints

@@ -11,7 +11,7 @@ from itertools import takewhile
 
 from sqlalchemy import Engine, delete, func, select
 
-from wsi_ai.delivery.outbox.tables import reading, translated
+from wsi_ai.delivery.outbox.database import reading, translated
 from wsi_ai.delivery.receiver import changes as received
 from wsi_ai.delivery.receiver.tables import change
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, insert, select, update
 
+from wsi_ai.delivery.outbox.database import alone, reading, translated
 from wsi_ai.delivery.outbox.outbox import Clock
-from wsi_ai.delivery.outbox.tables import alone, reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.who import Who

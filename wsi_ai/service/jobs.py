@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateColumn
 
 from wsi_ai.core.timing import DAY_S
-from wsi_ai.delivery.outbox.tables import alone, translated
+from wsi_ai.delivery.outbox.database import alone, translated
 from wsi_ai.errors import OutputError
 
 _META = MetaData()

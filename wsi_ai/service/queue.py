@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from wsi_ai.delivery.outbox.tables import reading
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.errors import OutputError
 from wsi_ai.service import workers
 from wsi_ai.service.claiming import (

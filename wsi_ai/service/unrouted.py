@@ -2,7 +2,7 @@
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from wsi_ai.delivery.outbox.tables import alone
+from wsi_ai.delivery.outbox.database import alone
 from wsi_ai.delivery.outbox.unrouted import note_unrouted
 from wsi_ai.service.jobs import JobState, job
 

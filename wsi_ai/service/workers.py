@@ -21,8 +21,8 @@ from sqlalchemy import (
     update,
 )
 
+from wsi_ai.delivery.outbox.database import reading, translated
 from wsi_ai.delivery.outbox.states import SKEW_S
-from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.service import changes
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.who import Who

@@ -21,7 +21,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse
 from starlette.routing import Route, WebSocketRoute
 
-from wsi_ai.delivery.outbox.tables import READING
+from wsi_ai.delivery.outbox.database import READING
 from wsi_ai.service.access import shares
 from wsi_ai.service.access.door import NotKnown
 from wsi_ai.service.access.who import Right, Role, Scope, Who

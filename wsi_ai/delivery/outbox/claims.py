@@ -24,9 +24,10 @@ from sqlalchemy.exc import DBAPIError
 
 from wsi_ai.delivery.messages import Message, Receipt
 from wsi_ai.delivery.outbox.backoff import Backoff
+from wsi_ai.delivery.outbox.database import alone
 from wsi_ai.delivery.outbox.revisions import message_from
 from wsi_ai.delivery.outbox.states import OPEN, RANKS, SKEW_S, State
-from wsi_ai.delivery.outbox.tables import alone, delivery, endpoint, event
+from wsi_ai.delivery.outbox.tables import delivery, endpoint, event
 from wsi_ai.errors import Conflict, DeliveryError, Paused, Refused, TryAgain
 
 GONE = 410

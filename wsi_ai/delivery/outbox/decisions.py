@@ -5,7 +5,8 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, delete, insert, select
 
-from wsi_ai.delivery.outbox.tables import alone, event, unrecorded
+from wsi_ai.delivery.outbox.database import alone
+from wsi_ai.delivery.outbox.tables import event, unrecorded
 
 _AT_ONCE = 500
 

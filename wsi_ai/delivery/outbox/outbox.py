@@ -25,6 +25,7 @@ from wsi_ai.delivery.heartbeat import Backlog
 from wsi_ai.delivery.messages import Endpoint, Held, NotStarted, Receipt, Retraction, Version
 from wsi_ai.delivery.outbox.backoff import Backoff
 from wsi_ai.delivery.outbox.claims import Answer, Claimed, Settling
+from wsi_ai.delivery.outbox.database import alone, identity, reading, translated
 from wsi_ai.delivery.outbox.decisions import DecisionLog
 from wsi_ai.delivery.outbox.recall import (
     BATCH,
@@ -35,7 +36,6 @@ from wsi_ai.delivery.outbox.recall import (
     take_one_back,
 )
 from wsi_ai.delivery.outbox.states import OPEN, State
-from wsi_ai.delivery.outbox.tables import alone, identity, reading, translated
 from wsi_ai.errors import Conflict, OutputError
 
 log = logging.getLogger(__name__)

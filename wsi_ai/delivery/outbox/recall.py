@@ -10,9 +10,10 @@ import wsi_ai.delivery.outbox.admin as admin
 import wsi_ai.delivery.outbox.revisions as revisions
 from wsi_ai.delivery.events import retraction
 from wsi_ai.delivery.messages import Kind, Retraction
+from wsi_ai.delivery.outbox.database import alone
 from wsi_ai.delivery.outbox.retention import PURGED
 from wsi_ai.delivery.outbox.states import NO_SINK
-from wsi_ai.delivery.outbox.tables import alone, delivery, event
+from wsi_ai.delivery.outbox.tables import delivery, event
 from wsi_ai.errors import OutputError
 
 BATCH = 200

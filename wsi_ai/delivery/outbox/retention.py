@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, exists, update
 
+from wsi_ai.delivery.outbox.database import translated
 from wsi_ai.delivery.outbox.states import OPEN, State
-from wsi_ai.delivery.outbox.tables import delivery, event, translated
+from wsi_ai.delivery.outbox.tables import delivery, event
 from wsi_ai.errors import OutputError, disk_errors
 
 PURGED = b""

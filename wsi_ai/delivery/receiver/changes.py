@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, func, insert, select
 
-from wsi_ai.delivery.outbox.tables import alone
+from wsi_ai.delivery.outbox.database import alone
 from wsi_ai.delivery.receiver.tables import change
 
 LINE = "line"

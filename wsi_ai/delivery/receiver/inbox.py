@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, Select, delete, insert, select
 
 from wsi_ai.core.timing import timestamp_if
 from wsi_ai.delivery.messages import Held
-from wsi_ai.delivery.outbox.tables import alone, connect, make_private, reading, translated
+from wsi_ai.delivery.outbox.database import alone, connect, make_private, reading, translated
 from wsi_ai.delivery.receiver.changes import LINE, SENDER, note
 from wsi_ai.delivery.receiver.completeness import is_troubled, reasons
 from wsi_ai.delivery.receiver.earlier import take_over

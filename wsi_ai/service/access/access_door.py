@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine
 from starlette.requests import HTTPConnection
 
-from wsi_ai.delivery.outbox.tables import reading
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.service.access import rights, sessions, shares, tokens
 from wsi_ai.service.access.door import NotKnown
 from wsi_ai.service.access.loopback import PERSON

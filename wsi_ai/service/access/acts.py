@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Select, insert, literal, select
 
 from wsi_ai.core.printable import printable
 from wsi_ai.delivery.audit import START, AuditBroken, Head, kept_head
-from wsi_ai.delivery.outbox.tables import alone, reading
+from wsi_ai.delivery.outbox.database import alone, reading
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.database.tables import act
 

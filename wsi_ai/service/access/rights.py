@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
-from wsi_ai.delivery.outbox.tables import alone, reading, translated
+from wsi_ai.delivery.outbox.database import alone, reading, translated
 from wsi_ai.errors import WsiAiError
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.names import check_to

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select, update
 
+from wsi_ai.delivery.outbox.database import reading, translated
 from wsi_ai.delivery.outbox.states import SKEW_S
-from wsi_ai.delivery.outbox.tables import reading, translated
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.names import digest, new_secret
 from wsi_ai.service.access.who import Who

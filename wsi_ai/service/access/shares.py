@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, and_, delete, insert, select
 
 from wsi_ai.core.timing import DAY_S
-from wsi_ai.delivery.outbox.tables import reading, translated
+from wsi_ai.delivery.outbox.database import reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service import changes
 from wsi_ai.service.access import acts

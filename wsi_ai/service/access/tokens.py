@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from wsi_ai.core.timing import DAY_S
+from wsi_ai.delivery.outbox.database import alone, reading, translated
 from wsi_ai.delivery.outbox.states import SKEW_S
-from wsi_ai.delivery.outbox.tables import alone, reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.names import TOKEN_NAME, digest, new_secret

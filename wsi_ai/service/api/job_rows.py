@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, func, or_, select, tuple_
 
-from wsi_ai.delivery.outbox.tables import reading
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.service import workers
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.jobs import JobState, job

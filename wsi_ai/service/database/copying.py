@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, MetaData, Table, func, insert, inspect, select
 
-from wsi_ai.delivery.outbox.tables import READING, about, translated
+from wsi_ai.delivery.outbox.database import READING, translated
+from wsi_ai.delivery.outbox.tables import about
 from wsi_ai.errors import OutputError
 from wsi_ai.service.database.tables import schema_version
 

@@ -12,12 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, MetaData, func, insert, inspect, select
 
 from wsi_ai.delivery.outbox import open_database
-from wsi_ai.delivery.outbox.tables import (
-    alone,
-    open_existing_database,
-    reading,
-    translated,
-)
+from wsi_ai.delivery.outbox.database import alone, open_existing_database, reading, translated
 from wsi_ai.delivery.outbox.tables import event as outbox_event
 from wsi_ai.delivery.receiver.inbox import make_inbox_tables
 from wsi_ai.delivery.receiver.tables import META as INBOX

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, text
 
-from wsi_ai.delivery.outbox.tables import delivery, endpoint, reading
+from wsi_ai.delivery.outbox.database import reading
+from wsi_ai.delivery.outbox.tables import delivery, endpoint
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.service.access.who import Role, Who, visible
 

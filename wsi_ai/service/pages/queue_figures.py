@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from wsi_ai.core.flags import Level
 from wsi_ai.core.timing import DAY_S
-from wsi_ai.delivery.outbox.tables import event, reading
+from wsi_ai.delivery.outbox.database import reading
+from wsi_ai.delivery.outbox.tables import event
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.database.tables import watched

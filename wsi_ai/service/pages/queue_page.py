@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from wsi_ai.delivery.outbox.tables import reading
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.service import workers
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.jobs import job

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, delete, func, insert, select
 
-from wsi_ai.delivery.outbox.tables import alone, reading, translated
+from wsi_ai.delivery.outbox.database import alone, reading, translated
 from wsi_ai.service import changes
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.who import Who

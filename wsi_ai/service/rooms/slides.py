@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from sqlalchemy import Engine, and_, select
 
-from wsi_ai.delivery.outbox.tables import reading
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.results.written import FLAG, RECORD, as_object
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of

@@ -14,8 +14,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from wsi_ai.core.timing import DAY_S
 from wsi_ai.delivery.outbox import State
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.delivery.outbox.outbox import Clock
-from wsi_ai.delivery.outbox.tables import delivery, event, reading
+from wsi_ai.delivery.outbox.tables import delivery, event
 from wsi_ai.errors import OutputError
 from wsi_ai.service import workers
 from wsi_ai.service.jobs import JobState, Priority, job

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, func, insert, or_, select
 
-from wsi_ai.delivery.outbox.tables import alone, reading, translated
+from wsi_ai.delivery.outbox.database import alone, reading, translated
 from wsi_ai.service import changes
 from wsi_ai.service.changes import What
 from wsi_ai.service.database.tables import watched

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, exists, insert, select, update
 
 from wsi_ai.core.printable import printable
-from wsi_ai.delivery.outbox.tables import alone, translated
+from wsi_ai.delivery.outbox.database import alone, translated
 from wsi_ai.delivery.receiver.line import is_listed
 from wsi_ai.delivery.receiver.tables import newest
 from wsi_ai.errors import WsiAiError

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from wsi_ai.delivery.outbox.tables import reading, translated
+from wsi_ai.delivery.outbox.database import reading, translated
 from wsi_ai.errors import InputError
 from wsi_ai.service.access import acts
 from wsi_ai.service.access.rights import NotAllowed

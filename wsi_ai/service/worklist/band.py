@@ -12,9 +12,10 @@ from sqlalchemy import Engine, Select, func, select, union_all
 
 from wsi_ai.core.timing import DAY_S, timestamp_if
 from wsi_ai.core.wording import counted, verb
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.delivery.outbox.revisions import NO_IDENTITY
 from wsi_ai.delivery.outbox.states import NO_SINK, State
-from wsi_ai.delivery.outbox.tables import delivery, reading
+from wsi_ai.delivery.outbox.tables import delivery
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.delivery.receiver.tables import newest

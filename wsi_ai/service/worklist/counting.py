@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from wsi_ai.delivery.outbox.tables import reading
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.delivery.receiver.tables import change, newest
 from wsi_ai.service.access.who import Role, Scope, Who
 from wsi_ai.service.worklist.lines import seen_by

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, literal, select, tuple_
 
-from wsi_ai.delivery.outbox.tables import reading
+from wsi_ai.delivery.outbox.database import reading
 from wsi_ai.delivery.receiver.tables import change, newest
 from wsi_ai.service.access.who import Role, Who, visible
 from wsi_ai.service.changes import Change, What
