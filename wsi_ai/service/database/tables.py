@@ -19,7 +19,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-PREFIX = "wsi_ai_"
+from wsi_ai.delivery.receiver.tables import PREFIX
+
 META = MetaData()
 
 schema_version = Table(
