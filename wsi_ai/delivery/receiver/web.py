@@ -12,6 +12,7 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from wsi_ai.core.timing import timestamp_of
+from wsi_ai.delivery.receiver.body import body_within
 from wsi_ai.delivery.receiver.completeness import completeness
 from wsi_ai.delivery.receiver.inbox import Became, Inbox
 from wsi_ai.delivery.receiver.incoming import Beat, Event, Trial, parse
@@ -152,10 +153,7 @@ def _event(request: Request, body: bytes) -> Event | Beat | Trial:
 
 
 async def _body(request: Request) -> bytes:
-    """Read no more than a flag may be."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            raise HTTPException(413, "larger than any flag")
-    return bytes(body)
+    body = await body_within(request, _MOST_BYTES)
+    if body is None:
+        raise HTTPException(413, "larger than any flag")
+    return body

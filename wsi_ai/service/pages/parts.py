@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from wsi_ai.delivery.outbox.outbox import Clock
+from wsi_ai.delivery.receiver.body import body_within
 from wsi_ai.errors import InputError, OutputError
 from wsi_ai.service.access.door import Door, NotKnown
 from wsi_ai.service.access.headers import UNLESS_SET
@@ -80,11 +81,9 @@ def form(request: Request) -> Mapping[str, str]:
 
 async def _read_form(request: Request) -> None:
     """As our own pages send it, and no more of it than they do.  Raises ValueError."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            raise HTTPException(413)
+    body = await body_within(request, _MOST_BYTES)
+    if body is None:
+        raise HTTPException(413)
     try:
         fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS))
     except ValueError:

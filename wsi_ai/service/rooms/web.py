@@ -20,6 +20,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from wsi_ai.delivery.outbox.outbox import Clock
+from wsi_ai.delivery.receiver.body import body_within
 from wsi_ai.errors import InputError, OutputError
 from wsi_ai.service.access import shares
 from wsi_ai.service.access.door import Door, NotKnown
@@ -240,11 +241,9 @@ async def _body(request: Request) -> Any:
     """415, which no form of another page can be; 413, 400."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise HTTPException(415, "what is sent is application/json")
-    content = b""
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > _MOST_BYTES:
-            raise HTTPException(413, "what is sent is too large")
+    content = await body_within(request, _MOST_BYTES)
+    if content is None:
+        raise HTTPException(413, "what is sent is too large")
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

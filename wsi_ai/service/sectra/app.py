@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from wsi_ai.core.attempt import error_of
+from wsi_ai.delivery.receiver.body import body_within
 from wsi_ai.delivery.sinks.sectra_api import API_VERSION, SOFTWARE_HEADER, VERSION_HEADER
 from wsi_ai.errors import DeliveryError, OutputError
 from wsi_ai.schemas.reading import Unreadable, from_json
@@ -72,7 +73,7 @@ class _Edge:
     async def _handled(self, request: Request, handle: Handle) -> Response:
         if not self._is_known(request):
             return _refused(_NO_SUCH, "no such place")
-        body = await _body(request)
+        body = await body_within(request, _MOST_BYTES)
         answers = list[Any]()
         error = await run_in_threadpool(error_of, lambda: answers.append(handle(_call(body))))
         return _answer(answers[0]) if error is None else _failed(error)
@@ -119,13 +120,3 @@ def _own_version() -> str:
 def _answer(content: Any, status: int = _OK) -> Response:
     versions = {VERSION_HEADER: API_VERSION, SOFTWARE_HEADER: _own_version()}
     return JSONResponse(content, status, headers=versions)
-
-
-async def _body(request: Request) -> bytes | None:
-    """``None`` where it is too long; then the rest of it is not read."""
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            return None
-    return bytes(body)
