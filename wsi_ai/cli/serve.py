@@ -26,11 +26,12 @@ from wsi_ai.service.access.provider import Provider
 from wsi_ai.service.access.settings import AccessSettings, load_access
 from wsi_ai.service.access.site import Site, site_at, site_of
 from wsi_ai.service.database.opening import open_service_database
+from wsi_ai.service.listening import listening
 from wsi_ai.service.opening import approved_names
 from wsi_ai.service.queue import Queue
 from wsi_ai.service.routing.loading import load_routing
 from wsi_ai.service.serving.app import ServiceParts, service_app
-from wsi_ai.service.serving.server import Tls, listening, serve
+from wsi_ai.service.serving.server import Tls, serve
 from wsi_ai.service.viewer.cache import TileCache
 
 

@@ -8,8 +8,6 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from wsi_ai.errors import OutputError
-
 _MOST_MESSAGE_BYTES = 1 << 17
 _TO_END_S = 30
 """For answers that are under way when it is stopped."""
@@ -19,23 +17,6 @@ _TO_END_S = 30
 class Tls:
     certificate: Path
     key: Path | None = None
-
-
-def listening(host: str, port: int) -> socket.socket:
-    """Already listening, so that whoever reads the address can come.  Raises OutputError."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        # asyncio sends at once (TCP_NODELAY) where a socket says that it is TCP
-        found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind((host, port))
-        found.listen(1024)
-    except (OSError, UnicodeError):
-        raise OutputError(
-            f"port {port} cannot be opened at {host}: another program may have it;"
-            " choose another --port, or an address of this machine"
-        ) from None
-    return found
 
 
 def serve(app: ASGIApp, door: socket.socket, tls: Tls | None = None) -> None:

@@ -1,11 +1,13 @@
 """Serve a shelf on this machine, to whoever has the address that is printed."""
 
+import contextlib
 import socket
 from collections.abc import Callable
 
 import uvicorn
 
 from wsi_ai.errors import OutputError
+from wsi_ai.service.listening import listening
 from wsi_ai.service.viewer.app import viewer
 from wsi_ai.service.viewer.guard import Guard
 from wsi_ai.service.viewer.shelf import Shelf
@@ -20,20 +22,20 @@ HasBegun = Callable[[str, str], None]
 def serve(shelf: Shelf, port: int, begun: HasBegun, *, with_label: bool = False) -> None:
     """Until it is stopped.  A port that is in use is passed over for the next.  Raises OutputError
     where there is none."""
-    with bound(port) as listening:
-        guard, server = server_of(shelf, listening, with_label=with_label)
+    with bound(port) as door:
+        guard, server = server_of(shelf, door, with_label=with_label)
         begun(guard.address, guard.for_other_viewers)
         try:
-            server.run(sockets=[listening])
+            server.run(sockets=[door])
         finally:
             shelf.close()
 
 
 def server_of(
-    shelf: Shelf, listening: socket.socket, *, with_label: bool = False
+    shelf: Shelf, door: socket.socket, *, with_label: bool = False
 ) -> tuple[Guard, uvicorn.Server]:
     """Not yet running."""
-    guard = Guard(viewer(shelf, with_label=with_label), listening.getsockname()[1])
+    guard = Guard(viewer(shelf, with_label=with_label), door.getsockname()[1])
     config = uvicorn.Config(
         guard, log_level="warning", access_log=False, proxy_headers=False, server_header=False
     )
@@ -41,16 +43,8 @@ def server_of(
 
 
 def bound(port: int) -> socket.socket:
-    """A socket that listens on this port, or the next that is free."""
-    for number in (*range(port, min(port + _TRIED, 65536)), 0):
-        # asyncio sends at once (TCP_NODELAY) where a socket says that it is TCP: 40 ms a tile.
-        listening = socket.socket(proto=socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((_HOST, number))
-            listening.listen(128)
-        except OSError:
-            listening.close()
-        else:
-            return listening
-    raise OutputError("no port is free on this machine")
+    """A socket that listens on this port, or the next that is free.  Raises OutputError."""
+    for number in range(port, min(port + _TRIED, 65536)):
+        with contextlib.suppress(OutputError):
+            return listening(_HOST, number)
+    return listening(_HOST, 0)
