@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from wsi_ai.core.files import in_turn, lock_at_once, locked, write_whole
+from wsi_ai.core.files import in_turn, lock_at_once, locked, write_private, write_whole
 
 
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_beside_it(
@@ -33,6 +33,18 @@ def test_a_file_that_is_written_again_keeps_its_mode(tmp_path: Path) -> None:
     write_whole(path, b"two")
     assert path.read_bytes() == b"two"
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_private_is_read_by_its_owner_alone_whoever_might_before(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"before")
+    path.chmod(0o644)
+    write_private(path, b"after")
+    assert path.read_bytes() == b"after"
+    assert path.stat().st_mode & 0o777 == 0o600
+    write_whole(path, b"again")
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_lock_that_is_held_is_refused_at_once_and_given_after(tmp_path: Path) -> None:

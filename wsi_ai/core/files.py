@@ -14,14 +14,28 @@ def write_whole(path: Path, content: bytes) -> None:
 
     A file that was there keeps its mode.  Raises OSError, and then leaves what was there.
     """
+    with _in_its_place(path) as file:
+        file.write(content)
+        if path.exists():
+            shutil.copymode(path, file.name)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """The same, for its owner's eyes alone: also while it is written, and whoever might read what
+    was there."""
+    with _in_its_place(path) as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(content)
+
+
+@contextmanager
+def _in_its_place(path: Path) -> Iterator[BinaryIO]:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with aside.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, aside)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

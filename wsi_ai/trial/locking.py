@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from wsi_ai.core.files import write_whole
+from wsi_ai.core.files import write_private
 from wsi_ai.delivery.audit import Audit
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.schemas.reading import TABLE_BYTES
@@ -96,8 +96,7 @@ def _place(folder: SiteFolder, number: int) -> Path:
 def _keep(folder: SiteFolder, content: bytes) -> None:
     place = _place(folder, len(locks(folder)))
     try:
-        place.touch(0o600)
-        write_whole(place, content)
+        write_private(place, content)
     except OSError as error:
         raise OutputError(f"the reference cannot be kept: {error.strerror}") from None
 

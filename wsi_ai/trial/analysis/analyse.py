@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.core.files import write_whole
+from wsi_ai.core.files import write_private
 from wsi_ai.core.flags import Level
 from wsi_ai.errors import OutputError
 from wsi_ai.schemas.reading import TABLE_BYTES
@@ -133,8 +133,6 @@ def _row(one: AnalysedCase) -> dict[str, Any]:
 def _write(path: Path, content: bytes) -> None:
     """For its owner alone."""
     try:
-        path.touch(0o600)
-        path.chmod(0o600)
-        write_whole(path, content)
+        write_private(path, content)
     except OSError as error:
         raise OutputError(f"{path.name} cannot be written: {error.strerror}") from None

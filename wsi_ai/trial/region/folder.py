@@ -1,12 +1,12 @@
 """The folder of a pool: what came, kept so that every result can be computed again from it."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from wsi_ai import schemas
+from wsi_ai.core import files
 from wsi_ai.errors import OutputError, TrialError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json
 from wsi_ai.trial.bundle import Bundle, exact_sums, with_all_levels
@@ -20,7 +20,7 @@ SCHEMA, FILE = "trial-pooled-1", "pooled.json"
 
 def sites_of(intake: Intake, door: Door, region_key: bytes | None) -> Sites:
     """A controlled bundle that does not open is left out, and named by its site."""
-    exact, shown, files, left_out = [], [], [], list(intake.left_out)
+    exact, shown, came, left_out = [], [], [], list(intake.left_out)
     for bundle in intake.accepted:
         header = {k: v for k, v in bundle.document.items() if k not in ("open", "sealed")}
         try:
@@ -32,10 +32,8 @@ def sites_of(intake: Intake, door: Door, region_key: bytes | None) -> Sites:
             left_out.append(LeftOut(bundle.site, str(error)))
         else:
             made = (bundle.site, bundle.sha256, bundle.number, str(header["audience"]))
-            files.append(SharedFile(*made))
-    return Sites(
-        door.protocol, door.look, tuple(exact), tuple(shown), tuple(files), tuple(left_out)
-    )
+            came.append(SharedFile(*made))
+    return Sites(door.protocol, door.look, tuple(exact), tuple(shown), tuple(came), tuple(left_out))
 
 
 def _opened(bundle: Bundle, region_key: bytes | None) -> SiteSums:
@@ -82,14 +80,9 @@ def pooled_before(folder: Path) -> dict[str, int]:
 
 def write_private(place: Path, content: bytes) -> None:
     """Whole, or not at all.  Raises OutputError."""
-    aside = place.with_name(f"{place.name}.new")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        aside.unlink(missing_ok=True)
-        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        aside.replace(place)
+        files.write_private(place, content)
     except OSError as error:
         raise OutputError(f"{place.name} cannot be written: {error.strerror}") from None
 
