@@ -32,8 +32,8 @@ from wsi_ai.bench.limits import products
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.values import TileBatch
 from wsi_ai.inference.onnx.quantize import quantize
-from wsi_ai.inference.registry import open_runtime
 from wsi_ai.inference.scoring import prepare
+from wsi_ai.models.fastest.open_fastest import open_fastest
 from wsi_ai.models.manifest import load_card
 
 BATCH, REST_S = 32, 0.1
@@ -71,7 +71,7 @@ def in_int8(card: ModelCard, pixels: np.ndarray) -> ModelCard:
 
 
 def ours(card: ModelCard, request: RuntimeRequest, pixels: np.ndarray) -> Run:
-    runtime = open_runtime(card, request)
+    runtime = open_fastest(card, request)
     batch = TileBatch("bench", np.arange(len(pixels)), pixels)
     return lambda: list(runtime.predict([batch]))
 

@@ -29,6 +29,17 @@ def own_data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         os.environ["XDG_DATA_HOME"] = before
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_measured_choice() -> Iterator[None]:
+    """``--device auto`` is the rule's in tests, for nothing can be kept there."""
+    before = os.environ.get("WSI_AI_CHOICES")
+    os.environ["WSI_AI_CHOICES"] = "/dev/null/choices"
+    yield
+    os.environ.pop("WSI_AI_CHOICES")
+    if before is not None:
+        os.environ["WSI_AI_CHOICES"] = before
+
+
 def find_shared() -> Path | None:
     """The folder of real slides: beside the project, or beside where it was cloned from."""
     for place in (ROOT.parent / "shared", Path.cwd().parent / "shared"):

@@ -33,8 +33,8 @@ from wsi_ai.errors import InputError
 from wsi_ai.heatmaps import Keep
 from wsi_ai.heatmaps.by_task import open_canvas
 from wsi_ai.inference.onnx.operations import operations
-from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.approval import approved_card
+from wsi_ai.models.fastest.open_fastest import open_fastest
 from wsi_ai.models.site import load_site
 from wsi_ai.run.opening import open_scaled
 
@@ -189,7 +189,7 @@ def _request(asked: Asked, batch: int | None) -> RuntimeRequest:
 
 
 def _runtime_name(card: ModelCard, asked: Asked) -> str:
-    return open_runtime(card, _request(asked, None)).description
+    return open_fastest(card, _request(asked, None)).description
 
 
 def _work(subject: Subject) -> Facts:

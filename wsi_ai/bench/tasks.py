@@ -17,7 +17,7 @@ from wsi_ai.core.contracts import EncodedSlide, Runtime, Slide
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import TileBatch, TilePlan
-from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.fastest.open_fastest import open_fastest
 from wsi_ai.slides.readers.fingerprint import already_hashed, fingerprint, hashed
 from wsi_ai.tiles.planning import plan_for
 from wsi_ai.tiles.reading.shrink import shrinker
@@ -152,7 +152,7 @@ def forward_task(
     subject: Subject, request: RuntimeRequest, operations: float | None
 ) -> tuple[Task, Runtime]:
     """One batch through the model; ``request`` gives its size."""
-    runtime = open_runtime(subject.card, request)
+    runtime = open_fastest(subject.card, request)
     batch, side = request.batch_size or runtime.batch_size, subject.card.tile.size_px
     pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
     tiles = TileBatch(subject.slide.info.slide_id, np.arange(batch), pixels)

@@ -1,12 +1,16 @@
 """``wsi-ai models``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
+from wsi_ai.core.cards import RuntimeRequest
 from wsi_ai.core.wording import counted
+from wsi_ai.inference.registry import host_devices
 from wsi_ai.models.approval import approved_model
+from wsi_ai.models.fastest.choose import choose, slower_than_fp32
 from wsi_ai.models.golden import load_golden
-from wsi_ai.models.manifest import load_card
+from wsi_ai.models.manifest import load_card, load_variants
 from wsi_ai.models.optimize import Optimized, quantize_model
 from wsi_ai.models.parity import GoldenResult, make_golden, verify
 from wsi_ai.models.site import Site, load_site
@@ -42,7 +46,20 @@ def optimize(model: Path, slides: list[Path]) -> int:
         say("refused, and nothing was changed; other or more slides may calibrate better")
         return Exit.SOME
     say(f"{done.weights}: kept, for wsi-ai run --precision int8")
+    for line in _fastest_here(model):
+        say(line)
     return Exit.OK
+
+
+def _fastest_here(model: Path) -> Iterator[str]:
+    """Measured at once, so that the first run need not."""
+    for card in load_variants(model):
+        devices = host_devices(card)
+        if len(devices) > 1:
+            choice = choose(card, RuntimeRequest(precision=card.precision), devices)
+            yield f"--device auto, {card.precision}: {choice}"
+            if note := slower_than_fp32(card, choice):
+                yield note
 
 
 def _beyond(done: Optimized) -> str:

@@ -1,7 +1,7 @@
 """``wsi-ai models``: drafts, the store and signatures."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from wsi_ai.cli.output import Exit, exit_on_error, say
-from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, Task
+from wsi_ai.core.cards import CARD_INCOMPLETE, ModelCard, RuntimeRequest, Task
 from wsi_ai.errors import ModelError
 from wsi_ai.models import drafts
 from wsi_ai.models.approval import find_model
@@ -17,8 +17,9 @@ from wsi_ai.models.card_checks import INCOMPLETE, unfinished
 from wsi_ai.models.drafts.encoders import load_encoder
 from wsi_ai.models.drafts.inspected import Inspected, SharedModel
 from wsi_ai.models.drafts.wsinfer import load_zoo_model
+from wsi_ai.models.fastest.choose import known
 from wsi_ai.models.hub_cache import repository_name
-from wsi_ai.models.manifest import load_card
+from wsi_ai.models.manifest import load_card, load_variants
 from wsi_ai.models.signing import SIGNATURE
 from wsi_ai.models.signing import sign as sign_folder
 from wsi_ai.models.site import load_site
@@ -108,6 +109,8 @@ def show(model: Path) -> int:
     card = load_card(folder)
     for name, value in _facts(card):
         say(f"{name:<20} {value}")
+    for name, value in _fastest_here(folder):
+        say(f"{name:<20} {value}")
     signed = (card.weights.parent / SIGNATURE).is_file()
     say(f"{'signature':<20} {'there; wsi-ai models verify --key checks it' if signed else 'none'}")
     return Exit.OK
@@ -193,6 +196,14 @@ def _write(folder: Path, weights: Path, seen: Inspected, table: dict[str, Any]) 
         say(f"{CARD_INCOMPLETE}; the same command without --trial asks for the rest")
     command = "embed" if table["task"] == Task.EMBEDDING else "run"
     say(f"complete; now: wsi-ai {command} SLIDE --model {folder} --out OUT")
+
+
+def _fastest_here(folder: Path) -> Iterator[tuple[str, str]]:
+    """What ``--device auto`` takes, where it was measured."""
+    for card in load_variants(folder):
+        found = known(card, RuntimeRequest(precision=card.precision))
+        if found is not None:
+            yield f"auto, {card.precision}", f"{found}, measured {found.at}"
 
 
 def _facts(card: ModelCard) -> list[tuple[str, str]]:

@@ -41,13 +41,13 @@ def software() -> str:
 
 @cache
 def versions() -> Mapping[str, str]:
-    return {"python": platform.python_version(), **_installed(_PACKAGES)}
+    return {"python": platform.python_version(), **versions_of(_PACKAGES)}
 
 
 @cache
 def pixel_libraries() -> Mapping[str, str]:
     """The versions of what pixels pass through."""
-    return _installed(_PIXEL_PACKAGES)
+    return versions_of(_PIXEL_PACKAGES)
 
 
 @cache
@@ -69,7 +69,8 @@ def _sources(place: Path) -> list[Path]:
     return [file for file in place.rglob("*") if file.suffix in (".py", ".c", ".cu")]
 
 
-def _installed(packages: tuple[str, ...]) -> Mapping[str, str]:
+def versions_of(packages: tuple[str, ...]) -> Mapping[str, str]:
+    """Of those that are installed."""
     found = dict[str, str]()
     for package in packages:
         try:

@@ -28,6 +28,8 @@ class EmbeddingRun:
     folder: Path
     asked: Mapping[str, Any]
     runtime: str
+    device_choice: Mapping[str, Any] | None
+    """How ``--device auto`` came to the device."""
     clock: Stopwatch
     started: datetime
     resumed: int = 0
@@ -101,6 +103,7 @@ def _record(run: EmbeddingRun, reason: str, *, failed: bool) -> dict[str, Any]:
         "slide": slide_record(run.slide) if run.slide else None,
         "model": record.model_record(run.card),
         "runtime": run.runtime,
+        "device_choice": dict(run.device_choice) if run.device_choice else None,
         "asked": dict(run.asked),
         "timing": timing_record(run.clock, None) if run.clock.spans else None,
         "started": timestamp(run.started),

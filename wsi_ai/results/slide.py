@@ -75,6 +75,8 @@ class RunRecord:
     """Additional formats, of ``FORMATS``."""
     changes: tuple[str, ...] = ()
     """The changes that were needed so that the device could go on."""
+    device_choice: Mapping[str, Any] | None = None
+    """How ``--device auto`` came to the device; ``None`` where there was nothing to choose."""
     inferred: Inferred | None = None
     """``None`` where there are no scores."""
     policy: Mapping[str, Any] | None = None
@@ -229,6 +231,7 @@ def full_record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:
         "policy": dict(run.policy) if run.policy else None,
         "stain_normalisation": assessment.recolour.as_dict() if assessment.recolour else None,
         "runtime": provenance.runtime,
+        "device_choice": dict(run.device_choice) if run.device_choice else None,
         "device_changes": list(run.changes),
         "decoded_by": run.clock.decoded_by if run.clock else None,
         "asked": dict(run.asked),

@@ -18,7 +18,7 @@ from wsi_ai.core.contracts import (
 )
 from wsi_ai.core.environment import threads
 from wsi_ai.errors import DeviceError, ModelError
-from wsi_ai.inference.registry import open_runtime
+from wsi_ai.models.fastest.open_fastest import open_fastest
 from wsi_ai.models.parity import hold_to_golden
 from wsi_ai.results.folder import Places
 from wsi_ai.run.answer import AnswerFor
@@ -49,7 +49,7 @@ class Assembly(Generic[Out]):
     default."""
     options: RunOptions
     cards: Sequence[ModelCard] = ()
-    open_runtime: OpenRuntime = open_runtime
+    open_runtime: OpenRuntime = open_fastest
     devices: int = 1
     """Number of those that share the host's processors."""
     epoch: float = field(default_factory=time.perf_counter)

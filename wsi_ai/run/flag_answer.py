@@ -181,6 +181,7 @@ class FlagAnswer:
             early_s=job.early_s,
             formats=self.formats,
             changes=tuple(job.changes),
+            device_choice=job.device_choice,
             inferred=job.inferred,
             policy=self.policy.as_table(),
             pages=self.pages,

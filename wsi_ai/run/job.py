@@ -54,6 +54,8 @@ class SlideJob(Generic[Out]):
     """Tiles that an earlier run had passed, when this one began to infer."""
     changes: list[str] = field(default_factory=list)
     """What had to be done so that the device could go on."""
+    device_choice: Mapping[str, Any] | None = None
+    """How ``auto`` came to the device; ``None`` where there was nothing to choose."""
     result: Assessment | Collected | None = None
     """``None`` until the slide is inferred, or stopped by a gate."""
     inferred: Inferred | None = None

@@ -14,7 +14,8 @@ from wsi_ai.core.flags import Standing
 from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import InputError
 from wsi_ai.heatmaps import Canvas
-from wsi_ai.inference.registry import devices_asked, open_runtime
+from wsi_ai.inference.registry import devices_asked
+from wsi_ai.models.fastest.open_fastest import open_fastest
 from wsi_ai.models.site import load_site
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.run.assembly import OpenRuntime
@@ -61,7 +62,7 @@ def run_line(
     models: Sequence[Path],
     out: Path,
     options: RunOptions,
-    opened: OpenRuntime = open_runtime,
+    opened: OpenRuntime = open_fastest,
 ) -> Iterator[Outcome]:
     """Ask for the next slide whenever there is room for it on the line, until there are no more.
 

@@ -8,7 +8,7 @@ from wsi_ai.core.contracts import Watcher
 from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
 from wsi_ai.errors import IdentityShared, ModelError
-from wsi_ai.inference.registry import devices_asked
+from wsi_ai.inference.registry import devices_asked, open_runtime
 from wsi_ai.models.approval import approved_card
 from wsi_ai.models.site import load_site
 from wsi_ai.run.assembly import Assembly
@@ -48,7 +48,7 @@ def run_silently(
     devices, cases = devices_asked(options.device), load_cases(options.cases)
     site_key()  # what is inferred is sealed with it until the slide is through
     answer_for = KeptFor(keeper, policy, cases, work, options.rescan)
-    assembly = Assembly(answer_for, policy, options, [card])
+    assembly = Assembly(answer_for, policy, options, [card], open_runtime)
     found = apart(slides, cases, assembly.open_slide)
     yield from on_devices(assembly, devices, found.alone, watch or NoWatcher(), NoPost())
     for slide in found.shared:

@@ -12,8 +12,8 @@ from wsi_ai.core.flags import DOUBT
 from wsi_ai.core.seals import site_key
 from wsi_ai.errors import DeviceError, IdentityShared, InputError, ModelError, OutputError
 from wsi_ai.inference.own import Network, open_own
-from wsi_ai.inference.registry import open_runtime
 from wsi_ai.models.approval import approved_card
+from wsi_ai.models.fastest.open_fastest import open_fastest
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.dicom import check_dicom
 from wsi_ai.results.folder import check_folder
@@ -80,7 +80,7 @@ def run_slides(
     models = [model] if isinstance(model, Path) else list(model)
     stride_px = options.extent.stride_px if options.extent else None
     cards = [strided(card, stride_px) for card in cards_of(models, site, policy, options)]
-    yield from _through(cards, open_runtime, slides, out, Asked(options, policy, watch, post))
+    yield from _through(cards, open_fastest, slides, out, Asked(options, policy, watch, post))
 
 
 def run_own(
@@ -203,7 +203,7 @@ def give_up(
     cards = cards_of(models, load_site(options.trusted_keys), policy, options)
     out, asked = _placed(out, Asked(options, policy, None, post))
     cases = load_cases(options.cases)
-    assembly = assembly_of(cards, open_runtime, out, cases, asked)
+    assembly = assembly_of(cards, open_fastest, out, cases, asked)
     for card in cards:
         yield assembly.failed(card, slide, reason, post)
 

@@ -19,6 +19,7 @@ from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import TilePlan
 from wsi_ai.errors import Busy, DeviceError, SlideChanged, Stopped
 from wsi_ai.heatmaps import Canvas
+from wsi_ai.models.fastest.open_fastest import choice_record
 from wsi_ai.results.folder import Places
 from wsi_ai.run.answer import Answer
 from wsi_ai.run.asked import forget_kept
@@ -138,7 +139,7 @@ class SlideSteps(Generic[Out]):
         self.answer.admit(job)
         job.folder = self.answer.folder(slide.info)
         job.generation, pipeline = self.engine.current()
-        job.asked = self.answer.asked(job, pipeline)
+        self._ask(job, pipeline)
         job.clock.lap("opening")
         job.held.enter_context(self.places.claimed(job.folder))
         if not self.force and (known := self.answer.known(job)) is not None:
@@ -191,11 +192,15 @@ class SlideSteps(Generic[Out]):
             return
         job.prepared.close()
         job.prepared.canvas.close()
-        job.asked = self.answer.asked(job, pipeline)
+        self._ask(job, pipeline)
         canvas = self._canvas(job, job.prepared.plan, pipeline)
         job.prepared = pipeline.start_again(job.slide, job.prepared, canvas)
         job.held.callback(job.prepared.close)
         job.clock.lap("another device")
+
+    def _ask(self, job: SlideJob[Out], pipeline: Pipeline) -> None:
+        job.asked = self.answer.asked(job, pipeline)
+        job.device_choice = choice_record(pipeline.runtime)
 
     def _canvas(self, job: SlideJob[Out], plan: TilePlan, pipeline: Pipeline) -> Canvas:
         canvas = self.answer.canvas(job, plan, pipeline, self.engine.batch_size)

@@ -160,6 +160,7 @@ class VectorAnswer:
             folder=job.folder,
             asked=job.asked,
             runtime=job.asked["runtime"],
+            device_choice=job.device_choice,
             clock=job.clock,
             started=job.started,
         )
