@@ -38,7 +38,9 @@ from wsi_ai.models.manifest import load_card
 
 BATCH, REST_S = 32, 0.1
 OURS, OURS_OPENVINO, OURS_TORCH = "wsi_ai auto", "wsi_ai openvino", "wsi_ai torch"
+OURS_ORT = "wsi_ai onnxruntime"
 OURS_INT8, OURS_ORT_INT8 = "wsi_ai auto int8", "wsi_ai onnxruntime int8"
+OURS_OPENVINO_INT8 = "wsi_ai openvino int8"
 EAGER, CHANNELS, SESSION, OPENVINO = "torch eager", "torch channels-last", "onnxruntime", "openvino"
 PRODUCTS = "matrix products"
 Run = Callable[[], object]
@@ -52,9 +54,11 @@ def variants(network: networks.Network, pixels: np.ndarray) -> dict[str, Run]:
         SESSION: session(card.weights, tiles),
         OURS: ours(card, RuntimeRequest("auto"), pixels),
         OPENVINO: compiled(card.weights, tiles),
+        OURS_ORT: ours(card, RuntimeRequest("cpu"), pixels),
         OURS_OPENVINO: ours(card, RuntimeRequest("openvino"), pixels),
         OURS_INT8: ours(quantised, RuntimeRequest("auto", Precision.INT8), pixels),
         OURS_ORT_INT8: ours(quantised, RuntimeRequest("cpu", Precision.INT8), pixels),
+        OURS_OPENVINO_INT8: ours(quantised, RuntimeRequest("openvino", Precision.INT8), pixels),
         CHANNELS: eager(
             network.module, torch.from_numpy(tiles).to(memory_format=torch.channels_last)
         ),
@@ -155,6 +159,8 @@ def ratios(network: str, rates: dict[str, list[float]]) -> list[dict[str, object
     eager_target, int8_target = (1.8, 3.3) if network == "resnet18" else (None, None)
     return [
         row("auto / best session alone", 0.97, (SESSION, OPENVINO)),
+        row("auto / best of ours", 0.97, (OURS_ORT, OURS_OPENVINO)),
+        row("auto int8 / best of ours", 0.97, (OURS_ORT_INT8, OURS_OPENVINO_INT8), OURS_INT8),
         row("auto / torch eager", eager_target, (EAGER,)),
         row("auto int8 / torch eager", int8_target, (EAGER,), OURS_INT8),
         row("onnxruntime int8 / torch eager", None, (EAGER,), OURS_ORT_INT8),
@@ -175,6 +181,7 @@ def main() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), np.uint8)
     print(f"{platform.processor() or platform.machine()}, {cores()} cores", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["WSI_AI_CHOICES"] = folder  # what auto takes is measured, too
         for name in args.networks:
             network = networks.make_network(name, Path(folder))
             rates = measure(variants(network, pixels), args.rounds)
