@@ -19,7 +19,6 @@ from tests.models_for_tests import product_network, red_network, write_model
 from wsi_ai.cli import model_folders
 from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
 from wsi_ai.core.contracts import Runtime
-from wsi_ai.core.environment import threads
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import DeviceError
 from wsi_ai.inference.registry import host_devices, open_runtime
@@ -31,6 +30,7 @@ from wsi_ai.models.fastest.kept import keep, kept, place_of
 from wsi_ai.models.fastest.messages import Ready, Refused, Took, Turn
 from wsi_ai.models.fastest.open_fastest import choice_record, open_chosen, open_fastest
 from wsi_ai.models.fastest.question import digest_of, question_of
+from wsi_ai.models.fastest.scheduled import Scheduled
 from wsi_ai.models.manifest import load_card
 
 TWO, AUTO = ("cpu", "openvino"), RuntimeRequest()
@@ -401,16 +401,33 @@ def turns(contender: Contender, *took: Took) -> Contender:
 
 def test_of_a_batch_that_takes_long_there_is_one_turn_unless_others_take_the_processors() -> None:
     """What is measured while others compute is kept, too: so it is measured more than once."""
-    one, all_of_them = Contender(AUTO), float(threads())
-    quiet, disturbed = Took(32, 2.0, 2.0 * all_of_them), Took(32, 9.0, 2.0 * all_of_them)
+    one = Contender(AUTO)
+    quiet, disturbed = Took(32, 2.0, 0.9), Took(32, 9.0, 0.2)
     assert one.goes_on
     assert not turns(replace(one, turns=[]), quiet).goes_on
     assert turns(replace(one, turns=[]), disturbed).goes_on
     assert not turns(replace(one, turns=[]), disturbed, disturbed, disturbed).goes_on
-    short = Took(32, 0.2, 0.2 * all_of_them)
-    assert turns(replace(one, turns=[]), *[short] * 4).goes_on
-    assert not turns(replace(one, turns=[]), *[short] * 5).goes_on
-    assert turns(replace(one, turns=[]), quiet, disturbed).rate.tiles_per_s == 16.0
+    assert turns(replace(one, turns=[]), *[Took(32, 0.2)] * 4).goes_on
+    assert not turns(replace(one, turns=[]), *[Took(32, 0.2)] * 5).goes_on
+
+
+def test_time_that_other_work_took_is_no_part_of_a_rate() -> None:
+    alone, beside = Took(32, 1.0), Took(32, 4.0, 0.25)
+    rates = [turns(Contender(AUTO), *each).rate for each in ([alone] * 3, [beside] * 3)]
+    assert [rate.tiles_per_s for rate in rates] == [32.0, 32.0]
+
+
+def test_what_the_scheduler_says_is_the_share_of_its_time_that_a_process_ran(
+    tmp_path: Path,
+) -> None:
+    before = Scheduled.now(tmp_path)
+    for name, said in (("1", "30 10 1"), ("2", "60 20 1"), ("3", "gone")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "schedstat").write_text(said)
+    assert Scheduled.now(tmp_path).share_since(before) == 0.75
+    unknown = Scheduled.now(tmp_path / "nowhere")
+    assert unknown.share_since(unknown) == 1.0
+    assert 0 < Scheduled.now().share_since(Scheduled()) <= 1
 
 
 @pytest.mark.skipif(Path("/proc/driver/nvidia").exists(), reason="auto is CUDA here")

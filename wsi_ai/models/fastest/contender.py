@@ -17,6 +17,7 @@ from wsi_ai.errors import DeviceError, ModelError
 from wsi_ai.inference.registry import open_runtime
 from wsi_ai.inference.trial import trial_tiles
 from wsi_ai.models.fastest.messages import Ready, Refused, Took, Turn
+from wsi_ai.models.fastest.scheduled import Scheduled
 from wsi_ai.models.parity import hold_to_golden
 
 Open = Callable[[ModelCard, RuntimeRequest], Runtime]
@@ -49,12 +50,13 @@ def _batch(runtime: Runtime) -> TileBatch:
 
 
 def _took(runtime: Runtime, batch: TileBatch, least_s: float) -> Took:
-    began, before, batches = time.perf_counter(), time.process_time(), 0
+    began, before, batches = time.perf_counter(), Scheduled.now(), 0
     while True:
         list(runtime.predict([batch]))
         batches += 1
         if (seconds := time.perf_counter() - began) >= least_s:
-            return Took(batches * len(batch.index), seconds, time.process_time() - before)
+            share = Scheduled.now().share_since(before)
+            return Took(batches * len(batch.index), seconds, share)
 
 
 def _die_first() -> None:

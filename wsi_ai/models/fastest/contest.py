@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe
+from statistics import median
 from types import TracebackType
 from typing import Self
 
 from wsi_ai.core.cards import ModelCard, RuntimeRequest
-from wsi_ai.core.environment import threads
 from wsi_ai.core.memory import available
 from wsi_ai.models.fastest import contender
 from wsi_ai.models.fastest.choice import NotMeasured, Rate
@@ -22,8 +22,8 @@ READY_S, BATCH_S = 300.0, 120.0
 """How long a device may take to open and to score the golden tiles; and for one batch."""
 _ENOUGH_S, _TURN_S, _TURNS, _QUIET = 1.0, 0.15, 3, 0.7
 """Seconds of each that are enough, of a turn at least, and turns that are.  Of a batch that needs
-more than what is enough there is one turn, if it had this share of the processors: more, where
-other work takes them."""
+more than what is enough there is one turn, if its threads ran this share of the time: more, where
+other work does."""
 _REST_S = 0.05
 """After which no library's threads still wait in a loop."""
 _COPIES, _BESIDES = 3, 1 << 29
@@ -33,7 +33,7 @@ _COPIES, _BESIDES = 3, 1 << 29
 def contest(
     card: ModelCard, request: RuntimeRequest, devices: Sequence[str], memory: int | None = None
 ) -> tuple[Rate, ...]:
-    """A rate of each: of its best turn, for what else the machine does only slows it.
+    """A rate of each: the median of its turns, less the time that other work took from them.
 
     All are open at once where ``memory`` is enough for that, in bytes, and take turns; else one
     after another.  Raises NotMeasured, and OSError where no process can be started.
@@ -117,14 +117,14 @@ class Contender:
             return not self.reason
         if len(self.turns) >= _TURNS:
             return sum(turn.seconds for turn in self.turns) < _ENOUGH_S
-        return not any(_is_long(turn) and _is_quiet(turn) for turn in self.turns)
+        return not any(turn.own_s > _ENOUGH_S and turn.share > _QUIET for turn in self.turns)
 
     @property
     def rate(self) -> Rate:
         if self.reason:
             return Rate(self.request.device, self.runtime, None, self.reason)
-        best = max(turn.tiles / turn.seconds for turn in self.turns)
-        return Rate(self.request.device, self.runtime, float(f"{best:.4g}"))
+        usual = median(turn.tiles / turn.own_s for turn in self.turns)
+        return Rate(self.request.device, self.runtime, float(f"{usual:.4g}"))
 
     def _send(self, message: object) -> None:
         """That the other end is gone is seen where its answer is waited for."""
@@ -148,14 +148,6 @@ class Contender:
         if isinstance(answer, Refused):
             self.reason = answer.reason
         return answer
-
-
-def _is_long(turn: Took) -> bool:
-    return turn.processor_s / threads() > _ENOUGH_S
-
-
-def _is_quiet(turn: Took) -> bool:
-    return turn.processor_s >= _QUIET * threads() * turn.seconds
 
 
 def _ended(status: int) -> str:

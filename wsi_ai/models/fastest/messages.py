@@ -30,8 +30,13 @@ class Took:
 
     tiles: int
     seconds: float
-    processor_s: float
-    """Of all threads."""
+    share: float = 1.0
+    """Of the time in which its threads could run, the part in which they did."""
+
+    @property
+    def own_s(self) -> float:
+        """About how long it would have taken with nothing else on the machine."""
+        return self.seconds * self.share
 
 
 Answer = Ready | Refused | Took
