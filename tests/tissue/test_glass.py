@@ -3,8 +3,11 @@
 import itertools
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from wsi_ai.core.flags import Status
@@ -55,6 +58,50 @@ def test_ycbcr_taken_for_rgb_is_stopped(shared_data: Path) -> None:
     found = thumbnail_of(shared_data / REAL[0])
     taken = np.asarray(Image.fromarray(found.pixels).convert("YCbCr"))
     assert look_at_glass(Thumbnail(taken, found.unread)).colour == "red"
+
+
+def look_plainly(thumbnail: Thumbnail) -> tuple[float, float, float]:
+    """What ``look_at_glass`` measures, as one would write it first: share, cast and limit."""
+    pixels = thumbnail.pixels
+    open_to = ~thumbnail.unread & (pixels.min(axis=2) < 252)
+    limit = 0.4 if (pixels.min(axis=2) >= 252).mean() >= 0.05 else 0.25
+    if not open_to.any():
+        return 0.0, 0.0, 0.25
+    bright = pixels.max(axis=2)
+    soft = cv2.GaussianBlur(pixels, (0, 0), 1.0).astype(np.float32)
+    mean = cv2.blur(soft, (5, 5))
+    flat = (cv2.blur(soft * soft, (5, 5)) - mean * mean).max(axis=2) < 2.5**2
+    glass = open_to & (bright >= 0.9 * np.percentile(bright[open_to], 99)) & flat
+    if glass.mean() < 0.01:
+        return float(glass.mean()), 0.0, limit
+    low, middle, high = np.percentile(pixels[glass], (10, 50, 90), axis=0)
+    if (high - low).max() > 30:
+        return 0.0, 0.0, limit
+    return float(glass.mean()), float(np.ptp(middle) / max(middle.max(), 1)), limit
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    glass=st.tuples(*[st.sampled_from([120, 190, 235, 251, 255])] * 3),
+    noise=st.sampled_from([0, 1, 3, 8]),
+    tissue=st.floats(0, 1),
+)
+def test_the_fast_look_at_glass_measures_what_the_plain_one_does(
+    seed: int, glass: tuple[int, int, int], noise: int, tissue: float
+) -> None:
+    random = np.random.default_rng(seed)
+    pixels = np.array(glass) + random.integers(-noise, noise + 1, (60, 80, 3))
+    pixels[: int(60 * tissue)] = random.integers(0, 256, (int(60 * tissue), 80, 3))
+    thumbnail = Thumbnail(pixels.clip(0, 255).astype(np.uint8), random.random((60, 80)) < 0.02)
+    seen = look_at_glass(thumbnail)
+    assert (seen.share, seen.cast, seen.limit) == look_plainly(thumbnail)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_and_of_real_slides(shared_data: Path, name: str) -> None:
+    thumbnail = thumbnail_of(shared_data / name)
+    seen = look_at_glass(thumbnail)
+    assert (seen.share, seen.cast, seen.limit) == look_plainly(thumbnail)
 
 
 def glass_of(rgb: tuple[int, int, int], *, corner: bool = False) -> PaintedSlide:

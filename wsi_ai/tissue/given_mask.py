@@ -9,6 +9,7 @@ from wsi_ai.core.geometry import Size
 from wsi_ai.core.values import Mask, SlideInfo
 from wsi_ai.errors import SlideError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of
+from wsi_ai.tissue.channels import brightest, darkest
 from wsi_ai.tissue.regions import Regions, read_regions
 
 _STRETCH = 0.01
@@ -38,8 +39,9 @@ def _of_picture(path: Path, size: Size) -> Mask:
         found = None
     if found is None or found.dtype != np.uint8:
         raise SlideError("the tissue that was given is no PNG of 8 bits")
-    grey = found if found.ndim == 2 else found[..., :3].max(axis=2)
-    if found.ndim == 3 and (found[..., :3].min(axis=2) != grey).any():
+    picture = np.asarray(found, np.uint8)
+    grey = picture if picture.ndim == 2 else brightest(picture[..., :3])
+    if picture.ndim == 3 and (darkest(picture[..., :3]) != grey).any():
         raise SlideError("the tissue that was given is a picture in colours, and no mask")
     rows, cols = grey.shape
     apart = abs(cols * size.height / size.width - rows)

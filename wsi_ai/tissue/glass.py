@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.values import Mask
+from wsi_ai.tissue.channels import brightest, darkest
 from wsi_ai.tissue.thumbnail import Thumbnail
 
 _FLAT = 2.5
@@ -49,20 +50,20 @@ class Glass:
 def look_at_glass(thumbnail: Thumbnail, most: float = _LIMIT) -> Glass:
     """The bright and flat parts of a slide, whatever their colour; not what is pure white."""
     pixels = thumbnail.pixels
-    bright = pixels.max(axis=2)
-    open_to = ~thumbnail.unread & (pixels.min(axis=2) < _NEARLY_WHITE)
+    bright, white = brightest(pixels), darkest(pixels) >= _NEARLY_WHITE
+    open_to = ~thumbnail.unread & ~white
     if not open_to.any():
         return Glass(0.0, 0.0, "", most)
     top = float(np.percentile(bright[open_to], 99))
-    white = float((pixels.min(axis=2) >= _NEARLY_WHITE).mean())
-    limit = max(most, _LIMIT_BESIDE_WHITE) if white >= _WHITE_SEEN else most
+    limit = max(most, _LIMIT_BESIDE_WHITE) if float(white.mean()) >= _WHITE_SEEN else most
     glass = open_to & (bright >= _BRIGHT * top) & _flat(pixels)
     share = float(glass.mean())
     if share < _SEEN:
         return Glass(share, 0.0, "", limit)
-    low, (red, green, blue), high = np.percentile(pixels[glass], (10, 50, 90), axis=0).tolist()
-    if max(h - a for h, a in zip(high, low, strict=True)) > _SPREAD:
+    shares = [np.percentile(shade[glass], (10, 50, 90)).tolist() for shade in cv2.split(pixels)]
+    if max(high - low for low, _, high in shares) > _SPREAD:
         return Glass(0.0, 0.0, "", limit)
+    red, green, blue = (middle for _, middle, _ in shares)
     cast = (max(red, green, blue) - min(red, green, blue)) / max(red, green, blue, 1.0)
     return Glass(share, cast, _name(red, green, blue) if cast >= limit else "", limit)
 
@@ -70,14 +71,16 @@ def look_at_glass(thumbnail: Thumbnail, most: float = _LIMIT) -> Glass:
 def is_grey(thumbnail: Thumbnail, tissue: Mask) -> bool:
     """Whether there is tissue, and not one pixel of the slide has a colour."""
     pixels = thumbnail.pixels
-    return bool(tissue.any()) and bool((pixels.max(axis=2) == pixels.min(axis=2)).all())
+    return bool(tissue.any()) and bool((brightest(pixels) == darkest(pixels)).all())
 
 
 def _flat(pixels: NDArray[np.uint8]) -> Mask:
-    soft = cv2.GaussianBlur(pixels, (0, 0), 1.0).astype(np.float32)
-    mean = cv2.blur(soft, (5, 5))
-    variance = cv2.blur(soft * soft, (5, 5)) - mean * mean
-    flat: Mask = variance.max(axis=2) < _FLAT**2
+    """In each colour."""
+    flat = np.ones(pixels.shape[:2], np.bool_)
+    for shade in cv2.split(cv2.GaussianBlur(pixels, (0, 0), 1.0)):
+        soft = shade.astype(np.float32)
+        mean = cv2.blur(soft, (5, 5))
+        flat &= cv2.blur(soft * soft, (5, 5)) - mean * mean < _FLAT**2
     return flat
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.values import Mask, SlideInfo
+from wsi_ai.tissue.channels import brightest, darkest
 from wsi_ai.tissue.thumbnail import Thumbnail, pixel_spacing
 
 _CHROMA_FLOOR, _CHROMA_CEILING = 9.0, 22.0  # of 255: pale eosin lies above, stained glass below
@@ -32,17 +33,12 @@ def find_tissue(slide: SlideInfo, thumbnail: Thumbnail) -> Mask:
 
 def _coloured_or_dark(pixels: NDArray[np.uint8], sigma_px: float) -> NDArray[np.uint8]:
     """(rows, cols): 1 where there is tissue, else 0."""
-    smooth = cv2.GaussianBlur(pixels, (0, 0), sigma_px)
-    brightest = cv2.extractChannel(smooth, 0)
-    darkest = brightest.copy()
-    for n in (1, 2):
-        channel = cv2.extractChannel(smooth, n)
-        cv2.max(brightest, channel, dst=brightest)
-        cv2.min(darkest, channel, dst=darkest)
-    chroma = cv2.subtract(brightest, darkest, dst=darkest)
+    smooth = np.asarray(cv2.GaussianBlur(pixels, (0, 0), sigma_px), np.uint8)
+    bright, dark = brightest(smooth), darkest(smooth)
+    chroma = cv2.subtract(bright, dark, dst=dark)
     otsu, _ = cv2.threshold(chroma, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     limit = min(max(otsu, _CHROMA_FLOOR), _CHROMA_CEILING)
-    return ((chroma >= limit) | (brightest < _DARK)).astype(np.uint8)
+    return ((chroma >= limit) | (bright < _DARK)).astype(np.uint8)
 
 
 def without_specks(found: NDArray[np.uint8], least_px: float) -> Mask:
