@@ -1,6 +1,5 @@
 """``wsi-ai``: commands for people.  A command's own imports happen when it is called."""
 
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -42,6 +41,8 @@ def main() -> None:
 
 def _show_version(asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         say(f"wsi-ai {version('wsi-ai')}")
         raise typer.Exit
 

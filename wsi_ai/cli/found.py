@@ -4,9 +4,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wsi_ai.app import Inputs
 from wsi_ai.cli.output import say
 from wsi_ai.core.wording import counted, verb
+from wsi_ai.slides.inputs import Inputs
 
 
 def say_found(found: Inputs, named: Sequence[Path]) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wsi_ai.app import Inputs, Outcome, RunOptions, find_slides, make_folder, run_slides
 from wsi_ai.cli.commands.options import RunArguments
 from wsi_ai.cli.found import say_found
 from wsi_ai.cli.output import (
@@ -26,11 +25,15 @@ from wsi_ai.core.cards import Precision
 from wsi_ai.core.flags import STATEMENT, Level
 from wsi_ai.core.wording import counted, verb
 from wsi_ai.errors import DeviceError, ModelError, OutputError, PolicyError, WsiAiError
-from wsi_ai.results.pages.index import INDEX, renew_index
+from wsi_ai.results.folder import make_folder
+from wsi_ai.results.pages.wanted import Pages
 from wsi_ai.results.published import OnDisk, Published, ResultsPlace, results_place
-from wsi_ai.results.slide import Pages
+from wsi_ai.run.options import RunOptions
+from wsi_ai.run.outcome import Outcome
 from wsi_ai.run.process import prepare_process
 from wsi_ai.run.run_record import added_up, by_device, write_not_started
+from wsi_ai.run.run_slides import run_slides
+from wsi_ai.slides.inputs import Inputs, find_slides
 from wsi_ai.slides.places import ReaderIo, as_written
 from wsi_ai.slides.quiet import at_rest
 
@@ -143,6 +146,8 @@ class _Begun:
     def _not_started(self, error: WsiAiError, slides: int) -> None:
         kind = _kind(error)
         out = self.place.folder
+        from wsi_ai.results.pages.index import INDEX, renew_index
+
         write_not_started(out, kind, str(error), slides)
         if (out / INDEX).is_file():
             renew_index(out)

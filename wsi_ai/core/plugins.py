@@ -20,10 +20,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wsi_ai.errors import NoDevice, WsiAiError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
 
 
 def missing(error: ModuleNotFoundError, extra: str) -> str:
@@ -62,17 +64,20 @@ EXTRAS = {
 }
 
 
-def points(group: str) -> EntryPoints:
+def points(group: str) -> "EntryPoints":
     return _installed(group, tuple(sys.path))
 
 
 @lru_cache(maxsize=8)
-def _installed(group: str, path: tuple[str, ...]) -> EntryPoints:
-    """Kept, because searching all that is installed along ``sys.path`` takes 40 ms."""
+def _installed(group: str, path: tuple[str, ...]) -> "EntryPoints":
+    """Kept, because searching all that is installed along ``sys.path`` takes 40 ms; what searches
+    takes 20 to load, and few commands search."""
+    from importlib.metadata import entry_points
+
     return entry_points(group=f"wsi_ai.{group}")
 
 
-def load(point: EntryPoint) -> Any:
+def load(point: "EntryPoint") -> Any:
     """What the entry point names.  Raises NoDevice where it does not load."""
     try:
         return point.load()
@@ -84,7 +89,7 @@ def load(point: EntryPoint) -> Any:
         ) from None
 
 
-def _needs(point: EntryPoint, error: ModuleNotFoundError) -> str:
+def _needs(point: "EntryPoint", error: ModuleNotFoundError) -> str:
     """Our own entry points lack an extra; another package's lack what only its author knows."""
     if not point.module.startswith("wsi_ai."):
         return f"the plug-in {point.name} needs {error.name}, which is not installed"

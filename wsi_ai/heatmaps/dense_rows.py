@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from wsi_ai.core.files import write_whole
 from wsi_ai.core.seals import opened_file, seal
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
+from wsi_ai.heatmaps.groups import new_group, open_array
 from wsi_ai.heatmaps.zarr import create_level
 from wsi_ai.schemas.reading import TABLE_BYTES, content_of, from_json
 
@@ -63,9 +63,9 @@ class DenseRows:
             if not self.rows:
                 shutil.rmtree(keep.folder, ignore_errors=True)
                 keep.folder.mkdir(parents=True)
-                root = zarr.open_group(path, mode="w-", zarr_format=3)
+                root = new_group(path)
                 create_level(root, 0, shape, np.dtype(np.uint8), 0, (_HIGH, _WIDE))
-            self._array = zarr.open_array(path / "0", mode="r+")
+            self._array = open_array(path / "0", "r+")
 
     def append(self, rows: Stored) -> None:
         """The next (classes, rows, width)."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard, Precision
 from wsi_ai.core.values import TilePlan, VectorChunk
 from wsi_ai.errors import ModelError
+from wsi_ai.heatmaps.groups import new_group
 
 _ROWS = 1024
 
@@ -27,7 +27,7 @@ def write_vectors(
 
     Raises OSError where the disk refuses, ModelError where a number does not fit its storage.
     """
-    root = zarr.open_group(path, mode="w-", zarr_format=3)
+    root = new_group(path)
     count, width = len(plan), card.output.features
     kind = stored_dtype(card)
     features = root.create_array(

@@ -7,7 +7,6 @@ is over both.  Whoever judges again compares it with the one that the site's sea
 import hashlib
 import os
 import shutil
-import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -16,9 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.errors import ZarrUserWarning
 
 from wsi_ai.core.cards import ModelCard, Task
 from wsi_ai.core.geometry import Step
@@ -34,6 +31,7 @@ from wsi_ai.core.values import (
 )
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.detection import write_object_maps
+from wsi_ai.heatmaps.groups import open_array, open_group, without_warnings
 from wsi_ai.heatmaps.segmentation import DENSE_MAP, class_marks
 from wsi_ai.heatmaps.zarr import Window, omero, write_heatmap
 
@@ -133,7 +131,7 @@ def read_kept(folder: Path) -> Kept | None:
 def written_scores(path: Path) -> NDArray[np.float32]:
     """(classes, rows, cols) of a written heatmap.  Raises ValueError where it is none of ours, and
     what Zarr raises where it is damaged."""
-    array = zarr.open_array(path / "0", mode="r")
+    array = open_array(path / "0")
     if array.ndim != 3 or array.dtype != np.float32:
         raise ValueError("no heatmap of this software")
     return np.asarray(array[:], np.float32)
@@ -194,10 +192,9 @@ class KeptCanvas:
 
     def _take_dense_map(self, path: Path) -> None:
         """The same pixels, by the names that the classes have now."""
-        with disk_errors(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ZarrUserWarning)
+        with disk_errors(), without_warnings():
             shutil.copytree(self._folder / DENSE_MAP, path, copy_function=_linked)
-            root = zarr.open_group(path, mode="r+")
+            root = open_group(path)
             about = dict(root.attrs["ome"])  # type: ignore[arg-type]
             root.attrs["ome"] = {**about, "omero": omero(self._card.classes, Window(1, 255))}
 

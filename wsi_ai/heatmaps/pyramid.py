@@ -1,28 +1,29 @@
 """The coarser levels of a dense map, and the metadata that make it an OME-Zarr image."""
 
-import warnings
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.errors import ZarrUserWarning
 
 from wsi_ai.core.cards import ModelCard
 from wsi_ai.core.geometry import Step
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.heatmaps.dense_rows import Stored
+from wsi_ai.heatmaps.groups import open_array, open_group, without_warnings
 from wsi_ai.heatmaps.zarr import SHARD, SMALLEST_LEVEL, Window, create_level, multiscale, omero
+
+if TYPE_CHECKING:
+    import zarr
 
 
 def complete(path: Path, card: ModelCard, slide: SlideInfo, step: Step) -> None:
     """Halve level 0 until it is small, a shard at a time, and write the metadata."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZarrUserWarning)
-        root = zarr.open_group(path, mode="r+")
+    with without_warnings():
+        root = open_group(path)
         count = 1
-        while max(_shape(root, count - 1)[1:]) > SMALLEST_LEVEL:
-            _halve(root, count - 1)
+        while max(open_array(path / str(count - 1)).shape[1:]) > SMALLEST_LEVEL:
+            _halve(root, open_array(path / str(count - 1)), count)
             count += 1
         root.attrs["ome"] = {
             "version": "0.5",
@@ -32,18 +33,11 @@ def complete(path: Path, card: ModelCard, slide: SlideInfo, step: Step) -> None:
         root.attrs["wsi_ai"] = {"scores": "(value - 1) / 254", "not_assessed": 0}
 
 
-def _shape(root: "zarr.Group", level: int) -> tuple[int, ...]:
-    array = root[str(level)]
-    if not isinstance(array, zarr.Array):
-        raise TypeError(f"level {level} is a {type(array).__name__}")
-    return array.shape
-
-
-def _halve(root: "zarr.Group", level: int) -> None:
-    classes, height, width = _shape(root, level)
-    fine = zarr.open_array(root.store_path / str(level), mode="r")
+def _halve(root: "zarr.Group", fine: "zarr.Array[Any]", level: int) -> None:
+    """``fine`` becomes ``level``."""
+    classes, height, width = fine.shape
     shape = (classes, -(-height // 2), -(-width // 2))
-    coarse = create_level(root, level + 1, shape, np.dtype(np.uint8), 0)
+    coarse = create_level(root, level, shape, np.dtype(np.uint8), 0)
     for c, top, left in product(range(classes), *(range(0, side, SHARD) for side in shape[1:])):
         down, along = slice(2 * top, 2 * (top + SHARD)), slice(2 * left, 2 * (left + SHARD))
         part = np.asarray(fine[c, down, along], np.uint8)

@@ -5,19 +5,20 @@ viewers place the slide itself.  So the first cell's centre lies half a cell, le
 from it.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.errors import ZarrUserWarning
 
 from wsi_ai.core.geometry import Step
 from wsi_ai.core.values import Heatmap, Layers, SlideInfo
+from wsi_ai.heatmaps.groups import new_group, without_warnings
+
+if TYPE_CHECKING:
+    import zarr
 
 _CHUNK, SHARD = 256, 1024
 SMALLEST_LEVEL = 64
@@ -31,9 +32,8 @@ def write_heatmap(path: Path, heatmap: Heatmap, window: "Window | None" = None) 
     over what was assessed.  ``labels/assessed`` holds 1 where every class has a score.  Raises
     OSError where the disk refuses.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ZarrUserWarning)
-        root, place = zarr.open_group(path, mode="w-", zarr_format=3), (heatmap.slide, heatmap.step)
+    with without_warnings():
+        root, place = new_group(path), (heatmap.slide, heatmap.step)
         masks = _write_layers(root, heatmap.scores)
         root.attrs["ome"] = {
             "version": "0.5",

@@ -3,15 +3,16 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
+from functools import cache
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from wsi_ai.core.contracts import Post, Slide
 from wsi_ai.core.flags import Check
 from wsi_ai.core.software import versions
 from wsi_ai.core.timing import Stage, Stopwatch, of_slide, timestamp
-from wsi_ai.core.values import Heatmap, Marks, SlideInfo
+from wsi_ai.core.values import Heatmap, SlideInfo
 from wsi_ai.errors import HeldBack, OutputError, Unsent
 from wsi_ai.heatmaps.kept import Kept, read_kept
 from wsi_ai.results.assessment import Assessment
@@ -20,15 +21,12 @@ from wsi_ai.results.flag_json import Provenance, check_json, flag_json, with_obj
 from wsi_ai.results.folder import fresh_folder, write_json
 from wsi_ai.results.geojson import write_geojson
 from wsi_ai.results.objects import write_objects
-from wsi_ai.results.overlay import OverlayInput, write_overlay
-from wsi_ai.results.pages.pdf import write_pdf
-from wsi_ai.results.pages.report import take_pictures, write_report
+from wsi_ai.results.pages.wanted import Pages
 from wsi_ai.results.parquet import write_tables
 from wsi_ai.results.record import areas_record, card_record, model_record
 from wsi_ai.results.sealed import sealed_results, with_seal
-from wsi_ai.results.thumbnail import write_mask, write_thumbnail
+from wsi_ai.results.thumbnail import write_mask
 from wsi_ai.results.wsinfer_csv import write_csv
-from wsi_ai.tissue.overview import Overview
 
 log = logging.getLogger(__name__)
 _WRITERS: Mapping[str, Callable[[Path, Heatmap], None]] = {
@@ -38,14 +36,6 @@ _WRITERS: Mapping[str, Callable[[Path, Heatmap], None]] = {
 _DICOM, _TISSUE = "dicom", "tissue"
 FORMATS = (*_WRITERS, _DICOM, _TISSUE)
 """Formats that can be written in addition to the usual files."""
-
-
-class Pages(StrEnum):
-    """What a slide's folder gets for people, beside its picture."""
-
-    NONE = "none"
-    REPORT = "report"
-    REPORT_AND_PDF = "report-and-pdf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +97,23 @@ def finished_scores(folder: Path, question: str) -> tuple[Inferred, Kept] | None
     return Inferred(question, told["at"], told["software"]), kept
 
 
+@cache
+def load_writers() -> Thread:
+    """Begin to load what ``write_results`` needs, once.  The first slide's inference has begun by
+    then, and does not wait for it; and hours later nothing is loaded any more, from files that an
+    upgrade may have changed."""
+    thread = Thread(target=_load, name="load writers")
+    thread.start()
+    return thread
+
+
+def _load() -> None:
+    import zarr  # noqa: F401
+
+    from wsi_ai.results import for_people  # noqa: F401
+    from wsi_ai.results.pages import index  # noqa: F401
+
+
 def write_results(
     folder: Path, assessment: Assessment, run: RunRecord, post: Post, slide: Slide | None = None
 ) -> dict[str, Any]:
@@ -120,12 +127,14 @@ def write_results(
     Raises OutputError, and then leaves what was there before; or Unsent where ``post`` alone
     failed: then everything is written, but does not count as ``finished``.
     """
+    from wsi_ai.results.for_people import SlidePages
+
     unsent: OutputError | None = None
     held_back = ""
     with fresh_folder(folder) as aside:
         body = _body(aside, assessment, run)
         scores = _write_data(aside, assessment, run)
-        pages = _PagesOf(aside, assessment, slide, run.pages)
+        pages = SlidePages(aside, assessment, slide, run.pages)
         pages.write(body, full_record(assessment, run) | scores)
         try:
             kept = post.put(body)
@@ -143,30 +152,13 @@ def write_results(
     return kept
 
 
-class _PagesOf:
-    """A slide's pages: they say what flag.json and run.json say, so they are written again where
-    these come to say more."""
-
-    def __init__(
-        self, folder: Path, assessment: Assessment, slide: Slide | None, pages: Pages
-    ) -> None:
-        self._folder, self._assessment, self._pages = folder, assessment, pages
-        wanted = pages is not Pages.NONE
-        self._pictures = take_pictures(assessment, slide) if wanted else None
-
-    def write(self, body: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-        if self._pictures is not None:
-            write_report(self._folder, self._assessment, self._pictures, body, record)
-        if self._pages is Pages.REPORT_AND_PDF:
-            write_pdf(self._folder)
-
-
 def _write_data(aside: Path, assessment: Assessment, run: RunRecord) -> dict[str, Any]:
     """What other programs read, and pictures.  Returns what run.json says of the scores."""
     scores = _write_scores(aside, assessment, run)
     if (look := assessment.look) is not None:
-        write_overlay(aside / "overlay.png", _view(assessment, look))
-        write_thumbnail(aside / "thumbnail.jpg", look.thumbnail)
+        from wsi_ai.results.for_people import write_pictures
+
+        write_pictures(aside, assessment, look)
         if _TISSUE in run.formats:
             write_mask(aside / "tissue.png", look.tissue)
         write_geojson(aside / "findings.geojson", assessment.flag)
@@ -207,11 +199,6 @@ def held_back_of(folder: Path) -> str:
 
 def _held_back_field(reason: str) -> dict[str, str]:
     return {"held_back": reason} if reason else {}
-
-
-def _view(assessment: Assessment, look: Overview) -> OverlayInput:
-    marks = assessment.canvas.marks() if assessment.canvas is not None else Marks()
-    return OverlayInput(look.thumbnail, look.tissue, assessment.heatmap, assessment.flag, marks)
 
 
 def full_record(assessment: Assessment, run: RunRecord) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from wsi_ai.run.no_ops import NoWatcher
 from wsi_ai.run.opening import open_scaled
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.pipeline import Pipeline
-from wsi_ai.slides.readers.dicom.reader import is_dicom
+from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
 from wsi_ai.slides.readers.sniff import dicom_slides
 from wsi_ai.tiles.planning import plan_for
 from wsi_ai.tiles.reading import HostTiles

@@ -23,15 +23,16 @@ from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.flag_json import Provenance, flag_json
 from wsi_ai.results.folder import claimed, folder_for, hidden
+from wsi_ai.results.pages.wanted import Pages
 from wsi_ai.results.published import OnDisk, Published
 from wsi_ai.results.record import provenance
 from wsi_ai.results.slide import (
     Inferred,
-    Pages,
     RunRecord,
     finished,
     finished_scores,
     held_back_of,
+    load_writers,
     write_results,
 )
 from wsi_ai.run.asked import forget_kept, looked_at, looked_at_folder, slide_asked
@@ -166,6 +167,7 @@ class FlagAnswer:
     ) -> Generator[None, None, Assessment]:
         if job.prepared is None:
             raise ValueError("a slide came to be inferred unprepared")
+        load_writers()
         early = self._raise_early
         return pipeline.inferring(job.prepared, watch, job.clock, lambda flag: early(job, flag))
 

@@ -9,7 +9,6 @@ from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import InputError
 from wsi_ai.inference.registry import devices_asked
 from wsi_ai.run.assembly import Assembly
-from wsi_ai.run.fleet.fleet import Fleet
 from wsi_ai.run.options import RunOptions
 from wsi_ai.run.outcome import Out
 from wsi_ai.run.run_record import RunLog
@@ -53,6 +52,8 @@ def on_devices(
         yield from _on_cluster(assembly, slides, watch, post)
         return
     if len(devices) > 1:
+        from wsi_ai.run.fleet.fleet import Fleet
+
         yield from Fleet(assembly, devices, watch, post).outcomes(slides)
         return
     work, refused = assembly.on(devices[0]).work(watch, post)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from wsi_ai.core.cards import Precision, RuntimeRequest
 from wsi_ai.core.geometry import Spacing
+from wsi_ai.results.pages.wanted import Pages
 from wsi_ai.results.published import OnDisk, Published
-from wsi_ai.results.slide import Pages
 from wsi_ai.slides.places import ReaderIo
 from wsi_ai.tiles.extent import Extent
 

@@ -17,11 +17,10 @@ from wsi_ai.models.fastest.open_fastest import open_fastest
 from wsi_ai.models.site import Site, load_site
 from wsi_ai.results.dicom import check_dicom
 from wsi_ai.results.folder import check_folder
-from wsi_ai.results.pages.index import renew_index
-from wsi_ai.results.pages.pdf import check_pdf
+from wsi_ai.results.pages.wanted import Pages
 from wsi_ai.results.parquet import check_parquet
 from wsi_ai.results.published import OnDisk, Published, results_place
-from wsi_ai.results.slide import FORMATS, Pages
+from wsi_ai.results.slide import FORMATS
 from wsi_ai.run.assembly import Assembly, OpenRuntime
 from wsi_ai.run.flags_for import flags_for
 from wsi_ai.run.no_ops import NoPost, NoWatcher
@@ -173,6 +172,8 @@ def listed(out: Path, pages: Pages) -> Iterator[None]:
         yield
     finally:
         if pages is not Pages.NONE and out.is_dir():
+            from wsi_ai.results.pages.index import renew_index
+
             renew_index(out)
 
 
@@ -216,6 +217,8 @@ def assembly_of(
     answer_for = flags_for(asked.policy, cases, out, options)
     _check_formats(options.formats)
     if options.pages is Pages.REPORT_AND_PDF:
+        from wsi_ai.results.pages.pdf import check_pdf
+
         check_pdf()
     check_folder(out)
     site_key()  # what is written is sealed with it

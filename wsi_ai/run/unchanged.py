@@ -6,7 +6,7 @@ from pathlib import Path
 
 from wsi_ai.core.plugins import needs_extra
 from wsi_ai.errors import SlideError
-from wsi_ai.slides.readers.dicom.reader import is_dicom
+from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
 from wsi_ai.slides.readers.fingerprint import FileState, state_of
 from wsi_ai.slides.stores.address import is_object
 

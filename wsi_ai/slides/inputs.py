@@ -12,7 +12,7 @@ from wsi_ai.errors import InputError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, text_of
 from wsi_ai.slides.identity import listed_path
 from wsi_ai.slides.places import as_written, is_address
-from wsi_ai.slides.readers.dicom.reader import is_dicom
+from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
 from wsi_ai.slides.readers.sniff import (
     SUFFIXES,
     dicom_slides,
@@ -154,7 +154,7 @@ class _Search:
 
     def _files(self, folder: Path, files: list[Path]) -> Iterator[Path]:
         dicom = [path for path in files if is_dicom(path)]
-        series = dicom_slides(dicom)
+        series = dicom_slides(dicom) if dicom else []
         others = [path for path in files if path not in set(dicom)]
         slides = [path for path in others if _is_slide(path)]
         self.pass_over(path for path in others if path not in set(slides))

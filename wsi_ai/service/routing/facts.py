@@ -9,7 +9,8 @@ import pydicom
 
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.service.routing.rules import NAMES, Facts
-from wsi_ai.slides.readers.dicom.reader import DAMAGE, is_dicom
+from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
+from wsi_ai.slides.readers.dicom.reader import DAMAGE
 
 _USING_SUBSTANCE = "424361007"
 """SNOMED CT: what a step of preparation says before the stain (DICOM PS3.16, CID 8113 and TID

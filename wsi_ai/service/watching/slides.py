@@ -12,7 +12,7 @@ from wsi_ai.service.routing.rules import Facts
 from wsi_ai.service.watching.folder_look import Kind, Unit
 from wsi_ai.slides.headers import header_of
 from wsi_ai.slides.identity import Cases, agreed, dicom_claim, load_cases, merged
-from wsi_ai.slides.readers.dicom.reader import is_dicom
+from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
 from wsi_ai.slides.readers.sniff import dicom_slides, is_slide_file, is_slide_zarr
 from wsi_ai.slides.registry import open_slide
 

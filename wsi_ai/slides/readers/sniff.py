@@ -1,7 +1,8 @@
 """Is this file, or this folder, a slide?  Told by content, from headers alone.
 
 Made for folders that hold more than slides.  Only what is known to be no slide is passed over: a
-file with a slide's suffix that nothing recognises is taken, so that its damage is told.
+file with a slide's suffix that nothing recognises is taken, so that its damage is told.  The
+libraries that are asked are loaded when they are: a run of one file asks none of them.
 """
 
 import json
@@ -9,12 +10,6 @@ import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
-
-import openslide
-import pydicom
-import tifffile
-
-from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE
 
 SUFFIXES = frozenset(
     (".bif", ".dcm", ".mrxs", ".ndpi", ".scn", ".svs", ".svslide", ".tif", ".tiff", ".vms", ".vmu")
@@ -30,6 +25,8 @@ _SERIES = "bioformats2raw.layout"
 
 def is_slide_file(path: Path) -> bool:
     """Of any file but DICOM, whose series only show when seen together: see ``dicom_slides``."""
+    import openslide
+
     try:
         if openslide.OpenSlide.detect_format(path) is not None:
             return True
@@ -72,6 +69,10 @@ def dicom_slides(files: Iterable[Path]) -> list[Path]:
 
 
 def _series(files: Iterable[Path]) -> list[Path]:
+    import pydicom
+
+    from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE
+
     found: dict[str, Path] = {}
     for path in files:
         try:
@@ -89,6 +90,10 @@ def _series(files: Iterable[Path]) -> list[Path]:
 
 def is_picture(file: Path | BinaryIO) -> bool:
     """A whole TIFF file that is small and not stored in tiles: a label, a thumbnail, a mask."""
+    import tifffile
+
+    from wsi_ai.slides.readers.dicom.reader import DAMAGE
+
     try:
         with tifffile.TiffFile(file) as tiff:
             page: Any = tiff.pages.first

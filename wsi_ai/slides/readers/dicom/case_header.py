@@ -6,7 +6,8 @@ from typing import BinaryIO
 
 import pydicom
 
-from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE, is_dicom
+from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
+from wsi_ai.slides.readers.dicom.reader import DAMAGE, WHOLE_SLIDE
 
 _WANTED = "AccessionNumber", "ContainerIdentifier"
 

@@ -16,6 +16,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.errors import SlideError, UnknownFormat
+from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
 from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, frame_spans
 from wsi_ai.slides.readers.dicom.series import Series, arranged, check_single, info_of, places_of
 from wsi_ai.slides.readers.dicom.words import check_frames
@@ -115,13 +116,6 @@ def _images_tissue(path: Path) -> bool:
     except DAMAGE:
         return False
     return header.get("SOPClassUID") == WHOLE_SLIDE and "VOLUME" in header.get("ImageType", _ANY)
-
-
-def is_dicom(path: Path) -> bool:
-    if not os.path.isfile(path):
-        return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def _instances(named: Path, beside: list[Path]) -> list[_Instance]:

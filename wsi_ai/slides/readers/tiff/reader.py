@@ -16,7 +16,7 @@ import tifffile
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
-from wsi_ai.slides.readers.dicom.reader import is_dicom
+from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
 from wsi_ai.slides.readers.fingerprint import hashed
 from wsi_ai.slides.readers.source import FileBytes
 from wsi_ai.slides.readers.stored import StoredSlide
