@@ -6,6 +6,7 @@ import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,19 @@ def _tiatoolbox(job: Job, python: Path, scratch: Path) -> tuple[Done, int]:
     done = run_many.timed(words, env=_home(python))
     (found,) = (out / "tiatoolbox").glob("*.zarr")
     return done, int(zarr.open_group(found, mode="r")["predictions"].shape[0])
+
+
+def first_batch(job: Job, name: str, python: Path, scratch: Path) -> tuple[Path, float]:
+    """A peer up to its first batch: where it wrote its stamps, and when it was begun."""
+    out, stamps = _new(scratch / name), scratch / "stamps.json"
+    own, words = str(HERE / "peer_runs" / f"run_{name}.py"), [_told(job, out)]
+    if name == "wsinfer":
+        subprocess.run([str(python), own, *words, "prepare"], check=True, env=_home(python))
+        words.append("plain")
+    script = [str(python), str(HERE / "peer_runs" / "first_batch.py"), str(stamps), own]
+    begun = time.time()
+    subprocess.run([*script, *words], check=True, env=_home(python), stdout=sys.stderr)
+    return stamps, begun
 
 
 def _home(python: Path) -> dict[str, str]:

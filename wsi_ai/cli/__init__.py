@@ -19,6 +19,7 @@ from wsi_ai.cli.commands.options import (
     RunArguments,
     takes,
 )
+from wsi_ai.cli.loading import without_collecting
 from wsi_ai.cli.output import say
 from wsi_ai.core.parent import end_with_parent
 
@@ -83,7 +84,8 @@ def run(
     command, a model, the policy or the device is wrong, nothing ran; 3 all assessed, a flag waits
     or was held back or refused; 4 some not judged here.
     """
-    from wsi_ai.cli.run import run
+    with without_collecting():
+        from wsi_ai.cli.run import run
 
     raise typer.Exit(run(slides, model, out, arguments))
 
@@ -111,7 +113,8 @@ def embed(
     Exit status: 0 every slide was embedded; 1 at least one was not; 2 the command or the model is
     wrong.
     """
-    from wsi_ai.cli.embed import embed
+    with without_collecting():
+        from wsi_ai.cli.embed import embed
 
     raise typer.Exit(embed(slides, model, out, arguments))
 

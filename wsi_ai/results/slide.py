@@ -99,9 +99,8 @@ def finished_scores(folder: Path, question: str) -> tuple[Inferred, Kept] | None
 
 @cache
 def load_writers() -> Thread:
-    """Begin to load what ``write_results`` needs, once.  The first slide's inference has begun by
-    then, and does not wait for it; and hours later nothing is loaded any more, from files that an
-    upgrade may have changed."""
+    """Begin to load what ``write_results`` needs, once: after the first batch, so that no one waits
+    for it, and not hours later, from files that an upgrade may have changed by then."""
     thread = Thread(target=_load, name="load writers")
     thread.start()
     return thread

@@ -167,9 +167,15 @@ class FlagAnswer:
     ) -> Generator[None, None, Assessment]:
         if job.prepared is None:
             raise ValueError("a slide came to be inferred unprepared")
-        load_writers()
         early = self._raise_early
-        return pipeline.inferring(job.prepared, watch, job.clock, lambda flag: early(job, flag))
+        turns = pipeline.inferring(job.prepared, watch, job.clock, lambda flag: early(job, flag))
+        try:
+            next(turns)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        load_writers()
+        yield
+        return (yield from turns)
 
     def publish(self, job: SlideJob[Outcome]) -> Outcome:
         if not isinstance(job.result, Assessment):

@@ -1,6 +1,7 @@
 """Is this slide fit to be assessed?  Measured and compared with limits before inference starts."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import cv2
@@ -54,15 +55,18 @@ class QualityLimits:
 def check_quality(
     slide: Slide, thumbnail: Thumbnail, tissue: Mask, limits: QualityLimits
 ) -> Quality:
-    """Measure colours, tissue, focus and pen.  Reads at most 64 spots of level 0."""
+    """Measure colours, tissue, focus and pen.  Reads at most 64 spots of level 0; what the
+    thumbnail alone tells of the colours is measured beside that, in a thread."""
     fraction = float(tissue.mean())
-    spots = list(_spots(slide, tissue & ~thumbnail.unread))
-    focus = _share(sharpness(spot.pixels) >= _SHARP for spot in spots)
-    alike = alike_fraction(slide, spots)
-    pen = hidden_fraction(slide, thumbnail, tissue)
+    with ThreadPoolExecutor(1) as beside:
+        colours = beside.submit(_colours, thumbnail, tissue, limits.cast_max)
+        spots = list(_spots(slide, tissue & ~thumbnail.unread))
+        focus = _share(sharpness(spot.pixels) >= _SHARP for spot in spots)
+        alike = alike_fraction(slide, spots)
+        pen = hidden_fraction(slide, thumbnail, tissue)
     return Quality(
         (
-            _colours(thumbnail, tissue, limits.cast_max),
+            colours.result(),
             _at_least("levels", alike, _ALIKE_MIN, "share of spots of one colour at all levels"),
             _at_least("tissue", fraction, limits.tissue_min, "share of the slide that is tissue"),
             _at_least("focus", focus, limits.focus_min, "share of looked-at spots in focus"),
