@@ -177,7 +177,7 @@ def main() -> None:
         measure_peers(bench, asked.peers, asked.rounds)
         lines = map(json.dumps, rows(bench)) if asked.json else table(bench)
         for line in lines:
-            print(line)
+            print(line, flush=True)
 
 
 if __name__ == "__main__":
