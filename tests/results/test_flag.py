@@ -4,6 +4,7 @@ import json
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import shapely
@@ -12,13 +13,15 @@ from hypothesis.extra import numpy as npst
 
 from tests.examples import PROVENANCE, example_flag, example_heatmap
 from wsi_ai import schemas
-from wsi_ai.core.flags import STATEMENT, Level
+from wsi_ai.core.corners import Corners
+from wsi_ai.core.flags import STATEMENT, Finding, Level
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.timing import timestamp
 from wsi_ai.delivery.events import answer_digest, as_version
 from wsi_ai.delivery.messages import Version
 from wsi_ai.results.flag_json import SCHEMA, flag_json
 from wsi_ai.triage.judge import TriagePolicy, not_assessed
+from wsi_ai.triage.outlines import trace_outlines
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +62,24 @@ def test_regions_are_valid_polygons_near_what_was_found(positive: np.ndarray) ->
         told, found = shapely.Polygon(region["points"]), shapely.Polygon(finding.outline)
         assert told.is_valid
         assert told.intersects(found)
+
+
+def test_an_outline_that_cannot_be_simplified_does_not_keep_its_flag_from_being_written() -> None:
+    """Of some intricate regions no tolerance leaves few corners, for that needs crossings."""
+    field = np.random.default_rng(3).random((1500, 1500), np.float32)[390:810, :410]
+    positive = cv2.GaussianBlur(field, (0, 0), 2)[10:410, :400] > 0.502
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        positive.astype(np.uint8), connectivity=4
+    )
+    for n in 1 + np.argsort(-stats[1:, cv2.CC_STAT_AREA])[:20]:
+        outline = Corners(trace_outlines([labels == n])[0] * 32.0)
+        finding = Finding("tumour", outline, (), 0.9, 0.8, 1.0, int(stats[n, cv2.CC_STAT_AREA]))
+        flag = dataclasses.replace(example_flag(), findings=(finding,))
+        (region,) = flag_json(flag, PROVENANCE)["evidence"]["regions"]
+        told = shapely.Polygon(region["points"])
+        assert len(region["points"]) <= 24
+        assert told.is_valid
+        assert told.intersects(shapely.Polygon(outline))
 
 
 def test_a_slide_that_could_not_be_looked_at_is_not_assessed_and_has_no_score() -> None:

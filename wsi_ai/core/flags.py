@@ -1,6 +1,6 @@
 """The result for a slide: the checks that it went through, what was found, and the flag."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -39,8 +39,9 @@ class Quality:
         return Status.PASS if passed else Status.FAIL
 
 
-Ring = tuple[tuple[float, float], ...]
-"""A closed polygon in level-0 pixels, (x, y); the first point is not repeated."""
+Ring = Sequence[tuple[float, float]]
+"""A closed polygon in level-0 pixels, (x, y); the first point is not repeated.  See
+``corners.Corners``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,23 @@ Mask = NDArray[np.bool_]
 
 
 class Layers(Protocol):
-    """(classes, rows, cols) of scores, as an array, or read from disk one layer at a time."""
+    """(classes, rows, cols) of scores, as an array, or read from disk: one layer at a time, or some
+    rows of one."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
-    def __getitem__(self, layer: int, /) -> NDArray[np.float32]: ...
+    def __getitem__(self, layer: int | tuple[int, slice], /) -> NDArray[np.float32]: ...
     def __iter__(self) -> Iterator[NDArray[np.float32]]: ...
+
+
+_BAND = 256
+
+
+def bands(rows: int) -> Iterator[slice]:
+    """Some rows at a time from the top: what is computed of them is small, however large the
+    whole."""
+    for top in range(0, rows, _BAND):
+        yield slice(top, min(top + _BAND, rows))
 
 
 class Pixels(Protocol):
@@ -317,22 +328,40 @@ class Heatmap:
         return ("attention",) if self.of_slide else self.model.classes
 
     @property
+    def shown_layer(self) -> int:
+        """The number of the layer that is shown to people first."""
+        return 0 if self.of_slide else self.model.positive_class
+
+    @property
     def shown(self) -> NDArray[np.float32]:
-        """(rows, cols): the layer that is shown to people first."""
-        return self.scores[0 if self.of_slide else self.model.positive_class]
+        """(rows, cols)."""
+        return self.scores[self.shown_layer]
 
     @property
     def assessed(self) -> Mask:
         """(rows, cols): where every class has a score."""
         seen: Mask = np.ones(self.planned.shape, np.bool_)
-        for n in range(self.scores.shape[0]):  # no name for the layer: one is held at a time
-            seen &= np.isfinite(self.scores[n])
+        for n in range(self.scores.shape[0]):
+            for rows in bands(len(seen)):
+                seen[rows] &= np.isfinite(self.scores[n, rows])
         return seen
+
+    @property
+    def known(self) -> NDArray[np.float32]:
+        """(rows, cols), yours: what is ``shown``, NaN where some class has no score."""
+        found, assessed = np.empty(self.planned.shape, np.float32), self.assessed
+        for rows in bands(len(found)):
+            layer = self.scores[self.shown_layer, rows]
+            found[rows] = np.where(assessed[rows], layer, np.float32(np.nan))
+        return found
 
     @property
     def missed(self) -> Mask:
         """(rows, cols): planned cells without a score."""
-        return self.planned & ~self.assessed
+        seen = self.assessed
+        np.logical_not(seen, out=seen)
+        seen &= self.planned
+        return seen
 
     @property
     def coverage(self) -> float:

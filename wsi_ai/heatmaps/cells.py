@@ -12,7 +12,7 @@ from wsi_ai.core.values import Mask
 from wsi_ai.errors import OutputError, disk_errors
 from wsi_ai.heatmaps.dense_rows import Stored, score_of
 
-_BAND = 256
+_BAND = 64
 """Number of rows of cells."""
 CELL_UM = 16.0
 """About two nuclei across: fine enough to measure an area, coarse enough for rules to be fast on a
@@ -57,12 +57,14 @@ class StoredLayers:
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         return (self[layer] for layer in range(self.shape[0]))
 
-    def __getitem__(self, layer: int) -> NDArray[np.float32]:
+    def __getitem__(self, asked: int | tuple[int, slice]) -> NDArray[np.float32]:
         """(rows, cols), yours.  Raises OutputError where the disk refuses."""
+        layer, part = (asked, slice(None)) if isinstance(asked, int) else asked
         if not 0 <= layer < self.shape[0]:
             raise IndexError(f"there is no layer {layer} of {self.shape[0]}")
-        found = np.full(self.shape[1:], np.nan, np.float32)
-        self._read(layer, 0, found[: self._rows])
+        top, end, _ = part.indices(self.shape[1])
+        found = np.full((end - top, self.shape[2]), np.nan, np.float32)
+        self._read(layer, top, found[: max(0, self._rows - top)])
         return found
 
     def bands(self) -> Iterator[NDArray[np.float32]]:

@@ -28,6 +28,7 @@ from wsi_ai.core.values import (
     Predictions,
     SlideInfo,
     TilePlan,
+    bands,
 )
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.detection import write_object_maps
@@ -78,8 +79,12 @@ class Kept:
     def digest(self) -> str:
         """SHA-256 in hex; of what has no score, whatever kind of NaN it is."""
         made = hashlib.sha256()
-        for layer in self.scores:
-            _add(made, np.where(np.isnan(layer), np.float32(np.nan), layer))
+        kind, (classes, *shape) = np.dtype(np.float32), self.scores.shape
+        for n in range(classes):
+            made.update(f"{kind.str}{tuple(shape)}".encode())
+            for rows in bands(shape[0]):
+                part = self.scores[n, rows]
+                made.update(np.where(np.isnan(part), np.float32(np.nan), part).reshape(-1))
         for name, array in sorted(self._arrays().items()):
             made.update(name.encode())
             _add(made, array)
@@ -146,7 +151,7 @@ def _objects(found: dict[str, NDArray[Any]]) -> Objects | None:
 
 def _add(digest: Any, array: NDArray[Any]) -> None:
     digest.update(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
 
 
 class KeptCanvas:

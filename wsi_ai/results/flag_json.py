@@ -4,6 +4,7 @@ Every other wire format is made from this one.  Times are RFC 3339 in UTC with m
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -196,13 +197,24 @@ def _evidence(flag: Flag) -> dict[str, Any]:
 
 
 def _simplified(finding: Finding) -> list[list[int]]:
-    """The outline with at most ``_MOST_POINTS`` corners, rounded to whole pixels."""
-    shape = shapely.Polygon(finding.outline)
-    tolerance = max(1.0, (shape.bounds[2] - shape.bounds[0]) / 256)
-    while len(shape.exterior.coords) - 1 > _MOST_POINTS:
-        shape = shapely.Polygon(finding.outline).simplify(tolerance)
-        tolerance *= 1.5
+    """The outline with at most ``_MOST_POINTS`` corners, rounded to whole pixels.  Of an intricate
+    one that cannot be had without crossings, however coarse: then of its convex hull."""
+    whole = shapely.Polygon(finding.outline)
+    shape = _with_few_corners(whole) or _with_few_corners(whole.convex_hull) or whole.envelope
     return [[round(x), round(y)] for x, y in shape.exterior.coords[:-1]]
+
+
+def _with_few_corners(whole: shapely.Polygon) -> shapely.Polygon | None:
+    """The least simplified one; ``None`` where a tolerance as large as the region does not do, for
+    then none does."""
+    shape, (left, top, right, bottom) = whole, whole.bounds
+    tolerance = max(1.0, (right - left) / 256)
+    while len(shape.exterior.coords) - 1 > _MOST_POINTS:
+        if tolerance > 1.5 * math.hypot(right - left, bottom - top):
+            return None
+        shape = whole.simplify(tolerance)
+        tolerance *= 1.5
+    return shape
 
 
 def _quality(quality: Quality | None, coverage: float) -> dict[str, Any]:

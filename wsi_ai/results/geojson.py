@@ -8,34 +8,40 @@ The properties are QuPath's own
 """
 
 import json
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from wsi_ai.core.flags import Finding, Flag, Ring, statement_of
+from wsi_ai.core.flags import Finding, Flag, statement_of
 
 _COLOUR = [213, 94, 0]  # vermillion of Okabe and Ito, as in the overlay
 
 
 def write_geojson(path: Path, flag: Flag) -> None:
-    """One annotation per finding, whole and unsimplified; there may be tens of thousands, none of
-    which is held as text.  Raises OSError where the disk refuses."""
+    """One annotation per finding, whole and unsimplified; there may be tens of thousands, and one
+    may have hundreds of thousands of corners, none of which is held as text.  Raises OSError where
+    the disk refuses."""
     head: dict[str, Any] = {"type": "FeatureCollection", "statement": statement_of(flag.model)}
     head |= {"origin_px": list(flag.slide.bounds_origin), "features": []}
     before, after = json.dumps(head, indent=2, ensure_ascii=False).rsplit("]", 1)
-    encoder = json.JSONEncoder(indent=2, ensure_ascii=False)
     with path.open("w", encoding="utf-8") as file:
         file.write(before)
         for n, finding in enumerate(flag.findings):
             file.write(",\n    " if n else "\n    ")
-            parts = encoder.iterencode(_feature(flag, finding))
-            file.writelines(part.replace("\n", "\n    ") for part in parts)
+            text = json.dumps(_feature(flag, finding), indent=2, ensure_ascii=False)
+            begun, rest = text.replace("\n", "\n    ").split("[]", 1)
+            file.write(begun)
+            file.writelines(_coordinates(flag, finding))
+            file.write(rest)
         file.write(("\n  " if flag.findings else "") + f"]{after}\n")
 
 
 def _feature(flag: Flag, finding: Finding) -> dict[str, Any]:
+    """Without its coordinates, which are the first list in it."""
     return {
         "type": "Feature",
-        "geometry": {"type": "Polygon", "coordinates": _rings(flag, finding)},
+        "geometry": {"type": "Polygon", "coordinates": []},
         "properties": {
             "objectType": "annotation",
             "name": f"AI: {finding.label} (unverified)",
@@ -52,10 +58,15 @@ def _feature(flag: Flag, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _rings(flag: Flag, finding: Finding) -> list[Ring]:
-    """Closed, the outer one first."""
+def _coordinates(flag: Flag, finding: Finding) -> Iterator[str]:
+    """The rings, closed, the outer one first: as ``json`` would indent them."""
     left, top = flag.slide.bounds_origin
-    return [
-        tuple((x - left, y - top) for x, y in (*ring, ring[0]))
-        for ring in (finding.outline, *finding.holes)
-    ]
+    margin = "\n" + 10 * " "
+    yield "["
+    for n, ring in enumerate((finding.outline, *finding.holes)):
+        yield f"{',' if n else ''}{margin}["
+        for m, (x, y) in enumerate(chain(ring, ring[:1])):
+            place = f"{margin}    {x - left!r},{margin}    {y - top!r}"
+            yield f"{',' if m else ''}{margin}  [{place}{margin}  ]"
+        yield f"{margin}]"
+    yield margin[:-2] + "]"

@@ -89,7 +89,7 @@ def slide_with_layers(view: OverlayInput) -> Pixels:
         view.tissue.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
     )
     _draw_lines(slide, ((ring[:, 0] + 0.5) * scale for ring in found), OUTLINE, 1)
-    rings = [ring for finding in view.flag.findings for ring in (finding.outline, *finding.holes)]
+    rings = (ring for finding in view.flag.findings for ring in (finding.outline, *finding.holes))
     _draw_lines(slide, (np.array(ring) * per_px for ring in rings), REGION, 3)
     return slide
 
@@ -158,9 +158,10 @@ def _draw_objects(slide: Pixels, view: OverlayInput, per_px: NDArray[np.float64]
 def _draw_lines(
     slide: Pixels, rings: Iterable[NDArray[np.float64]], colour: str, width: int
 ) -> None:
-    """(points, 2) each, x and y in pixels, closed."""
-    points = [np.round((ring - 0.5) * 2**_FRACTION).astype(np.int32) for ring in rings]
-    cv2.polylines(slide, points, True, rgb(colour), width, cv2.LINE_AA, _FRACTION)
+    """(points, 2) each, x and y in pixels, closed.  One is held at a time."""
+    for ring in rings:
+        points = np.round((ring - 0.5) * 2**_FRACTION).astype(np.int32)
+        cv2.polylines(slide, [points], True, rgb(colour), width, cv2.LINE_AA, _FRACTION)
 
 
 def _lay_cells(slide: Pixels, view: OverlayInput, heatmap: Heatmap) -> None:

@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.values import Mask
+from wsi_ai.tissue.bands import bands_of
 from wsi_ai.tissue.channels import brightest, darkest
 from wsi_ai.tissue.thumbnail import Thumbnail
 
 _FLAT = 2.5
 """Grey levels of deviation over five pixels: tissue has more structure."""
+_REACH_PX = 5
+"""Of the blur, three pixels; and of the deviation after it, two."""
 _NEARLY_WHITE = 252
 """In all colours: filled in by a program, or burnt out; says nothing of the scanner's colours."""
 _BRIGHT = 0.9
@@ -77,10 +80,12 @@ def is_grey(thumbnail: Thumbnail, tissue: Mask) -> bool:
 def _flat(pixels: NDArray[np.uint8]) -> Mask:
     """In each colour."""
     flat = np.ones(pixels.shape[:2], np.bool_)
-    for shade in cv2.split(cv2.GaussianBlur(pixels, (0, 0), 1.0)):
-        soft = shade.astype(np.float32)
-        mean = cv2.blur(soft, (5, 5))
-        flat &= cv2.blur(soft * soft, (5, 5)) - mean * mean < _FLAT**2
+    for band in bands_of(pixels, _REACH_PX):
+        for shade in cv2.split(cv2.GaussianBlur(band.seen, (0, 0), 1.0)):
+            soft = shade.astype(np.float32)
+            mean = cv2.blur(soft, (5, 5))
+            variance = cv2.blur(soft * soft, (5, 5)) - mean * mean
+            flat[band.place] &= variance[band.own] < _FLAT**2
     return flat
 
 

@@ -12,6 +12,7 @@ from wsi_ai.core.contracts import Slide
 from wsi_ai.core.flags import Check, Quality, Status
 from wsi_ai.core.values import Mask
 from wsi_ai.errors import TileUnreadable
+from wsi_ai.tissue.bands import bands_of
 from wsi_ai.tissue.glass import is_grey, look_at_glass
 from wsi_ai.tissue.thumbnail import Thumbnail, pixel_spacing
 
@@ -30,6 +31,8 @@ _INK_UM = 12.0
 """Ink is looked for at this number of micrometres per pixel, where single nuclei cannot be seen."""
 _OPAQUE = 0.52
 """Optical density in red, over about 50 µm: dense lymphoid tissue stays below 0.5."""
+_INK_REACH_PX = 8
+"""Of the blur by which ``_OPAQUE`` is measured."""
 
 _NO_COLOURS = "the slide has no colours"
 _LITTLE_GLASS = "too little glass is seen to judge the colours by it"
@@ -173,12 +176,20 @@ def hidden_fraction(slide: Slide, thumbnail: Thumbnail, tissue: Mask) -> float:
     shape = max(1, round(cols / shrink)), max(1, round(rows / shrink))
     small = cv2.resize(thumbnail.pixels, shape, interpolation=cv2.INTER_AREA)
     held = cv2.resize(tissue.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST) > 0
-    density = -np.log10((small.astype(np.float32) + 1) / 256)
+    hidden = 0
+    for band in bands_of(np.asarray(small, np.uint8), _INK_REACH_PX):
+        hidden += int((_hidden(band.seen)[band.own] & held[band.place]).sum())
+    total = int(held.sum())
+    return hidden / total if total else 0.0
+
+
+def _hidden(pixels: NDArray[np.uint8]) -> Mask:
+    """(rows, cols): under ink, or too dark."""
+    density = -np.log10((pixels.astype(np.float32) + 1) / 256)
     red, green, blue = cv2.split(density)
     ink = (red > 0.9 * green) & (red > 0.12) & (red > 1.15 * blue)
-    opaque = cv2.GaussianBlur(red, (0, 0), 2.0) > _OPAQUE
-    total = int(held.sum())
-    return float(((ink | opaque) & held).sum()) / total if total else 0.0
+    found: Mask = ink | (cv2.GaussianBlur(red, (0, 0), 2.0) > _OPAQUE)
+    return found
 
 
 def _at_least(name: str, value: float, limit: float, meaning: str) -> Check:

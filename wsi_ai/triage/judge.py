@@ -121,9 +121,8 @@ def not_assessed(
 
 def evidence_of(heatmap: Heatmap) -> Evidence:
     """The scores of the operating point's class, in the cells where every class has a score."""
-    seen = np.where(heatmap.assessed, heatmap.shown, np.float32(np.nan))
     return Evidence(
-        seen,
+        heatmap.known,
         heatmap.planned,
         heatmap.cell_mm2,
         spots=None if heatmap.objects is None else _spots(heatmap, heatmap.objects),

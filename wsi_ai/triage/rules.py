@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from wsi_ai.core.values import Mask
+from wsi_ai.core.values import Mask, bands
 from wsi_ai.core.wording import counted, verb
 
 Layer = NDArray[np.float64]
@@ -245,11 +245,14 @@ def reaching(scores: Scores, threshold: float) -> Mask:
 
 
 def _nth_highest(scores: Scores, n: int) -> float:
-    seen = scores[np.isfinite(scores)]
-    if len(seen) < n:
-        return 0.0
-    seen.partition(-n)
-    return float(seen[-n])
+    """Of all rows of cells; 0 where fewer than ``n`` have a score."""
+    best = np.empty(0, scores.dtype)
+    for rows in bands(len(scores)):
+        part = scores[rows]
+        best = np.concatenate([best, part[np.isfinite(part)]])
+        if len(best) > n:
+            best = np.partition(best, -n)[-n:]
+    return float(best.min()) if len(best) == n else 0.0
 
 
 def _highest(scores: Scores, met: Callable[[float], bool]) -> float:

@@ -82,9 +82,9 @@ def strongest(heatmap: Heatmap, flag: Flag) -> list[Place]:
     """The highest cells, the highest first, none closer to another than two tiles: of a nest of
     high cells, one is shown.  Where objects are counted, those with the most; a cell without any
     object is none."""
-    scores = heatmap.shown
     numbers = None if heatmap.objects is None else _numbers(heatmap, flag)
-    rank = np.where(heatmap.assessed, scores, np.float32(-1))
+    rank = heatmap.known
+    rank[np.isnan(rank)] = -1
     if numbers is not None:
         rank = np.where(rank > 0, rank + numbers, np.float32(-1))
     rows, cols = _cells_apart(heatmap)
@@ -94,7 +94,8 @@ def strongest(heatmap: Heatmap, flag: Flag) -> list[Place]:
         if rank[row, col] < 0:
             break
         objects = None if numbers is None else int(numbers[row, col])
-        place = _place(heatmap, row, col, float(scores[row, col]), flag)
+        highest = float(heatmap.scores[heatmap.shown_layer, row : row + 1][0, col])
+        place = _place(heatmap, row, col, highest, flag)
         found.append(replace(place, counted=objects))
         up, left = max(0, row - rows + 1), max(0, col - cols + 1)
         rank[up : row + rows, left : col + cols] = -1

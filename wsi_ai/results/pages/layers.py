@@ -187,8 +187,8 @@ def _lines(tissue: Mask, heatmap: Heatmap | None, flag: Flag, size: Size) -> Ind
 
 
 def _draw(drawn: Indexed, rings: Iterable[NDArray[np.float64]], number: int, width: int) -> None:
-    points = [np.rint(ring).astype(np.int32) for ring in rings]
-    cv2.polylines(drawn, points, True, (number,), width)
+    for ring in rings:
+        cv2.polylines(drawn, [np.rint(ring).astype(np.int32)], True, (number,), width)
 
 
 def _dot(drawn: Indexed, objects: Objects, per_px: NDArray[np.float64]) -> None:

@@ -169,7 +169,8 @@ def _histogram(flag: Flag, heatmap: Heatmap | None) -> Histogram | None:
     if heatmap is None:
         return None
     if heatmap.objects is None:
-        return histogram(heatmap.shown[heatmap.assessed], flag.threshold)
+        known = heatmap.known
+        return histogram(known[np.isfinite(known)], flag.threshold)
     own = heatmap.objects.classes == flag.model.positive_class
     return histogram(heatmap.objects.scores[own], flag.threshold)
 
