@@ -349,10 +349,16 @@ class Heatmap:
     @property
     def known(self) -> NDArray[np.float32]:
         """(rows, cols), yours: what is ``shown``, NaN where some class has no score."""
-        found, assessed = np.empty(self.planned.shape, np.float32), self.assessed
+        found = np.empty(self.planned.shape, np.float32)
         for rows in bands(len(found)):
-            layer = self.scores[self.shown_layer, rows]
-            found[rows] = np.where(assessed[rows], layer, np.float32(np.nan))
+            found[rows] = self.known_rows(rows)
+        return found
+
+    def known_rows(self, rows: slice) -> NDArray[np.float32]:
+        """These rows of ``known``, yours."""
+        found = np.array(self.scores[self.shown_layer, rows], np.float32)
+        for n in range(self.scores.shape[0]):
+            found[~np.isfinite(self.scores[n, rows])] = np.nan
         return found
 
     @property

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.files import write_whole
+from wsi_ai.core.memory import give_back
 from wsi_ai.core.seals import opened_file, seal
 from wsi_ai.errors import disk_errors
 from wsi_ai.heatmaps.canvas import Keep
@@ -92,6 +93,7 @@ class DenseRows:
             self._to_the_disk(self.rows // _HIGH)
             write_whole(self._state, json.dumps(self._sealed(end)).encode())
         self.rows, self._held = end, 0
+        give_back()  # what lies free between the stored tiles of many rows
         if end == self.shape[1]:
             self._waiting = self._waiting[:, :0].copy()
 

@@ -17,7 +17,8 @@ from wsi_ai.core.flags import Flag, Identity, Level, Quality
 from wsi_ai.core.values import Heatmap, Mask, Objects, SlideInfo
 from wsi_ai.triage.findings import find_regions
 from wsi_ai.triage.gates import quality_gate
-from wsi_ai.triage.rules import Area, Evidence, Rule, SlideScore, Spots, reaching
+from wsi_ai.triage.rules import Area, Evidence, Rule, SlideScore, Spots
+from wsi_ai.triage.seen import SeenRows, reaching
 
 _NAMESPACE = uuid.UUID("6a9d2f4e-0000-4000-8000-77736961690a")
 
@@ -122,7 +123,7 @@ def not_assessed(
 def evidence_of(heatmap: Heatmap) -> Evidence:
     """The scores of the operating point's class, in the cells where every class has a score."""
     return Evidence(
-        heatmap.known,
+        SeenRows(heatmap),
         heatmap.planned,
         heatmap.cell_mm2,
         spots=None if heatmap.objects is None else _spots(heatmap, heatmap.objects),

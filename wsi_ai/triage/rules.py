@@ -8,7 +8,7 @@ tile's score rises, so a rule that is met early stays met.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from wsi_ai.core.values import Mask, bands
 from wsi_ai.core.wording import counted, verb
+from wsi_ai.triage.seen import BestRows, ScoreRows, finite, highest, reaching
 
 Layer = NDArray[np.float64]
-Scores = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +39,7 @@ class Spots:
 class Evidence:
     """Scores of the positive class on the slide's grid, and its objects where they are counted."""
 
-    scores: Scores
+    scores: ScoreRows
     """(rows, cols); 0 or more where there is a score, NaN where there is none."""
     planned: Mask
     cell_mm2: float
@@ -56,10 +56,9 @@ class Evidence:
 
     def at_best(self) -> "Evidence":
         """As if every planned tile that was not seen had the highest score."""
-        scores = np.where(self.planned & ~np.isfinite(self.scores), 1.0, self.scores)
         return replace(
             self,
-            scores=scores,
+            scores=BestRows(self.scores, self.planned),
             assumed_spots=self.missed_spots,
             slide_score=self._slide_at_best(),
         )
@@ -68,8 +67,11 @@ class Evidence:
         """The score of the whole cannot be known with a part missing, so anything is possible."""
         if self.slide_score is None:
             return None
-        known = math.isfinite(self.slide_score) and np.all(np.isfinite(self.scores[self.planned]))
-        return self.slide_score if known else 1.0
+        seen = all(
+            np.isfinite(self.scores[rows][self.planned[rows]]).all()
+            for rows in bands(len(self.planned))
+        )
+        return self.slide_score if math.isfinite(self.slide_score) and seen else 1.0
 
 
 class Rule(Protocol):
@@ -169,8 +171,7 @@ class TopMean:
             raise ValueError(f"a rule looks at 1 tile or more, got {self.top_tiles}")
 
     def score(self, evidence: Evidence) -> float:
-        seen = np.sort(evidence.scores[np.isfinite(evidence.scores)])[-self.top_tiles :]
-        return math.fsum(seen.tolist()) / self.top_tiles
+        return math.fsum(highest(evidence.scores, self.top_tiles).tolist()) / self.top_tiles
 
     def explanation(self, evidence: Evidence, threshold: float, label: str) -> str:
         return (
@@ -239,26 +240,16 @@ def look_like(number: int, noun: str, label: str) -> str:
     return f"{counted(number, noun)} {verb(number, 'looks', 'look')} like {label}"
 
 
-def reaching(scores: Scores, threshold: float) -> Mask:
-    """Where a score is the threshold or more; NaN is not.  Compared in double precision."""
-    return scores >= np.float64(threshold)
-
-
-def _nth_highest(scores: Scores, n: int) -> float:
-    """Of all rows of cells; 0 where fewer than ``n`` have a score."""
-    best = np.empty(0, scores.dtype)
-    for rows in bands(len(scores)):
-        part = scores[rows]
-        best = np.concatenate([best, part[np.isfinite(part)]])
-        if len(best) > n:
-            best = np.partition(best, -n)[-n:]
+def _nth_highest(scores: ScoreRows, n: int) -> float:
+    """0 where fewer than ``n`` have a score."""
+    best = highest(scores, n)
     return float(best.min()) if len(best) == n else 0.0
 
 
-def _highest(scores: Scores, met: Callable[[float], bool]) -> float:
+def _highest(scores: ScoreRows, met: Callable[[float], bool]) -> float:
     """The highest score at which ``met`` holds, or 0.  ``met`` must hold below any score at which
     it holds."""
-    steps = np.unique(scores[np.isfinite(scores)])
+    steps = np.unique(finite(scores))
     low, high = 0, len(steps)  # met below low, not met from high on
     while low < high:
         middle = (low + high) // 2
