@@ -1,4 +1,4 @@
-"""What is made of a large slide's scores is made some rows at a time."""
+"""A large slide is judged and written some rows at a time, and what is done is let go."""
 
 import tracemalloc
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.examples import example_flag
 from wsi_ai.core.flags import Quality
 from wsi_ai.core.geometry import Size, Spacing, Step
 from wsi_ai.core.values import Heatmap, SlideInfo
@@ -14,6 +15,9 @@ from wsi_ai.heatmaps.cells import StoredLayers
 from wsi_ai.heatmaps.kept import Kept
 from wsi_ai.heatmaps.segmentation import class_marks
 from wsi_ai.heatmaps.zarr import write_heatmap
+from wsi_ai.results.assessment import Assessment
+from wsi_ai.run.job import SlideJob
+from wsi_ai.run.outcome import Outcome
 from wsi_ai.testing import MEAN_CARD
 from wsi_ai.triage.judge import TriagePolicy, evidence_of, is_met, triage
 
@@ -61,3 +65,11 @@ def test_digest_classes_and_mask_take_no_layer(heatmap: Heatmap) -> None:
 def test_writing_takes_a_layer_and_a_row_of_shards(heatmap: Heatmap, tmp_path: Path) -> None:
     places = iter(range(2))
     assert bytes_a_cell(lambda: write_heatmap(tmp_path / str(next(places)), heatmap)) < 16
+
+
+def test_a_slide_that_is_over_holds_no_picture_and_no_scores() -> None:
+    job = SlideJob[Outcome](Path("slide.svs"))
+    job.result = Assessment(example_flag())
+    job.end()
+    assert job.result is None
+    assert job.prepared is None

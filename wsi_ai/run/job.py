@@ -82,6 +82,7 @@ class SlideJob(Generic[Out]):
             self.outcome = replace(outcome, timing=self.clock.timing())
         self.over = True
         self.held.close()
+        self.prepared = self.result = None
 
 
 @dataclass(frozen=True, slots=True)
