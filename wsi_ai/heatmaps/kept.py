@@ -84,7 +84,7 @@ class Kept:
             made.update(f"{kind.str}{tuple(shape)}".encode())
             for rows in bands(shape[0]):
                 part = self.scores[n, rows]
-                made.update(np.where(np.isnan(part), np.float32(np.nan), part).reshape(-1))
+                made.update(np.where(np.isnan(part), np.float32(np.nan), part).reshape(-1).data)
         for name, array in sorted(self._arrays().items()):
             made.update(name.encode())
             _add(made, array)

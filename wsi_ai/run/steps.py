@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Generic
 
 from wsi_ai.core.contracts import Slide, VouchedSlide, Watcher
-from wsi_ai.core.memory import give_back
+from wsi_ai.core.memory import collect, give_back
 from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import TilePlan
 from wsi_ai.errors import Busy, DeviceError, SlideChanged, Stopped
@@ -229,3 +229,4 @@ class SlideSteps(Generic[Out]):
         outcome = self.answer.publish(job)
         job.clock.lap("writing")
         job.end(outcome)
+        collect()

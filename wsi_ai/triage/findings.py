@@ -15,9 +15,10 @@ from wsi_ai.triage.outlines import trace_outlines
 def find_regions(heatmap: Heatmap, positive: Mask) -> tuple[Finding, ...]:
     """One finding for each piece of ``positive`` (rows, cols) whose cells share edges, the largest
     first.  Outlines follow the cells' edges and stay inside the slide."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+    count, found_labels, stats, _ = cv2.connectedComponentsWithStats(
         positive.view(np.uint8), connectivity=4
     )
+    labels: NDArray[np.int32] = np.asarray(found_labels, np.int32)
     ends = np.cumsum(stats[1:, cv2.CC_STAT_AREA], dtype=np.int64)
     scores = _by_region(heatmap, labels, np.concatenate([[0, 0], ends]))
     found = list[Finding]()

@@ -25,8 +25,7 @@ def trace_outlines(strips: Iterable[Mask]) -> list[Ints]:
     ``strips`` are (rows, cols) of all rows of the region, from the top.  There is a corner at both
     ends of each upright edge of a cell.  Where two cells of the region touch by a corner only, what
     lies outside is not joined across it: so no outline touches itself, and together they are a
-    valid polygon.  Order and beginnings are those of GEOS's normal form
-    (https://libgeos.org/doxygen/classgeos_1_1geom_1_1Geometry.html#a1a6c0d2a7a3e2d3a).
+    valid polygon.  Order and beginnings are those of GEOS's normal form, ``Geometry::normalize``.
     """
     edges = _edges_of(strips)
     following = _following(edges)
@@ -95,7 +94,7 @@ def _join(edges: _Edges, first: int, end: int, following: Ints) -> None:
 
 def _cycles(following: Ints) -> Iterator[Ints]:
     """In the order of their first edges."""
-    seen, onward = bytearray(len(following)), memoryview(following)
+    seen, onward = bytearray(len(following)), memoryview(following.data)
     first = 0
     while first >= 0:
         ring, edge = array("i"), first
