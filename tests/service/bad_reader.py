@@ -45,7 +45,7 @@ def open_slide(path: Path, spacing: Spacing | None) -> SlowSlide:
         raise UnknownFormat("no slide of a bad day")
     side = int(words[1])
     slide = SlowSlide(size=Size(side, side), paint=violet, seconds=float(words[2]))
-    slide.info = replace(slide.info, slide_id=path.stem, fingerprint=fingerprint(path))
+    slide.info = replace(slide.info, slide_id=path.stem, digest=fingerprint(path))
     return slide
 
 

@@ -203,7 +203,7 @@ def test_a_score_that_is_no_number_is_not_an_answer() -> None:
 def test_the_flag_id_depends_on_slide_and_model_and_not_on_the_answer() -> None:
     low, high = judge(some(0)), judge(some(100))
     assert low.flag_id == high.flag_id
-    other = dataclasses.replace(SLIDE, fingerprint="beef" * 16)
+    other = dataclasses.replace(SLIDE, digest="beef" * 16)
     assert not_assessed(other, MEAN_CARD, POLICY, "no", None).flag_id != low.flag_id
 
 

@@ -16,12 +16,11 @@ def open_regular(path: Path) -> BufferedReader:
     try:
         before = os.stat(path)  # some devices act when they are opened
         _check(before.st_mode, path)
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = open(path, "rb", opener=_at_once)  # noqa: SIM115
     except ValueError:
         raise OSError(errno.EINVAL, "no name of a file", path.name) from None
-    file = os.fdopen(descriptor, "rb")
     try:
-        _check(os.fstat(descriptor).st_mode, path)
+        _check(os.fstat(file.fileno()).st_mode, path)
     except OSError:
         file.close()
         raise
@@ -37,6 +36,10 @@ def read_regular(path: Path, at_most: int) -> bytes:
     if len(content) > at_most:  # it grew
         raise OSError(errno.EFBIG, f"larger than {at_most} bytes", path.name)
     return content
+
+
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _check(mode: int, path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard, Task, TileSpec
 from wsi_ai.core.dicom import DicomSource
+from wsi_ai.core.digests import Digest
 from wsi_ai.core.geometry import Size, Spacing, Step
 
 
@@ -73,8 +74,8 @@ class SlideInfo:
     """``None`` where the file does not say, or says what cannot be."""
     downsamples: tuple[float, ...]
     """One per pyramid level, as stored; the first is 1.0."""
-    fingerprint: str
-    """SHA-256 of the file's content, in hex, so that a result names the bytes it came from."""
+    digest: str | Digest
+    """SHA-256 of the file's content, in hex, or one that may still be on its way."""
     vendor: str = "unknown"
     scanner: str = ""
     """Maker and model of the scanner in the file's own words, where they say more."""
@@ -90,8 +91,6 @@ class SlideInfo:
     """x and y of the scanned part's corner, where other programs count from there."""
     image: str = ""
     """Which image was chosen, where the file holds several."""
-    parts: tuple[str, ...] = field(default=(), repr=False)
-    """SHA-256 of each file, where ``fingerprint`` is of several that may become more."""
     dicom: DicomSource | None = None
     """Where it is a DICOM image."""
 
@@ -99,6 +98,30 @@ class SlideInfo:
         """A name that is no text, as file systems allow, is written out: JSON has no such."""
         words = self.slide_id.encode("utf-8", "backslashreplace").decode()
         object.__setattr__(self, "slide_id", words)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the file's content, in hex, so that a result names the bytes it came from.
+
+        Waits where they are still being read for it.  Raises SlideError where that fails.
+        """
+        return self.digest if isinstance(self.digest, str) else self.digest.whole()
+
+    @property
+    def is_hashed(self) -> bool:
+        """Whether ``fingerprint`` gives an answer at once."""
+        return isinstance(self.digest, str) or self.digest.is_known
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """SHA-256 of each file, where ``fingerprint`` is of several that may become more.  Waits as
+        that does."""
+        return () if isinstance(self.digest, str) else self.digest.parts()
+
+    @property
+    def log_name(self) -> str:
+        """Never waits."""
+        return self.fingerprint[:8] if self.is_hashed else "a slide that is still being hashed"
 
     def known_spacing(self) -> Spacing:
         """The spacing, for code behind the gate that asks for one."""

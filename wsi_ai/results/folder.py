@@ -50,6 +50,7 @@ class Places:
         """``fetch`` brings a place to what counts, before it is looked at."""
         self._fetch = fetch
         self._taken: set[Path] = set()
+        self._unplaced: set[Path] = set()
         self._change = threading.Condition()
 
     @contextmanager
@@ -65,6 +66,24 @@ class Places:
         finally:
             with self._change:
                 self._taken.remove(target)
+                self._change.notify_all()
+
+    def await_name(self, name: Path) -> None:
+        """Until no other slide of this name is without a place: whoever comes later must not take
+        that one's place before it knows it."""
+        with self._change:
+            self._change.wait_for(lambda: name not in self._unplaced)
+
+    @contextmanager
+    def unplaced(self, name: Path) -> Iterator[None]:
+        """A slide of this name is under way, and its place is not known yet."""
+        with self._change:
+            self._unplaced.add(name)
+        try:
+            yield
+        finally:
+            with self._change:
+                self._unplaced.remove(name)
                 self._change.notify_all()
 
 
@@ -176,6 +195,26 @@ def result_folder(out: Path, slide_stem: str, fingerprint: str, model: str) -> P
 def _cut(stem: str) -> str:
     """At most so many bytes, as a file system counts, and whole letters."""
     return os.fsencode(stem)[:_MOST_BYTES].decode("utf-8", "ignore")
+
+
+def of_any_bytes(place: Path) -> Iterator[Path]:
+    """The places of all slides of this name by this model, whatever their bytes."""
+    out, name = place.parent.parent, place.parent.name
+    for folder in out.iterdir() if out.is_dir() else ():
+        if folder.name.startswith(name[:-8]) and len(folder.name) == len(name):
+            yield folder / place.name
+
+
+def has_begun(place: Path) -> bool:
+    """Whether there are results, or what a run that is over has kept."""
+    return any(path.exists() for path in (place, *(hidden(place, s) for s in ("kept", "old"))))
+
+
+def may_be_taken(name: Path) -> bool:
+    """Whether a slide of this name was begun before, or is another run's now: by these bytes, or by
+    others."""
+    places = of_any_bytes(name)
+    return any(has_begun(place) or hidden(place, "lock").exists() for place in places)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

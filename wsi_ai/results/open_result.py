@@ -84,7 +84,7 @@ class Result:
             size=Size(told["width"], told["height"]),
             spacing=spacing,
             downsamples=(1.0,),
-            fingerprint=told["sha256"],
+            digest=told["sha256"],
             vendor=told["vendor"],
             reader=told["reader"],
         )

@@ -38,6 +38,11 @@ class Answer(Protocol[Out]):
         """Everything that the answer depends on."""
         ...
 
+    def may_be_known(self, name: Path) -> bool:
+        """Whether something may be there of a slide that is called as this one, which has no bytes
+        yet; ``name`` is its ``folder``.  Else inference need not wait for the bytes."""
+        ...
+
     def known(self, job: SlideJob[Out]) -> Out | None:
         """Where this very question was answered before."""
         ...

@@ -29,6 +29,7 @@ from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Pipeline
 from wsi_ai.run.several_models import OpenOnce, SlideTasks
 from wsi_ai.run.steps import Elsewhere, SlideSteps, no_other_device
+from wsi_ai.slides.readers.hashing import hashed_beside
 from wsi_ai.tiles.planning import plan_for
 from wsi_ai.tiles.reading import HostTiles, SharedTiles
 from wsi_ai.tissue.overview import OverviewOf, OverviewOnce, overview_of
@@ -81,7 +82,7 @@ class Assembly(Generic[Out]):
     ) -> SlideTasks[Out]:
         """What leads slides through ``engines``, which may be another assembly's with the same
         ``engine_terms``."""
-        open_slide, places = OpenOnce(self.open_slide), Places(self.options.published.fetch)
+        open_slide, places = OpenOnce(self._open_beside), Places(self.options.published.fetch)
         works = [
             SlideSteps(
                 engine=engine,
@@ -105,6 +106,11 @@ class Assembly(Generic[Out]):
 
     def open_slide(self, path: Path) -> Slide:
         return open_scaled(path, self.options)
+
+    def _open_beside(self, path: Path) -> Slide:
+        """The same, while a large one is still being hashed."""
+        with hashed_beside():
+            return self.open_slide(path)
 
     def on(self, device: str, devices: int = 1) -> "Assembly[Out]":
         return replace(self, options=replace(self.options, device=device), devices=devices)

@@ -14,7 +14,15 @@ from wsi_ai.core.flags import Flag, Level
 from wsi_ai.core.software import software
 from wsi_ai.core.timing import timestamp
 from wsi_ai.core.values import SlideInfo, TilePlan
-from wsi_ai.errors import Busy, HeldBack, IdentityShared, OutputError, SlideError, Unsent
+from wsi_ai.errors import (
+    Busy,
+    HeldBack,
+    IdentityShared,
+    OutputError,
+    SlideError,
+    TransportError,
+    Unsent,
+)
 from wsi_ai.heatmaps import Canvas, Keep
 from wsi_ai.heatmaps.by_task import open_canvas
 from wsi_ai.heatmaps.kept import KeptCanvas
@@ -22,7 +30,7 @@ from wsi_ai.inference.registry import open_aggregator
 from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.flag_json import Provenance, flag_json
-from wsi_ai.results.folder import claimed, folder_for, hidden
+from wsi_ai.results.folder import claimed, folder_for, hidden, may_be_taken
 from wsi_ai.results.pages.wanted import Pages
 from wsi_ai.results.published import OnDisk, Published
 from wsi_ai.results.record import provenance
@@ -104,8 +112,10 @@ class FlagAnswer:
         if job.identity is None or self.rescan:
             return
         earlier = self.post.standing(case_flag_id(job.identity, self.card.ref.name))
+        if earlier is None:
+            return
         slide = job.known_info()
-        if earlier and earlier.fingerprint and has_grown(slide.parts, earlier.fingerprint):
+        if earlier.fingerprint and has_grown(slide.parts, earlier.fingerprint):
             return
         row = self.cases.rescan_of(job.path)
         refuse_newcomer(earlier, slide.fingerprint, job.identity, row)
@@ -126,6 +136,10 @@ class FlagAnswer:
             **({"formats": list(self.formats)} if self.formats else {}),
             **looked_at(slide, self.extent),
         }
+
+    def may_be_known(self, name: Path) -> bool:
+        """Also where results count that are not on this disk."""
+        return not isinstance(self.published, OnDisk) or may_be_taken(name)
 
     def known(self, job: SlideJob[Outcome]) -> Outcome | None:
         """The results stand; their flag is put again, for a crash may have come between the two,
@@ -279,11 +293,13 @@ class FlagAnswer:
         return next((level for level in levels if level is not None), None)
 
     def _raise_early(self, job: SlideJob[Outcome], flag: Flag) -> None:
-        """Where it cannot be kept the slide goes on: its final flag will be tried."""
+        """Where it cannot be kept the slide goes on: its final flag will be tried.  Raises
+        SlideChanged."""
         at = job.clock.now()
         try:
+            job.refuse_changed()
             self.guarded.put_early(flag_json(identified(flag, job.identity), _provenance(job)))
-        except (HeldBack, OutputError) as error:
+        except (HeldBack, OutputError, TransportError) as error:
             log.error("an early flag was not sent: %s; the final one will be", error)  # noqa: TRY400
         else:
             job.early_s = job.early_s or at

@@ -32,6 +32,23 @@ class Collected:
     """Planned tiles that an earlier, unfinished run had passed."""
 
 
+def _nothing() -> None:
+    """Of a slide that was not opened."""
+
+
+@dataclass(slots=True)
+class Placing:
+    """Of the folder that a slide's results go to, which its digest names."""
+
+    locate: Callable[[], None] = _nothing
+    """Say which it is, and what is asked.  Waits for the digest; raises SlideError."""
+    unplaced: ExitStack = field(default_factory=ExitStack)
+    """Holds the slide's name until the folder is claimed."""
+    claim: ExitStack = field(default_factory=ExitStack)
+    is_claimed: bool = False
+    """Nothing is written before."""
+
+
 @dataclass(slots=True)
 class SlideJob(Generic[Out]):
     """What the steps hand on.  Once it is over, nothing is held."""
@@ -45,8 +62,12 @@ class SlideJob(Generic[Out]):
     files: Mapping[Path, FileState] = field(default_factory=dict)
     """As they were before the slide was opened."""
     slide: Slide | None = None
+    place: Placing = field(default_factory=Placing)
     folder: Path = field(default_factory=Path)
+    """Known, as what is asked, once the slide's digest is."""
     asked: dict[str, Any] = field(default_factory=dict)
+    refuse_changed: Callable[[], None] = _nothing
+    """Raises SlideChanged where the digest is not of the bytes that were read."""
     generation: int = 0
     """Of the engine, in which it was prepared."""
     prepared: Prepared | None = None

@@ -97,6 +97,10 @@ class KeptAnswer:
     def asked(self, job: SlideJob[Kept], pipeline: Pipeline) -> dict[str, Any]:
         return self.flags.asked(job, pipeline)
 
+    def may_be_known(self, name: Path) -> bool:
+        """Only the keeper knows, and only by the bytes."""
+        return True
+
     def known(self, job: SlideJob[Kept]) -> Kept | None:
         known = self.keeper.known(job.known_info().fingerprint, digest(job.asked))
         return self._ended(job, fresh=False) if known else None

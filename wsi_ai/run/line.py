@@ -180,6 +180,9 @@ class _LineAnswer:
     def asked(self, job: SlideJob[Outcome], pipeline: Pipeline) -> dict[str, Any]:
         return self._of(job).asked(job, pipeline)
 
+    def may_be_known(self, name: Path) -> bool:
+        return self.any.may_be_known(name)
+
     def known(self, job: SlideJob[Outcome]) -> Outcome | None:
         return self._of(job).known(job)
 

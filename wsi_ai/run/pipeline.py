@@ -11,6 +11,7 @@ from wsi_ai.core.timing import Stopwatch
 from wsi_ai.core.values import Mask, Recolour, SlideInfo, TileBatch, TilePlan
 from wsi_ai.errors import StainUnclear
 from wsi_ai.heatmaps import Canvas
+from wsi_ai.heatmaps.held import is_placed
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.tiles.planning import Likely, plan_for
 from wsi_ai.tiles.reading.sample import recolour_for
@@ -118,10 +119,11 @@ class Pipeline:
         ModelError, DeviceError or OutputError.
         """
         plan, canvas = prepared.plan, prepared.canvas
-        resumed, raised = min(canvas.done, len(plan)), False
+        resumed, raised, due = min(canvas.done, len(plan)), False, False
         for n, _ in enumerate(self.collecting(prepared, watch, clock), 1):
-            if not raised and canvas.done < len(plan) and self._due(n, plan):
-                raised = self._raised(canvas, prepared, early)
+            due = due or self._due(n, plan)
+            if due and not raised and canvas.done < len(plan) and is_placed(canvas):
+                raised, due = self._raised(canvas, prepared, early), False
             yield
         heatmap = canvas.heatmap()
         flag = triage(heatmap, self.policy, prepared.look.quality)

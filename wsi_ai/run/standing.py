@@ -9,7 +9,7 @@ from typing import Any
 from wsi_ai.core.contracts import Post
 from wsi_ai.core.flags import DOUBT, Level, Standing
 from wsi_ai.errors import HeldBack
-from wsi_ai.results.folder import result_folder
+from wsi_ai.results.folder import of_any_bytes, result_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +70,7 @@ def written_level(folder: Path, flag_id: str | None = None) -> Level | None:
 
 def of_same_name(out: Path, stem: str, model: str) -> Iterator[Path]:
     """Folders of all slides of this name, whatever their bytes: for one that cannot be read."""
-    pattern = result_folder(out, stem, "0" * 8, model).parent.name
-    start = pattern.removesuffix("0" * 8)
-    for folder in out.iterdir() if out.is_dir() else ():
-        if folder.name.startswith(start) and len(folder.name) == len(pattern):
-            yield folder / model
+    return of_any_bytes(result_folder(out, stem, "0" * 8, model))
 
 
 def still_stands(level: Level) -> str:

@@ -10,17 +10,19 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Generic
 
 from wsi_ai.core.contracts import Slide, VouchedSlide, Watcher
 from wsi_ai.core.memory import collect, give_back
 from wsi_ai.core.timing import Stopwatch
-from wsi_ai.core.values import TilePlan
+from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import Busy, DeviceError, SlideChanged, Stopped
 from wsi_ai.heatmaps import Canvas
+from wsi_ai.heatmaps.held import HeldCanvas
 from wsi_ai.models.fastest.open_fastest import choice_record
-from wsi_ai.results.folder import Places
+from wsi_ai.results.folder import Places, has_begun
 from wsi_ai.run.answer import Answer
 from wsi_ai.run.asked import forget_kept
 from wsi_ai.run.attempt import Failed, attempt
@@ -29,11 +31,13 @@ from wsi_ai.run.job import SlideJob, Stoppable
 from wsi_ai.run.outcome import Out
 from wsi_ai.run.pipeline import Pipeline, Prepared
 from wsi_ai.run.unchanged import file_states
+from wsi_ai.slides.readers.fingerprint import CHANGED
 
 Elsewhere = Callable[[Path, str], bool]
 """Takes a slide whose device failed, for this reason, to another device; false where there is
 none."""
 _THROUGH = object()
+_ANY_BYTES = "0" * 64
 
 
 def no_other_device(slide: Path, reason: str) -> bool:
@@ -117,6 +121,7 @@ class SlideSteps(Generic[Out]):
 
     def _fail(self, job: SlideJob[Out], failed: Failed, stage: str) -> None:
         """Where not even the reason can be written, the run goes on with the next slide."""
+        failed = self._locate_failed(job) or failed
         job.held.close()
         outcomes = list[Out]()
 
@@ -128,6 +133,16 @@ class SlideSteps(Generic[Out]):
         job.clock.lap(stage)
         job.end(outcomes[0])
 
+    def _locate_failed(self, job: SlideJob[Out]) -> Failed | None:
+        """Its failure is written of its bytes: where these cannot be read, of a slide that could
+        not be opened."""
+        if job.slide is None or job.asked:
+            return None
+        unread = attempt(job.place.locate)
+        if unread is not None:
+            job.slide = None
+        return unread
+
     def _go_on(self) -> None:
         if self._stop.is_set():
             raise Stopped("the run was stopped")
@@ -136,21 +151,55 @@ class SlideSteps(Generic[Out]):
         job.started, job.clock = datetime.now(UTC), Stopwatch(self.epoch)
         job.files = file_states(job.path)
         slide = job.slide = job.held.enter_context(self.open_slide(job.path))
+        job.refuse_changed = partial(self._refuse_changed, job)
+        job.place.locate = partial(_hashed, slide)
         self.answer.admit(job)
-        job.folder = self.answer.folder(slide.info)
         job.generation, pipeline = self.engine.current()
-        self._ask(job, pipeline)
-        job.clock.lap("opening")
-        job.held.enter_context(self.places.claimed(job.folder))
-        if not self.force and (known := self.answer.known(job)) is not None:
-            job.end(known)
-            return
+        job.place.locate = partial(self._locate, job, pipeline)
+        job.held.enter_context(job.place.claim)
+        job.held.enter_context(job.place.unplaced)
+        if not self._is_new(job, slide.info):
+            job.place.locate()
+            job.clock.lap("opening")
+            self._claim(job)
+            if not self.force and (known := self.answer.known(job)) is not None:
+                job.end(known)
+                return
+        else:
+            job.clock.lap("opening")
         made = pipeline.prepare(slide, lambda plan: self._canvas(job, plan, pipeline), job.clock)
         if isinstance(made, Prepared):
             job.prepared = made
             job.held.callback(made.close)
         else:
             job.result = made
+
+    def _is_new(self, job: SlideJob[Out], slide: SlideInfo) -> bool:
+        """Whether it can be looked at and inferred before its digest says where that belongs: there
+        is no answer that it could have, and nothing that could go on."""
+        name = self.answer.folder(dataclasses.replace(slide, digest=_ANY_BYTES))
+        self.places.await_name(name)
+        if slide.is_hashed or self.answer.may_be_known(name):
+            return False
+        job.place.unplaced.enter_context(self.places.unplaced(name))
+        return True
+
+    def _locate(self, job: SlideJob[Out], pipeline: Pipeline) -> None:
+        job.folder = self.answer.folder(job.known_info())
+        self._ask(job, pipeline)
+
+    def _claim(self, job: SlideJob[Out]) -> None:
+        job.place.claim.enter_context(self.places.claimed(job.folder))
+        job.place.is_claimed = True
+        job.place.unplaced.close()
+
+    def _place(self, job: SlideJob[Out]) -> None:
+        """Claim what was not known before.  Raises Busy where another run came first."""
+        if not job.place.is_claimed:
+            job.place.locate()
+            self._claim(job)
+            if has_begun(job.folder):
+                raise Busy("another run was at work on this slide meanwhile; run it again")
 
     def _read_ahead(self, job: SlideJob[Out]) -> None:
         if job.prepared is not None:
@@ -192,7 +241,9 @@ class SlideSteps(Generic[Out]):
             return
         job.prepared.close()
         job.prepared.canvas.close()
-        self._ask(job, pipeline)
+        job.place.locate = partial(self._locate, job, pipeline)
+        if job.place.is_claimed:
+            job.place.locate()
         canvas = self._canvas(job, job.prepared.plan, pipeline)
         job.prepared = pipeline.start_again(job.slide, job.prepared, canvas)
         job.held.callback(job.prepared.close)
@@ -203,14 +254,28 @@ class SlideSteps(Generic[Out]):
         job.device_choice = choice_record(pipeline.runtime)
 
     def _canvas(self, job: SlideJob[Out], plan: TilePlan, pipeline: Pipeline) -> Canvas:
-        canvas = self.answer.canvas(job, plan, pipeline, self.engine.batch_size)
+        info = job.known_info()
+
+        def place() -> Canvas:
+            if not info.is_hashed:
+                job.clock.lap("inference")
+                job.place.locate()
+                job.clock.lap("fingerprint")
+            self._place(job)
+            return self.answer.canvas(job, plan, pipeline, self.engine.batch_size)
+
+        canvas: Canvas
+        if job.place.is_claimed or info.is_hashed:
+            canvas = place()
+        else:
+            canvas = HeldCanvas(lambda: info.is_hashed, place, pipeline.source.batch_size)
         return job.held.enter_context(closing(canvas))
 
     def _refuse_changed(self, job: SlideJob[Out]) -> None:
         """The digest vouches for the bytes that were read.  Raises SlideChanged."""
         if not (self._is_the_same(job) and self._by_name(job)):
             forget_kept(job.folder)
-            raise SlideChanged("the file changed while it was read; run it again")
+            raise SlideChanged(CHANGED)
 
     def _is_the_same(self, job: SlideJob[Out]) -> bool:
         """By the files that it is read through."""
@@ -225,8 +290,14 @@ class SlideSteps(Generic[Out]):
     def _publish(self, job: SlideJob[Out]) -> None:
         give_back()  # outlining large findings took many small blocks
         job.clock.lap("queue")
+        self._place(job)
         self._refuse_changed(job)
         outcome = self.answer.publish(job)
         job.clock.lap("writing")
         job.end(outcome)
         collect()
+
+
+def _hashed(slide: Slide) -> None:
+    """Raises SlideError."""
+    _ = slide.info.fingerprint

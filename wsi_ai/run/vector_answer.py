@@ -13,6 +13,7 @@ from wsi_ai.core.software import software
 from wsi_ai.core.values import SlideInfo, TilePlan
 from wsi_ai.errors import OutputError
 from wsi_ai.heatmaps import Canvas, VectorCanvas
+from wsi_ai.heatmaps.held import placed
 from wsi_ai.results import record
 from wsi_ai.results.assessment import Assessment
 from wsi_ai.results.embeddings import (
@@ -22,7 +23,7 @@ from wsi_ai.results.embeddings import (
     write_embedding,
     write_refusal,
 )
-from wsi_ai.results.folder import folder_for
+from wsi_ai.results.folder import folder_for, may_be_taken
 from wsi_ai.run.answer import AnswerFor
 from wsi_ai.run.asked import forget_kept, keep, looked_at, looked_at_folder, slide_asked
 from wsi_ai.run.job import Collected, SlideJob
@@ -82,6 +83,9 @@ class VectorAnswer:
             "software": software(),
         }
 
+    def may_be_known(self, name: Path) -> bool:
+        return may_be_taken(name)
+
     def known(self, job: SlideJob[Embedded]) -> Embedded | None:
         tiles = known_tiles(job.folder, record.digest(job.asked))
         return None if tiles is None else self._embedded(job, tiles, job.folder, fresh=False)
@@ -97,11 +101,14 @@ class VectorAnswer:
         self, job: SlideJob[Embedded], pipeline: Pipeline, watch: Watcher
     ) -> Generator[None, None, Collected]:
         made = job.prepared
-        if made is None or not isinstance(made.canvas, VectorCanvas):
+        if made is None:
             raise ValueError("a slide came to be inferred unprepared")
         resumed = min(made.canvas.done, len(made.plan))
         yield from pipeline.collecting(made, watch, job.clock)
-        return Collected(made.look, made.recolour, made.canvas, resumed)
+        canvas = placed(made.canvas)
+        if not isinstance(canvas, VectorCanvas):
+            raise TypeError("vectors were collected elsewhere")
+        return Collected(made.look, made.recolour, canvas, resumed)
 
     def publish(self, job: SlideJob[Embedded]) -> Embedded:
         match job.result:

@@ -85,7 +85,7 @@ class DeviceTiles(Generic[B]):
                 kept, cut = walk.batch(number, part)
                 index = start + number * self.batch_size + np.arange(len(part))
                 for i in index[~kept].tolist():
-                    log.warning("left out tile %d of %s", i, plan.slide.fingerprint[:8])
+                    log.warning("left out tile %d of %s", i, plan.slide.log_name)
                 span = began, time.perf_counter()
                 yield TileBatch(plan.slide.slide_id, index[kept], cut, read=span)
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from typing import BinaryIO, Self
 
 from wsi_ai.core.environment import positive
 from wsi_ai.core.regular_file import open_regular
-from wsi_ai.errors import ShareTooSlow, SlideError
+from wsi_ai.errors import ShareTooSlow, SlideChanged, SlideError
 
 _SECONDS, _DEFAULT_S = "WSI_AI_DISK_SECONDS", 3600.0
 _CHUNK_BYTES = 1 << 20
@@ -23,8 +23,11 @@ _MOST_PARTS = 12
 """Of a series with more, it is not tried whether an earlier slide was a part: 4,096 digests."""
 
 
-FileState = tuple[int, int, int]
-"""Inode, size, time of the last change in ns."""
+FileState = tuple[int, int, int, int]
+"""Inode, size, and in ns the times when the content and when anything of the file was last
+changed: the second is not set by programs that set the first."""
+
+CHANGED = "the file changed while it was read; run it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +68,23 @@ _ALREADY: ContextVar[Mapping[Path, Hashed]] = ContextVar("hashed", default=Mappi
 
 
 def state_of(seen: os.stat_result) -> FileState:
-    return seen.st_ino, seen.st_size, seen.st_mtime_ns
+    return seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns
 
 
 def _of_open(fd: int) -> str:
     with open(os.dup(fd), "rb") as file:
         file.seek(0)
-        return digest_of(file, DiskLimit.from_settings())
+        return digest_of(file, DiskLimit.from_settings().check)
 
 
-def digest_of(file: BinaryIO, limit: DiskLimit) -> str:
-    """SHA-256 in hex of what is left of it.  Raises ShareTooSlow."""
+def digest_of(file: BinaryIO, go_on: Callable[[], None]) -> str:
+    """SHA-256 in hex of what is left of it.  ``go_on`` is called now and then; what it raises ends
+    it."""
     digest, buffer = hashlib.sha256(), bytearray(_CHUNK_BYTES)
     view = memoryview(buffer)
     while count := file.readinto(buffer):  # type: ignore[attr-defined]
         digest.update(view[:count])
-        limit.check()
+        go_on()
     return digest.hexdigest()
 
 
@@ -103,15 +107,48 @@ def hashed(path: Path, limit: DiskLimit | None = None) -> Hashed:
     """``limit`` is that of all files of a slide, where it has several.  Raises SlideError where it
     cannot be read, ShareTooSlow where that takes too long."""
     limit = limit or DiskLimit.from_settings()
+    with opened(path) as file:
+        state = state_of(os.fstat(file.fileno()))
+        known = hashed_already(path)
+        if known is not None and known.state == state:
+            return known
+        with _explained():
+            return Hashed(digest_of(file, limit.check), state)
+
+
+def hashed_as_read(path: Path, state: FileState, go_on: Callable[[], None]) -> Hashed:
+    """Of a file that is being read: it was in this state before its first byte was, and has to be
+    still.  Raises SlideChanged where it is not, else as ``hashed``."""
+    with opened(path) as file, _explained():
+        if state_of(os.fstat(file.fileno())) != state:
+            raise SlideChanged(CHANGED)
+        known = hashed_already(path)
+        if known is not None and known.state == state:
+            return known
+        found = Hashed(digest_of(file, go_on), state)
+        if state_of(os.fstat(file.fileno())) != state:
+            raise SlideChanged(CHANGED)
+        return found
+
+
+def hashed_already(path: Path) -> Hashed | None:
+    """By whoever opens it now."""
+    return _ALREADY.get().get(path)
+
+
+def opened(path: Path) -> BinaryIO:
+    """To be read and hashed: a pipe or a device has no end.  Raises SlideError."""
     if os.path.isdir(path):
         raise SlideError("this is a folder; name the slide files in it")
+    with _explained():
+        return open_regular(path)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raises SlideError where a file cannot be read."""
     try:
-        with open_regular(path) as file:  # a pipe or a device has no end
-            state = state_of(os.fstat(file.fileno()))
-            known = _ALREADY.get().get(path)
-            if known is not None and known.state == state:
-                return known
-            return Hashed(digest_of(file, limit), state)
+        yield
     except FileNotFoundError:
         raise SlideError("there is no such file") from None
     except PermissionError:

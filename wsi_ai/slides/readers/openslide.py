@@ -1,5 +1,6 @@
 """Slides through OpenSlide: every format that it opens, read region by region."""
 
+import os
 import threading
 from pathlib import Path
 from types import TracebackType
@@ -9,10 +10,12 @@ import numpy as np
 import openslide
 from numpy.typing import NDArray
 
+from wsi_ai.core.digests import Digest
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, TileUnreadable, UnknownFormat
-from wsi_ai.slides.readers.fingerprint import fingerprint
+from wsi_ai.slides.readers.fingerprint import opened, state_of
+from wsi_ai.slides.readers.hashing import FileHashes, hashes_of
 from wsi_ai.slides.scale import Scale, number, scale_of
 
 _CACHE_BYTES = 64 << 20
@@ -23,8 +26,9 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "OpenSlideSlide":
 
     Raises UnknownFormat where OpenSlide declines the file, SlideError where it is damaged.
     """
-    digest = fingerprint(path)
-    if path.stat().st_size == 0:
+    with opened(path) as file:
+        seen = os.fstat(file.fileno())
+    if seen.st_size == 0:
         raise SlideError("the file is empty; copy it again")
     try:
         handle = openslide.OpenSlide(path)
@@ -32,7 +36,8 @@ def open_slide(path: Path, spacing: Spacing | None = None) -> "OpenSlideSlide":
         raise UnknownFormat(_declined(path)) from None
     except openslide.OpenSlideError:
         raise SlideError("OpenSlide knows the format and cannot open the file") from None
-    return OpenSlideSlide(path, handle, _info(path, handle, digest, spacing))
+    hashes = hashes_of({path: state_of(seen)})
+    return OpenSlideSlide(path, handle, _info(path, handle, hashes.digest, spacing), hashes)
 
 
 class OpenSlideSlide:
@@ -42,9 +47,11 @@ class OpenSlideSlide:
     handle is a thread's own, and is dropped after a failure.
     """
 
-    def __init__(self, path: Path, handle: openslide.OpenSlide, info: SlideInfo) -> None:
+    def __init__(
+        self, path: Path, handle: openslide.OpenSlide, info: SlideInfo, hashes: FileHashes
+    ) -> None:
         self.info = info
-        self._path = path
+        self._path, self._hashes = path, hashes
         self._cache = openslide.OpenSlideCache(_CACHE_BYTES)
         handle.set_cache(self._cache)
         self._own = threading.local()
@@ -73,6 +80,7 @@ class OpenSlideSlide:
     def __exit__(
         self, t: type[BaseException] | None, e: BaseException | None, tb: TracebackType | None
     ) -> None:
+        self._hashes.close()
         with self._lock:
             while self._handles:
                 self._handles.pop().close()
@@ -98,7 +106,7 @@ class OpenSlideSlide:
 
 
 def _info(
-    path: Path, handle: openslide.OpenSlide, digest: str, spacing: Spacing | None
+    path: Path, handle: openslide.OpenSlide, digest: str | Digest, spacing: Spacing | None
 ) -> SlideInfo:
     width, height = handle.dimensions
     scale = _scale(handle)
@@ -107,7 +115,7 @@ def _info(
         size=Size(width, height),
         spacing=spacing or scale.spacing,
         downsamples=tuple(float(d) for d in handle.level_downsamples),
-        fingerprint=digest,
+        digest=digest,
         vendor=str(handle.properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")),
         reader="openslide",
         icc_profile=_profile(handle),

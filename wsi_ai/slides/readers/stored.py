@@ -37,9 +37,9 @@ class StoredSlide:
         info: SlideInfo,
         levels: Sequence[EncodedLevel],
         close: Callable[[], None],
-        files: Sequence[tuple[int, Hashed]] = (),
+        files: Sequence[tuple[int, Callable[[], Hashed]]] = (),
     ) -> None:
-        """``files`` are open, and what was hashed of each."""
+        """``files`` are open, and what is hashed of each."""
         self.info, self._files = info, files
         self._levels = tuple(
             (_CheckedInBlocks if isinstance(level, LevelInBlocks) else _Checked)(n, level, self)
@@ -71,7 +71,7 @@ class StoredSlide:
 
     def unchanged(self) -> bool:
         """See ``contracts.VouchedSlide``."""
-        return all(known.holds_for(fd) for fd, known in self._files)
+        return all(known().holds_for(fd) for fd, known in self._files)
 
     def shows_tissue(self, beneath: int, x: int, y: int, width: int, height: int) -> bool:
         """Whether the next level coarser than ``beneath`` that has a tile in this place, in pixels

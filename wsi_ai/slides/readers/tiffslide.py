@@ -109,7 +109,7 @@ def _info(path: Path, slide: Any, digest: str, spacing: Spacing | None) -> Slide
         size=Size(width, height),
         spacing=spacing or scale.spacing,
         downsamples=tuple(float(d) for d in slide.level_downsamples),
-        fingerprint=digest,
+        digest=digest,
         vendor=str(slide.properties.get("tiffslide.vendor") or "unknown"),
         reader="tiffslide",
         stated=scale.spacing,
@@ -120,4 +120,4 @@ def _info(path: Path, slide: Any, digest: str, spacing: Spacing | None) -> Slide
 def _fingerprint(address: str) -> str:
     """SHA-256 of the content, as for a file; reads all of it."""
     with fsspec.open(address, "rb") as file:
-        return digest_of(file, DiskLimit.from_settings())
+        return digest_of(file, DiskLimit.from_settings().check)

@@ -117,7 +117,7 @@ def _info(path: Path, image: Image, levels: list[Level], spacing: Spacing | None
         size=base,
         spacing=spacing or image.scale.spacing,
         downsamples=tuple((base.width / s.width + base.height / s.height) / 2 for s in sizes),
-        fingerprint=_fingerprint(path),
+        digest=_fingerprint(path),
         vendor="ome-zarr",
         reader="zarr",
         stated=image.scale.spacing,

@@ -60,7 +60,7 @@ def state_of_object(path: Path) -> FileState:
     tags = json.dumps([[part.key, part.e_tag, part.size] for part in objects.parts])
     number = int.from_bytes(hashlib.sha256(tags.encode()).digest()[:8])
     changed = max(part.changed.timestamp() for part in objects.parts)
-    return number, objects.size, int(changed * 1e9)
+    return number, objects.size, int(changed * 1e9), 0
 
 
 def copied(store: Store, address: ObjectAddress) -> Copy:

@@ -93,9 +93,7 @@ class HostTiles:
             index = np.arange(first, min(first + self.batch_size, len(plan)))
             pixels = buffers[turn % depth][: len(index)]
             for i, error in lost.items():
-                log.warning(
-                    "left out tile %d of %s: %s", start + i, plan.slide.fingerprint[:8], error
-                )
+                log.warning("left out tile %d of %s: %s", start + i, plan.slide.log_name, error)
             if lost:
                 kept = ~np.isin(index - start, list(lost))
                 index, pixels = index[kept], pixels[kept]

@@ -124,7 +124,7 @@ def _collect(plan: TilePlan, chunk: _Chunk) -> TileBatch:
             tiles.append(future.result())
             index.append(i)
         except TileUnreadable as error:
-            log.warning("left out tile %d of %s: %s", i, plan.slide.fingerprint[:8], error)
+            log.warning("left out tile %d of %s: %s", i, plan.slide.log_name, error)
     side = plan.spec.size_px
     pixels = np.stack(tiles) if tiles else np.empty((0, side, side, 3), np.uint8)
     return TileBatch(plan.slide.slide_id, np.array(index, np.int64), pixels, read=chunk.span)

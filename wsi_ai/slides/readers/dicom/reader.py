@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
 from wsi_ai.slides.readers.dicom.level import DicomLevel, Frame, frame_spans
 from wsi_ai.slides.readers.dicom.series import Series, arranged, check_single, info_of, places_of
 from wsi_ai.slides.readers.dicom.words import check_frames
-from wsi_ai.slides.readers.fingerprint import DiskLimit, hashed, of_parts
+from wsi_ai.slides.readers.fingerprint import FileState, state_of
+from wsi_ai.slides.readers.hashing import hashes_of
 from wsi_ai.slides.readers.source import FileBytes, Span
 from wsi_ai.slides.readers.stored import StoredSlide
 
@@ -52,6 +54,8 @@ class _Instance:
     path: Path
     header: Any
     frames: list[tuple[Span, ...]]
+    state: FileState
+    """As the file was before it was read."""
 
     @property
     def order(self) -> str:
@@ -141,23 +145,22 @@ def _instances(named: Path, beside: list[Path]) -> list[_Instance]:
 
 def _read(path: Path) -> _Instance:
     with path.open("rb") as file:
+        state = state_of(os.fstat(file.fileno()))
         header = pydicom.dcmread(file, stop_before_pixels=True)
         check_single(header)
         spans = frame_spans(FileBytes(file.fileno()), file.tell(), header)
-        return _Instance(path, header, spans)
+        return _Instance(path, header, spans, state)
 
 
 def _open(name: str, series: Series[_Instance], spacing: Spacing | None) -> StoredSlide:
-    limit = DiskLimit.from_settings()
-    files = {part.path: hashed(part.path, limit) for part in series.everything}
-    digests = tuple(known.sha256 for known in files.values())
-    info = info_of(name, series, digests, spacing)
-    info = replace(info, fingerprint=of_parts(digests), reader="dicom")
     with ExitStack() as held:
         read = [part.path for parts in series.levels for part in parts]
         handles = {path: _handle(path, held) for path in read}
         opened = [_level(parts, handles) for parts in series.levels]
-        known = [(fd, files[path]) for path, fd in handles.items()]
+        hashes = hashes_of({part.path: part.state for part in series.everything})
+        held.callback(hashes.close)
+        info = replace(info_of(name, series, hashes.digest, spacing), reader="dicom")
+        known = [(fd, partial(hashes.of, path)) for path, fd in handles.items()]
         return StoredSlide(info, opened, held.pop_all().close, known)
 
 

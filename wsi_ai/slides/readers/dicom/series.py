@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from wsi_ai.core.digests import Digest
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError
@@ -69,9 +70,8 @@ def arranged(parts: Sequence[Given], wanted: str) -> Series[Given]:
 
 
 def info_of(
-    name: str, series: Series[Given], digests: tuple[str, ...], spacing: Spacing | None
+    name: str, series: Series[Given], digest: str | Digest, spacing: Spacing | None
 ) -> SlideInfo:
-    """Without its fingerprint, which is the reader's own."""
     base = series.levels[0][0].header
     scale = image_scale(base)
     sizes = [image_size(parts[0].header) for parts in series.levels]
@@ -81,14 +81,13 @@ def info_of(
         size=sizes[0],
         spacing=spacing or scale.spacing,
         downsamples=tuple(downs),
-        fingerprint="",
+        digest=digest,
         vendor="dicom",
         scanner=scanner_of(base),
         icc_profile=profile_of(base),
         stated=scale.spacing,
         scale_doubt=scale.doubt,
         image=series.image,
-        parts=digests,
         dicom=source_of(base),
     )
 

@@ -44,7 +44,7 @@ def open_series(
         opened.callback(archive.close)
         try:
             series = arranged(instances_of(archive, address), image)
-            info = _hashed(info_of(address.series, series, (), spacing), series)
+            info = _hashed(info_of(address.series, series, "", spacing), series)
             levels = [RemoteLevel(parts) for parts in series.levels]
         except DAMAGE:
             raise SlideError("the archive's description of the slide cannot be read") from None
@@ -59,7 +59,7 @@ def _hashed(info: SlideInfo, series: Series[Instance]) -> SlideInfo:
         check_single(part.header)
         part.hash_into(whole)
     source = None if info.dicom is None else replace(info.dicom, frames_hashed=True)
-    return replace(info, fingerprint=whole.hexdigest(), reader="dicomweb", dicom=source)
+    return replace(info, digest=whole.hexdigest(), reader="dicomweb", dicom=source)
 
 
 class RemoteLevel:

@@ -7,17 +7,20 @@ The tiles are handed out as they lie in the file.  What a maker says beyond plai
 import os
 import struct
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
 
 import tifffile
 
+from wsi_ai.core.digests import Digest
 from wsi_ai.core.geometry import Spacing
 from wsi_ai.core.values import SlideInfo
 from wsi_ai.errors import SlideError, UnknownFormat
 from wsi_ai.slides.readers.dicom.is_dicom import is_dicom
-from wsi_ai.slides.readers.fingerprint import hashed
+from wsi_ai.slides.readers.fingerprint import opened, state_of
+from wsi_ai.slides.readers.hashing import hashes_of
 from wsi_ai.slides.readers.source import FileBytes
 from wsi_ai.slides.readers.stored import StoredSlide
 from wsi_ai.slides.readers.tiff.makers import describe
@@ -50,14 +53,17 @@ def open_slide(path: Path, spacing: Spacing | None = None, image: str = "") -> S
         raise UnknownFormat("a folder, not a TIFF file")
     if is_dicom(path):  # whose preamble may be a TIFF header: files that are both
         raise UnknownFormat("a DICOM file")
-    known = hashed(path)
-    with ExitStack() as opened:
-        file = opened.enter_context(path.open("rb"))
+    with ExitStack() as held:
+        file = held.enter_context(opened(path))
+        state = state_of(os.fstat(file.fileno()))
         pyramid = read_pyramid(file, image)
         source = FileBytes(file.fileno())
         levels = [tiles.on(source) for tiles in pyramid.levels]
-        info = info_of(path.stem, known.sha256, pyramid, spacing)
-        return StoredSlide(info, levels, opened.pop_all().close, [(source.fd, known)])
+        hashes = hashes_of({path: state})
+        held.callback(hashes.close)
+        info = info_of(path.stem, hashes.digest, pyramid, spacing)
+        known = partial(hashes.of, path)
+        return StoredSlide(info, levels, held.pop_all().close, [(source.fd, known)])
 
 
 def read_pyramid(file: BinaryIO, image: str) -> Pyramid:
@@ -73,13 +79,15 @@ def read_pyramid(file: BinaryIO, image: str) -> Pyramid:
         raise _unreadable(file) from None
 
 
-def info_of(name: str, digest: str, pyramid: Pyramid, spacing: Spacing | None) -> SlideInfo:
+def info_of(
+    name: str, digest: str | Digest, pyramid: Pyramid, spacing: Spacing | None
+) -> SlideInfo:
     return SlideInfo(
         slide_id=name,
         size=pyramid.size,
         spacing=spacing or pyramid.scale.spacing,
         downsamples=pyramid.downsamples,
-        fingerprint=digest,
+        digest=digest,
         vendor=pyramid.maker,
         reader="tiff",
         icc_profile=pyramid.icc,
