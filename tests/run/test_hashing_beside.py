@@ -39,6 +39,7 @@ class Awaited:
 
     sha256: str
     error: Exception | None = None
+    was_touched: bool = False
     go: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -53,6 +54,9 @@ class Awaited:
 
     def parts(self) -> tuple[str, ...]:
         return (self.whole(),)
+
+    def touched(self) -> bool:
+        return self.was_touched
 
 
 class Noted(NoPost):
@@ -233,6 +237,21 @@ def test_a_slide_that_fails_first_is_told_under_its_own_digest(
     assert bench.outcome(path).level is Level.NOT_ASSESSED
     (flag,) = bench.post.final
     assert flag["slide"]["image_sha256"] == digest.sha256
+
+
+def test_where_nobody_can_tell_whether_it_changed_the_next_run_hashes_first(
+    path: Path, digest: Awaited, tmp_path: Path
+) -> None:
+    """Its rights were changed, or its content and then its time; on some file systems by reading
+    it."""
+    digest.was_touched = True
+    made = assembly(tmp_path, acting(lambda turn: digest.go.set()))
+    bench = Bench(made, Noted(), {path: digest})
+    outcome = bench.outcome(path)
+    assert "changed while it was read; run it again" in outcome.reason
+    assert bench.post.early == []
+    assert [flag["result"]["level"] for flag in bench.post.final] == ["not_assessed"]
+    assert Bench(made, Noted(), {path: digest}).outcome(path).level is Level.EXPEDITE
 
 
 class Changes:

@@ -24,6 +24,11 @@ class Digest(Protocol):
         """Of each file, where there may come to be more of them.  Raises as ``whole``."""
         ...
 
+    def touched(self) -> bool:
+        """Whether it cannot be told that nothing was changed since the slide was opened: then what
+        was read before it was known may be of other bytes.  Raises as ``whole``."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class KnownDigest:
@@ -38,3 +43,6 @@ class KnownDigest:
 
     def parts(self) -> tuple[str, ...]:
         return self.of_parts
+
+    def touched(self) -> bool:
+        return False

@@ -113,6 +113,11 @@ class SlideInfo:
         return isinstance(self.digest, str) or self.digest.is_known
 
     @property
+    def was_touched(self) -> bool:
+        """See ``Digest.touched``.  Waits."""
+        return not isinstance(self.digest, str) and self.digest.touched()
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """SHA-256 of each file, where ``fingerprint`` is of several that may become more.  Waits as
         that does."""

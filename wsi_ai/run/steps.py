@@ -194,9 +194,12 @@ class SlideSteps(Generic[Out]):
         job.place.unplaced.close()
 
     def _place(self, job: SlideJob[Out]) -> None:
-        """Claim what was not known before.  Raises Busy where another run came first."""
+        """Claim what was not known before.  Raises Busy where another run came first, SlideChanged
+        where the digest may not be of what was read before it."""
         if not job.place.is_claimed:
             job.place.locate()
+            if job.known_info().was_touched:
+                raise SlideChanged(CHANGED)
             self._claim(job)
             if has_begun(job.folder):
                 raise Busy("another run was at work on this slide meanwhile; run it again")

@@ -58,6 +58,9 @@ class Hashed:
 
     sha256: str
     state: FileState
+    touched: bool = False
+    """Something of the file was changed meanwhile that is neither size nor time of its content: its
+    rights, or the content and then its time.  Some file systems say so of every read."""
 
     def holds_for(self, fd: int) -> bool:
         """Whether these are the bytes behind an open file: as they were, or the same again."""
@@ -117,18 +120,16 @@ def hashed(path: Path, limit: DiskLimit | None = None) -> Hashed:
 
 
 def hashed_as_read(path: Path, state: FileState, go_on: Callable[[], None]) -> Hashed:
-    """Of a file that is being read: it was in this state before its first byte was, and has to be
-    still.  Raises SlideChanged where it is not, else as ``hashed``."""
+    """Of a file that is being read: it was in this state before its first byte was.  Raises
+    SlideChanged where it is another file then, or was written to; else as ``hashed``."""
     with opened(path) as file, _explained():
-        if state_of(os.fstat(file.fileno())) != state:
-            raise SlideChanged(CHANGED)
         known = hashed_already(path)
-        if known is not None and known.state == state:
+        if known is not None and known.state == state == state_of(os.fstat(file.fileno())):
             return known
-        found = Hashed(digest_of(file, go_on), state)
-        if state_of(os.fstat(file.fileno())) != state:
+        sha256, now = digest_of(file, go_on), state_of(os.fstat(file.fileno()))
+        if now[:3] != state[:3]:
             raise SlideChanged(CHANGED)
-        return found
+        return Hashed(sha256, now, touched=now != state)
 
 
 def hashed_already(path: Path) -> Hashed | None:

@@ -114,6 +114,9 @@ class HashedBeside:
     def parts(self) -> tuple[str, ...]:
         return _digest(self._files.result()).parts()
 
+    def touched(self) -> bool:
+        return any(known.touched for known in self._files.result().values())
+
     def of(self, path: Path) -> Hashed:
         return self._files.result()[path]
 
