@@ -1,6 +1,8 @@
 """What a plug-in can supply.  Each contract has a test suite in ``wsi_ai.testing``."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -139,6 +141,35 @@ class RuntimeWithSource(Runtime, Protocol):
 
     def source(self, threads: int) -> TileSource:
         """A source for batches of its own size.  ``threads`` is the number of threads that read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One way between host and device."""
+
+    byte_count: int
+    run: Callable[[], None]
+    """Copies once, and returns when all of it is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """A batch's pixels to the device and its outputs back, and a large block on the same ways."""
+
+    to_device: Copy
+    to_host: Copy
+    large_to_device: Copy
+    large_to_host: Copy
+
+
+@runtime_checkable
+class RuntimeOnDevice(Runtime, Protocol):
+    """A runtime whose device has memory of its own."""
+
+    def copies(self) -> AbstractContextManager[Copies]:
+        """As ``predict`` makes them, between memory that is held inside the context.  Raises
+        DeviceError."""
         ...
 
 

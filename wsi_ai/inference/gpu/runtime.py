@@ -2,15 +2,17 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wsi_ai.core.cards import ModelCard, Precision
-from wsi_ai.core.contracts import TileSource
+from wsi_ai.core.contracts import Copies, TileSource
 from wsi_ai.core.values import Predictions, TileBatch
 from wsi_ai.errors import OutOfDeviceMemory
+from wsi_ai.inference.gpu.copies import open_copies
 from wsi_ai.inference.gpu.cutting import Form
 from wsi_ai.inference.gpu.device import B
 from wsi_ai.inference.gpu.ring import Ring, RingShape
@@ -61,6 +63,10 @@ class RingRuntime(Generic[B]):
         """See ``contracts.RuntimeWithSource``."""
         shared = self._ring.device.alloc_shared
         return self._on_device(HostTiles(self.batch_size, threads, shared))
+
+    def copies(self) -> AbstractContextManager[Copies]:
+        """See ``contracts.RuntimeOnDevice``."""
+        return open_copies(self._ring.device, self._ring.shape)
 
     def predict(self, batches: Iterable[TileBatch]) -> Iterator[Predictions]:
         """See ``contracts.Runtime.predict``."""
