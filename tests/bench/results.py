@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from wsi_ai.bench.measured import Times
-from wsi_ai.bench.report import FORWARD, READ, Bench, Limit, Stage
+from wsi_ai.bench.report import READ, Bench, Limit, Stage, forward_name
 
 
 def times(seconds: Sequence[float], others: float = 0.0) -> Times:
@@ -28,7 +28,7 @@ def bench(*stages: Stage, side_px: int = 10_000, tiles: int = 1000, threads: int
             "size_px": 224,
         },
         model={"name": "m-1", "operations_a_tile": 3.6e9, "weights_bytes": 45_000_000},
-        settings={"threads": threads, "device": "auto", "runtime": "x/cpu"},
+        settings={"threads": threads, "device": "auto", "precision": "fp32", "runtime": "x/cpu"},
         rates={"matrix_products_per_s": 2e11, "copied_bytes_per_s": 1e10},
         stages=stages,
     )
@@ -44,7 +44,7 @@ def slide(side_px: int, tiles: int, tile_s: float = 0.02, threads: int = 2) -> B
     return bench(
         once("look", 1 + 5 * giga),
         stage(READ, times([0.001] * 6), 1, tiles),
-        stage(f"{FORWARD}1", times([tile_s] * 6), 1, tiles),
+        stage(forward_name("fp32", 1), times([tile_s] * 6), 1, tiles),
         once("results", 0.5 + 0.001 * tiles),
         side_px=side_px,
         tiles=tiles,

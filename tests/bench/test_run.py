@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,18 +18,24 @@ from typer.testing import CliRunner
 from tests.bench.results import bench, slide, stage, times
 from tests.models_for_tests import red_network, write_model
 from wsi_ai import schemas
+from wsi_ai.app import RunOptions
 from wsi_ai.bench import limits
-from wsi_ai.bench.report import Bench, load, verdict
+from wsi_ai.bench.compare import compare
+from wsi_ai.bench.report import Bench, decode_name, load, verdict
 from wsi_ai.bench.run import Asked, run_bench
-from wsi_ai.bench.tasks import Least, Task
+from wsi_ai.bench.tasks import Least, Task, thread_counts
+from wsi_ai.bench.whole_runs import in_own_process
 from wsi_ai.cli import app
-from wsi_ai.errors import InputError
+from wsi_ai.core.cards import Precision
+from wsi_ai.core.environment import threads
+from wsi_ai.errors import DeviceError, InputError
 from wsi_ai.inference.onnx.operations import operations
 from wsi_ai.models.manifest import load_card
 
-STAGES = {"open", "hash", "look", "plan", "encoded read", "decode", "read into batches"}
-STAGES |= {"resample, one thread", "forward, batch 1", "forward, batch 4", "heatmap"}
-STAGES |= {"results", "whole run"}
+STAGES = {"open", "hash", "look", "plan", "encoded read", "read into batches", "results"}
+STAGES |= {decode_name(count) for count in thread_counts(threads())}
+STAGES |= {"resample, one thread", "read tiles of 100 px", "heatmap", "whole run"}
+STAGES |= {"forward, fp32, batch 1", "forward, fp32, batch 4"}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +47,19 @@ def made(
     model = write_model(folder / "model", red_network(), mpp=0.7)
     path, to = sample(size_px=1024, seed=7), folder / "secret-name.json"
     asked = ["--repeats", "1", "--runs", "1", "--tiles", "32", "--batch", "1", "--batch", "4"]
-    words = ["bench", "run", str(path), "--model", str(model), "--json", str(to), *asked]
+    asked += ["--precision", "fp32", "--precision", "bf16", "--precision", "int8"]
+    asked += ["--tile-px", "100"]
+    words = [
+        "bench",
+        "run",
+        str(path),
+        str(sample(size_px=1024, seed=7, tumour=True)),
+        "--model",
+        str(model),
+        "--json",
+        str(to),
+        *asked,
+    ]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     return load(to), to.read_text(), done.output
@@ -65,7 +84,59 @@ def test_no_machine_account_path_or_slide_is_named(made: tuple[Bench, str, str])
 
 
 def test_a_device_that_is_not_there_is_named_as_left_out(made: tuple[Bench, str, str]) -> None:
-    assert "left out: host to device" in made[2]
+    assert "left out: host to device, device to host: inference is on the host" in made[2]
+
+
+def test_a_precision_that_cannot_be_had_is_left_out_by_name(made: tuple[Bench, str, str]) -> None:
+    assert "forward in bf16: its runtime does not compute in it here" in made[0].left_out
+    assert "forward in int8: the model has no such weights" in made[0].left_out
+
+
+def test_the_precision_of_the_whole_run_must_be_there(
+    sample: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = write_model(tmp_path / "model", red_network())
+    asked = Asked(sample(size_px=1024, seed=7), model, 1, 0, 8, precisions=(Precision.BF16,))
+    with pytest.raises(DeviceError, match="fp32, not bf16"):
+        run_bench(asked, lambda stage: None)
+
+
+def test_an_unknown_precision_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    words = ["bench", "run", "no.svs", "--model", "no", "--precision", "fp64"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "fp64 is not one of" in done.output
+
+
+def test_a_whole_run_says_how_busy_its_limiting_stage_was(made: tuple[Bench, str, str]) -> None:
+    runs = made[0].whole_runs
+    assert runs is not None
+    (share,), (limit,), (wall,) = runs.efficiency, runs.limit, runs.wall_s
+    assert share == pytest.approx(runs.busy_s[limit][0] / wall, rel=0.02)
+    assert runs.busy_s[limit] == max(runs.busy_s.values())
+    assert f"{limit} was busy" in verdict(made[0])
+
+
+def test_runs_of_one_and_of_all_slides_have_their_memory(made: tuple[Bench, str, str]) -> None:
+    one, both = made[0].processes
+    assert (one.slides, both.slides) == (1, 2)
+    assert both.tiles > one.tiles == made[0].work["tiles"]
+    assert 50 < one.peak_mib < 2000
+    assert f"2 slides, {both.tiles:,} tiles" in made[2]
+
+
+def test_other_slides_beside_the_first_are_another_measurement(
+    made: tuple[Bench, str, str],
+) -> None:
+    alone = replace(made[0], work={**made[0].work, "slides": 1})
+    with pytest.raises(InputError, match="slides differ"):
+        compare(alone, made[0])
+
+
+def test_a_slide_given_twice_is_no_run_of_two(sample: Callable[..., Path], tmp_path: Path) -> None:
+    model, path = write_model(tmp_path / "model", red_network()), sample(size_px=1024, seed=7)
+    with pytest.raises(InputError, match="inferred 1 of 2 slides"):
+        in_own_process([path, path], model, RunOptions())
 
 
 def test_the_last_line_is_the_verdict(made: tuple[Bench, str, str]) -> None:
@@ -80,13 +151,7 @@ def test_the_stage_that_takes_longest_sets_the_pace() -> None:
 
 def test_load_by_others_is_in_the_verdict() -> None:
     one = slide(20_000, 2_000)
-    busy = type(one)(
-        **{
-            name: getattr(one, name)
-            for name in ("machine", "software", "work", "model", "settings", "rates")
-        },
-        stages=(*one.stages, stage("decode", times([1.0] * 6, others=1.0))),
-    )
+    busy = replace(one, stages=(*one.stages, stage("decode", times([1.0] * 6, others=1.0))))
     assert "busy in 1 of 5 stages" in verdict(busy)
 
 
@@ -141,15 +206,6 @@ def test_as_many_bytes_are_read_as_were_asked_for_also_of_a_smaller_file(tmp_pat
     limits.reading_cached(path, 5_000)()
     path.write_bytes(b"")
     limits.reading_cached(path, 5_000)()  # and of an empty one it ends
-
-
-def test_both_plots_are_drawn(made: tuple[Bench, str, str], tmp_path: Path) -> None:
-    path = tmp_path / "slide.json"
-    path.write_text(json.dumps(slide(20_000, 2_000).as_json()))
-    done = CliRunner().invoke(app, ["bench", "plot", str(path)])
-    assert done.exit_code == 0, done.output
-    for name in ("stages", "roofline"):
-        assert (tmp_path / f"slide-{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_help_loads_nothing_that_the_benchmark_needs() -> None:

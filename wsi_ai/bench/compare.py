@@ -1,6 +1,7 @@
 """Two runs of the benchmark: what became slower, and what cannot be said."""
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -39,6 +40,16 @@ def differences(first: Bench, second: Bench) -> list[str]:
         names = sorted(name for name in {*one, *other} if one.get(name) != other.get(name))
         found += [f"{name}: {one.get(name, '-')}, then {other.get(name, '-')}" for name in names]
     return found
+
+
+def check_alike(benches: Sequence[Bench]) -> None:
+    """Other slides, and other numbers of threads; the rest is the same.  Raises InputError."""
+    for bench in benches[1:]:
+        if bench.model != benches[0].model:
+            raise InputError("the results are of different models")
+        others = [d for d in differences(benches[0], bench) if not d.startswith("processors")]
+        if others:
+            raise InputError(f"the results are of different machines or software: {others[0]}")
 
 
 def compare(first: Bench, second: Bench) -> list[Change]:

@@ -7,11 +7,12 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from wsi_ai.bench.report import DISTURBED, FORWARD, WHOLE, Bench, Stage
+from wsi_ai.bench.report import DISTURBED, FORWARD, WHOLE, Bench, Stage, in_seconds
 
-_BLUE, _LIGHT, _ORANGE, _GREY = "#1f5a92", "#b9cbdd", "#c2571a", "#6b737c"
-_MARKERS = "o", "s", "^", "D", "v", "P"
-_STYLE: Any = {
+BLUE, LIGHT, ORANGE, GREY = "#1f5a92", "#b9cbdd", "#c2571a", "#6b737c"
+MARKERS = "o", "s", "^", "D", "v", "P"
+_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+STYLE: Any = {
     "font.size": 9.5,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -24,17 +25,17 @@ _STYLE: Any = {
 def stage_bars(bench: Bench) -> bytes:
     """Each stage's seconds for the whole slide, and how many of them its limit would take; PNG."""
     stages = list(reversed(bench.stages))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(8, 1.4 + 0.34 * len(stages)), dpi=130, layout="constrained")
         axes = figure.subplots()
-        colours = [_ORANGE if stage.name == WHOLE else _LIGHT for stage in stages]
+        colours = [ORANGE if stage.name == WHOLE else LIGHT for stage in stages]
         rows = range(len(stages))
         axes.barh(rows, [stage.slide_s for stage in stages], color=colours, height=0.7)
         limited = [(row, s) for row, s in zip(rows, stages, strict=True) if _is_limited(s)]
         axes.barh(
             [row for row, _ in limited],
             [stage.slide_s * (stage.share or 0) for _, stage in limited],
-            color=_BLUE,
+            color=BLUE,
             height=0.3,
             label="what the limit takes",
         )
@@ -42,12 +43,12 @@ def stage_bars(bench: Bench) -> bytes:
             end = (
                 stage.slide_s * max(1.0, stage.share or 0) if _is_limited(stage) else stage.slide_s
             )
-            axes.annotate(_words(stage), (end, row), va="center", fontsize=8, color=_GREY)
+            axes.annotate(_words(stage), (end, row), va="center", fontsize=8, color=GREY)
         axes.set_yticks(list(rows), [stage.name for stage in stages])
         _log_seconds(axes, [stage.slide_s for stage in stages])
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12))
+        figure.legend(loc="outside lower center")
         axes.set_title("Each stage alone, seconds for the whole slide", loc="left")
-        return _png(figure)
+        return png(figure)
 
 
 def _is_limited(stage: Stage) -> bool:
@@ -58,7 +59,7 @@ def _words(stage: Stage) -> str:
     share = "" if stage.share is None else f", {stage.share:.2f} of limit"
     if stage.share is not None and not _is_limited(stage):
         share = ", limit disturbed"
-    return f" {stage.slide_s:.3g} s{share}{', machine busy' if stage.own.is_busy else ''}"
+    return f" {in_seconds(stage.slide_s)}{share}{', machine busy' if stage.own.is_busy else ''}"
 
 
 def _log_seconds(axes: Axes, seconds: list[float]) -> None:
@@ -71,19 +72,24 @@ def _log_seconds(axes: Axes, seconds: list[float]) -> None:
 def roofline(bench: Bench) -> bytes | None:
     """The forward pass under the two roofs of the machine: matrix products, and memory; PNG.
 
-    Bytes are the least that there can be: weights once a batch, and each tile once.  ``None``
-    where the network's operations are not known.
+    Bytes are the least that there can be: weights once a batch, and each tile once.  The roof of
+    products is that of fp32; other precisions may be above it.  ``None`` where the network's
+    operations are not known.
     """
     one_tile = bench.model.get("operations_a_tile")
     points = [stage for stage in bench.stages if stage.name.startswith(FORWARD)]
     if not one_tile or not points:
         return None
-    tile_bytes, weights = 3 * bench.work["size_px"] ** 2, bench.model["weights_bytes"]
-    with mpl.rc_context(_STYLE):
+    tile_bytes = 3 * bench.work["size_px"] ** 2
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7, 4.4), dpi=130, layout="constrained")
         axes = figure.subplots()
         found = [
-            (one_tile * s.amount / (weights + tile_bytes * s.amount), one_tile * s.amount, s)
+            (
+                one_tile * s.amount / (_weights_bytes(bench, s) + tile_bytes * s.amount),
+                one_tile * s.amount,
+                s,
+            )
             for s in points
         ]
         best = max(_best_products(operations, stage) for _, operations, stage in found)
@@ -91,17 +97,28 @@ def roofline(bench: Bench) -> bytes | None:
         _roofs(axes, bench, roof / 1e9, [intensity for intensity, _, _ in found])
         for turn, (intensity, operations, stage) in enumerate(found):
             rate = operations / stage.own.median_s / 1e9
-            words = stage.name.removeprefix("forward, ")
-            marker = _MARKERS[turn % len(_MARKERS)]
-            axes.plot([intensity], [rate], marker, color=_ORANGE, label=words)
+            words = stage.name.removeprefix(FORWARD)
+            marker = MARKERS[turn % len(MARKERS)]
+            axes.plot([intensity], [rate], marker, color=ORANGE, label=words)
         axes.legend(loc="lower right")
         axes.set_xlabel("operations per byte (weights once a batch, each tile once)")
         axes.set_ylabel("10⁹ operations a second")
         rates = [operations / stage.own.median_s for _, operations, stage in found]
         axes.set_ylim(min(*rates, roof) / 1e10, 3 * max(*rates, roof) / 1e9)
-        disturbed = "; the roof was disturbed" if max(rates) > DISTURBED * roof else ""
+        in_fp32 = [r for r, (_, _, s) in zip(rates, found, strict=True) if _precision(s) == "fp32"]
+        disturbed = "; the roof was disturbed" if max([0, *in_fp32]) > DISTURBED * roof else ""
         axes.set_title(f"The forward pass under the machine's roofs{disturbed}", loc="left")
-        return _png(figure)
+        return png(figure)
+
+
+def _precision(stage: Stage) -> str:
+    return stage.name.removeprefix(FORWARD).partition(",")[0]
+
+
+def _weights_bytes(bench: Bench, stage: Stage) -> float:
+    """The file's, in the number format of the stage."""
+    own = _BYTES[bench.settings["precision"]]
+    return float(bench.model["weights_bytes"] * _BYTES[_precision(stage)] / own)
 
 
 def _best_products(operations: float, stage: Stage) -> float:
@@ -112,9 +129,7 @@ def _best_products(operations: float, stage: Stage) -> float:
 def _roofs(axes: Axes, bench: Bench, peak: float, at: list[float]) -> None:
     memory = bench.rates["copied_bytes_per_s"] / 1e9
     low, high = min(*at, peak / memory) / 3, max(*at, peak / memory) * 5
-    axes.plot(
-        [low, peak / memory, high], [low * memory, peak, peak], color=_BLUE, label="the roofs"
-    )
+    axes.plot([low, peak / memory, high], [low * memory, peak, peak], color=BLUE, label="the roofs")
     axes.annotate(
         f"matrix products, {peak:.3g}", (peak / memory, peak), (4, 6), textcoords="offset points"
     )
@@ -128,7 +143,7 @@ def _roofs(axes: Axes, bench: Bench, peak: float, at: list[float]) -> None:
     axes.grid(visible=True)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

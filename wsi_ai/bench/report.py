@@ -1,5 +1,7 @@
 """A benchmark's result as a value, as JSON, and in words."""
 
+import re
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +9,8 @@ from typing import Any, Self
 
 from wsi_ai import schemas
 from wsi_ai.bench.measured import Times, share_of
+from wsi_ai.bench.whole import ProcessRun, WholeRuns
+from wsi_ai.core.wording import counted
 from wsi_ai.errors import InputError
 from wsi_ai.schemas.reading import TABLE_BYTES, Unreadable, content_of, from_json
 
@@ -14,7 +18,26 @@ SCHEMA = "bench-1"
 Facts = Mapping[str, Any]
 DISTURBED = 1.15
 """A share above this says that the limit was measured wrongly, and nothing of the stage."""
-WHOLE, READ, FORWARD = "whole run", "read into batches", "forward, batch "
+WHOLE, READ = "whole run", "read into batches"
+FORWARD, DECODE, TILES = "forward, ", "decode, ", "read tiles of "
+"""What the names of stages begin with that are measured at several settings."""
+
+
+def forward_name(precision: str, batch: int) -> str:
+    return f"{FORWARD}{precision}, batch {batch}"
+
+
+def decode_name(threads: int) -> str:
+    return f"{DECODE}{counted(threads, 'thread')}"
+
+
+def tiles_name(size_px: int) -> str:
+    return f"{TILES}{size_px} px"
+
+
+def setting_of(name: str) -> int:
+    """The batch, the number of threads or the pixels in a stage's name."""
+    return int(re.findall(r"\d+", name)[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +112,17 @@ class Bench:
     """Of the machine: operations and bytes a second."""
     stages: Sequence[Stage]
     left_out: Sequence[str] = ()
+    whole_runs: WholeRuns | None = None
+    processes: Sequence[ProcessRun] = ()
 
     def stage(self, name: str) -> Stage | None:
         return next((stage for stage in self.stages if stage.name == name), None)
 
     @property
     def forward(self) -> Stage | None:
-        """At the batch that the model runs fastest."""
-        found = [stage for stage in self.stages if stage.name.startswith(FORWARD)]
+        """At the batch that the model runs fastest, in the precision of the whole run."""
+        own = f"{FORWARD}{self.settings['precision']}, "
+        found = [stage for stage in self.stages if stage.name.startswith(own)]
         return min(found, key=lambda stage: stage.slide_s, default=None)
 
     def as_json(self) -> dict[str, Any]:
@@ -105,6 +131,8 @@ class Bench:
             "schema_version": "1",
             **{name: dict(getattr(self, name)) for name in facts},
             "stages": [stage.as_json() for stage in self.stages],
+            "whole_runs": None if self.whole_runs is None else self.whole_runs.as_json(),
+            "processes": [one.as_json() for one in self.processes],
             "left_out": list(self.left_out),
             "verdict": verdict(self),
         }
@@ -114,7 +142,18 @@ class Bench:
         names = "machine", "software", "work", "model", "settings", "rates"
         facts = {name: table[name] for name in names}
         stages = [Stage.from_json(stage) for stage in table["stages"]]
-        return cls(**facts, stages=stages, left_out=table["left_out"])
+        runs = table.get("whole_runs")
+        return cls(
+            **facts,
+            stages=stages,
+            left_out=table["left_out"],
+            whole_runs=None if runs is None else WholeRuns.from_json(runs),
+            processes=[ProcessRun.from_json(one) for one in table.get("processes", ())],
+        )
+
+
+def in_seconds(value: float) -> str:
+    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
 
 
 def load(path: Path) -> Bench:
@@ -156,6 +195,8 @@ def verdict(bench: Bench) -> str:
         words.append(_limit_words(longest, longest.limit.name))
     if (whole := bench.stage(WHOLE)) is not None:
         words.append(_start_words(whole.slide_s, seconds))
+    if bench.whole_runs is not None:
+        words.append(_whole_words(bench.whole_runs))
     if busy := sum(stage.own.is_busy for stage in bench.stages):
         words.append(
             f"Others kept the machine busy in {busy} of {len(bench.stages)} stages: take seconds as"
@@ -185,6 +226,15 @@ def _limit_words(stage: Stage, limit: str) -> str:
             f"Its limit ({limit}) was disturbed: nothing is faster than what it cannot do without."
         )
     return f"Its longest stage, {stage.name}, runs at {share:.2f} of its limit ({limit})."
+
+
+def _whole_words(runs: WholeRuns) -> str:
+    limit = statistics.mode(runs.limit)
+    share, spread = statistics.median(runs.efficiency), max(runs.efficiency) - min(runs.efficiency)
+    return (
+        f"With all stages beside each other, {limit} was busy {share:.0%} of the time from the"
+        f" slide's opening to its end (pipeline efficiency; {spread:.0%} from run to run)."
+    )
 
 
 def _start_words(whole_s: float, seconds: Mapping[str, float]) -> str:

@@ -3,32 +3,35 @@
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wsi_ai.app import RunOptions, run_slides
+from wsi_ai.app import RunOptions
 from wsi_ai.bench import limits
 from wsi_ai.bench.fingerprint import machine, programs
-from wsi_ai.bench.measured import Run, Times, alternate_with
-from wsi_ai.bench.report import FORWARD, WHOLE, Bench, Facts, Limit, Stage
-from wsi_ai.bench.rounds import Timed, time_once
+from wsi_ai.bench.forward import CardOf, Forward, copy_tasks, forward_tasks
+from wsi_ai.bench.measured import Run, alternate_with
+from wsi_ai.bench.report import WHOLE, Bench, Facts, Limit, Stage
 from wsi_ai.bench.tasks import (
     Subject,
     Task,
-    forward_task,
     look_at,
     opening_tasks,
     plan_of,
     reading_tasks,
+    tile_size_tasks,
 )
-from wsi_ai.core.cards import ModelCard, Precision, RuntimeRequest
+from wsi_ai.bench.whole import ProcessRun, WholeRuns
+from wsi_ai.bench.whole_runs import in_own_process, stages_of, whole_runs
+from wsi_ai.core.cards import ModelCard, Precision
 from wsi_ai.core.contracts import EncodedSlide, Runtime
 from wsi_ai.core.environment import threads
-from wsi_ai.core.timing import Timing
 from wsi_ai.core.values import Predictions, TileBatch
+from wsi_ai.core.wording import counted
 from wsi_ai.errors import InputError
 from wsi_ai.heatmaps import Keep
 from wsi_ai.heatmaps.by_task import open_canvas
@@ -40,8 +43,6 @@ from wsi_ai.run.opening import open_scaled
 
 Say = Callable[[str], None]
 _PROBE_BYTES = 1 << 26
-_NO_DEVICE = "host to device and back: inference is on the host"
-_NOT_APART = "host to device and back: not measured apart; they are in the forward pass"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,23 @@ class Asked:
     """The most that are read in a round."""
     batches: tuple[int, ...] = (1, 8, 32)
     device: str = "auto"
-    precision: Precision = Precision.FP32
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    """The first is that of the whole run; where it is not there, that is an error."""
+    tiles_px: tuple[int, ...] = ()
+    """Further sizes of tiles to read."""
+    more: tuple[Path, ...] = ()
+    """Slides that the last whole run takes as well."""
     mpp: float | None = None
 
     def __post_init__(self) -> None:
-        if min(self.repeats, self.tiles, *self.batches) < 1 or self.runs < 0 or not self.batches:
-            raise ValueError("rounds, tiles and batches are 1 or more")
+        if not (self.batches and self.precisions) or self.runs < 0:
+            raise ValueError("there is 1 batch size and 1 precision or more, and 0 runs or more")
+        if min(self.repeats, self.tiles, *self.batches, *self.tiles_px) < 1:
+            raise ValueError("rounds, tiles, batches and sizes are 1 or more")
+
+    @property
+    def precision(self) -> Precision:
+        return self.precisions[0]
 
     def options(self) -> RunOptions:
         return RunOptions(mpp=self.mpp, device=self.device, precision=self.precision, force=True)
@@ -70,30 +82,34 @@ class Asked:
 
 def run_bench(asked: Asked, say: Say) -> Bench:
     """Raises WsiAiError."""
-    card = approved_card(asked.model, load_site(None), asked.precision)
+    card = _card_of(asked)(asked.precision)
     with open_scaled(asked.slide, asked.options()) as slide:
         look = look_at(slide)
         whole = plan_of(slide, look, card)
         if not len(whole):
             raise InputError("there is no tissue on this slide to measure with")
         subject = Subject(asked.slide, slide, look, card, whole, asked.tiles, threads())
-        one_tile = operations(card)
-        stages = list(_stages(subject, asked, one_tile, say))
-        work = _work(subject)
-        description = _runtime_name(card, asked)
-    return Bench(
+        one_tile, left_out = operations(card), list[str]()
+        stages = list(_stages(subject, asked, one_tile, (say, left_out)))
+        work = _work(subject, asked)
+    found = Bench(
         machine=machine(),
         software=programs(),
         work=work,
         model=_model(card, one_tile),
-        settings=_settings(asked, description),
+        settings=_settings(asked, _runtime_name(card, asked)),
         rates=_rates(asked.repeats),
         stages=stages,
-        left_out=tuple(_left_out(subject, one_tile, description)),
+        left_out=left_out,
     )
+    return _with_whole_runs(found, asked, say) if asked.runs else found
 
 
-def _stages(subject: Subject, asked: Asked, one_tile: float | None, say: Say) -> Iterator[Stage]:
+def _stages(
+    subject: Subject, asked: Asked, one_tile: float | None, notes: tuple[Say, list[str]]
+) -> Iterator[Stage]:
+    say, left_out = notes
+
     def reopen() -> Any:
         return open_scaled(asked.slide, asked.options())
 
@@ -103,17 +119,41 @@ def _stages(subject: Subject, asked: Asked, one_tile: float | None, say: Say) ->
 
     yield from map(measured, opening_tasks(subject, reopen))
     yield from map(measured, reading_tasks(subject, max(asked.batches)))
-    forward = list[Stage]()
-    predictions = list[Predictions]()
-    for batch in asked.batches:
-        task, runtime = forward_task(subject, _request(asked, batch), one_tile)
-        predictions = predictions or _predictions(subject, runtime)
-        forward.append(measured(task))
-    yield from forward
-    yield measured(_heatmap(subject, predictions))
-    if asked.runs:
-        say(WHOLE)
-        yield from whole_runs(asked, subject, min(forward, key=lambda stage: stage.slide_s))
+    yield from map(measured, tile_size_tasks(subject, asked.tiles_px, max(asked.batches)))
+    if not isinstance(subject.slide, EncodedSlide):
+        left_out.append("encoded read, decode: this reader does not hand out stored tiles")
+    forward = Forward(
+        _card_of(asked), asked.options().request(), asked.precisions, asked.batches, one_tile
+    )
+    first: Runtime | None = None
+    for task, runtime in forward_tasks(subject, forward, left_out):
+        first = first or runtime
+        yield measured(task)
+    if first is not None:
+        yield from map(measured, copy_tasks(subject, first, left_out))
+        yield measured(_heatmap(subject, _predictions(subject, first)))
+
+
+def _card_of(asked: Asked) -> CardOf:
+    return partial(approved_card, asked.model, load_site(None))
+
+
+def _with_whole_runs(bench: Bench, asked: Asked, say: Say) -> Bench:
+    say(WHOLE)
+    timed, records = whole_runs(asked.slide, asked.model, asked.options(), asked.runs)
+    forward = bench.forward
+    assert forward is not None  # a bench has one, or there was an error
+    more = stages_of(timed, records, bench.work["tiles"], forward)
+    processes = list[ProcessRun]()
+    for slides in ([asked.slide], [asked.slide, *asked.more])[: 2 if asked.more else 1]:
+        say(f"{WHOLE} in a process of its own, {counted(len(slides), 'slide')}")
+        processes.append(in_own_process(slides, asked.model, asked.options()))
+    return replace(
+        bench,
+        stages=[*bench.stages, *more],
+        whole_runs=WholeRuns.of(records),
+        processes=processes,
+    )
 
 
 def measure(task: Task, rounds: int) -> Stage:
@@ -152,50 +192,15 @@ def _heatmap(subject: Subject, predictions: Sequence[Predictions]) -> Task:
     return Task("heatmap", "tiles", len(subject.whole), len(subject.whole), fill)
 
 
-def whole_runs(asked: Asked, subject: Subject, forward: Stage) -> Iterator[Stage]:
-    """Whole runs, start of the runtime included, and what they spent on writing results."""
-    timings = list[Timing]()
-
-    def once() -> None:
-        timings.append(_one_run(asked))
-
-    timed = [time_once(once) for _ in range(asked.runs)]
-    tiles = len(subject.whole)
-    results = [_seconds(timing, "writing") for timing in timings]
-    if all(results):
-        own = Times.of([Timed(s, s, t.foreign) for s, t in zip(results, timed, strict=True)])
-        yield Stage("results", "slides", 1, 1, own)
-    alone = forward.slide_s
-    limit = Times.of([Timed(alone, alone, 0.0)] * asked.runs)
-    name = f"inference alone, {forward.name}"
-    yield Stage(WHOLE, "tiles", tiles, tiles, Times.of(timed), Limit(name, limit))
-
-
-def _one_run(asked: Asked) -> Timing:
-    with tempfile.TemporaryDirectory(prefix="wsi_ai_bench_") as folder:
-        outcomes = list(run_slides(asked.slide, asked.model, folder, asked.options()))
-    timing = outcomes[0].timing
-    if timing is None or not _seconds(timing, "inference"):
-        raise InputError(f"the slide was not inferred: {outcomes[0].reason}")
-    return timing
-
-
-def _seconds(timing: Timing, stage: str) -> float:
-    return sum(end - start for name, start, end in timing.spans if name == stage)
-
-
-def _request(asked: Asked, batch: int | None) -> RuntimeRequest:
-    return RuntimeRequest(asked.device, asked.precision, batch)
-
-
 def _runtime_name(card: ModelCard, asked: Asked) -> str:
-    return open_fastest(card, _request(asked, None)).description
+    return open_fastest(card, asked.options().request()).description
 
 
-def _work(subject: Subject) -> Facts:
+def _work(subject: Subject, asked: Asked) -> Facts:
     """No name, no digest: a slide is known by its size here."""
     info, plan = subject.slide.info, subject.whole
     facts: dict[str, Any] = {
+        "slides": 1 + len(asked.more),
         "width_px": info.size.width,
         "height_px": info.size.height,
         "tissue_share": round(float(subject.look.tissue.mean()), 3),
@@ -246,11 +251,3 @@ def _rates(rounds: int) -> Facts:
         own, _ = alternate_with(run, None, rounds)
         found[name] = float(f"{amount / min(own.seconds):.4g}")
     return found
-
-
-def _left_out(subject: Subject, one_tile: float | None, description: str) -> Iterator[str]:
-    yield _NOT_APART if "cuda" in description else _NO_DEVICE
-    if not isinstance(subject.slide, EncodedSlide):
-        yield "encoded read, decode: this reader does not hand out stored tiles"
-    if one_tile is None:
-        yield f"limit of {FORWARD.rstrip(' ,')}: the network's operations cannot be counted"

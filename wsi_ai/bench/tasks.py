@@ -3,7 +3,7 @@
 Each is alone here: it has all processors, and what it takes lies ready.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,15 +11,14 @@ import numpy as np
 
 from wsi_ai.bench import decoding, limits
 from wsi_ai.bench.measured import Run
-from wsi_ai.bench.report import FORWARD, READ
-from wsi_ai.core.cards import ModelCard, RuntimeRequest
-from wsi_ai.core.contracts import EncodedSlide, Runtime, Slide
+from wsi_ai.bench.report import READ, decode_name, tiles_name
+from wsi_ai.core.cards import ModelCard
+from wsi_ai.core.contracts import EncodedSlide, Slide
 from wsi_ai.core.geometry import Size
 from wsi_ai.core.timing import Stopwatch
-from wsi_ai.core.values import TileBatch, TilePlan
-from wsi_ai.models.fastest.open_fastest import open_fastest
+from wsi_ai.core.values import TilePlan
 from wsi_ai.slides.readers.fingerprint import already_hashed, fingerprint, hashed
-from wsi_ai.tiles.planning import plan_for
+from wsi_ai.tiles.planning import plan_for, plan_tiles
 from wsi_ai.tiles.reading.shrink import shrinker
 from wsi_ai.tissue.haematoxylin import haematoxylin_density
 from wsi_ai.tissue.overview import Overview, overview_of
@@ -123,11 +122,34 @@ def _stored_tasks(subject: Subject, slide: EncodedSlide) -> Iterator[Task]:
     cached = limits.reading_cached(subject.path, size) if subject.is_file else None
     least = None if cached is None else Least("the same bytes from the page cache", cached)
     yield Task("encoded read", "bytes", size, size * scale, fetch, least)
-    alone = decoding.codec_alone(data, slide.encoded_level(plan.level).encoding, subject.threads)
-    once = decoding.decoding_once(slide, plan, subject.threads)
-    yield Task(
-        "decode", "stored tiles", len(data), len(data) * scale, once, Least("codec alone", alone)
-    )
+    encoding, count = slide.encoded_level(plan.level).encoding, len(data)
+    for threads in thread_counts(subject.threads):
+        alone = Least("codec alone", decoding.codec_alone(data, encoding, threads))
+        once = decoding.decoding_once(slide, plan, threads)
+        yield Task(decode_name(threads), "stored tiles", count, count * scale, once, alone)
+
+
+def thread_counts(most: int) -> list[int]:
+    """1, 2, 4 and so on, and the most."""
+    return [*(2**power for power in range((most - 1).bit_length())), most]
+
+
+def tile_size_tasks(subject: Subject, sizes_px: Sequence[int], batch: int) -> Iterator[Task]:
+    """Reading tiles of other sizes at the model's scale, about as many pixels of each."""
+    own = subject.card.tile
+    for side in sizes_px:
+        stride = max(1, round(side * own.stride_px / own.size_px))
+        spec = replace(own, size_px=side, stride_px=stride, lead_px=0)
+        whole = plan_tiles(subject.slide.info, subject.look.tissue, spec)
+        share = own.size_px**2 / side**2
+        count, fewer = (max(1, round(number * share)) for number in (subject.tiles, batch))
+        plan = replace(whole, cells=whole.cells[:count])
+        read = decoding.reading(subject.slide, plan, fewer, subject.threads)
+        least = None
+        if isinstance(subject.slide, EncodedSlide):
+            once = decoding.decoding_once(subject.slide, plan, subject.threads)
+            least = Least("each stored tile decoded once", once)
+        yield Task(tiles_name(side), "tiles", len(plan), len(whole), read, least)
 
 
 def _resampling(subject: Subject) -> Task:
@@ -146,28 +168,3 @@ def _resampling(subject: Subject) -> Task:
         copy = limits.copying(source.nbytes)
         least = Least(least.name, lambda: [copy() for _ in range(len(plan))])
     return Task("resample, one thread", "tiles", len(plan), len(subject.whole), resample, least)
-
-
-def forward_task(
-    subject: Subject, request: RuntimeRequest, operations: float | None
-) -> tuple[Task, Runtime]:
-    """One batch through the model; ``request`` gives its size."""
-    runtime = open_fastest(subject.card, request)
-    batch, side = request.batch_size or runtime.batch_size, subject.card.tile.size_px
-    pixels = np.random.default_rng(0).integers(0, 256, (batch, side, side, 3), np.uint8)
-    tiles = TileBatch(subject.slide.info.slide_id, np.arange(batch), pixels)
-    least = None
-    if operations:
-        wanted, done = operations * batch, max(operations * batch, limits.FEWEST_OPERATIONS)
-        run = limits.products(done)
-        factor = wanted / limits.product_operations(done)
-        least = Least("matrix products, as many operations", run, factor)
-    task = Task(
-        f"{FORWARD}{batch}",
-        "tiles",
-        batch,
-        len(subject.whole),
-        lambda: list(runtime.predict([tiles])),
-        least,
-    )
-    return task, runtime

@@ -1,14 +1,14 @@
 """``wsi-ai bench plan``."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from wsi_ai.bench.compare import differences
-from wsi_ai.bench.plan import Cost, Law, Laws, Load, fewest_machines, fit_laws, threads_exponent
+from wsi_ai.bench.compare import check_alike
+from wsi_ai.bench.laws import Cost, Laws, describe_laws, fit_laws, with_most_threads
+from wsi_ai.bench.plan import Load, fewest_machines
 from wsi_ai.bench.region import Stages
-from wsi_ai.bench.report import Bench, load, load_table, of_table
+from wsi_ai.bench.report import load, load_table, of_table
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.core.wording import counted
 from wsi_ai.errors import InputError
@@ -29,11 +29,11 @@ def plan(results: Sequence[Path], wanted: Load, mix: Mix) -> int:
             raise InputError("--size-px wants results of bench run; a run's record has no sizes")
         return _say_fleet(wanted, record)
     benches = [load(path) for path in results]
-    _check_alike(benches)
-    costs = [Cost.of(bench) for bench in benches]
-    laws = fit_laws(costs)
-    _say_laws(laws, benches)
-    return _say_fleet(wanted, _stages(costs, laws, mix))
+    check_alike(benches)
+    for line in describe_laws(benches):
+        say(line)
+    costs = [Cost.of(bench) for bench in with_most_threads(benches)]
+    return _say_fleet(wanted, _stages(costs, fit_laws(costs), mix))
 
 
 def _run_record(path: Path) -> Stages | None:
@@ -48,21 +48,16 @@ def _run_record(path: Path) -> Stages | None:
         raise InputError(f"{path.name}: {error}") from None
 
 
-def _check_alike(benches: Sequence[Bench]) -> None:
-    """Other slides, and other numbers of threads; the rest is the same.  Raises InputError."""
-    for bench in benches[1:]:
-        if bench.model != benches[0].model:
-            raise InputError("the results are of different models")
-        others = [d for d in differences(benches[0], bench) if not d.startswith("processors")]
-        if others:
-            raise InputError(f"the results are of different machines or software: {others[0]}")
-
-
 def _stages(costs: Sequence[Cost], laws: Laws, mix: Mix) -> Stages:
     if not mix.sizes_px:
-        looking, inference, writing = zip(
-            *((c.looking_s, c.inference_s, c.writing_s) for c in costs), strict=True
-        )
+        found = [
+            (cost.looking_s, cost.inference_s, cost.writing_s)
+            for cost in costs
+            if cost.writing_s is not None
+        ]
+        if not found:
+            raise InputError("no result has a whole run; run one with --runs 1 or more")
+        looking, inference, writing = zip(*found, strict=True)
         return Stages(looking, inference, writing)
     if not laws.has_sizes:
         raise InputError("--size-px wants results of slides of two sizes or more: one has no slope")
@@ -72,22 +67,6 @@ def _stages(costs: Sequence[Cost], laws: Laws, mix: Mix) -> Stages:
     if max(mix.sizes_px) ** 2 / 1e9 > 4 * most:
         say("note: slides asked for are more than four times as large as any that was measured")
     return laws.stages([(side, tissue) for side in mix.sizes_px])
-
-
-def _say_laws(laws: Laws, benches: Sequence[Bench]) -> None:
-    say(f"fitted to {counted(len(benches), 'slide')}:")
-    for law in (laws.looking, laws.inference, laws.writing):
-        say(f"  {law.name}: {law.start_s:.3g} s + {law.slope_s:.3g} s a {law.unit}{_missed(law)}")
-    say(f"  tiles: {laws.tiles.slope_s:.3g} a {laws.tiles.unit}{_missed(laws.tiles)}")
-    power = threads_exponent(benches)
-    if power is not None:
-        say(f"  inference alone goes as threads to the power of {power:.2f}")
-    if any(stage.own.is_busy for bench in benches for stage in bench.stages):
-        say("  others kept the machine busy: these are upper bounds")
-
-
-def _missed(law: Law) -> str:
-    return "; one slide only" if math.isnan(law.worst) else f"; misses by {law.worst:.0%} at most"
 
 
 def _say_fleet(wanted: Load, stages: Stages) -> int:

@@ -2,13 +2,17 @@
 
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from wsi_ai.bench import compare as comparing
-from wsi_ai.bench.report import DISTURBED, Bench, Stage, load, verdict
+from wsi_ai.bench.report import DISTURBED, Bench, Stage, in_seconds, load, verdict
+from wsi_ai.bench.rounds import QUIET
 from wsi_ai.bench.run import Asked, run_bench
+from wsi_ai.bench.whole import ProcessRun, WholeRuns
 from wsi_ai.cli.output import Exit, exit_on_error, say
 from wsi_ai.core.files import write_whole
+from wsi_ai.core.wording import counted
 from wsi_ai.errors import OutputError
 
 _HEAD = f"{'stage':24} {'median':>10} {'spread':>7} {'this slide':>10} {'of limit':>8}  limit"
@@ -37,6 +41,8 @@ def _show(made: Bench) -> None:
     say(_HEAD)
     for stage in made.stages:
         say(_row(stage))
+    for one in made.processes:
+        say(_process(one))
     for words in made.left_out:
         say(f"left out: {words}")
     say(verdict(made))
@@ -48,13 +54,18 @@ def _row(stage: Stage) -> str:
     limit = "" if stage.limit is None else stage.limit.name
     busy = " (machine busy)" if stage.own.is_busy else ""
     return (
-        f"{stage.name:24} {_seconds(stage.own.median_s):>10} {stage.own.spread:>7.0%}"
-        f" {_seconds(stage.slide_s):>10} {share:>8}  {limit}{busy}"
+        f"{stage.name:24} {in_seconds(stage.own.median_s):>10} {stage.own.spread:>7.0%}"
+        f" {in_seconds(stage.slide_s):>10} {share:>8}  {limit}{busy}"
     )
 
 
-def _seconds(value: float) -> str:
-    return f"{value * 1000:.3g} ms" if value < 1 else f"{value:.3g} s"
+def _process(run: ProcessRun) -> str:
+    busy = " (machine busy)" if run.others >= QUIET else ""
+    return (
+        f"from the command to its end, {counted(run.slides, 'slide')}, {run.tiles:,} tiles:"
+        f" {run.wall_s:.3g} s, {run.peak_mib:.0f} MiB at most,"
+        f" pipeline efficiency {run.efficiency:.2f}{busy}"
+    )
 
 
 @exit_on_error
@@ -72,15 +83,41 @@ def compare(first: Path, second: Path) -> int:
 
 
 @exit_on_error
-def plot(result: Path, out: Path) -> int:
+def plot(results: Sequence[Path], out: Path | None) -> int:
+    """Of each result its stages, roofline and timeline; of all of them, how things scale."""
+    from wsi_ai.bench.scaling_plots import scaling_plots
+
+    benches = [load(path) for path in results]
+    comparing.check_alike(benches)
+    for path, bench in zip(results, benches, strict=True):
+        folder = out or path.parent
+        for name, content in _own_plots(bench):
+            _keep(folder / f"{path.stem}-{name}.png", content)
+        if bench.whole_runs is not None:
+            _timeline(folder / f"{path.stem}-timeline.png", bench.whole_runs)
+    first = results[0] if len(results) == 1 else Path("scaling")
+    for name, content in scaling_plots(benches):
+        _keep((out or results[0].parent) / f"{first.stem}-{name}.png", content)
+    return Exit.OK
+
+
+def _own_plots(bench: Bench) -> Iterator[tuple[str, bytes]]:
     from wsi_ai.bench.plots import roofline, stage_bars
 
-    made = load(result)
-    for name, content in (("stages", stage_bars(made)), ("roofline", roofline(made))):
+    for name, content in (("stages", stage_bars(bench)), ("roofline", roofline(bench))):
         if content is None:
             say(f"no {name}: the network's operations were not counted")
-            continue
-        path = out / f"{result.stem}-{name}.png"
-        _write(path, content)
-        say(str(path))
-    return Exit.OK
+        else:
+            yield name, content
+
+
+def _keep(path: Path, content: bytes) -> None:
+    _write(path, content)
+    say(str(path))
+
+
+def _timeline(path: Path, runs: WholeRuns) -> None:
+    from wsi_ai.results.timeline import write_timeline
+
+    write_timeline(path, runs.last_record())
+    say(str(path))

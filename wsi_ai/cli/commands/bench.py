@@ -15,6 +15,14 @@ bench_app = typer.Typer(
 Result = Annotated[Path, typer.Argument(help="JSON that bench run wrote.")]
 
 
+def precisions(names: list[str] | None) -> list[str] | None:
+    """Those of ``core.cards.Precision``, which is too heavy to be loaded for a help text."""
+    for name in names or ():
+        if name not in ("fp32", "fp16", "bf16", "int8"):
+            raise typer.BadParameter(f"{name} is not one of fp32, fp16, bf16, int8")
+    return names
+
+
 @dataclass(frozen=True, slots=True)
 class BenchArguments:
     """Of ``wsi-ai bench run``."""
@@ -29,14 +37,28 @@ class BenchArguments:
         list[int] | None, typer.Option(min=1, max=4096, help="Say it once for each; 1, 8, 32.")
     ] = None
     device: Annotated[str, typer.Option(help="As of wsi-ai run.")] = "auto"
-    precision: Annotated[Literal["fp32", "fp16", "bf16", "int8"], typer.Option()] = "fp32"
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="fp32|fp16|bf16|int8",
+            callback=precisions,
+            help="Say it once for each; fp32.  The first is that of the whole run.",
+        ),
+    ] = None
+    tile_px: Annotated[
+        list[int] | None,
+        typer.Option(min=16, max=8192, help="Also read tiles of this size; once for each."),
+    ] = None
     mpp: Mpp = None
 
 
 @bench_app.command("run")
 @takes(BenchArguments)
 def run(
-    slide: Annotated[Path, typer.Argument(metavar="SLIDE", help="A slide file.")],
+    slides: Annotated[
+        list[Path],
+        typer.Argument(metavar="SLIDE...", help="The last whole run takes all of them."),
+    ],
     model: Annotated[Path, typer.Option(help="Folder with model.toml, or NAME[@VERSION].")],
     arguments: BenchArguments,
 ) -> None:
@@ -46,15 +68,17 @@ def run(
     from wsi_ai.core.cards import Precision
 
     asked = Asked(
-        slide,
-        model,
-        arguments.repeats,
-        arguments.runs,
-        arguments.tiles,
-        tuple(arguments.batch or (1, 8, 32)),
-        arguments.device,
-        Precision(arguments.precision),
-        arguments.mpp,
+        slide=slides[0],
+        model=model,
+        repeats=arguments.repeats,
+        runs=arguments.runs,
+        tiles=arguments.tiles,
+        batches=tuple(arguments.batch or (1, 8, 32)),
+        device=arguments.device,
+        precisions=tuple(map(Precision, arguments.precision or ("fp32",))),
+        tiles_px=tuple(arguments.tile_px or ()),
+        more=tuple(slides[1:]),
+        mpp=arguments.mpp,
     )
     raise typer.Exit(benchmark.measure(asked, arguments.json))
 
@@ -72,17 +96,20 @@ def compare(first: Result, second: Result) -> None:
 
 @bench_app.command("plot")
 def plot(
-    result: Result,
+    results: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Of bench run.")],
     out: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="By default beside the result.")
     ] = None,
 ) -> None:
-    """Draw the stages and the roofline, as PNG."""
+    """Draw, as PNG: stages, roofline, timeline, and what goes over threads, batch or size.
+
+    Several results of one machine and model give more points, as those of bench scale.
+    """
     with extra("bench"):
         from wsi_ai.bench import plots  # noqa: F401
     from wsi_ai.cli import benchmark
 
-    raise typer.Exit(benchmark.plot(result, out or result.parent))
+    raise typer.Exit(benchmark.plot(results, out))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +154,67 @@ def plan(
     )
     mix = bench_plan.Mix(tuple(arguments.size_px or ()), arguments.tissue)
     raise typer.Exit(bench_plan.plan(results, load, mix))
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleArguments:
+    """Of ``wsi-ai bench scale``."""
+
+    size_px: Annotated[
+        list[int] | None,
+        typer.Option(min=2048, max=200_000, help="Along a side; each: 10000, 20000, 40000."),
+    ] = None
+    tissue: Annotated[
+        list[float] | None,
+        typer.Option(min=0.01, max=1, help="Share of a slide; each: 0.2, 0.05, 0.5."),
+    ] = None
+    slides: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=64, help="In one run, of the first size; once for each: 4."),
+    ] = None
+    threads: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=4096, help="Once for each; by default 1, 2, 4 and so on."),
+    ] = None
+    whole_up_to: Annotated[
+        int, typer.Option(metavar="PX", min=0, help="No whole runs of larger slides.")
+    ] = 40_000
+    repeats: Annotated[int, typer.Option(min=1, max=100, help="Rounds of each stage.")] = 7
+    tiles: Annotated[int, typer.Option(min=1, max=100_000, help="The most read in a round.")] = 1024
+    device: Annotated[str, typer.Option(help="As of wsi-ai run.")] = "auto"
+
+
+@bench_app.command("scale")
+@takes(ScaleArguments)
+def scale(
+    model: Annotated[Path, typer.Option(help="Folder with model.toml, or NAME[@VERSION].")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where results go.")],
+    arguments: ScaleArguments,
+) -> None:
+    """Draw slides, measure each, and say how time and memory grow.
+
+    The first of --size-px and of --tissue is the slide of which the others differ in one
+    thing.  Measured results are not measured again.  Exit status: 0 done; 2 refused.
+    """
+    from wsi_ai.bench.scale import Sweep
+    from wsi_ai.bench.tasks import thread_counts
+    from wsi_ai.cli import bench_scale
+    from wsi_ai.core.environment import threads
+
+    try:
+        sweep = Sweep(
+            tuple(arguments.size_px or (10_000, 20_000, 40_000)),
+            tuple(arguments.tissue or (0.2, 0.05, 0.5)),
+            tuple(arguments.slides or (4,)),
+            tuple(arguments.threads or thread_counts(threads())),
+            arguments.whole_up_to,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+    more = ["--model", str(model), "--device", arguments.device]
+    more += ["--repeats", str(arguments.repeats), "--tiles", str(arguments.tiles)]
+    more += [word for side in (128, 256, 512, 1024) for word in ("--tile-px", str(side))]
+    raise typer.Exit(bench_scale.scale(sweep, more, out))
 
 
 def add_to(app: typer.Typer) -> None:
