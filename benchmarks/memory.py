@@ -18,6 +18,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from wsi_ai.bench.processes import cost_of
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {"tile-classification": 1.2, "segmentation": 1.2}
 MODELS = {
@@ -47,18 +49,10 @@ def sample(cache: Path, size_px: int) -> Path:
 def peak_mib(slide: Path, model: Path, out: Path) -> float:
     """Of one run in a process of its own, asked from the system."""
     words = ["run", str(slide), "--model", str(model), "--out", str(out)]
-    code = (
-        "import resource, subprocess, sys\n"
-        "subprocess.run(sys.argv[1:], check=True, stdout=sys.stderr)\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, sys.executable, "-m", "wsi_ai", *words],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return int(done.stdout) / 1024
+    cost = cost_of([sys.executable, "-m", "wsi_ai", *words])
+    if cost.exit_status:
+        raise SystemExit(f"wsi-ai run ended with status {cost.exit_status}")
+    return cost.peak_mib
 
 
 def main() -> None:

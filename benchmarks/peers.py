@@ -65,6 +65,19 @@ def openslide_dataloader(job: Job) -> int:
     return sum(len(b) for b in DataLoader(_OpenSlideTiles(job), BATCH, num_workers=WORKERS))
 
 
+class _TiffSlideTiles(_OpenSlideTiles):
+    """The same by TiffSlide, which hands out arrays."""
+
+    def __getitem__(self, i: int) -> NDArray[np.uint8]:
+        import tiffslide
+
+        if self.slide is None:
+            self.slide = tiffslide.TiffSlide(self.job.path)
+        job, corner = self.job, tuple(self.job.corners[i].tolist())
+        size = (job.read_px, job.read_px)
+        return job.shrunk(self.slide.read_region(corner, job.level, size, as_array=True))
+
+
 def cucim_cpu(job: Job) -> int:
     from cucim import CuImage
 
@@ -111,6 +124,14 @@ def fastslide_threads(job: Job) -> int:
     return _in_threads(job, read)
 
 
+def tiffslide_dataloader(job: Job) -> int:
+    """In processes, as its documentation has it for PyTorch: it decodes in Python."""
+    from torch.utils.data import DataLoader
+
+    cv2.setNumThreads(1)
+    return sum(len(b) for b in DataLoader(_TiffSlideTiles(job), BATCH, num_workers=WORKERS))
+
+
 def _in_threads(job: Job, read: Callable[[NDArray[np.int64]], int]) -> int:
     """Batches of neighbours, taken in turn by two threads."""
 
@@ -143,6 +164,7 @@ def dicom_peers() -> dict[str, Callable[[Job], int]]:
 
 PEERS: dict[str, tuple[Callable[[Job], int], tuple[str, ...]]] = {
     "openslide": (openslide_dataloader, ("openslide", "torch")),
+    "tiffslide": (tiffslide_dataloader, ("tiffslide", "torch")),
     "cucim": (cucim_cpu, ("cucim",)),
     "pyvips": (pyvips_regions, ("pyvips",)),
     "fastslide": (fastslide_threads, ("fastslide",)),

@@ -1,13 +1,14 @@
 """How fast slides are read, as a share of the codec's own limit, beside the peers.
 
-    python benchmarks/read.py BIG.svs [--jpeg2000 J2K.svs] [--dicom FOLDER] [--large LARGE.svs]
-        [--alone] [--json]
+    ../peers/reading/bin/python benchmarks/read.py BIG.svs [--jpeg2000 J2K.svs] [--dicom FOLDER]
+        [--large LARGE.svs] [--alone] [--json]
 
 Each slide has a tissue mask beside it, SLIDE.mask16.npy; without one, all of it is read.  Figures
 are medians over rounds; see ``wsi_ai.bench.rounds``.  The limit: every stored tile that the plan
 needs, decoded once by the same library into kept buffers by the same number of threads, and
 nothing else.  The bound, in processor seconds: the same, and the plan's own resampling in kept
-memory.  Peers that are not installed are null.  In the row of the cold cache, whoever reads finds
+memory.  Peers that are not installed are null: benchmarks/install_peers.sh makes an environment
+that has all of them.  In the row of the cold cache, whoever reads finds
 none of the slide's pages in memory (``posix_fadvise``).  The last row is the time from opening
 LARGE.svs to its first batch, all of its tiles planned, without and with its pages in memory.
 """
@@ -271,6 +272,7 @@ def machine() -> str:
         "cucim-cu12",
         "pyvips-binary",
         "fastslide",
+        "tiffslide",
     )
     return f"{cpu}, {os.cpu_count()} processors, Python {platform.python_version()}; " + ", ".join(
         f"{name} {_version(name)}" for name in names

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from wsi_ai.bench.processes import ProcessCost as Done
+from wsi_ai.bench.processes import cost_of
+
 START_UP = """
 import sys
 from pathlib import Path
@@ -38,12 +41,6 @@ class Row:
         return json.dumps({**said, "told": self.told})
 
 
-@dataclass(frozen=True)
-class Done:
-    wall_s: float
-    peak_mib: float
-
-
 def sample(cache: Path, size_px: int, seed: int) -> Path:
     path = cache / f"sample-{size_px}-{seed}.svs"
     if not path.exists():
@@ -54,20 +51,11 @@ def sample(cache: Path, size_px: int, seed: int) -> Path:
 
 
 def timed(words: Sequence[str], **more: Any) -> Done:
-    """Of one process, and the largest of its children; asked from the system."""
-    code = (
-        "import resource, subprocess, sys, time\n"
-        "start = time.perf_counter()\n"
-        "code = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode\n"
-        "print(time.perf_counter() - start)\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
-        "sys.exit(code)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words], check=True, stdout=subprocess.PIPE, text=True, **more
-    )
-    wall, peak = done.stdout.split()
-    return Done(float(wall), int(peak) / 1024)
+    """Of one process, and the largest of its children.  Raises SystemExit where it fails."""
+    done = cost_of(words, more.get("env"))
+    if done.exit_status:
+        raise SystemExit(f"{words[:3]} ended with status {done.exit_status}")
+    return done
 
 
 def run_slides(

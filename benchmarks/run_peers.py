@@ -1,4 +1,8 @@
-"""End to end on one slide, the same tiles and weights, start-up included: ours and two peers."""
+"""End to end on one slide, the same tiles and weights, start-up included: ours and the peers.
+
+slide2vec is installed beside them and not run: it finds tissue, tiles and embeds by itself, and it
+was not made to take given tiles here.
+"""
 
 import json
 import os
@@ -25,9 +29,10 @@ TARGETS = {
     ("wsinfer", OURS): 1.9,
     ("wsinfer --speedup", OURS): 1.35,
     ("tiatoolbox", OURS): 2.2,
+    ("lazyslide", OURS): None,
     ("wsinfer", OURS_INT8): 3.3,
 }
-"""Of the first's time over the second's."""
+"""Of the first's time over the second's; ``None`` where nothing was aimed at."""
 _MASK_PX = 4
 """Of the mask, along a tile."""
 
@@ -115,12 +120,16 @@ def programs(job: Job, peers: Path, scratch: Path) -> dict[str, Program]:
     found: dict[str, Program] = {OURS: lambda: _ours(job, job.model, scratch, "fp32")}
     if (model := job.in_int8) is not None:
         found[OURS_INT8] = lambda: _ours(job, model, scratch, "int8")
-    wsinfer, tiatoolbox = (peers / name / "bin" / "python" for name in ("wsinfer", "tiatoolbox"))
+    wsinfer, tiatoolbox, lazyslide = (
+        peers / name / "bin" / "python" for name in ("wsinfer", "tiatoolbox", "lazyslide")
+    )
     if wsinfer.exists():
         found["wsinfer"] = lambda: _wsinfer(job, wsinfer, scratch, "plain")
         found["wsinfer --speedup"] = lambda: _wsinfer(job, wsinfer, scratch, "speedup")
     if tiatoolbox.exists():
         found["tiatoolbox"] = lambda: _tiatoolbox(job, tiatoolbox, scratch)
+    if lazyslide.exists():
+        found["lazyslide"] = lambda: _lazyslide(job, lazyslide, scratch)
     return found
 
 
@@ -161,6 +170,13 @@ def first_batch(job: Job, name: str, python: Path, scratch: Path) -> tuple[Path,
     begun = time.time()
     subprocess.run([*script, *words], check=True, env=_home(python), stdout=sys.stderr)
     return stamps, begun
+
+
+def _lazyslide(job: Job, python: Path, scratch: Path) -> tuple[Done, int]:
+    out = _new(scratch / "lazyslide")
+    words = [str(python), str(HERE / "peer_runs" / "run_lazyslide.py"), _told(job, out)]
+    done = run_many.timed(words, env=_home(python))
+    return done, int(json.loads((out / "lazyslide.json").read_text())["tiles"])
 
 
 def _home(python: Path) -> dict[str, str]:
