@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from tests.bench.results import slide, stage, times
 from wsi_ai.bench.report import Bench, decode_name, forward_name, tiles_name
+from wsi_ai.bench.scaling_plots import _several
 from wsi_ai.bench.whole import ProcessRun, WholeRuns
 from wsi_ai.cli import app
 
@@ -92,3 +93,11 @@ def test_results_of_two_machines_are_not_put_into_one_picture(tmp_path: Path) ->
     done = CliRunner().invoke(app, ["bench", "plot", *map(str, paths)])
     assert done.exit_code == 2
     assert "different machines" in done.output
+
+
+def test_of_several_points_above_each_other_one_is_joined() -> None:
+    """A curve over slides has no upright piece where two results have runs of one slide."""
+    one, four = full(10_000), full(10_000, slides=4)
+    for panel in _several([one, four]):
+        ((_, *others),) = (series.points for series in panel.series)
+        assert [x for x, _ in others] == [4]

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from wsi_ai.bench.laws import decode_stages, gigapixels_of, with_most_threads
-from wsi_ai.bench.plots import BLUE, GREY, LIGHT, MARKERS, ORANGE, STYLE, png
+from wsi_ai.bench.plots import BLUE, GREY, MARKERS, ORANGE, STYLE, png
 from wsi_ai.bench.report import FORWARD, READ, TILES, Bench, Stage, setting_of
 
 Point = tuple[float, float]
-_COLOURS = BLUE, ORANGE, GREY, LIGHT
+_COLOURS = BLUE, ORANGE, "#2a7f3f", "#5b3a8c", "#8a6d00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,14 @@ def _has_one(points: Sequence[Point]) -> bool:
 
 def _beside_one(points: Sequence[Point]) -> list[Point]:
     """The best of each number of threads."""
-    best = {x: max(y for at, y in points if at == x) for x, _ in points}
-    return [(x, best[x] / best[1]) for x in sorted(best)]
+    best = dict(_one_each(points, max))
+    return [(x, rate / best[1]) for x, rate in best.items()]
+
+
+def _one_each(points: Sequence[Point], of: Callable[[list[float]], float]) -> list[Point]:
+    """In order, one of those that lie above each other."""
+    places = sorted({x for x, _ in points})
+    return [(x, of([y for at, y in points if at == x])) for x in places]
 
 
 def _rate(stage: Stage) -> float:
@@ -136,7 +142,7 @@ def _seconds(benches: Sequence[Bench]) -> Panel:
     found["forward"] = [(b, b.forward) for b in alike]
     found["open and hash"] = [(b, b.stage("hash") or b.stage("open")) for b in alike]
     series = [
-        Series(name, sorted((gigapixels_of(b), s.slide_s) for b, s in pairs if s is not None))
+        Series(name, _one_each([(gigapixels_of(b), s.slide_s) for b, s in pairs if s], min))
         for name, pairs in found.items()
     ]
     return Panel("Time by slide size", "10⁹ pixels", "seconds a slide, each stage alone", series)
@@ -149,7 +155,7 @@ def _memory(benches: Sequence[Bench]) -> Panel:
         for one in bench.processes
         if one.slides == 1
     ]
-    series = [Series("peak of a run", sorted(points))]
+    series = [Series("peak of a run", _one_each(points, max))]
     return Panel("Memory by slide size", "10⁹ pixels", "MiB", series)
 
 
@@ -169,8 +175,10 @@ def _several(benches: Sequence[Bench]) -> list[Panel]:
         for one in bench.processes
         if bench.work["width_px"] in sizes
     ]
-    wall = Series("from the command to its end", sorted((one.slides, one.wall_s) for one in runs))
-    peak = Series("peak of the run", sorted((one.slides, one.peak_mib) for one in runs))
+    wall = Series(
+        "from the command to its end", _one_each([(r.slides, r.wall_s) for r in runs], min)
+    )
+    peak = Series("peak of the run", _one_each([(r.slides, r.peak_mib) for r in runs], max))
     return [
         Panel("Several slides in one run", "slides", "seconds", [wall]),
         Panel("Their memory", "slides", "MiB", [peak]),

@@ -62,6 +62,7 @@ def test_a_device_that_cannot_copy_is_an_error_and_not_a_figure() -> None:
         stream.close()
         device.free(buffer)
 
-    with open_copies(device, SHAPE, BLOCK) as copies, pytest.raises(DeviceError):
+    with open_copies(device, SHAPE, BLOCK) as copies:
         break_it()
-        copies.to_device.run()
+        with pytest.raises(DeviceError):
+            copies.to_device.run()
