@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 from tests.bench.results import bench, stage, times
 from wsi_ai.bench.compare import Verdict, change, compare
 from wsi_ai.bench.measured import Times, median_between
+from wsi_ai.bench.report import Stage
+from wsi_ai.bench.rounds import Timed
+from wsi_ai.bench.whole_runs import stages_of
 from wsi_ai.cli import app
 from wsi_ai.errors import InputError
 
@@ -109,3 +112,17 @@ def test_a_file_of_something_else_is_refused_by_name(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["bench", "compare", str(path), str(path)])
     assert done.exit_code == 2
     assert "other.json was not written by wsi-ai bench run" in done.output
+
+
+def test_load_is_not_taken_for_slower_results() -> None:
+    """What a run spends on results is known by the clock alone: no processor time can agree."""
+
+    def results(seconds: float) -> Stage:
+        spans = [{"stage": "writing", "start_s": 0.0, "end_s": seconds}]
+        records = [{"slides": [{"spans": spans}]}] * 6
+        timed = [Timed(10.0, 5.0, 1.5)] * 6
+        forward = stage("forward, fp32, batch 1", times([1.0] * 6))
+        return next(iter(stages_of(timed, records, 100, forward)))
+
+    (found,) = compare(bench(results(1.0)), bench(results(3.0)))
+    assert (found.name, found.verdict) == ("results", Verdict.UNCLEAR)

@@ -31,10 +31,14 @@ def whole_runs(
 def stages_of(
     timed: Sequence[Timed], records: Sequence[Record], tiles: int, forward: Stage
 ) -> Iterator[Stage]:
-    """What the runs spent on results, and the whole, beside inference alone."""
+    """What the runs spent on results, and the whole, beside inference alone.
+
+    Of results the processor time is not known, and is 0: so a comparison of busy machines says
+    nothing of them.
+    """
     results = [_seconds(record["slides"][0], "writing") for record in records]
     if all(results):
-        own = Times.of([Timed(s, s, t.foreign) for s, t in zip(results, timed, strict=True)])
+        own = Times.of([Timed(s, 0.0, t.foreign) for s, t in zip(results, timed, strict=True)])
         yield Stage("results", "slides", 1, 1, own)
     limit = Times.of([Timed(forward.slide_s, forward.slide_s, 0.0)] * len(timed))
     name = f"inference alone, {forward.name}"
