@@ -1,7 +1,7 @@
 """Runs inside LazySlide's own environment: ``run_lazyslide.py JOB.json``.
 
 Tiles are those that are given, as its own tiling would have added them; the network is run as a
-user's own model is, by ``feature_extraction`` of a TorchScript file, and its scores are kept in the
+user's own model is, by ``feature_extraction`` of a module, and its scores are kept in the
 store.  Workers and batch are what is fastest here: two processes read, 32 tiles go at once.
 """
 
@@ -36,10 +36,8 @@ def main() -> None:
     add_tiles(wsi, "tiles", corners, spec, np.zeros(len(corners), int))
     zs.tl.feature_extraction(
         wsi,
-        model_path=job["torchscript"],
+        model=torch.jit.load(job["torchscript"]),  # 0.13.0 itself cannot load one
         model_name="scores",
-        jit=True,
-        load_kws={},
         transform=prepared(job["mean"], job["std"]),
         batch_size=32,
         num_workers=2,
