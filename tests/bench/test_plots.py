@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from tests.bench.results import slide, stage, times
 from wsi_ai.bench.report import Bench, decode_name, forward_name, tiles_name
-from wsi_ai.bench.scaling_plots import _several
+from wsi_ai.bench.scaling_plots import _of_one_tissue, _several
 from wsi_ai.bench.whole import ProcessRun, WholeRuns
 from wsi_ai.cli import app
 
@@ -101,3 +101,13 @@ def test_of_several_points_above_each_other_one_is_joined() -> None:
     for panel in _several([one, four]):
         ((_, *others),) = (series.points for series in panel.series)
         assert [x for x, _ in others] == [4]
+
+
+def test_nearly_as_much_tissue_is_as_much_and_half_of_it_is_not() -> None:
+    def of(side_px: int, share: float) -> Bench:
+        return replace(full(side_px), work={**full(side_px).work, "tissue_share": share})
+
+    found = _of_one_tissue(
+        [of(10_000, 0.19), of(20_000, 0.186), of(60_000, 0.173), of(9_000, 0.09)]
+    )
+    assert [bench.work["width_px"] for bench in found] == [10_000, 20_000, 60_000]

@@ -1,5 +1,6 @@
 """How rates, times and memory go with one property: threads, batch, tile size, slide size."""
 
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from wsi_ai.bench.plots import BLUE, GREY, MARKERS, ORANGE, STYLE, png
 from wsi_ai.bench.report import FORWARD, READ, TILES, Bench, Stage, setting_of
 
 Point = tuple[float, float]
+_SAME_TISSUE = 0.05
 _COLOURS = BLUE, ORANGE, "#2a7f3f", "#5b3a8c", "#8a6d00"
 
 
@@ -136,11 +138,10 @@ def _megapixels(side: int, stage: Stage, seconds: float) -> float:
 
 
 def _seconds(benches: Sequence[Bench]) -> Panel:
-    names = "look", READ, "results"
+    names = "hash", "look", READ, "results"
     alike = _of_one_tissue(benches)
     found = {name: [(b, b.stage(name)) for b in alike] for name in names}
     found["forward"] = [(b, b.forward) for b in alike]
-    found["open and hash"] = [(b, b.stage("hash") or b.stage("open")) for b in alike]
     series = [
         Series(name, _one_each([(gigapixels_of(b), s.slide_s) for b, s in pairs if s], min))
         for name, pairs in found.items()
@@ -160,11 +161,10 @@ def _memory(benches: Sequence[Bench]) -> Panel:
 
 
 def _of_one_tissue(benches: Sequence[Bench]) -> list[Bench]:
-    """Those of the commonest share of tissue, to a twentieth."""
+    """Those with about as much tissue as most: a slide of another size never has just as much."""
     alike = with_most_threads(benches)
-    shares = [round(20 * bench.work["tissue_share"]) for bench in alike]
-    common = max(shares, key=shares.count)
-    return [bench for bench, share in zip(alike, shares, strict=True) if share == common]
+    usual = statistics.median(bench.work["tissue_share"] for bench in alike)
+    return [bench for bench in alike if abs(bench.work["tissue_share"] - usual) < _SAME_TISSUE]
 
 
 def _several(benches: Sequence[Bench]) -> list[Panel]:
