@@ -1,7 +1,8 @@
 # make demo    set everything up, draw two sample slides and run the demo model on them
 # make test    set everything up and run the tests; EXTRAS=cpu,service,test,torch for those of PyTorch too
 # make check   ruff, mypy --strict, import-linter
-# make fuzz    read 2,000 damaged slides, as every night; make test reads 56
+# make nightly every test as far as it goes, for an hour or two; make test goes as far as minutes do
+# make fuzz    of the nightly ones the 2,000 damaged slides alone; make test reads 28
 # make vendor  fetch the page's OpenSeadragon from npm, and hold it to its digest
 # make demo-model  train the demo model anew, then choose its threshold and rule; see its README
 # make bundle  wheels, demo model and settings in build/bundle, to install without internet
@@ -17,7 +18,7 @@ COMPILED := wsi_ai/tiles/reading/_resample.c
 STATIC := wsi_ai/service/viewer/static
 OSD := openseadragon
 
-.PHONY: demo test check fuzz vendor demo-model bundle clean
+.PHONY: demo test nightly check fuzz vendor demo-model bundle clean
 
 demo: $(VENV)/.demo
 	$(BIN)/wsi-ai demo-slide demo/tumour.svs --seed 1 --tumour
@@ -25,7 +26,10 @@ demo: $(VENV)/.demo
 	$(BIN)/wsi-ai run demo/tumour.svs demo/no-tumour.svs --model models/demo-tumour --out demo/out
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	tests/run.sh --numprocesses auto --dist worksteal
+
+nightly: $(VENV)/.test
+	WSI_AI_SLOW=1 tests/run.sh --numprocesses auto --dist worksteal
 
 check: $(VENV)/.test
 	$(BIN)/ruff check .

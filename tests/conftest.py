@@ -3,19 +3,28 @@
 import fcntl
 import json
 import os
+import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
+from contextlib import contextmanager
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.depth import NIGHTLY
 from wsi_ai.demo import SampleSpec, write_sample_slide
+from wsi_ai.demo.atlases import Atlases, make_atlases
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO_MODEL = ROOT / "models" / "demo-tumour"
 settings.register_profile("untimed", deadline=None)  # other work on the machine fails no test
 settings.load_profile("untimed")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("slow") and not NIGHTLY:
+        pytest.skip("every night: WSI_AI_SLOW=1 runs it")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,24 +76,47 @@ def draw_once(folder: Path, spec: SampleSpec) -> Path:
     Of the workers that share the folder the first draws, and the others wait.
     """
     own = folder / "-".join(map(str, astuple(spec)))
-    own.mkdir(parents=True, exist_ok=True)
     path, told = own / "sample.svs", own / "progress.json"
-    with (own / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(own):
         if not told.exists():
             rows = list[tuple[int, int]]()
-            write_sample_slide(path, spec, progress=lambda *at: rows.append(at))
+            atlases = atlases_of(folder, spec)
+            write_sample_slide(path, spec, progress=lambda *at: rows.append(at), atlases=atlases)
             told.write_text(json.dumps(rows))
     return path
 
 
+def atlases_of(folder: Path, spec: SampleSpec) -> Atlases:
+    """Those of its seed and scale, made once: they take longer than a small slide's own blocks."""
+    own = folder / f"atlases-{spec.seed}-{spec.mpp}"
+    kept = own / "pickled"
+    with _locked(own):
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(make_atlases(replace(spec, tumour=True), workers=2)))
+        made: Atlases = pickle.loads(kept.read_bytes())
+        return made
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Made where it is not there; one process at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Draws a sample slide, each spec once."""
+def samples_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "samples"
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "samples"
+
+
+@pytest.fixture(scope="session")
+def sample(samples_folder: Path) -> Callable[..., Path]:
+    """Draws a sample slide, each spec once.  A seed that another test has drawn costs least."""
 
     def draw(**wanted: object) -> Path:
-        return draw_once(folder, SampleSpec(**wanted))  # type: ignore[arg-type]
+        return draw_once(samples_folder, SampleSpec(**wanted))  # type: ignore[arg-type]
 
     return draw

@@ -93,6 +93,7 @@ def test_a_wrong_command_exits_2_and_says_what_is_wrong(
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_demo_slide_writes_a_slide_and_its_truth(tmp_path: Path) -> None:
     path = tmp_path / "new" / "s.svs"
     done = wsi_ai("demo-slide", path, "--size", 1024, "--mpp", 0.25)

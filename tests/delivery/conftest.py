@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from tests.delivery.certificates import write_certificates
+from tests.delivery.prepared import prepared
 from tests.delivery.servers import empty_database, postgres
 from wsi_ai.delivery.outbox import Outbox, open_database
 
@@ -56,9 +57,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def outbox(database: str, clock: FakeClock) -> Iterator[Outbox]:
-    engine = open_database(database)
-    yield Outbox(engine, clock, Random(1))
-    engine.dispose()
+    with prepared(database, open_database) as engine:
+        yield Outbox(engine, clock, Random(1))
 
 
 def new_id() -> str:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.delivery.conftest import FakeClock, new_id
+from tests.depth import depth
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.messages import Receipt, Retraction
 from wsi_ai.delivery.outbox import Claimed, Outbox, State, open_database
@@ -192,4 +193,6 @@ class OutboxModel(RuleBasedStateMachine):
 
 
 TestOutboxModel = OutboxModel.TestCase
-TestOutboxModel.settings = settings(max_examples=25, stateful_step_count=30, deadline=None)
+TestOutboxModel.settings = settings(
+    max_examples=depth(10, 200), stateful_step_count=30, deadline=None
+)

@@ -1,6 +1,5 @@
 """A new OUT, a machine set up anew, another machine of the trust: two outboxes, one receiver."""
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,6 +16,7 @@ from tests.delivery import two_outboxes
 from tests.delivery.conftest import FakeClock, new_id
 from tests.delivery.parts import FAST, KEY, webhook
 from tests.delivery.servers import empty_database, serving
+from tests.depth import depth, nightly
 from wsi_ai.core.flags import Level
 from wsi_ai.delivery.events import answer_digest, message_of
 from wsi_ai.delivery.messages import Endpoint, Receipt, Retraction, Version
@@ -219,7 +219,7 @@ def test_a_receiver_of_version_1_0_gets_the_same_event_without_extensions(tmp_pa
     outbox.engine.dispose()
 
 
-@settings(max_examples=int(os.environ.get("WSI_AI_ORDERS", "8")), deadline=None)
+@settings(max_examples=depth(8, 60, "WSI_AI_ORDERS"), deadline=None)
 @given(
     steps=st.lists(
         st.tuples(
@@ -272,7 +272,7 @@ def _play(at: Path, steps: list[tuple[int, Level | None]]) -> None:
         outbox.engine.dispose()
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("kind", [nightly("sqlite"), "postgresql"])
 def test_killed_again_and_again_two_outboxes_leave_nothing_lost_and_nothing_wrong(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -281,7 +281,7 @@ def test_killed_again_and_again_two_outboxes_leave_nothing_lost_and_nothing_wron
     if kind == "postgresql":
         databases[0] = request.getfixturevalue("postgres_url")
         empty_database(databases[0])
-    kills = int(os.environ.get("WSI_AI_KILLS", "2"))
+    kills = depth(2, 6, "WSI_AI_KILLS")
     found = two_outboxes.measured(tmp_path, databases, 15 * kills, kills)
     assert found.conflicts > 0
     assert (found.lost, found.out_of_order, found.wrong, found.dead) == (0, 0, 0, 0)

@@ -10,6 +10,7 @@ import pytest
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+from tests.conftest import atlases_of
 from wsi_ai.demo import SampleSpec
 from wsi_ai.demo.drawing import SampleDrawing
 
@@ -51,12 +52,12 @@ def free(sample: Callable[..., Path]) -> Sample:
 
 
 @pytest.fixture(scope="session")
-def drawing() -> SampleDrawing:
+def drawing(samples_folder: Path) -> SampleDrawing:
     """The drawing of `full`, by one worker."""
-    return SampleDrawing(FULL, workers=1)
+    return SampleDrawing(FULL, workers=1, atlases=atlases_of(samples_folder, FULL))
 
 
 @pytest.fixture(scope="session")
 def free_drawing() -> SampleDrawing:
-    """The drawing of `free`, by one worker."""
+    """The drawing of `free`, by one worker, from atlases of its own."""
     return SampleDrawing(FREE, workers=1)

@@ -1,10 +1,12 @@
 """Blocks: drawn alone they are as drawn among others, and no border shows."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import atlases_of
 from tests.demo.conftest import FREE, FULL, Sample
 from wsi_ai.demo import SampleSpec
 from wsi_ai.demo.drawing import SampleDrawing
@@ -43,8 +45,9 @@ def test_neighbours_draw_the_strip_along_their_border_alike(
     assert varied > 4
 
 
-def test_another_seed_draws_another_slide(free_drawing: SampleDrawing):
-    other, at = SampleDrawing(replace(FREE, seed=FREE.seed + 1)), BlockAt(2, 2)
+def test_another_seed_draws_another_slide(free_drawing: SampleDrawing, samples_folder: Path):
+    spec, at = replace(FREE, seed=FULL.seed), BlockAt(2, 2)
+    other = SampleDrawing(spec, atlases=atlases_of(samples_folder, spec))
     assert not np.array_equal(other.plan.tissue, free_drawing.plan.tissue)
     assert not np.array_equal(other.block(at), free_drawing.block(at))
     assert not np.array_equal(other.block(BlockAt(0, 0)), free_drawing.block(BlockAt(0, 0)))

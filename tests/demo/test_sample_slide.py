@@ -1,12 +1,14 @@
 """A sample slide is what a scanner would have written."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 
+from tests.conftest import atlases_of
 from tests.demo.conftest import FREE, Sample
 from wsi_ai.demo import SampleSpec, write_sample_slide
 from wsi_ai.demo.drawing import SampleDrawing
@@ -79,15 +81,20 @@ class StopHere(Exception):
     pass
 
 
-def test_a_crash_in_the_middle_leaves_nothing_and_touches_nothing(tmp_path: Path):
+def test_a_crash_in_the_middle_leaves_nothing_and_touches_nothing(
+    tmp_path: Path, samples_folder: Path
+):
     old = tmp_path / "s.geojson"
     old.write_text("{}")
+
+    spec = replace(FREE, size_px=1100)
+    atlases = atlases_of(samples_folder, spec)
 
     def stop(done: int, total: int) -> None:
         raise StopHere
 
     with pytest.raises(StopHere):
-        write_sample_slide(tmp_path / "s.svs", SampleSpec(size_px=1100), progress=stop)
+        write_sample_slide(tmp_path / "s.svs", spec, progress=stop, atlases=atlases)
     assert list(tmp_path.iterdir()) == [old]
     assert old.read_text() == "{}"
 

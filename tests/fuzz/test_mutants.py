@@ -1,7 +1,6 @@
 """No damaged slide crashes, hangs, eats memory, passes for whole, or comes out `standard` without a
 proof that nobody could have seen it."""
 
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -10,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, find_shared
+from tests.depth import depth
 from tests.fuzz.read_mutants import LIMIT_BYTES, LIMIT_S, UNPROVEN
 from tests.fuzz.samples import WRITERS, write_samples
 
-_MUTANTS = int(os.environ.get("WSI_AI_MUTANTS", "56"))
+_MUTANTS = depth(28, 2000, "WSI_AI_MUTANTS")
 """Of all readers' samples together, which come first, undamaged."""
 _A_PROCESS = 100
 _MOST_EXCUSED = 0.01

@@ -27,6 +27,7 @@ from wsi_ai.heatmaps import DenseCanvas, Keep
 from wsi_ai.heatmaps.cells import StoredLayers
 from wsi_ai.heatmaps.dense_rows import DenseRows
 from wsi_ai.heatmaps.pyramid import complete, halved
+from wsi_ai.results.assessment import Assessment
 from wsi_ai.testing import PaintedSlide
 from wsi_ai.tiles.planning import plan_for
 from wsi_ai.triage.judge import TriagePolicy
@@ -130,15 +131,26 @@ def test_an_early_flag_is_raised_once_the_rows_seen_are_enough(tmp_path: Path) -
     assert done.flag.level is Level.EXPEDITE
 
 
+TALL = Size(1024, 3000)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Assessment, Path]:
+    """A run that was not killed, and where its results are."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    whole, _ = assessed(painted(TALL), EchoRuntime(dense_card(96, 72)), folder / "kept")
+    return whole, folder / "results"
+
+
 @pytest.mark.parametrize("after", [40, 300, 600])
-def test_killed_it_goes_on_to_the_same_result(tmp_path: Path, after: int) -> None:
+def test_killed_it_goes_on_to_the_same_result(
+    tmp_path: Path, after: int, undisturbed: tuple[Assessment, Path]
+) -> None:
     """Rows of shards that were written are not inferred again."""
-    size, card = Size(1024, 3000), dense_card(96, 72)
-    whole, _ = assessed(painted(size), EchoRuntime(card), tmp_path / "a" / "kept")
-    (tmp_path / "b").mkdir()
+    card, (whole, results) = dense_card(96, 72), undisturbed
     with pytest.raises(Killed):
-        assessed(painted(size), EchoRuntime(card), tmp_path / "b/kept", watch=KilledAfter(after))
-    again, _ = assessed(painted(size), EchoRuntime(card), tmp_path / "b" / "kept")
+        assessed(painted(TALL), EchoRuntime(card), tmp_path / "kept", watch=KilledAfter(after))
+    again, _ = assessed(painted(TALL), EchoRuntime(card), tmp_path / "kept")
     rows_written = (after - 4) // 15 * 72 // 256 * 256  # 15 tiles a row
     assert again.resumed >= rows_written // 72 * 15 - 30
     assert (again.resumed > 0) == (rows_written > 0)
@@ -147,9 +159,7 @@ def test_killed_it_goes_on_to_the_same_result(tmp_path: Path, after: int) -> Non
     assert whole.heatmap is not None
     np.testing.assert_array_equal(again.heatmap.scores, whole.heatmap.scores)
     for level in (0, 1, 2):
-        np.testing.assert_array_equal(
-            scores(tmp_path / "a/results", level), scores(tmp_path / "b/results", level)
-        )
+        np.testing.assert_array_equal(scores(results, level), scores(tmp_path / "results", level))
 
 
 def test_what_another_question_left_is_thrown_away(tmp_path: Path) -> None:

@@ -35,5 +35,5 @@ def test_attention_lies_on_the_tumour_and_the_slide_is_expedited(
 
 
 def test_without_a_tumour_it_is_standard(sample: Callable[..., Path], tmp_path: Path) -> None:
-    (outcome,) = run_slides([sample(size_px=4096, seed=41)], MODEL, tmp_path)
+    (outcome,) = run_slides([sample(size_px=4096, seed=32)], MODEL, tmp_path)
     assert outcome.level is Level.STANDARD

@@ -13,7 +13,7 @@ from wsi_ai.core.flags import Level
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.run_slides import run_slides
 
-SEEDS = (32, 35)
+SEEDS = (32, 31)
 """None of them was trained on."""
 
 
@@ -96,6 +96,6 @@ def test_a_slide_with_a_tumour_is_expedited_before_a_quarter_of_it_was_seen(
 def test_a_slide_without_tumour_is_not_expedited(
     sample: Callable[..., Path], tmp_path: Path, marks: dict[str, bool]
 ) -> None:
-    slide = sample(size_px=4096, seed=41, **marks)
+    slide = sample(size_px=4096, seed=32, **marks)
     (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path)
     assert outcome.level is not Level.EXPEDITE

@@ -25,9 +25,9 @@ def two(tmp_path_factory: pytest.TempPathFactory, sample: Callable[..., Path]) -
     """A drawn slide, and another one of the same size, in one file."""
     path = tmp_path_factory.mktemp("slides") / "two.ome.tif"
     with tifffile.TiffWriter(path, ome=True) as writer:
-        for seed in (1, 2):
+        for number, seed in enumerate((1, 5), 1):
             pixels = tifffile.imread(sample(size_px=1024, seed=seed), key=0)
-            about = {"Name": f"section {seed}", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+            about = {"Name": f"section {number}", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
             writer.write(pixels, tile=(256, 256), photometric="rgb", metadata=about)
     return path
 

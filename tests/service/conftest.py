@@ -12,18 +12,16 @@ from tests.delivery.conftest import (  # noqa: F401
     database,
     postgres_url,
 )
-from wsi_ai.delivery.outbox import open_database
-from wsi_ai.service.database.opening import make_service_tables
+from tests.delivery.prepared import prepared
+from wsi_ai.service.database.opening import open_service_database
 from wsi_ai.service.jobs import Asked
 from wsi_ai.service.queue import Queue
 
 
 @pytest.fixture
 def queue(database: str, clock: FakeClock) -> Iterator[Queue]:  # noqa: F811
-    engine = open_database(database)
-    make_service_tables(engine)
-    yield Queue(engine, clock, Random(1))
-    engine.dispose()
+    with prepared(database, open_service_database) as engine:
+        yield Queue(engine, clock, Random(1))
 
 
 def asked(slide: str = "a", **more: object) -> Asked:

@@ -1,4 +1,5 @@
-"""Every row of the failure table once; ``WSI_AI_BAD_DAYS=all`` for each on both databases.
+"""Every row of the failure table once; ``WSI_AI_BAD_DAYS=all``, as every night, for each on both
+databases.
 
 ``python -m tests.service.failures --times 10`` prints the table.
 """
@@ -10,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.conftest import postgres_url  # noqa: F401
+from tests.depth import NIGHTLY
 from tests.service.failures import TRIALS, lab, site
 
-_BOTH = os.environ.get("WSI_AI_BAD_DAYS") == "all"
+_BOTH = NIGHTLY or os.environ.get("WSI_AI_BAD_DAYS") == "all"
 _CASES = [
     (trial, database)
     for n, trial in enumerate(TRIALS)

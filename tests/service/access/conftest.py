@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
+from tests.delivery.prepared import prepared
 from wsi_ai.service.database.opening import open_service_database
 
 
 @pytest.fixture
 def engine(database: str) -> Iterator[Engine]:
-    engine = open_service_database(database)
-    yield engine
-    engine.dispose()
+    with prepared(database, open_service_database) as engine:
+        yield engine

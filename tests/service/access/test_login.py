@@ -27,6 +27,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.delivery.prepared import prepared
 from tests.delivery.servers import free_port, misbehaving, serving
 from tests.service.access.openid import SECRETS, Running, provider
 from wsi_ai.delivery.messages import Secret
@@ -56,9 +57,8 @@ def openid() -> Iterator[Running]:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_service_database(str(tmp_path / "outbox.db"))
-    yield engine
-    engine.dispose()
+    with prepared(str(tmp_path / "outbox.db"), open_service_database) as engine:
+        yield engine
 
 
 def b64url(content: bytes) -> str:

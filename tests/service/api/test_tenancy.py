@@ -5,7 +5,6 @@ its object is.
 """
 
 import itertools
-import os
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.depth import depth
 from tests.service.api.world import NETWORKS, WORKER, World, right
 from wsi_ai.service.access import sessions, shares, tokens
 from wsi_ai.service.access.sessions import Person
@@ -88,11 +88,9 @@ def asked(world: World, endpoint: Endpoint, trust: str, token: str | None) -> An
 
 
 def subjects(world: World, step: int = 1) -> Iterator[tuple[frozenset[Role], str, str]]:
-    """All of them in CI and where WSI_AI_SLOW=1; else some, of every role and every scope."""
-    if not (os.environ.get("WSI_AI_SLOW") or os.environ.get("WSI_AI_REQUIRE_SERVERS")):
-        step *= 3 if world.engine.dialect.name == "sqlite" else 11
-    else:
-        step = 1
+    """All of them every night; every day some, of every role and every scope."""
+    lite = world.engine.dialect.name == "sqlite"
+    step = depth(step * (3 if lite else 11), 1)
     pairs = list(itertools.product(ROLES, SCOPES))
     for n, (roles, scope) in enumerate(pairs[::step]):
         yield roles, scope, world.token(f"s{n}", *(right(role, scope) for role in roles))

@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection
 from starlette.routing import WebSocketRoute
 
+from tests.delivery.prepared import prepared
 from tests.delivery.servers import HOST, free_port, until
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.service.access.door import NotKnown
@@ -79,7 +80,11 @@ def app(parts: PageParts, *, every_s: float = 0.2) -> Starlette:
 @contextmanager
 def standing(database: str, people: dict[str, Who] | None = None) -> Iterator[Stand]:
     known = {"you": ONE_PERSON} if people is None else people
-    engine = open_service_database(database)
+    with prepared(database, open_service_database) as engine:
+        yield from _standing(engine, known)
+
+
+def _standing(engine: Engine, known: dict[str, Who]) -> Iterator[Stand]:
     door = ByCookie(known)
     queue = Queue(engine, time.time, Random(1))
     people_at = dict[str, int]()
@@ -104,7 +109,6 @@ def standing(database: str, people: dict[str, Who] | None = None) -> Iterator[St
         thread.join(10)
         pool: Any = engine.pool
         until(lambda: pool.checkedout() == 0, "a thread of the service still reads")
-        engine.dispose()
 
 
 class Page:
@@ -150,7 +154,7 @@ class Page:
             assert time.monotonic() < deadline, (script, self.said)
             with contextlib.suppress(Error):
                 found = self.page.evaluate(script)
-            time.sleep(0 if found else 0.02)
+            time.sleep(0 if found else 0.05)
         return found
 
     def text(self, selector: str) -> str:

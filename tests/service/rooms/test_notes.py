@@ -18,6 +18,7 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import Engine, select
 
+from tests.delivery.prepared import prepared
 from tests.service.rooms.parts import AMY, BEN, fresh_room, new_id, op, point, polygon
 from wsi_ai.service import changes
 from wsi_ai.service.access import acts
@@ -41,9 +42,8 @@ NOW = 1_780_000_000.0
 
 @pytest.fixture
 def engine(database: str) -> Iterator[Engine]:
-    opened = open_service_database(database)
-    yield opened
-    opened.dispose()
+    with prepared(database, open_service_database) as opened:
+        yield opened
 
 
 def written(engine: Engine, room: Room, wanted: Op, who: Any = AMY) -> Kept:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
+from tests.delivery.prepared import prepared
 from tests.service.rooms.parts import AMY, BEN, fresh_room, judged, new_id, op, person, point
 from wsi_ai.service.access.who import Role, Who
 from wsi_ai.service.changes import Change, What
@@ -51,11 +52,10 @@ class Here:
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Here]:
-    engine = open_service_database(str(tmp_path / "service.db"))
-    room = fresh_room()
-    judged(engine, tmp_path, room)
-    yield Here(engine, room, RoomsPart(engine, SlidesOf(engine), lambda: NOW))
-    engine.dispose()
+    with prepared(str(tmp_path / "service.db"), open_service_database) as engine:
+        room = fresh_room()
+        judged(engine, tmp_path, room)
+        yield Here(engine, room, RoomsPart(engine, SlidesOf(engine), lambda: NOW))
 
 
 def run(scene: Coroutine[Any, Any, None]) -> None:

@@ -1,9 +1,8 @@
 """Two browsers at one slide of a real service: what each sees of the other, and what they write.
 
-All of it takes a minute of processor time: the rest runs where WSI_AI_SLOW=1.
+All of it takes minutes of processor time: most runs every night, where WSI_AI_SLOW=1.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 
 from tests.browser import chromium, examined
 from tests.delivery.servers import free_port
+from tests.depth import depth
 from tests.service.rooms.parts import new_id, point
 from tests.service.rooms.together import (
     ALL_SENT,
@@ -46,9 +46,7 @@ SAY = """async (count) => { const sent = [];
     sent.push([1000 + n, performance.timeOrigin + performance.now()]);
     await new Promise((done) => setTimeout(done, 60)); }
   return sent; }"""
-UNHURRIED = pytest.mark.skipif(
-    os.environ.get("WSI_AI_SLOW") != "1", reason="browsers for a minute: WSI_AI_SLOW=1 runs it"
-)
+UNHURRIED = pytest.mark.slow
 IS_OPEN = "() => document.getElementById('conflict').open"
 
 
@@ -134,7 +132,7 @@ def test_each_sees_the_others_cursor_where_it_is_on_the_slide_within_a_tenth_of_
         )
         assert ben.run("() => room.people.others[0].at") == place
         ben.run(SEEN_AT)
-        sent = amy.run(SAY, 60)
+        sent = amy.run(SAY, depth(20, 60))
         ben.until("(x) => seen.has(x)", sent[-1][0])
         seen = dict(ben.run("() => [...seen]"))
         took = sorted(seen[x] - when for x, when in sent if x in seen)
@@ -147,6 +145,7 @@ def test_each_sees_the_others_cursor_where_it_is_on_the_slide_within_a_tenth_of_
         ben.until("() => room.people.others[0].at === null")
 
 
+@UNHURRIED
 def test_who_follows_sees_what_the_leader_sees_until_they_move_themselves(
     browser: Any, at: Service
 ) -> None:

@@ -130,7 +130,7 @@ class Person:
         deadline = time.monotonic() + within_s
         while not (found := self.page.evaluate(script, argument)):
             assert time.monotonic() < deadline, (script, argument, self.said, self.state())
-            time.sleep(0.02)
+            time.sleep(0.05)
         return found
 
     def state(self) -> Any:

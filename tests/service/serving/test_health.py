@@ -12,6 +12,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from tests.delivery.conftest import FakeClock
+from tests.delivery.prepared import prepared
 from tests.service.conftest import asked
 from wsi_ai.service import workers
 from wsi_ai.service.database.opening import open_service_database
@@ -23,9 +24,8 @@ from wsi_ai.service.serving.health import Health
 
 @pytest.fixture
 def engine(database: str) -> Iterator[Engine]:
-    engine = open_service_database(database)
-    yield engine
-    engine.dispose()
+    with prepared(database, open_service_database) as opened:
+        yield opened
 
 
 def client(engine: Engine, clock: FakeClock, *folders: Path) -> TestClient:

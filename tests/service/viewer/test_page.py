@@ -94,7 +94,7 @@ class Page:
         deadline = time.monotonic() + within_s
         while not (found := self.page.evaluate(script)):
             assert time.monotonic() < deadline, (script, self.said, self.text("#notice"))
-            time.sleep(0.02)
+            time.sleep(0.05)
         return found
 
     def text(self, selector: str) -> str:

@@ -11,6 +11,7 @@ from pydicom.uid import generate_uid
 
 from tests.delivery.conftest import FakeClock
 from tests.delivery.orthanc import IMAGE, LOGIN, Orthanc, orthanc
+from tests.delivery.prepared import prepared
 from wsi_ai.service.arrivals import one_question
 from wsi_ai.service.database.opening import open_service_database
 from wsi_ai.service.jobs import JobState
@@ -35,9 +36,8 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 @pytest.fixture
 def queue(tmp_path: Path, clock: FakeClock) -> Iterator[Queue]:
-    engine = open_service_database(str(tmp_path / "service.db"))
-    yield Queue(engine, clock, Random(1))
-    engine.dispose()
+    with prepared(str(tmp_path / "service.db"), open_service_database) as engine:
+        yield Queue(engine, clock, Random(1))
 
 
 class Steady:

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Engine
 
+from tests.delivery.prepared import prepared
 from wsi_ai.delivery.receiver.inbox import Inbox
 from wsi_ai.service.database.opening import open_service_database
 
 
 @pytest.fixture
 def engine(database: str) -> Iterator[Engine]:
-    opened = open_service_database(database)
-    yield opened
-    opened.dispose()
+    with prepared(database, open_service_database) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
+from tests.delivery.prepared import prepared
 from tests.delivery.servers import empty_database
 from tests.service.worklist.parts import amended, flag, name_of, person, put, taken_back
 from wsi_ai.core.flags import Level
@@ -176,12 +177,15 @@ STEP = st.one_of(
 
 @contextmanager
 def fresh(kind: str, request: pytest.FixtureRequest) -> Iterator[Engine]:
-    url = ":memory:" if kind == "sqlite" else request.getfixturevalue("postgres_url")
-    if kind != "sqlite":
+    if kind == "sqlite":
+        engine = open_service_database(":memory:")
+        yield engine
+        engine.dispose()
+    else:
+        url = request.getfixturevalue("postgres_url")
         empty_database(url)
-    engine = open_service_database(url)
-    yield engine
-    engine.dispose()
+        with prepared(url, open_service_database) as engine:
+            yield engine
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
