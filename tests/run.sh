@@ -13,4 +13,4 @@ if [ -z "${TMPDIR:-}" ] && [ "${free_kib:-0}" -gt "$needed_kib" ]; then
   trap 'rm -rf "$TMPDIR"' EXIT
 fi
 .venv/bin/python -m compileall -q -j 0 wsi_ai
-.venv/bin/python -m pytest "$@"
+.venv/bin/python -m pytest -o tmp_path_retention_policy=failed "$@"

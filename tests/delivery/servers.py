@@ -59,6 +59,7 @@ class _Start:
     def __init__(self, folder: Path, binaries: Path, as_user: dict[str, object]) -> None:
         self.folder, self.as_user = folder, as_user
         settings = ["-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]
+        settings += ["-c", "dynamic_shared_memory_type=mmap"]  # in its folder: gone with it
         self.words = [binaries / "postgres", "-D", folder / "data", "-k", folder, *settings]
 
     def again(self) -> None:

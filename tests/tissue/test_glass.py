@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.depth import depth
 from wsi_ai.core.flags import Status
 from wsi_ai.core.geometry import Size, Spacing
 from wsi_ai.errors import SlideError
@@ -41,7 +42,8 @@ def test_real_slides_pass_also_with_a_white_point_off_by_8_percent(
 ) -> None:
     found = thumbnail_of(shared_data / name)
     assert look_at_glass(found).seen
-    for gains in itertools.product((0.92, 1.08), repeat=3):
+    every = list(itertools.product((0.92, 1.08), repeat=3))
+    for gains in every[:: depth(3, 1)]:
         shifted = np.clip(found.pixels * np.array(gains), 0, 255).round().astype(np.uint8)
         glass = look_at_glass(Thumbnail(shifted, found.unread))
         assert glass.colour == "", gains

@@ -54,25 +54,24 @@ def mutants() -> Iterator[Mutant]:
     changes: list[tuple[str, Change]] = [("removed", remove), ("moved", swap)]
     changes += [("moved", swap_back)]
     changes += [("misdirected", misdirect(name)) for name in (*STREAMS, *EVENTS)]
+    tree = ast.parse(SOURCE)
+    found = sites(tree)
+    known = [names_at(tree, block) for block, _ in found]
     for kind, change in changes:
-        for index in range(len(sites(ast.parse(SOURCE)))):
-            if mutant := _mutant(kind, index, change):
-                yield mutant
+        for index, names in enumerate(known):
+            block, position = found[index]
+            line = f"{block[position].lineno}: {ast.unparse(block[position])}"
+            done = change(block, position)
+            if done is None:
+                continue
+            if names >= _roots(block[position]):
+                what = f"{line}{done}"
+                yield kind, what, load(ast.fix_missing_locations(tree), f"{kind} {what}")
+            tree = ast.parse(SOURCE)
+            found = sites(tree)
     for what, old, new in OTHERS:
         assert old in SOURCE, old
         yield "other", what, load(SOURCE.replace(old, new), what)
-
-
-def _mutant(kind: str, index: int, change: Change) -> Mutant | None:
-    tree = ast.parse(SOURCE)
-    block, position = sites(tree)[index]
-    line = f"{block[position].lineno}: {ast.unparse(block[position])}"
-    known = names_at(tree, block)
-    done = change(block, position)
-    if done is None or not known >= _roots(block[position]):
-        return None
-    what = f"{line}{done}"
-    return kind, what, load(ast.fix_missing_locations(tree), f"{kind} {what}")
 
 
 def sites(tree: ast.Module) -> list[tuple[list[ast.stmt], int]]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mypy import api
 from scipy import optimize
 
 from tests.conftest import ROOT
@@ -249,6 +248,8 @@ PublishedCount(3)
 
 
 def test_forgetting_to_suppress_is_a_type_error_and_an_error(tmp_path: Path) -> None:
+    from mypy import api  # a second to load, for this test alone
+
     script = tmp_path / "sends.py"
     script.write_text(FORGOTTEN)
     cache = ROOT / ".mypy_cache"
