@@ -141,7 +141,7 @@ def copy(tmp_path: Path) -> Path:
     folder = tmp_path / "copy"
     for name in ("wsi_ai", "models", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py"):
+    for name in ("pyproject.toml", "tests/__init__.py", "tests/conftest.py", "tests/depth.py"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     return folder
