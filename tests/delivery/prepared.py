@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Engine
 
-from wsi_ai.delivery.outbox.tables import connect
+from wsi_ai.delivery.outbox.database import connect
 
 Make = Callable[[str], Engine]
 _FILES: dict[Make, bytes] = {}

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import shapely
 import zarr
 
 from tests.conftest import ROOT
+from tests.depth import nightly
 from wsi_ai.core.flags import Level
 from wsi_ai.run.run_slides import run_slides
 
@@ -34,6 +36,9 @@ def test_attention_lies_on_the_tumour_and_the_slide_is_expedited(
     assert attention[inside].mean() > 5 * attention[~inside].mean()
 
 
-def test_without_a_tumour_it_is_standard(sample: Callable[..., Path], tmp_path: Path) -> None:
-    (outcome,) = run_slides([sample(size_px=4096, seed=32)], MODEL, tmp_path)
+@pytest.mark.parametrize("seed", [32, nightly(41)])
+def test_without_a_tumour_it_is_standard(
+    sample: Callable[..., Path], tmp_path: Path, seed: int
+) -> None:
+    (outcome,) = run_slides([sample(size_px=4096, seed=seed)], MODEL, tmp_path)
     assert outcome.level is Level.STANDARD

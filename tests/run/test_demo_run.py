@@ -9,11 +9,12 @@ import pytest
 import shapely
 
 from tests.conftest import DEMO_MODEL
+from tests.depth import nightly
 from wsi_ai.core.flags import Level
 from wsi_ai.run.no_ops import NoPost
 from wsi_ai.run.run_slides import run_slides
 
-SEEDS = (32, 31)
+SEEDS = (32, 31, nightly(35))
 """None of them was trained on."""
 
 
@@ -93,9 +94,10 @@ def test_a_slide_with_a_tumour_is_expedited_before_a_quarter_of_it_was_seen(
 
 
 @pytest.mark.parametrize("marks", [{}, {"pen": True, "blur": True}])
+@pytest.mark.parametrize("seed", [32, nightly(41)])
 def test_a_slide_without_tumour_is_not_expedited(
-    sample: Callable[..., Path], tmp_path: Path, marks: dict[str, bool]
+    sample: Callable[..., Path], tmp_path: Path, marks: dict[str, bool], seed: int
 ) -> None:
-    slide = sample(size_px=4096, seed=32, **marks)
+    slide = sample(size_px=4096, seed=seed, **marks)
     (outcome,) = run_slides([slide], DEMO_MODEL, tmp_path)
     assert outcome.level is not Level.EXPEDITE

@@ -126,6 +126,7 @@ def write_results(
     Raises OutputError, and then leaves what was there before; or Unsent where ``post`` alone
     failed: then everything is written, but does not count as ``finished``.
     """
+    load_writers().join()  # two threads in one circle of imports may see half a module
     from wsi_ai.results.for_people import SlidePages
 
     unsent: OutputError | None = None

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -66,20 +66,29 @@ class _Item:
     done: Future[None] = field(default_factory=Future)
 
     def prepare(self) -> "_Item":
-        self.works.prepare(self.task)
-        return self
+        return self._by(self.works.prepare)
 
     def infer(self) -> "_Item":
-        self.works.infer(self.task)
-        return self
+        return self._by(self.works.infer)
 
     def publish(self) -> "_Item":
-        self.works.publish(self.task)
-        self.done.set_result(None)
+        self._by(self.works.publish)
+        if not self.done.done():
+            self.done.set_result(None)
+        return self
+
+    def _by(self, stage: Callable[[SlideTask[Any]], SlideTask[Any]]) -> "_Item":
+        """An error is for who waits for the slide; the line goes on with the next one."""
+
+        def step() -> None:
+            stage(self.task)
+
+        if not self.done.done() and (error := error_of(step)):
+            self.done.set_exception(error)
         return self
 
     def is_over(self) -> bool:
-        return self.task.is_over()
+        return self.done.done() or self.task.is_over()
 
     def passes(self) -> bool:
         return self.task.passes()
