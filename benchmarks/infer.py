@@ -10,6 +10,7 @@ has, by NumPy's BLAS in fp32.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -71,7 +72,8 @@ def in_int8(card: ModelCard, pixels: np.ndarray) -> ModelCard:
     """Quantised by the code of ``models optimize``; on noise, for only the speed is asked here."""
     weights = card.weights.with_suffix(".int8.onnx")
     quantize(card, pixels, weights)
-    return replace(card, weights=weights, precision=Precision.INT8)
+    ref = replace(card.ref, sha256=hashlib.sha256(weights.read_bytes()).hexdigest())
+    return replace(card, ref=ref, weights=weights, precision=Precision.INT8)
 
 
 def ours(card: ModelCard, request: RuntimeRequest, pixels: np.ndarray) -> Run:
