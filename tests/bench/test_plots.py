@@ -85,6 +85,14 @@ def test_several_results_give_curves_over_size_slides_and_threads(tmp_path: Path
     assert found == {f"scaling-{name}" for name in names}
 
 
+def test_pictures_go_into_a_folder_that_is_made(tmp_path: Path) -> None:
+    result, out = tmp_path / "a.json", tmp_path / "new" / "plots"
+    result.write_text(json.dumps(slide(20_000, 2_000).as_json()))
+    done = CliRunner().invoke(app, ["bench", "plot", str(result), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in out.iterdir()} == {"a-stages.png", "a-roofline.png"}
+
+
 def test_results_of_two_machines_are_not_put_into_one_picture(tmp_path: Path) -> None:
     other = replace(full(40_000), machine={"processor": "another", "processors": 4})
     paths = [tmp_path / "a.json", tmp_path / "b.json"]

@@ -89,6 +89,8 @@ def plot(results: Sequence[Path], out: Path | None) -> int:
 
     benches = [load(path) for path in results]
     comparing.check_alike(benches)
+    if out is not None:
+        _make(out)
     for path, bench in zip(results, benches, strict=True):
         folder = out or path.parent
         for name, content in _own_plots(bench):
@@ -109,6 +111,13 @@ def _own_plots(bench: Bench) -> Iterator[tuple[str, bytes]]:
             say(f"no {name}: the network's operations were not counted")
         else:
             yield name, content
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder.name} could not be made: {error.strerror}") from None
 
 
 def _keep(path: Path, content: bytes) -> None:
