@@ -11,6 +11,7 @@ import numpy as np
 
 from wsi_ai.bench.container import memory_allowed, processors_allowed, text_of
 from wsi_ai.core.environment import from_environment, threads
+from wsi_ai.core.processor import processor
 from wsi_ai.core.software import pixel_libraries, scoring_code, software, versions
 
 Facts = dict[str, str | int | float]
@@ -28,17 +29,17 @@ _SYS, _PROC = Path("/sys/devices/system/cpu"), Path("/proc")
 
 def machine(system: Path = _SYS, process: Path = _PROC) -> Facts:
     """Raises nothing: what this system does not say is left out."""
-    name, flags, sockets = _processor(process)
+    own = processor(process / "cpuinfo")
     found: dict[str, str | int | float | None] = {
-        "processor": name or platform.machine(),
-        "instructions": " ".join(flag for flag in _FLAGS if flag in flags),
+        "processor": own.name or platform.machine(),
+        "instructions": " ".join(flag for flag in _FLAGS if flag in own.instructions),
         "processors": threads(),
         "processors_there": os.cpu_count(),
         "processors_allowed": processors_allowed(),
-        "sockets": sockets,
+        "sockets": own.sockets,
         "threads_a_core": _threads_a_core(system),
         "largest_cache": _largest_cache(system),
-        "virtual": "yes" if "hypervisor" in flags else None,
+        "virtual": "yes" if "hypervisor" in own.instructions else None,
         "governor": text_of(system / "cpu0/cpufreq/scaling_governor"),
         "turbo": _turbo(system),
         "clock_mhz": _most_mhz(system),
@@ -71,16 +72,6 @@ def _libraries() -> Facts:
         "blas": " ".join(filter(None, (blas.get("name"), blas.get("version"), family))),
         "libc": f"{name} {number}".strip(),
     }
-
-
-def _processor(process: Path) -> tuple[str, frozenset[str], int | None]:
-    """Its name, its instructions, and the number of sockets that have one."""
-    text = text_of(process / "cpuinfo")
-    lines = [line.partition(":") for line in text.splitlines()]
-    facts = {name.strip(): value.strip() for name, _, value in lines}
-    flags = facts.get("flags", facts.get("Features", ""))
-    sockets = {value.strip() for name, _, value in lines if name.strip() == "physical id"}
-    return facts.get("model name", ""), frozenset(flags.split()), len(sockets) or None
 
 
 def _threads_a_core(system: Path) -> int | None:

@@ -9,18 +9,18 @@ from typing import Any
 
 from wsi_ai.core.cards import ModelCard, RuntimeRequest
 from wsi_ai.core.environment import threads
+from wsi_ai.core.processor import CPUINFO, processor
 from wsi_ai.core.software import scoring_code, versions_of
 from wsi_ai.inference.host import usual_batch
 
 _VERSION = 1
 """Of the way of measuring: another one measures anew."""
 _LIBRARIES = ("onnxruntime", "onnxruntime-gpu", "openvino", "torch")
-_PROCESSORS = Path("/proc/cpuinfo")
 Question = Mapping[str, Any]
 
 
 def question_of(
-    card: ModelCard, request: RuntimeRequest, devices: Sequence[str], cpuinfo: Path = _PROCESSORS
+    card: ModelCard, request: RuntimeRequest, devices: Sequence[str], cpuinfo: Path = CPUINFO
 ) -> Question:
     """Machine, model, precision, batch and software.  No memory limit: it lets a device run or
     not, and makes none faster."""
@@ -46,15 +46,11 @@ def digest_of(question: Question) -> str:
 
 
 def _processor(cpuinfo: Path) -> dict[str, str]:
-    """Its model, and the digest of its instruction sets: a virtual machine may hide some."""
-    try:
-        lines = cpuinfo.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    said = {key.strip(): value.strip() for key, _, value in (x.partition(":") for x in lines)}
-    sets = sorted(said.get("flags", said.get("Features", "")).split())
+    """Its model, and the digest of its instruction sets."""
+    own = processor(cpuinfo)
+    sets = " ".join(sorted(own.instructions))
     return {
         "architecture": platform.machine(),
-        "name": said.get("model name", platform.processor()),
-        "instructions_sha256": hashlib.sha256(" ".join(sets).encode()).hexdigest(),
+        "name": own.name or platform.processor(),
+        "instructions_sha256": hashlib.sha256(sets.encode()).hexdigest(),
     }
